@@ -1,0 +1,37 @@
+//! Scaled dot-product attention over several heads ("Attention Is All You Need", 3.2), as every
+//! network here computes it.
+
+use burn::tensor::{Tensor, activation::softmax};
+
+/// `softmax(q kᵀ / sqrt(head width) + mask) v` for each head.
+///
+/// # Shapes
+///
+/// - query: `[batch_size, query_length, heads * width]`
+/// - key, value: `[batch_size, key_length, heads * width]`
+/// - mask: `[1, 1, query_length, key_length]`, added to the scores
+/// - output: `[batch_size, query_length, heads * width]`
+pub(crate) fn multi_head_attention(
+    query: Tensor<3>,
+    key: Tensor<3>,
+    value: Tensor<3>,
+    heads: usize,
+    mask: Option<Tensor<4>>,
+) -> Tensor<3> {
+    let [batch_size, query_length, channels] = query.dims();
+    let width = channels / heads;
+    let split = |x: Tensor<3>| {
+        let [_, length, _] = x.dims();
+        x.reshape([batch_size, length, heads, width]).swap_dims(1, 2)
+    };
+    let scale = (width as f64).powf(-0.5);
+    let scores = split(query).mul_scalar(scale).matmul(split(key).transpose());
+    let scores = match mask {
+        Some(mask) => scores + mask,
+        None => scores,
+    };
+    softmax(scores, 3)
+        .matmul(split(value))
+        .swap_dims(1, 2)
+        .reshape([batch_size, query_length, channels])
+}

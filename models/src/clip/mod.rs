@@ -1,0 +1,13 @@
+//! CLIP (Radford et al. 2021): the text encoder of Stable Diffusion 1.x, and both towers with
+//! their projections for scoring pictures.
+
+mod config;
+mod encoder;
+mod model;
+mod text;
+mod vision;
+
+pub use config::{ClipConfig, ClipTextConfig, ClipVisionConfig};
+pub use model::ClipModel;
+pub use text::{ClipTextModel, ClipTextTransformer};
+pub use vision::ClipVisionTransformer;

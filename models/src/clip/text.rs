@@ -1,0 +1,136 @@
+//! The text tower (transformers `CLIPTextModel`).
+
+use burn::{
+    module::Module,
+    nn::{Embedding, EmbeddingConfig, LayerNorm},
+    tensor::{Device, Int, Tensor, TensorData},
+};
+
+use super::{
+    ClipTextConfig,
+    encoder::{ClipEncoder, ClipEncoderConfig},
+};
+use crate::layers::layer_norm;
+
+/// Added to the score of a later token: enough to make its weight exactly 0 in f32, and within
+/// the range of f16, where -infinity has made NaNs on some GPUs.
+const MASKED: f32 = -30_000.0;
+
+#[derive(Module, Debug)]
+struct ClipTextEmbeddings {
+    token_embedding: Embedding,
+    position_embedding: Embedding,
+}
+
+/// Tokens to hidden states. Created by [`ClipTextConfig::init`] inside a [`ClipTextModel`].
+#[derive(Module, Debug)]
+pub struct ClipTextTransformer {
+    embeddings: ClipTextEmbeddings,
+    encoder: ClipEncoder,
+    final_layer_norm: LayerNorm,
+    eos_token_id: usize,
+}
+
+/// The text tower as a model of its own, as in a Stable Diffusion folder.
+#[derive(Module, Debug)]
+pub struct ClipTextModel {
+    /// The tower.
+    pub text_model: ClipTextTransformer,
+}
+
+impl ClipTextConfig {
+    pub(super) fn init_transformer(&self, device: &Device) -> ClipTextTransformer {
+        let encoder = ClipEncoderConfig {
+            hidden_size: self.hidden_size,
+            intermediate_size: self.intermediate_size,
+            layers: self.num_hidden_layers,
+            heads: self.num_attention_heads,
+            activation: self.hidden_act,
+            epsilon: self.layer_norm_eps,
+        };
+        let table = |rows| EmbeddingConfig::new(rows, self.hidden_size).init(device);
+        ClipTextTransformer {
+            embeddings: ClipTextEmbeddings {
+                token_embedding: table(self.vocab_size),
+                position_embedding: table(self.max_position_embeddings),
+            },
+            encoder: encoder.init(device),
+            final_layer_norm: layer_norm(self.hidden_size, self.layer_norm_eps, device),
+            eos_token_id: self.eos_token_id,
+        }
+    }
+
+    /// Builds the network with weights yet to be loaded.
+    pub fn init(&self, device: &Device) -> ClipTextModel {
+        ClipTextModel { text_model: self.init_transformer(device) }
+    }
+}
+
+impl ClipTextTransformer {
+    /// Rows of the token table. A learned token has none: substitute its vectors in the result.
+    ///
+    /// # Shapes
+    ///
+    /// - input_ids: `[batch_size, length]`, each below `vocab_size`
+    /// - output: `[batch_size, length, hidden_size]`
+    pub fn token_embeddings(&self, input_ids: Tensor<2, Int>) -> Tensor<3> {
+        self.embeddings.token_embedding.forward(input_ids)
+    }
+
+    /// The whole token table, `[vocab_size, hidden_size]`.
+    pub fn token_table(&self) -> Tensor<2> {
+        self.embeddings.token_embedding.weight.val()
+    }
+
+    /// Hidden states after the final layer normalisation.
+    ///
+    /// # Shapes
+    ///
+    /// - token_embeddings: `[batch_size, length, hidden_size]`
+    /// - output: the same
+    pub fn forward(&self, token_embeddings: Tensor<3>) -> Tensor<3> {
+        let (embeddings, mask) = self.prepare(token_embeddings);
+        self.final_layer_norm.forward(self.encoder.forward(embeddings, Some(mask)))
+    }
+
+    /// The sum of token and position embeddings and every layer's output, before the final
+    /// normalisation; each `[batch_size, length, hidden_size]`.
+    pub fn hidden_states(&self, token_embeddings: Tensor<3>) -> Vec<Tensor<3>> {
+        let (embeddings, mask) = self.prepare(token_embeddings);
+        self.encoder.hidden_states(embeddings, Some(mask))
+    }
+
+    fn prepare(&self, token_embeddings: Tensor<3>) -> (Tensor<3>, Tensor<4>) {
+        let [_, length, _] = token_embeddings.dims();
+        let positions = self.embeddings.position_embedding.weight.val().narrow(0, 0, length);
+        let mask = causal_mask(length, &positions.device());
+        (token_embeddings + positions.unsqueeze::<3>(), mask)
+    }
+
+    /// The hidden state at each text's end.
+    ///
+    /// # Shapes
+    ///
+    /// - last_hidden_state: `[batch_size, length, hidden_size]`
+    /// - input_ids: `batch_size` texts of `length` ids
+    /// - output: `[batch_size, hidden_size]`
+    pub fn pool(&self, last_hidden_state: Tensor<3>, input_ids: &[Vec<u32>]) -> Tensor<2> {
+        let ends = input_ids.iter().enumerate().map(|(row, ids)| {
+            let end = match self.eos_token_id {
+                // transformers' reading of configurations from before the ids were corrected
+                2 => (0..ids.len()).rev().max_by_key(|i| ids[*i]),
+                eos => ids.iter().position(|id| *id as usize == eos),
+            };
+            last_hidden_state.clone().narrow(0, row, 1).narrow(1, end.unwrap_or(0), 1)
+        });
+        Tensor::cat(ends.collect(), 0).squeeze_dim(1)
+    }
+}
+
+/// `[1, 1, length, length]`: 0 where a token may look, [`MASKED`] at later tokens.
+fn causal_mask(length: usize, device: &Device) -> Tensor<4> {
+    let values: Vec<f32> = (0..length)
+        .flat_map(|row| (0..length).map(move |column| if column > row { MASKED } else { 0.0 }))
+        .collect();
+    Tensor::from_data(TensorData::new(values, [1, 1, length, length]), device)
+}

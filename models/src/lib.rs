@@ -1,0 +1,29 @@
+//! The networks of Stable Diffusion 1.x on [burn](https://burn.dev), and how their weights are
+//! read. No training code: that is the `dvar` crate's.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`clip`] | text encoder, and both towers for scoring |
+//! | [`unet`] | the denoiser |
+//! | [`vae`] | the autoencoder between pictures and latents |
+//! | [`tokenizer`] | CLIP's byte-pair encoding, with learned tokens |
+//! | [`weights`] | files to networks |
+//!
+//! burn 0.22 has no backend type parameter: one build of these networks runs on every
+//! [`Device`](burn::tensor::Device) that the program was compiled with.
+
+mod attention;
+mod checks;
+pub mod clip;
+mod error;
+mod layers;
+mod resnet;
+#[cfg(feature = "embedded")]
+pub mod pretrained;
+pub mod tokenizer;
+pub mod unet;
+pub mod vae;
+pub mod weights;
+
+pub use error::ModelError;
+pub use layers::Activation;

@@ -1,0 +1,43 @@
+//! The model inside the binary.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use crate::weights::ModelFiles;
+
+macro_rules! files {
+    ($($file:literal),* $(,)?) => {
+        [$(($file, include_bytes!(concat!("../pretrained/dvar-tiny-emoji/", $file)).as_slice())),*]
+    };
+}
+
+/// `dvar-tiny-emoji`, a small emoji text-to-image model with a CLIP scorer, and its name.
+///
+/// Its `MODEL_CARD.md` tells what it is made of and under which licences.
+pub fn dvar_tiny_emoji() -> (ModelFiles, &'static str) {
+    let files: BTreeMap<String, Cow<'static, [u8]>> = files![
+        "model_index.json",
+        "dvar.toml",
+        "scheduler/scheduler_config.json",
+        "tokenizer/merges.txt",
+        "tokenizer/special_tokens_map.json",
+        "tokenizer/tokenizer_config.json",
+        "tokenizer/vocab.json",
+        "text_encoder/config.json",
+        "text_encoder/model.safetensors",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+        "clip/config.json",
+        "clip/merges.txt",
+        "clip/model.safetensors",
+        "clip/preprocessor_config.json",
+        "clip/special_tokens_map.json",
+        "clip/tokenizer_config.json",
+        "clip/vocab.json",
+    ]
+    .into_iter()
+    .map(|(file, bytes)| (file.to_string(), Cow::Borrowed(bytes)))
+    .collect();
+    (ModelFiles::Memory(files), "dvar-tiny-emoji")
+}

@@ -1,0 +1,213 @@
+//! Unit tests of [`ClipTokenizer`] on a vocabulary of single characters and a few merges.
+
+use serde_json::json;
+
+use super::*;
+
+const MERGES: &str = "#version: 0.2\nc a\nca t</w>\nt o\nto y</w>\n";
+
+fn vocab() -> Vec<String> {
+    let characters = || "abcdefghijklmnopqrstuvwxyz<>-!_0123456789".chars();
+    let mut tokens: Vec<_> = characters().map(String::from).collect();
+    tokens.extend(characters().map(|character| format!("{character}</w>")));
+    let whole = ["ca", "cat</w>", "to", "toy</w>", "<|startoftext|>", "<|endoftext|>"];
+    tokens.extend(whole.map(String::from));
+    tokens
+}
+
+fn vocab_json(tokens: &[String]) -> Vec<u8> {
+    let ids: serde_json::Map<_, _> =
+        tokens.iter().enumerate().map(|(id, token)| (token.clone(), json!(id))).collect();
+    serde_json::to_vec(&ids).unwrap()
+}
+
+fn with_config(config: serde_json::Value) -> Result<ClipTokenizer, TokenizerError> {
+    let config = serde_json::to_vec(&config).unwrap();
+    ClipTokenizer::new(&vocab_json(&vocab()), MERGES.as_bytes(), Some(&config), None)
+}
+
+fn tokenizer() -> ClipTokenizer {
+    ClipTokenizer::new(&vocab_json(&vocab()), MERGES.as_bytes(), None, None).unwrap()
+}
+
+fn id(token: &str) -> u32 {
+    vocab().iter().position(|known| known == token).unwrap() as u32
+}
+
+#[test]
+fn a_prompt_is_bos_ids_eos_and_padding() {
+    let tokenizer = tokenizer();
+    let (bos, eos) = (id("<|startoftext|>"), id("<|endoftext|>"));
+    let ids = [bos, id("cat</w>"), id("toy</w>"), eos, eos, eos];
+    assert_eq!(tokenizer.encode(" Cat\t TOY ", 6), ids);
+    assert_eq!((tokenizer.bos_id(), tokenizer.eos_id(), tokenizer.pad_id()), (bos, eos, eos));
+    assert_eq!((tokenizer.vocab_size(), tokenizer.model_max_length()), (vocab().len(), 77));
+}
+
+#[test]
+fn a_long_prompt_is_cut_and_keeps_its_eos() {
+    let tokenizer = tokenizer();
+    let (bos, eos, cat) = (id("<|startoftext|>"), id("<|endoftext|>"), id("cat</w>"));
+    assert_eq!(tokenizer.encode("cat cat cat", 4), [bos, cat, cat, eos]);
+    assert_eq!(tokenizer.encode("cat cat cat", 2), [bos, eos]);
+    assert_eq!(tokenizer.encode("cat", 1), [bos]);
+    assert_eq!(tokenizer.encode("cat", 0), [0u32; 0]);
+}
+
+#[test]
+fn a_placeholder_stands_for_all_its_vectors_in_order() {
+    let mut tokenizer = tokenizer();
+    let first = vocab().len() as u32;
+    assert_eq!(tokenizer.add_placeholder("<One>", 1).unwrap(), [first]);
+    assert_eq!(tokenizer.add_placeholder("<two>", 2).unwrap(), [first + 1, first + 2]);
+    let ids = [id("cat</w>"), first + 1, first + 2, first, id("toy</w>"), first + 2];
+    assert_eq!(tokenizer.token_ids("cat <two><ONE>toy <two>_1"), ids);
+    assert_eq!(tokenizer.vocab_size(), vocab().len());
+    let (bos, eos) = (tokenizer.bos_id(), tokenizer.eos_id());
+    assert_eq!(tokenizer.encode("<two> <two>", 5), [bos, first + 1, first + 2, first + 1, eos]);
+}
+
+#[test]
+fn a_placeholder_with_white_space_or_an_impossible_number_of_vectors_is_refused() {
+    let mut tokenizer = tokenizer();
+    for form in ["", " ", "a b", "<a>\n", "<a\u{a0}b>"] {
+        let refused = tokenizer.add_placeholder(form, 1);
+        assert_eq!(refused, Err(TokenizerError::PlaceholderForm(form.into())));
+    }
+    for count in [0, 76, usize::MAX] {
+        let refused = tokenizer.add_placeholder("<a>", count);
+        assert!(matches!(refused, Err(TokenizerError::PlaceholderVectors { most: 75, .. })));
+    }
+}
+
+#[test]
+fn a_placeholder_that_already_is_a_token_is_refused_and_names_it() {
+    let mut tokenizer = tokenizer();
+    tokenizer.add_placeholder("<cat-toy>", 2).unwrap();
+    for (placeholder, token) in [
+        ("ca", "ca"),
+        ("cat", "cat</w>"),
+        ("CAT", "cat</w>"),
+        ("!", "!"),
+        ("<|endoftext|>", "<|endoftext|>"),
+        ("<|EndOfText|>", "<|endoftext|>"),
+        ("<cat-toy>", "<cat-toy>"),
+        ("<CAT-toy>", "<cat-toy>"),
+        ("<cat-toy>_1", "<cat-toy>_1"),
+    ] {
+        let refused = tokenizer.add_placeholder(placeholder, 1);
+        let (placeholder, token) = (placeholder.to_string(), token.to_string());
+        assert_eq!(refused, Err(TokenizerError::PlaceholderTaken { placeholder, token }));
+    }
+    let next = tokenizer.add_placeholder("<free>", 1).unwrap();
+    assert_eq!(next, [vocab().len() as u32 + 2]);
+}
+
+#[test]
+fn a_placeholder_that_would_be_split_is_refused_and_leaves_no_trace() {
+    let mut tokenizer = with_config(json!({ "pad_token": "!" })).unwrap();
+    assert_eq!(tokenizer.pad_id(), id("!"));
+    let refused = tokenizer.add_placeholder("cat!toy", 1);
+    let pieces = ["cat</w>", "!", "toy</w>"].map(String::from).to_vec();
+    let placeholder = "cat!toy".to_string();
+    assert_eq!(refused, Err(TokenizerError::PlaceholderSplits { placeholder, pieces }));
+    assert_eq!(tokenizer.add_placeholder("<free>", 1).unwrap(), [vocab().len() as u32]);
+}
+
+#[test]
+fn an_initializer_must_be_one_known_token() {
+    let tokenizer = tokenizer();
+    assert_eq!(tokenizer.initializer_id("toy").unwrap(), id("toy</w>"));
+    let error = tokenizer.initializer_id("cat toy").unwrap_err().to_string();
+    assert!(error.contains("`cat</w>`, `toy</w>`"), "{error}");
+    for word in ["", " ", "catoy", "\u{e9}", "?"] {
+        let refused = tokenizer.initializer_id(word);
+        assert!(matches!(refused, Err(TokenizerError::Initializer { .. })), "{word}: {refused:?}");
+    }
+}
+
+#[test]
+fn tokens_saved_with_the_tokenizer_keep_their_ids() {
+    let first = vocab().len();
+    let saved = json!({ (first + 1).to_string(): { "content": "<b>" }, first.to_string(): { "content": "<a>" } });
+    let mut tokenizer = with_config(json!({ "added_tokens_decoder": saved })).unwrap();
+    assert_eq!(tokenizer.token_ids("<b><a>"), [first as u32 + 1, first as u32]);
+    assert_eq!(tokenizer.vocab_size(), first + 2);
+    assert_eq!(tokenizer.add_placeholder("<c>", 1).unwrap(), [first as u32 + 2]);
+    let refused = tokenizer.add_placeholder("<a>", 1);
+    assert!(matches!(refused, Err(TokenizerError::PlaceholderTaken { .. })), "{refused:?}");
+}
+
+#[test]
+fn the_greatest_length_comes_from_the_configuration() {
+    for (written, length) in [(json!(32), 32), (json!(1e30), 77), (json!(null), 77)] {
+        let tokenizer = with_config(json!({ "model_max_length": written })).unwrap();
+        assert_eq!(tokenizer.model_max_length(), length);
+    }
+}
+
+#[test]
+fn the_map_of_special_tokens_comes_before_a_configuration_without_added_tokens() {
+    let map = br#"{"pad_token": {"content": "!"}}"#;
+    for (config, pad) in [
+        (json!({ "pad_token": "-" }), "!"),
+        (json!({ "pad_token": "-", "added_tokens_decoder": {} }), "-"),
+    ] {
+        let config = serde_json::to_vec(&config).unwrap();
+        let vocab = vocab_json(&vocab());
+        let tokenizer =
+            ClipTokenizer::new(&vocab, MERGES.as_bytes(), Some(&config), Some(map)).unwrap();
+        assert_eq!(tokenizer.pad_id(), id(pad), "{config:?}");
+    }
+}
+
+#[test]
+fn vocabularies_that_are_not_rows_of_a_table_are_refused() {
+    for bytes in [
+        &b""[..],
+        b"\xff\xfe",
+        b"[]",
+        br#"{"a": -1}"#,
+        br#"{"a": 1}"#,
+        br#"{"a": 0, "b": 0}"#,
+        br#"{"a": 0, "b": 2}"#,
+    ] {
+        let refused = ClipTokenizer::new(bytes, MERGES.as_bytes(), None, None);
+        assert!(matches!(refused, Err(TokenizerError::Vocabulary(_))), "{refused:?}");
+    }
+}
+
+#[test]
+fn merges_that_do_not_fit_the_vocabulary_are_refused() {
+    let long = format!("#version\n{} {}\n", "<|startoftext|>", "<|startoftext|>");
+    for merges in
+        [&b"\xff"[..], b"#v\nc\n", b"#v\nc a t\n", b"#v\nc z\n", b"#v\nC a", long.as_bytes()]
+    {
+        let refused = ClipTokenizer::new(&vocab_json(&vocab()), merges, None, None);
+        assert!(matches!(refused, Err(TokenizerError::Merges(_))), "{refused:?}");
+    }
+}
+
+#[test]
+fn configurations_that_contradict_the_vocabulary_are_refused() {
+    for config in [
+        json!({ "bos_token": "<s>" }),
+        json!({ "unk_token": "<unk>" }),
+        json!({ "pad_token": 3 }),
+        json!({ "model_max_length": 1 }),
+        json!({ "model_max_length": -5 }),
+        json!({ "model_max_length": "77" }),
+        json!({ "added_tokens_decoder": { "3": { "content": "<a>" } } }),
+        json!({ "added_tokens_decoder": { "x": { "content": "<a>" } } }),
+        json!({ "added_tokens_decoder": { "88": {} } }),
+    ] {
+        let refused = with_config(config.clone());
+        assert!(matches!(refused, Err(TokenizerError::Config(_))), "{config}: {refused:?}");
+    }
+    let vocab = vocab_json(&vocab());
+    let refused = ClipTokenizer::new(&vocab, MERGES.as_bytes(), None, Some(b"{"));
+    assert!(matches!(refused, Err(TokenizerError::Config(_))), "{refused:?}");
+    let without = vocab_json(&["a".to_string()]);
+    let refused = ClipTokenizer::new(&without, b"#version\n", None, None);
+    assert!(matches!(refused, Err(TokenizerError::Config(_))), "{refused:?}");
+}

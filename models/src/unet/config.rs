@@ -1,0 +1,167 @@
+//! `unet/config.json`.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{ModelError, checks::Checks};
+
+/// One level of the UNet, on the way down or up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum UpDownBlock {
+    /// Resnets only.
+    #[serde(rename = "DownBlock2D", alias = "UpBlock2D")]
+    Plain,
+    /// Resnets, each followed by a transformer that attends to the text.
+    #[serde(rename = "CrossAttnDownBlock2D", alias = "CrossAttnUpBlock2D")]
+    CrossAttention,
+}
+
+/// One number for all levels, or one for each.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub(super) enum PerLevel {
+    One(usize),
+    Each(Vec<usize>),
+}
+
+/// Sizes of a [`UNet2DConditionModel`](super::UNet2DConditionModel), with diffusers' defaults for
+/// keys that older files lack.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct UNet2DConditionConfig {
+    /// Height and width of the training latents.
+    pub sample_size: Option<usize>,
+    /// Latent channels. Default: 4
+    pub in_channels: usize,
+    /// Latent channels that come out. Default: 4
+    pub out_channels: usize,
+    /// Channels of each level, finest first. Default: 320, 640, 1280, 1280
+    pub block_out_channels: Vec<usize>,
+    /// Resnets of each level on the way down (one more on the way up). Default: 2
+    pub layers_per_block: usize,
+    /// Kinds of the levels, finest first.
+    pub down_block_types: Vec<UpDownBlock>,
+    /// Kinds of the levels, coarsest first.
+    pub up_block_types: Vec<UpDownBlock>,
+    /// Width of the text encoder's hidden states. Default: 1280
+    pub cross_attention_dim: usize,
+    /// Groups of every group normalisation. Default: 32
+    pub norm_num_groups: usize,
+    /// Epsilon of the resnets' norms. Default: 1e-5
+    pub norm_eps: f64,
+    /// Cosines before sines. Default: true
+    pub flip_sin_to_cos: bool,
+    /// Subtracted from the number of frequencies. Default: 0
+    pub freq_shift: f64,
+    /// Padding of the strided convolutions. Default: 1
+    pub downsample_padding: usize,
+    /// Linear layers instead of 1x1 convolutions around the transformers (SD 2). Default: false
+    pub use_linear_projection: bool,
+    attention_head_dim: PerLevel,
+    num_attention_heads: Option<PerLevel>,
+    act_fn: String,
+    center_input_sample: bool,
+    mid_block_scale_factor: f64,
+    mid_block_type: Option<String>,
+    only_cross_attention: Value,
+    dual_cross_attention: bool,
+    class_embed_type: Option<String>,
+    addition_embed_type: Option<String>,
+    encoder_hid_dim: Option<usize>,
+    resnet_time_scale_shift: String,
+    time_embedding_type: String,
+    transformer_layers_per_block: Value,
+}
+
+impl Default for UNet2DConditionConfig {
+    fn default() -> Self {
+        use UpDownBlock::{CrossAttention, Plain};
+        Self {
+            sample_size: None,
+            in_channels: 4,
+            out_channels: 4,
+            block_out_channels: vec![320, 640, 1280, 1280],
+            layers_per_block: 2,
+            down_block_types: vec![CrossAttention, CrossAttention, CrossAttention, Plain],
+            up_block_types: vec![Plain, CrossAttention, CrossAttention, CrossAttention],
+            cross_attention_dim: 1280,
+            norm_num_groups: 32,
+            norm_eps: 1e-5,
+            flip_sin_to_cos: true,
+            freq_shift: 0.0,
+            downsample_padding: 1,
+            use_linear_projection: false,
+            attention_head_dim: PerLevel::One(8),
+            num_attention_heads: None,
+            act_fn: "silu".into(),
+            center_input_sample: false,
+            mid_block_scale_factor: 1.0,
+            mid_block_type: Some("UNetMidBlock2DCrossAttn".into()),
+            only_cross_attention: Value::Bool(false),
+            dual_cross_attention: false,
+            class_embed_type: None,
+            addition_embed_type: None,
+            encoder_hid_dim: None,
+            resnet_time_scale_shift: "default".into(),
+            time_embedding_type: "positional".into(),
+            transformer_layers_per_block: Value::from(1),
+        }
+    }
+}
+
+impl UNet2DConditionConfig {
+    /// Attention heads of a level, finest first.
+    ///
+    /// diffusers' `attention_head_dim` is, for these models, the *number* of heads; files that
+    /// name `num_attention_heads` mean the same by it.
+    pub(super) fn heads(&self, level: usize) -> usize {
+        match self.num_attention_heads.as_ref().unwrap_or(&self.attention_head_dim) {
+            PerLevel::One(heads) => *heads,
+            PerLevel::Each(heads) => heads.get(level).copied().unwrap_or(0),
+        }
+    }
+
+    /// Width of the time embedding.
+    pub(super) fn time_embed_dim(&self) -> usize {
+        4 * self.block_out_channels[0]
+    }
+
+    /// Parses and checks the text of a `config.json`; `file` is named in errors.
+    pub fn parse(json: &[u8], file: &str) -> Result<Self, ModelError> {
+        let config: Self = crate::checks::parse(json, file)?;
+        let check = Checks::new(file);
+        let levels = config.block_out_channels.len();
+        check.levels("block_out_channels", &config.block_out_channels, config.norm_num_groups)?;
+        check.count("down_block_types", config.down_block_types.len(), levels)?;
+        check.count("up_block_types", config.up_block_types.len(), levels)?;
+        check.size("in_channels", config.in_channels)?;
+        check.size("out_channels", config.out_channels)?;
+        check.size("layers_per_block", config.layers_per_block)?;
+        check.size("cross_attention_dim", config.cross_attention_dim)?;
+        check.divides("an odd number of time frequencies", 2, config.block_out_channels[0])?;
+        for (level, channels) in config.block_out_channels.iter().enumerate() {
+            check.divides("attention_head_dim", config.heads(level), *channels)?;
+        }
+        check.one_of("act_fn", &config.act_fn, &["silu", "swish"])?;
+        check.one_of("resnet_time_scale_shift", &config.resnet_time_scale_shift, &["default"])?;
+        check.one_of("time_embedding_type", &config.time_embedding_type, &["positional"])?;
+        let mid = config.mid_block_type.as_deref().unwrap_or("null");
+        check.one_of("mid_block_type", mid, &["UNetMidBlock2DCrossAttn"])?;
+        let transformers = config.transformer_layers_per_block.to_string();
+        check.one_of("transformer_layers_per_block", &transformers, &["1"])?;
+        for (key, ok) in [
+            ("center_input_sample", !config.center_input_sample),
+            ("dual_cross_attention", !config.dual_cross_attention),
+            ("only_cross_attention", matches!(config.only_cross_attention, Value::Bool(false) | Value::Null)),
+            ("class_embed_type", config.class_embed_type.is_none()),
+            ("addition_embed_type", config.addition_embed_type.is_none()),
+            ("encoder_hid_dim", config.encoder_hid_dim.is_none()),
+            ("mid_block_scale_factor", config.mid_block_scale_factor == 1.0),
+        ] {
+            if !ok {
+                return Err(check.unsupported(key, "its value here", "Stable Diffusion 1.x and 2.x"));
+            }
+        }
+        Ok(config)
+    }
+}

@@ -1,0 +1,57 @@
+//! How a time step becomes a vector (Ho et al. 2020, appendix B; "Attention Is All You Need", 3.5).
+
+use burn::{
+    module::Module,
+    nn::Linear,
+    tensor::{Device, Tensor, TensorData, activation::silu},
+};
+
+use super::UNet2DConditionConfig;
+use crate::layers::linear;
+
+/// Sinusoids of each time step, computed in f32 in torch's order so that the last bits agree.
+///
+/// # Shapes
+///
+/// - output: `[timesteps.len(), width]`
+pub(super) fn time_proj(config: &UNet2DConditionConfig, timesteps: &[f64], device: &Device) -> Tensor<2> {
+    let width = config.block_out_channels[0];
+    let half = width / 2;
+    let scale = -f32::ln(10_000.0) / (half as f32 - config.freq_shift as f32);
+    let mut values = Vec::with_capacity(timesteps.len() * width);
+    for time in timesteps {
+        let angles = (0..half).map(|i| *time as f32 * (i as f32 * scale).exp());
+        if config.flip_sin_to_cos {
+            values.extend(angles.clone().map(f32::cos));
+            values.extend(angles.map(f32::sin));
+        } else {
+            values.extend(angles.clone().map(f32::sin));
+            values.extend(angles.map(f32::cos));
+        }
+    }
+    Tensor::from_data(TensorData::new(values, [timesteps.len(), width]), device)
+}
+
+/// Two linear layers on top of the sinusoids.
+#[derive(Module, Debug)]
+pub(super) struct TimestepEmbedding {
+    linear_1: Linear,
+    linear_2: Linear,
+}
+
+impl TimestepEmbedding {
+    pub(super) fn new(width: usize, time_embed_dim: usize, device: &Device) -> Self {
+        Self {
+            linear_1: linear(width, time_embed_dim, true, device),
+            linear_2: linear(time_embed_dim, time_embed_dim, true, device),
+        }
+    }
+
+    /// # Shapes
+    ///
+    /// - sinusoids: `[batch_size, width]`
+    /// - output: `[batch_size, time_embed_dim]`
+    pub(super) fn forward(&self, sinusoids: Tensor<2>) -> Tensor<2> {
+        self.linear_2.forward(silu(self.linear_1.forward(sinusoids)))
+    }
+}

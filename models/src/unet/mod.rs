@@ -1,0 +1,11 @@
+//! The denoiser of Stable Diffusion 1.x and of CompVis' LDM (diffusers `UNet2DConditionModel`;
+//! Rombach et al. 2022, sections 3.2 and 3.3).
+
+mod blocks;
+mod config;
+mod embeddings;
+mod model;
+mod transformer;
+
+pub use config::{UNet2DConditionConfig, UpDownBlock};
+pub use model::UNet2DConditionModel;

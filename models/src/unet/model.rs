@@ -1,0 +1,73 @@
+//! Down, middle, up.
+
+use burn::{
+    module::Module,
+    nn::{GroupNorm, conv::Conv2d},
+    tensor::{Device, Tensor, activation::silu},
+};
+
+use super::{
+    UNet2DConditionConfig,
+    blocks::{Conditioning, DownBlock2D, MidBlock2D, UpBlock2D},
+    embeddings::{TimestepEmbedding, time_proj},
+};
+use crate::layers::{conv, group_norm};
+
+/// Predicts the noise (or the velocity) in latents, given the time step and a text's hidden
+/// states. Created by [`UNet2DConditionConfig::init`].
+#[derive(Module, Debug)]
+pub struct UNet2DConditionModel {
+    time_embedding: TimestepEmbedding,
+    conv_in: Conv2d,
+    down_blocks: Vec<DownBlock2D>,
+    mid_block: MidBlock2D,
+    up_blocks: Vec<UpBlock2D>,
+    conv_norm_out: GroupNorm,
+    conv_out: Conv2d,
+    #[module(skip)]
+    config: UNet2DConditionConfig,
+}
+
+impl UNet2DConditionConfig {
+    /// Builds the network with weights yet to be loaded.
+    pub fn init(&self, device: &Device) -> UNet2DConditionModel {
+        let finest = self.block_out_channels[0];
+        let levels = 0..self.block_out_channels.len();
+        UNet2DConditionModel {
+            time_embedding: TimestepEmbedding::new(finest, self.time_embed_dim(), device),
+            conv_in: conv(self.in_channels, finest, 3, device),
+            down_blocks: levels.clone().map(|l| DownBlock2D::new(self, l, device)).collect(),
+            mid_block: MidBlock2D::new(self, device),
+            up_blocks: levels.map(|p| UpBlock2D::new(self, p, device)).collect(),
+            conv_norm_out: group_norm(self.norm_num_groups, finest, self.norm_eps, device),
+            conv_out: conv(finest, self.out_channels, 3, device),
+            config: self.clone(),
+        }
+    }
+}
+
+impl UNet2DConditionModel {
+    /// # Shapes
+    ///
+    /// - sample: `[batch_size, in_channels, height, width]`
+    /// - timesteps: one for each sample, 0 to 999 for Stable Diffusion
+    /// - encoder_hidden_states: `[batch_size, length, cross_attention_dim]`
+    /// - output: `[batch_size, out_channels, height, width]`
+    ///
+    /// # Panics
+    ///
+    /// If the shapes are others.
+    pub fn forward(&self, sample: Tensor<4>, timesteps: &[f64], encoder_hidden_states: Tensor<3>) -> Tensor<4> {
+        assert_eq!(sample.dims()[0], timesteps.len(), "one time step for each sample");
+        let device = sample.device().inner();
+        let time = self.time_embedding.forward(time_proj(&self.config, timesteps, &device));
+        let given = Conditioning { time: silu(time), text: encoder_hidden_states };
+
+        let x = self.conv_in.forward(sample);
+        let mut skips = vec![x.clone()];
+        let x = self.down_blocks.iter().fold(x, |x, block| block.forward(x, &given, &mut skips));
+        let x = self.mid_block.forward(x, &given);
+        let x = self.up_blocks.iter().fold(x, |x, block| block.forward(x, &given, &mut skips));
+        self.conv_out.forward(silu(self.conv_norm_out.forward(x)))
+    }
+}

@@ -1,0 +1,175 @@
+//! Attention of the pixels to each other and to the text (diffusers `Transformer2DModel`).
+
+use burn::{
+    module::Module,
+    nn::{GroupNorm, LayerNorm, Linear, conv::Conv2d},
+    tensor::{Device, Tensor, activation::gelu},
+};
+
+use super::UNet2DConditionConfig;
+use crate::{
+    attention::multi_head_attention,
+    layers::{conv, group_norm, layer_norm, linear},
+};
+
+/// The transformers' own group normalisation, whatever `norm_eps` says.
+const GROUP_NORM_EPSILON: f64 = 1e-6;
+const LAYER_NORM_EPSILON: f64 = 1e-5;
+
+/// Queries from the pixels; keys and values from the pixels or from the text.
+#[derive(Module, Debug)]
+pub(super) struct Attention {
+    to_q: Linear,
+    to_k: Linear,
+    to_v: Linear,
+    to_out: Linear,
+    heads: usize,
+}
+
+impl Attention {
+    fn new(channels: usize, context_dim: usize, heads: usize, device: &Device) -> Self {
+        Self {
+            to_q: linear(channels, channels, false, device),
+            to_k: linear(context_dim, channels, false, device),
+            to_v: linear(context_dim, channels, false, device),
+            to_out: linear(channels, channels, true, device),
+            heads,
+        }
+    }
+
+    /// # Shapes
+    ///
+    /// - x: `[batch_size, pixels, channels]`
+    /// - context: `[batch_size, length, context_dim]`
+    /// - output: the shape of `x`
+    fn forward(&self, x: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
+        let query = self.to_q.forward(x);
+        let (key, value) = (self.to_k.forward(context.clone()), self.to_v.forward(context));
+        self.to_out.forward(multi_head_attention(query, key, value, self.heads, None))
+    }
+}
+
+/// A linear layer whose second half gates the first by GELU, and one back (Shazeer 2020).
+#[derive(Module, Debug)]
+struct FeedForward {
+    proj: Linear,
+    out: Linear,
+}
+
+impl FeedForward {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let projected = self.proj.forward(x); // [batch_size, pixels, 8 * channels]
+        let [_, _, width] = projected.dims();
+        let value = projected.clone().narrow(2, 0, width / 2);
+        let gate = projected.narrow(2, width / 2, width / 2);
+        self.out.forward(value * gelu(gate))
+    }
+}
+
+#[derive(Module, Debug)]
+struct BasicTransformerBlock {
+    norm1: LayerNorm,
+    attn1: Attention,
+    norm2: LayerNorm,
+    attn2: Attention,
+    norm3: LayerNorm,
+    ff: FeedForward,
+}
+
+impl BasicTransformerBlock {
+    fn new(channels: usize, context_dim: usize, heads: usize, device: &Device) -> Self {
+        let norm = || layer_norm(channels, LAYER_NORM_EPSILON, device);
+        Self {
+            norm1: norm(),
+            attn1: Attention::new(channels, channels, heads, device),
+            norm2: norm(),
+            attn2: Attention::new(channels, context_dim, heads, device),
+            norm3: norm(),
+            ff: FeedForward {
+                proj: linear(channels, 8 * channels, true, device),
+                out: linear(4 * channels, channels, true, device),
+            },
+        }
+    }
+
+    fn forward(&self, x: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
+        let normed = self.norm1.forward(x.clone());
+        let x = x + self.attn1.forward(normed.clone(), normed);
+        let x = x.clone() + self.attn2.forward(self.norm2.forward(x), context);
+        x.clone() + self.ff.forward(self.norm3.forward(x))
+    }
+}
+
+/// SD 1 projects by 1x1 convolutions, SD 2 by linear layers: the weights' shapes differ.
+#[derive(Module, Debug)]
+enum Projection {
+    Conv(Conv2d),
+    Linear(Linear),
+}
+
+impl Projection {
+    fn new(channels: usize, use_linear: bool, device: &Device) -> Self {
+        match use_linear {
+            true => Self::Linear(linear(channels, channels, true, device)),
+            false => Self::Conv(conv(channels, channels, 1, device)),
+        }
+    }
+
+    /// From a picture to a list of pixels.
+    fn to_pixels(&self, x: Tensor<4>) -> Tensor<3> {
+        match self {
+            Self::Conv(conv) => pixels(conv.forward(x)),
+            Self::Linear(linear) => linear.forward(pixels(x)),
+        }
+    }
+
+    /// From a list of pixels to a picture of `shape`.
+    fn to_picture(&self, x: Tensor<3>, shape: [usize; 4]) -> Tensor<4> {
+        match self {
+            Self::Conv(conv) => conv.forward(x.swap_dims(1, 2).reshape(shape)),
+            Self::Linear(linear) => linear.forward(x).swap_dims(1, 2).reshape(shape),
+        }
+    }
+}
+
+fn pixels(x: Tensor<4>) -> Tensor<3> {
+    x.flatten::<3>(2, 3).swap_dims(1, 2)
+}
+
+/// Norm, projection, one transformer block, projection, added to the input.
+#[derive(Module, Debug)]
+pub(super) struct Transformer2D {
+    norm: GroupNorm,
+    proj_in: Projection,
+    transformer_blocks: Vec<BasicTransformerBlock>,
+    proj_out: Projection,
+}
+
+impl Transformer2D {
+    pub(super) fn new(config: &UNet2DConditionConfig, level: usize, device: &Device) -> Self {
+        let channels = config.block_out_channels[level];
+        let projection = || Projection::new(channels, config.use_linear_projection, device);
+        let (context_dim, heads) = (config.cross_attention_dim, config.heads(level));
+        Self {
+            norm: group_norm(config.norm_num_groups, channels, GROUP_NORM_EPSILON, device),
+            proj_in: projection(),
+            transformer_blocks: vec![BasicTransformerBlock::new(channels, context_dim, heads, device)],
+            proj_out: projection(),
+        }
+    }
+
+    /// # Shapes
+    ///
+    /// - x: `[batch_size, channels, height, width]`
+    /// - context: `[batch_size, length, cross_attention_dim]`
+    /// - output: the shape of `x`
+    pub(super) fn forward(&self, x: Tensor<4>, context: Tensor<3>) -> Tensor<4> {
+        let shape = x.dims();
+        let hidden = self.proj_in.to_pixels(self.norm.forward(x.clone()));
+        let hidden = self
+            .transformer_blocks
+            .iter()
+            .fold(hidden, |hidden, block| block.forward(hidden, context.clone()));
+        x + self.proj_out.to_picture(hidden, shape)
+    }
+}

@@ -1,0 +1,112 @@
+//! `vae/config.json`.
+
+use serde::Deserialize;
+
+use crate::{ModelError, checks::Checks};
+
+fn default_scaling_factor() -> f64 {
+    0.18215
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Sizes of an [`AutoencoderKl`](super::AutoencoderKl), with diffusers' defaults for keys that
+/// older files lack.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct AutoencoderKlConfig {
+    /// Picture channels. Default: 3
+    #[serde(default = "AutoencoderKlConfig::default_picture_channels")]
+    pub in_channels: usize,
+    /// Picture channels that come out. Default: 3
+    #[serde(default = "AutoencoderKlConfig::default_picture_channels")]
+    pub out_channels: usize,
+    /// Channels of each level, finest first.
+    pub block_out_channels: Vec<usize>,
+    /// Residual blocks of each level on the way down (one more on the way up). Default: 1
+    #[serde(default = "AutoencoderKlConfig::default_layers")]
+    pub layers_per_block: usize,
+    /// Channels of the latents. Default: 4
+    #[serde(default = "AutoencoderKlConfig::default_latent_channels")]
+    pub latent_channels: usize,
+    /// Groups of every group normalisation. Default: 32
+    #[serde(default = "AutoencoderKlConfig::default_groups")]
+    pub norm_num_groups: usize,
+    /// Height and width of the training pictures.
+    #[serde(default)]
+    pub sample_size: Option<usize>,
+    /// What latents are multiplied with before diffusion. Default: 0.18215
+    #[serde(default = "default_scaling_factor")]
+    pub scaling_factor: f64,
+    /// Self-attention in the middle. Default: true
+    #[serde(default = "yes")]
+    pub mid_block_add_attention: bool,
+    /// A 1x1 convolution after the encoder. Default: true
+    #[serde(default = "yes")]
+    pub use_quant_conv: bool,
+    /// A 1x1 convolution before the decoder. Default: true
+    #[serde(default = "yes")]
+    pub use_post_quant_conv: bool,
+    /// The activation. Default: silu
+    #[serde(default)]
+    pub act_fn: Option<String>,
+    /// One entry for each level, all `DownEncoderBlock2D`.
+    #[serde(default)]
+    pub down_block_types: Option<Vec<String>>,
+    /// One entry for each level, all `UpDecoderBlock2D`.
+    #[serde(default)]
+    pub up_block_types: Option<Vec<String>>,
+    /// Only `null` is supported.
+    #[serde(default)]
+    pub shift_factor: Option<f64>,
+}
+
+impl AutoencoderKlConfig {
+    fn default_picture_channels() -> usize {
+        3
+    }
+    fn default_layers() -> usize {
+        1
+    }
+    fn default_latent_channels() -> usize {
+        4
+    }
+    fn default_groups() -> usize {
+        32
+    }
+
+    /// How many picture pixels one latent pixel stands for along a side.
+    pub fn downscale(&self) -> usize {
+        1 << (self.block_out_channels.len() - 1)
+    }
+
+    /// Parses and checks the text of a `config.json`; `file` is named in errors.
+    pub fn parse(json: &[u8], file: &str) -> Result<Self, ModelError> {
+        let config: Self = crate::checks::parse(json, file)?;
+        let check = Checks::new(file);
+        check.levels("block_out_channels", &config.block_out_channels, config.norm_num_groups)?;
+        check.size("in_channels", config.in_channels)?;
+        check.size("out_channels", config.out_channels)?;
+        check.size("latent_channels", config.latent_channels)?;
+        check.size("layers_per_block", config.layers_per_block)?;
+        check.one_of("act_fn", config.act_fn.as_deref().unwrap_or("silu"), &["silu", "swish"])?;
+        let levels = config.block_out_channels.len();
+        for (key, types, expected) in [
+            ("down_block_types", &config.down_block_types, "DownEncoderBlock2D"),
+            ("up_block_types", &config.up_block_types, "UpDecoderBlock2D"),
+        ] {
+            if let Some(types) = types {
+                check.count(key, types.len(), levels)?;
+                types.iter().try_for_each(|t| check.one_of(key, t, &[expected]))?;
+            }
+        }
+        if !(config.scaling_factor.is_finite() && config.scaling_factor > 0.0) {
+            return Err(check.unsupported("scaling_factor", config.scaling_factor, "a positive number"));
+        }
+        if let Some(shift) = config.shift_factor.filter(|shift| *shift != 0.0) {
+            return Err(check.unsupported("shift_factor", shift, "null"));
+        }
+        Ok(config)
+    }
+}

@@ -1,0 +1,66 @@
+//! Where a model's files come from: a folder, or memory (the embedded default, a browser).
+
+use std::{borrow::Cow, collections::BTreeMap, path::PathBuf};
+
+use crate::ModelError;
+
+/// The files of one model in diffusers' layout, by relative path (`unet/config.json`).
+#[derive(Clone, Debug)]
+pub enum ModelFiles {
+    /// A folder on disk; weights are memory-mapped.
+    Folder(PathBuf),
+    /// Files in memory.
+    Memory(BTreeMap<String, Cow<'static, [u8]>>),
+}
+
+impl ModelFiles {
+    /// How a file is named in messages.
+    pub fn display(&self, file: &str) -> String {
+        match self {
+            Self::Folder(folder) => folder.join(file).display().to_string(),
+            Self::Memory(_) => file.to_string(),
+        }
+    }
+
+    /// Whether the file is there.
+    pub fn has(&self, file: &str) -> bool {
+        match self {
+            Self::Folder(folder) => folder.join(file).is_file(),
+            Self::Memory(files) => files.contains_key(file),
+        }
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::MissingFile`] or [`ModelError::Unreadable`].
+    pub fn read(&self, file: &str) -> Result<Cow<'_, [u8]>, ModelError> {
+        match self {
+            Self::Folder(folder) => match std::fs::read(folder.join(file)) {
+                Ok(bytes) => Ok(Cow::Owned(bytes)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(self.missing(file)),
+                Err(error) => Err(ModelError::Unreadable {
+                    file: self.display(file),
+                    reason: error.to_string(),
+                }),
+            },
+            Self::Memory(files) => match files.get(file) {
+                Some(bytes) => Ok(Cow::Borrowed(bytes)),
+                None => Err(self.missing(file)),
+            },
+        }
+    }
+
+    /// The file's bytes, or `None` where there is no such file.
+    pub fn read_optional(&self, file: &str) -> Result<Option<Cow<'_, [u8]>>, ModelError> {
+        if self.has(file) { self.read(file).map(Some) } else { Ok(None) }
+    }
+
+    fn missing(&self, file: &str) -> ModelError {
+        ModelError::MissingFile {
+            file: self.display(file),
+            remedy: "give the folder of a whole Stable Diffusion 1.x model in diffusers' layout".into(),
+        }
+    }
+}

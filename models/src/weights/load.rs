@@ -1,0 +1,168 @@
+//! Weight files to modules, by burn-store.
+
+use burn::{
+    store::{
+        ApplyResult, ChainAdapter, FloatCastAdapter, ModuleAdapter, ModuleContext, ModuleSnapshot,
+        PyTorchToBurnAdapter, SafetensorsStore,
+    },
+    tensor::DType,
+};
+use burn_pack::Tensor as PackTensor;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{ModelFiles, header, key_map};
+use crate::ModelError;
+
+/// File names that diffusers and transformers give weights, without the ending.
+const STEMS: [&str; 2] = ["diffusion_pytorch_model", "model"];
+/// Full weights are preferred to rounded ones, and those to the ones before averaging.
+const VARIANTS: [&str; 3] = ["", ".fp16", ".non_ema"];
+
+/// Loads `{folder}/*.safetensors` (f32, f16 or bf16; one file, an fp16 variant, or shards with an
+/// index) into a freshly built module, converted to `dtype`.
+///
+/// # Errors
+///
+/// [`ModelError`] if a file is missing or broken, or if the tensors are not exactly those the
+/// module has, each of its shape.
+pub fn load<M: ModuleSnapshot>(
+    mut module: M,
+    files: &ModelFiles,
+    folder: &str,
+    dtype: DType,
+) -> Result<M, ModelError> {
+    let parts = find(files, folder)?;
+    let shown = files.display(&parts[0]);
+    let mut loaded = Loaded::default();
+    for part in &parts {
+        loaded.add(apply(&mut module, files, part, dtype)?);
+    }
+    match loaded.problems() {
+        None => Ok(module),
+        Some(problems) => {
+            let config = files.display(&format!("{folder}/config.json"));
+            Err(ModelError::Weights { file: shown, config, problems })
+        }
+    }
+}
+
+/// The files that hold the weights of `folder`.
+fn find(files: &ModelFiles, folder: &str) -> Result<Vec<String>, ModelError> {
+    for variant in VARIANTS {
+        for stem in STEMS {
+            let single = format!("{folder}/{stem}{variant}.safetensors");
+            if files.has(&single) {
+                return Ok(vec![single]);
+            }
+            let index = format!("{folder}/{stem}.safetensors.index{variant}.json");
+            if files.has(&index) {
+                return shards(files, folder, &index);
+            }
+        }
+    }
+    Err(ModelError::MissingFile {
+        file: files.display(&format!("{folder}/{}.safetensors", STEMS[0])),
+        remedy: format!("`{folder}` must hold its weights as safetensors"),
+    })
+}
+
+#[derive(Deserialize)]
+struct ShardIndex {
+    weight_map: BTreeMap<String, String>,
+}
+
+fn shards(files: &ModelFiles, folder: &str, index: &str) -> Result<Vec<String>, ModelError> {
+    let parsed: ShardIndex = crate::checks::parse(&files.read(index)?, &files.display(index))?;
+    let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
+    if names.is_empty() || names.iter().any(|name| name.contains(['/', '\\'])) {
+        return Err(ModelError::Invalid {
+            file: files.display(index),
+            reason: "its `weight_map` must name files beside it".into(),
+        });
+    }
+    Ok(names.into_iter().map(|name| format!("{folder}/{name}")).collect())
+}
+
+fn apply<M: ModuleSnapshot>(
+    module: &mut M,
+    files: &ModelFiles,
+    part: &str,
+    dtype: DType,
+) -> Result<ApplyResult, ModelError> {
+    let file = files.display(part);
+    let invalid = |reason: String| ModelError::Invalid { file: file.clone(), reason };
+    let unreadable =
+        |error: std::io::Error| ModelError::Unreadable { file: file.clone(), reason: error.to_string() };
+    let store = match files {
+        ModelFiles::Folder(folder) => {
+            let path = folder.join(part);
+            header::check(std::fs::File::open(&path).map_err(unreadable)?).map_err(invalid)?;
+            SafetensorsStore::from_file(path)
+        }
+        ModelFiles::Memory(_) => {
+            let bytes = files.read(part)?;
+            header::check(std::io::Cursor::new(&bytes)).map_err(invalid)?;
+            SafetensorsStore::from_bytes(Some(bytes.into_owned()))
+        }
+    };
+    let to_burn = ChainAdapter::new(PyTorchToBurnAdapter, FloatCastAdapter::to(dtype));
+    let mut store = store
+        .with_from_adapter(ChainAdapter::new(SqueezeLinear, to_burn))
+        .remap(key_map::remapper().map_err(invalid)?)
+        .skip_enum_variants(true)
+        .allow_partial(true)
+        .validate(false);
+    module.load_from(&mut store).map_err(|error| invalid(error.to_string()))
+}
+
+/// Old autoencoders saved the linear layers of their attention as 1x1 convolutions.
+#[derive(Clone)]
+struct SqueezeLinear;
+
+impl ModuleAdapter for SqueezeLinear {
+    fn adapt(&self, mut tensor: PackTensor, context: ModuleContext<'_>) -> PackTensor {
+        if context.module_type() == Some("Struct:Linear")
+            && let [out, into, 1, 1] = tensor.shape[..]
+        {
+            tensor.shape = [out, into].into();
+        }
+        tensor
+    }
+
+    fn clone_box(&self) -> Box<dyn ModuleAdapter> {
+        Box::new(self.clone())
+    }
+}
+
+/// What came of all parts together.
+#[derive(Default)]
+struct Loaded {
+    applied: BTreeSet<String>,
+    missing: BTreeSet<String>,
+    problems: Vec<String>,
+}
+
+impl Loaded {
+    fn add(&mut self, part: ApplyResult) {
+        self.applied.extend(part.applied);
+        self.missing.extend(part.missing.into_iter().map(|(name, _)| name));
+        self.problems.extend(part.errors.iter().map(|error| error.to_string()));
+        let unused = part.unused.into_iter().filter(|name| !key_map::is_buffer(name));
+        self.problems.extend(unused.map(|name| format!("`{}` was not expected", key_map::original(&name))));
+    }
+
+    /// One line about the first few things that are wrong.
+    fn problems(mut self) -> Option<String> {
+        const SHOWN: usize = 4;
+        let missing = self.missing.difference(&self.applied);
+        self.problems.extend(missing.map(|name| format!("`{}` is missing", key_map::original(name))));
+        let more = self.problems.len().saturating_sub(SHOWN);
+        self.problems.truncate(SHOWN);
+        let mut line = self.problems.join("; ");
+        if more > 0 {
+            line += &format!("; and {more} more");
+        }
+        (!line.is_empty()).then_some(line)
+    }
+}

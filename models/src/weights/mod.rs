@@ -1,0 +1,12 @@
+//! From a model's files to its networks.
+//!
+//! Everything is checked before anything runs: each expected tensor must be there with its
+//! shape, and no other may be (known buffers aside).
+
+mod files;
+mod header;
+mod key_map;
+mod load;
+
+pub use files::ModelFiles;
+pub use load::load;

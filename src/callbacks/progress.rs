@@ -1,0 +1,79 @@
+//! One live line about the run.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::{
+    early_stopping::Control,
+    trainer::{Callback, LocalBoxFuture, StepContext, TrainError},
+};
+
+/// Shows step, steps per second, losses, the ratio against its threshold, and the time left at
+/// most. On a terminal the line is redrawn; elsewhere it is printed now and then.
+pub struct Progress {
+    bar: ProgressBar,
+    threshold: f64,
+    /// Steps between two lines where there is no terminal.
+    print_every: Option<usize>,
+}
+
+const LINES_WITHOUT_TERMINAL: usize = 20;
+
+impl Progress {
+    /// A line on standard error for a run of at most `steps`, of which `done` are made.
+    pub fn new(steps: usize, done: usize, threshold: f64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
+        let hidden = bar.is_hidden();
+        let style = ProgressStyle::with_template(
+            "{spinner:.cyan} step {pos}/{len}  {per_sec:>11}  {msg}  at most {eta} left",
+        );
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        bar.set_position(done as u64);
+        bar.reset_eta();
+        bar.enable_steady_tick(Duration::from_millis(100));
+        let print_every = hidden.then(|| steps.div_ceil(LINES_WITHOUT_TERMINAL).max(1));
+        Self { bar, threshold, print_every }
+    }
+
+    fn line(&self, record: &crate::trainer::Record) -> String {
+        let mut line = format!("loss {:.4}", record.get("loss").unwrap_or(f64::NAN));
+        if let (Some(eval_loss), Some(ratio)) = (record.get("eval_loss"), record.get("ratio")) {
+            line += &format!("  deterministic {eval_loss:.5}  ratio {ratio:.3} (stops under {})", self.threshold);
+        }
+        line
+    }
+}
+
+impl<M> Callback<M> for Progress {
+    fn name(&self) -> &'static str {
+        "progress"
+    }
+
+    fn after_update<'a>(
+        &'a mut self,
+        step: StepContext<'a, M>,
+    ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
+        Box::pin(async move {
+            let made = step.record.step + 1;
+            let line = self.line(step.record);
+            match self.print_every {
+                Some(every) if made.is_multiple_of(every) => {
+                    let speed = self.bar.per_sec();
+                    eprintln!("step {made}/{}  {speed:.2}/s  {line}", self.bar.length().unwrap_or(0));
+                }
+                _ => self.bar.set_message(line),
+            }
+            self.bar.set_position(made as u64);
+            Ok(Control::Continue)
+        })
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,159 @@
+//! `dvar generate`
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Tensor, TensorData};
+
+use super::{CliError, device, model, run_folder::RunFolder};
+use crate::{
+    data::png::{encode_grid, encode_png},
+    embedding::{self, LearnedEmbedding},
+    files::read_limited,
+    pipelines::{ModelFolder, SamplingOptions, TextToImage},
+    schedulers::SchedulerKind,
+};
+
+/// Flags of `dvar generate`.
+#[derive(Debug, clap::Args)]
+pub(super) struct GenerateArgs {
+    /// What to draw; may be repeated
+    #[arg(long, short, required = true, value_name = "TEXT")]
+    prompt: Vec<String>,
+    /// Learned embedding, whose token the prompts use
+    #[arg(long, short, value_name = "FILE")]
+    embedding: Option<PathBuf>,
+    /// Folder of the model in diffusers' layout, or `embedded` [default: embedded]
+    #[arg(long, short, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Pictures of each prompt
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 4)]
+    count: usize,
+    /// What the pictures should not show
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    negative_prompt: String,
+    /// Seed; the same seed gives the same pictures
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Denoising steps [default: the model's advice, or 50]
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// How strongly the prompt is followed; 1 is not at all [default: the model's advice, or 7.5]
+    #[arg(long, value_name = "SCALE")]
+    guidance_scale: Option<f64>,
+    /// pndm, ddim, ddpm, euler, lms or dpm++ [default: the model's]
+    #[arg(long, value_name = "NAME")]
+    scheduler: Option<SchedulerKind>,
+    /// Share of fresh noise in each DDIM step, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    eta: f64,
+    /// Picture width [default: the model's]
+    #[arg(long, value_name = "PIXELS")]
+    width: Option<usize>,
+    /// Picture height [default: the model's]
+    #[arg(long, value_name = "PIXELS")]
+    height: Option<usize>,
+    /// Folder to write to
+    #[arg(long, short, value_name = "DIR", default_value = "generated")]
+    output_dir: PathBuf,
+    /// auto, cpu, wgpu, cuda:0, ...: see `dvar devices`
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    device: String,
+}
+
+pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
+    let model = model::open(args.model.as_deref())?;
+    let embedding = args.embedding.as_deref().map(read_embedding).transpose()?;
+    if let Some(embedding) = &embedding {
+        check_fit(embedding, &model, args)?;
+    }
+    let options = sampling_options(args, &model)?;
+    let mut tokenizer = model.tokenizer().map_err(CliError::input)?;
+    let placeholder_ids = match &embedding {
+        Some(e) => tokenizer.add_placeholder(e.placeholder_token(), e.num_vectors()),
+        None => Ok(Vec::new()),
+    };
+    let placeholder_ids = placeholder_ids.map_err(CliError::input)?;
+    let (device, _) = device::open(&args.device)?;
+    std::fs::create_dir_all(&args.output_dir).map_err(|e| {
+        CliError::Input(format!("cannot create the folder `{}`: {e}", args.output_dir.display()))
+    })?;
+
+    let encoder = model.load_prompt_encoder(tokenizer, placeholder_ids, &device);
+    let encoder = encoder.map_err(CliError::input)?;
+    let unet = model.load_unet(&device).map_err(CliError::input)?;
+    let vae = model.load_vae(&device).map_err(CliError::input)?;
+    let scheduler = model.scheduler();
+    let pipeline = TextToImage { encoder: &encoder, unet: &unet, vae: &vae, scheduler };
+    let prompts: Vec<String> =
+        args.prompt.iter().flat_map(|prompt| vec![prompt.clone(); args.count]).collect();
+    let vectors = match &embedding {
+        Some(e) => TensorData::new(e.vectors().to_vec(), [e.num_vectors(), e.dim()]),
+        None => TensorData::zeros::<f32, _>([1, model.embedding_dim()]),
+    };
+    let vectors = Tensor::<2>::from_data(vectors, &device);
+    let pictures = pipeline.generate(&prompts, &args.negative_prompt, &vectors, &options);
+    let pictures = pollster::block_on(pictures).map_err(CliError::failed)?;
+
+    for (i, picture) in pictures.iter().enumerate() {
+        let png = encode_png(picture.width(), picture.height(), picture.pixels());
+        let path = args.output_dir.join(format!("{i:04}.png"));
+        RunFolder::write(&path, &png.map_err(CliError::failed)?)?;
+    }
+    let grid = args.output_dir.join("grid.png");
+    RunFolder::write(&grid, &encode_grid(&pictures, args.count).map_err(CliError::failed)?)?;
+    println!("{} pictures in {}, together in {}", pictures.len(), args.output_dir.display(), grid.display());
+    Ok(())
+}
+
+/// Reads an embedding file of any known format.
+pub(super) fn read_embedding(path: &Path) -> Result<LearnedEmbedding, CliError> {
+    let bytes = read_limited(path, embedding::MAX_FILE_BYTES)
+        .map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", path.display())))?;
+    embedding::read(&bytes, &path.display().to_string()).map_err(CliError::input)
+}
+
+fn check_fit(embedding: &LearnedEmbedding, model: &ModelFolder, args: &GenerateArgs) -> Result<(), CliError> {
+    let (token, dim) = (embedding.placeholder_token(), embedding.dim());
+    if dim != model.embedding_dim() {
+        return Err(CliError::Input(format!(
+            "the embedding of `{token}` is {dim} wide, {} takes {}; give the `--model` that it was trained with",
+            model.name(),
+            model.embedding_dim()
+        )));
+    }
+    if !args.prompt.iter().any(|prompt| prompt.contains(token)) {
+        return Err(CliError::Input(format!(
+            "no prompt contains `{token}`, the token of this embedding; write it into `--prompt`"
+        )));
+    }
+    Ok(())
+}
+
+fn sampling_options(args: &GenerateArgs, model: &ModelFolder) -> Result<SamplingOptions, CliError> {
+    if args.count == 0 {
+        return Err(CliError::input("`--count` is 0; it must be a whole number from 1 on"));
+    }
+    let advice = model::preset(model)?.with_defaults().map_err(CliError::input)?;
+    let size = model.native_resolution();
+    let options = SamplingOptions {
+        scheduler: args.scheduler.or(advice.scheduler).unwrap_or(model.scheduler().kind()),
+        num_inference_steps: args.steps.or(advice.num_inference_steps).unwrap_or(50),
+        guidance_scale: args.guidance_scale.or(advice.guidance_scale).unwrap_or(7.5),
+        eta: args.eta,
+        height: args.height.unwrap_or(size),
+        width: args.width.unwrap_or(size),
+        seed: args.seed,
+    };
+    if !(options.guidance_scale.is_finite() && options.guidance_scale >= 0.0) {
+        return Err(CliError::input(format!(
+            "`--guidance-scale` is {}; it must be a number from 0 on",
+            options.guidance_scale
+        )));
+    }
+    model.check_size(options.width, options.height).map_err(CliError::input)?;
+    let scheduler = model.scheduler();
+    scheduler
+        .build(options.scheduler, options.num_inference_steps, options.eta)
+        .map_err(CliError::input)?;
+    Ok(options)
+}

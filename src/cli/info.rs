@@ -1,0 +1,84 @@
+//! `dvar info`
+
+use std::path::{Path, PathBuf};
+
+use super::{CliError, generate::read_embedding, model};
+use crate::{config::TrainOptions, pipelines::ModelFolder, trainer::TrainState};
+
+/// Flags of `dvar info`.
+#[derive(Debug, clap::Args)]
+pub(super) struct InfoArgs {
+    /// Model folder, run folder or embedding file; `embedded` is the model in this program
+    #[arg(value_name = "FILE|DIR")]
+    path: PathBuf,
+}
+
+pub(super) fn run(args: &InfoArgs) -> Result<(), CliError> {
+    let path = &args.path;
+    if path.is_file() {
+        embedding(path)
+    } else if path.join("config.toml").is_file() {
+        training_run(path)
+    } else if path.is_dir() || path == Path::new(model::EMBEDDED) {
+        model_folder(&model::open(Some(path))?)
+    } else {
+        Err(CliError::Input(format!(
+            "there is no `{}`; give a model folder, a run folder or an embedding file",
+            path.display()
+        )))
+    }
+}
+
+fn embedding(path: &Path) -> Result<(), CliError> {
+    let embedding = read_embedding(path)?;
+    let family = match embedding.dim() {
+        768 => "Stable Diffusion 1.x",
+        1024 => "Stable Diffusion 2.x",
+        1280 => "LDM text-to-image",
+        _ => "no model this program knows by its width",
+    };
+    println!("embedding  {}", path.display());
+    println!("token      {}", embedding.placeholder_token());
+    println!("vectors    {} x {} ({family})", embedding.num_vectors(), embedding.dim());
+    for vector in embedding.vectors().chunks(embedding.dim()) {
+        let norm = vector.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+        println!("norm       {norm:.4}");
+    }
+    Ok(())
+}
+
+fn training_run(folder: &Path) -> Result<(), CliError> {
+    let read = |file: &str| {
+        let path = folder.join(file);
+        std::fs::read(&path).map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", path.display())))
+    };
+    let config = String::from_utf8_lossy(&read("config.toml")?).into_owned();
+    let options = TrainOptions::from_toml(&config, &folder.join("config.toml").display().to_string());
+    let options = options.map_err(CliError::input)?;
+    println!("run        {}", folder.display());
+    println!("token      {}", options.placeholder_token.unwrap_or_default());
+    println!("pictures   {}", options.train_data_dir.unwrap_or_default().display());
+    match read("state/state.safetensors") {
+        Ok(bytes) => {
+            let state = TrainState::from_bytes(&bytes).map_err(CliError::input)?;
+            println!("steps      {}", state.step);
+            match state.stop {
+                Some(stop) => println!("stopped    {stop}"),
+                None => println!("unfinished go on with: dvar train --resume {}", folder.display()),
+            }
+        }
+        Err(_) => println!("steps      0, no checkpoint yet"),
+    }
+    Ok(())
+}
+
+fn model_folder(model: &ModelFolder) -> Result<(), CliError> {
+    let tokenizer = model.tokenizer().map_err(CliError::input)?;
+    println!("model      {}", model.name());
+    println!("pictures   {0} x {0} pixels", model.native_resolution());
+    println!("embedding  {} wide", model.embedding_dim());
+    println!("tokenizer  {} entries, prompts of {} tokens", tokenizer.vocab_size(), tokenizer.model_max_length());
+    println!("scheduler  {}", model.scheduler().kind());
+    println!("scorer     {}", if model.files().has("clip/config.json") { "clip/" } else { "none" });
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! The command line: flags, messages, files and exit codes.
+
+mod bench;
+mod device;
+mod error;
+mod generate;
+mod info;
+mod model;
+mod run_folder;
+mod samples;
+mod train;
+
+use clap::{Parser, Subcommand};
+
+pub use error::CliError;
+
+/// Teaches a text-to-image model a new concept from a few pictures, and knows when to stop
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Learn a concept from a folder of pictures
+    Train(Box<train::TrainArgs>),
+    /// Draw pictures, with a learned embedding or without
+    Generate(generate::GenerateArgs),
+    /// Say what a model folder, a run folder or an embedding file is
+    Info(info::InfoArgs),
+    /// List the devices that this program can compute on here
+    Devices,
+    /// Time the phases of a training step
+    Bench(bench::BenchArgs),
+}
+
+/// Runs one command.
+///
+/// # Errors
+///
+/// [`CliError`], to be shown to the user; its exit code is 2 for bad input.
+pub fn run(cli: Cli) -> Result<(), CliError> {
+    match cli.command {
+        Command::Train(args) => train::run(*args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Info(args) => info::run(&args),
+        Command::Devices => device::list(),
+        Command::Bench(args) => bench::run(&args),
+    }
+}

@@ -1,0 +1,46 @@
+//! Which model.
+
+use std::path::Path;
+
+use super::CliError;
+use crate::{config::TrainOptions, pipelines::ModelFolder};
+
+/// The value of `--model` that means the model inside the binary.
+pub(super) const EMBEDDED: &str = "embedded";
+
+/// Opens the model folder, or the embedded default.
+pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
+    match model {
+        Some(folder) if folder != Path::new(EMBEDDED) => {
+            if !folder.is_dir() {
+                return Err(CliError::Input(format!(
+                    "there is no model folder `{}`; give a Stable Diffusion 1.x folder in diffusers' layout, or leave `--model` out",
+                    folder.display()
+                )));
+            }
+            ModelFolder::open(folder).map_err(CliError::input)
+        }
+        _ => embedded(),
+    }
+}
+
+#[cfg(feature = "embedded")]
+fn embedded() -> Result<ModelFolder, CliError> {
+    let (files, name) = dvar_models::pretrained::dvar_tiny_emoji();
+    ModelFolder::new(files, format!("{name} (embedded)")).map_err(CliError::input)
+}
+
+#[cfg(not(feature = "embedded"))]
+fn embedded() -> Result<ModelFolder, CliError> {
+    Err(CliError::input("this build has no embedded model; give `--model DIR`"))
+}
+
+/// What the model's makers advise: its `dvar.toml`, where there is one.
+pub(super) fn preset(model: &ModelFolder) -> Result<TrainOptions, CliError> {
+    const FILE: &str = "dvar.toml";
+    let Some(bytes) = model.files().read_optional(FILE).map_err(CliError::input)? else {
+        return Ok(TrainOptions::default());
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    TrainOptions::from_toml(&text, &model.files().display(FILE)).map_err(CliError::input)
+}

@@ -1,0 +1,287 @@
+//! `dvar train`
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+};
+
+use burn::tensor::Device;
+
+use super::{CliError, device, model, run_folder::RunFolder, samples::Samples};
+use crate::{
+    callbacks::{Checkpoint, Interrupt, MetricsLog, Progress, plot},
+    config::{TrainConfig, TrainOptions},
+    data::{dataset::Dataset, png::encode_grid},
+    early_stopping::StopReason,
+    embedding,
+    eval::ClipScorer,
+    pipelines::ModelFolder,
+    session::{Session, Tokens},
+    trainer::{Callback, Concept, TrainError, TrainState},
+};
+
+/// Flags of `dvar train`.
+#[derive(Debug, clap::Args)]
+pub(super) struct TrainArgs {
+    #[command(flatten)]
+    options: TrainOptions,
+    /// File with options; flags win over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Go on with an interrupted run; takes its options
+    #[arg(long, value_name = "RUN")]
+    resume: Option<PathBuf>,
+    /// auto, cpu, wgpu, cuda:0, ...: see `dvar devices`
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    device: String,
+}
+
+/// A checked run that has not yet cost anything.
+struct Plan {
+    config: TrainConfig,
+    model: ModelFolder,
+    tokens: Tokens,
+    dataset: Dataset,
+    device: Device,
+    device_name: String,
+    folder: RunFolder,
+    state: Option<TrainState>,
+    size: usize,
+}
+
+pub(super) fn run(args: TrainArgs) -> Result<(), CliError> {
+    let plan = Plan::new(&args)?;
+    plan.announce();
+    pollster::block_on(plan.run())
+}
+
+impl Plan {
+    /// Checks everything that can be checked before slow work, and creates the run's folder last.
+    fn new(args: &TrainArgs) -> Result<Self, CliError> {
+        let (options, resumed) = options(args)?;
+        let model = model::open(options.model.as_deref())?;
+        let options = options.over(&model::preset(&model)?).and_then(|o| o.with_defaults());
+        let options = options.map_err(CliError::input)?;
+        let config = TrainConfig::new(&options).map_err(CliError::input)?;
+        let size = config.resolution.unwrap_or(model.native_resolution());
+        model.check_size(size, size).map_err(CliError::input)?;
+        let tokens = Tokens::new(&config, &model).map_err(CliError::input)?;
+        let dataset = Dataset::from_folder(&config.train_data_dir, size, config.crop);
+        let dataset = dataset.map_err(CliError::input)?;
+        let (device, device_name) = device::open(&args.device)?;
+        let (folder, state) = match resumed {
+            Some(folder) => {
+                let state = read_state(&folder)?;
+                (folder, state)
+            }
+            None => {
+                let named = options.output_dir.as_deref();
+                let folder = RunFolder::create(named, &config.placeholder_token)?;
+                let saved = TrainOptions { output_dir: None, ..absolute(options)? };
+                let text = saved.to_toml().map_err(CliError::failed)?;
+                RunFolder::write(&folder.config(), text.as_bytes())?;
+                (folder, None)
+            }
+        };
+        Ok(Self { config, model, tokens, dataset, device, device_name, folder, state, size })
+    }
+
+    fn announce(&self) {
+        let Self { config, dataset, .. } = self;
+        println!("model      {}", self.model.name());
+        println!(
+            "concept    {} from `{}`, {} vector(s), {} pictures of {} px in {}",
+            config.placeholder_token,
+            config.initializer_token,
+            config.num_vectors,
+            dataset.pictures().len(),
+            self.size,
+            config.train_data_dir.display()
+        );
+        let trainer = &config.trainer;
+        println!(
+            "training   at most {} steps, batch {} x {}, learning rate {}, on {}",
+            trainer.max_train_steps,
+            config.train_batch_size,
+            trainer.gradient_accumulation_steps,
+            trainer.lr_schedule.base_lr,
+            self.device_name
+        );
+        println!("criterion  {}", criterion(config));
+        println!("output     {}", self.folder.path().display());
+        if let Some(state) = &self.state {
+            println!("resuming   at step {}", state.step);
+        }
+    }
+
+    async fn run(self) -> Result<(), CliError> {
+        let Self { config, model, tokens, dataset, device, folder, state, .. } = self;
+        let session = Session::new(&config, &model, tokens, &dataset, &device).await;
+        let session = session.map_err(CliError::input)?;
+        let scorer = ClipScorer::load(&model, &device).map_err(CliError::input)?;
+        let references = dataset.pictures();
+        let samples = Samples {
+            config: &config,
+            model: &model,
+            objective: &session.objective,
+            scorer: scorer.as_ref(),
+            references,
+        };
+
+        let mut trainer = session.trainer(&config);
+        let before = draw(&samples, &trainer.concept().clone(), &folder.samples("before")).await?;
+        let interrupt = interrupt_on_ctrl_c()?;
+        let step = state.as_ref().map_or(0, |state| state.step);
+        let metrics = MetricsLog::open(&folder.metrics(), step)
+            .map_err(|error| CliError::write(&folder.metrics(), error))?;
+        let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> = vec![
+            session.deterministic_eval(&config),
+            Box::new(metrics),
+            Box::new(interrupt),
+            Box::new(Checkpoint {
+                state: folder.state(),
+                embedding: folder.embedding(),
+                placeholder_token: config.placeholder_token.clone(),
+                interval: config.save_steps,
+            }),
+        ];
+        let finished = state.as_ref().and_then(|state| state.stop.clone()).filter(is_final);
+        if let Some(state) = &state {
+            trainer.restore(state, &mut callbacks).map_err(CliError::input)?;
+        }
+        let stop = match finished {
+            Some(stop) => stop,
+            None => {
+                let steps = config.trainer.max_train_steps;
+                callbacks.push(Box::new(Progress::new(steps, step, config.threshold)));
+                let result = trainer.train(&mut callbacks).await;
+                drop(callbacks);
+                match result {
+                    Ok(stop) => stop,
+                    Err(error) => return Err(keep_last_good(&folder, trainer.concept(), error).await),
+                }
+            }
+        };
+        if let StopReason::Interrupted { .. } = stop {
+            println!("stopped    {stop}; go on with: dvar train --resume {}", folder.path().display());
+            return Err(CliError::Interrupted);
+        }
+        let after = draw(&samples, trainer.concept(), &folder.samples("after")).await?;
+        write_curve(&folder, &config, &stop)?;
+        report(&folder, &stop, before, after);
+        Ok(())
+    }
+}
+
+/// The options of the flags, the configuration file or the resumed run, and that run's folder.
+fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliError> {
+    let read = |path: &Path| {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", path.display())))?;
+        TrainOptions::from_toml(&text, &path.display().to_string()).map_err(CliError::input)
+    };
+    if let Some(run) = &args.resume {
+        if args.options != TrainOptions::default() || args.config.is_some() {
+            return Err(CliError::input(
+                "`--resume` takes every option from the run; give no other than `--device` beside it",
+            ));
+        }
+        let folder = RunFolder::open(run)?;
+        return Ok((read(&folder.config())?, Some(folder)));
+    }
+    match &args.config {
+        Some(file) => {
+            let options = args.options.over(&read(file)?).map_err(CliError::input)?;
+            Ok((options, None))
+        }
+        None => Ok((args.options.clone(), None)),
+    }
+}
+
+/// Paths that hold from any working folder, so that the run can be resumed from anywhere.
+fn absolute(mut options: TrainOptions) -> Result<TrainOptions, CliError> {
+    let embedded = options.model.as_deref().is_none_or(|model| model == Path::new(model::EMBEDDED));
+    let model = if embedded { None } else { options.model.as_mut() };
+    for path in model.into_iter().chain(options.train_data_dir.as_mut()) {
+        *path = std::path::absolute(&*path).map_err(CliError::input)?;
+    }
+    Ok(options)
+}
+
+fn read_state(folder: &RunFolder) -> Result<Option<TrainState>, CliError> {
+    match std::fs::read(folder.state()) {
+        Ok(bytes) => TrainState::from_bytes(&bytes).map(Some).map_err(CliError::input),
+        // killed before its first checkpoint
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(CliError::Input(format!("cannot read `{}`: {error}", folder.state().display()))),
+    }
+}
+
+fn is_final(stop: &StopReason) -> bool {
+    !matches!(stop, StopReason::Interrupted { .. })
+}
+
+fn criterion(config: &TrainConfig) -> String {
+    let evaluations = config.trainer.max_train_steps.div_ceil(config.eval_interval);
+    let dvar = format!("DVAR, window {}, threshold {}", config.window, config.threshold);
+    if config.threshold == 0.0 {
+        format!("{dvar}: never stops, a threshold of 0 only watches")
+    } else if config.window > evaluations {
+        format!("{dvar}: never stops, the window is longer than the {evaluations} evaluations")
+    } else {
+        dvar
+    }
+}
+
+async fn draw(samples: &Samples<'_>, concept: &Concept, path: &Path) -> Result<Option<f64>, CliError> {
+    let (pictures, score) = samples.draw(&concept.vectors()).await?;
+    let grid = encode_grid(&pictures, 4).map_err(CliError::failed)?;
+    RunFolder::write(path, &grid)?;
+    Ok(score)
+}
+
+fn interrupt_on_ctrl_c() -> Result<Interrupt, CliError> {
+    let interrupt = Interrupt::default();
+    let flag = interrupt.0.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130); // asked twice: at once; files are whole at every instant
+        }
+        eprintln!("\nstopping after this step; press Ctrl-C again to stop at once");
+    })
+    .map_err(CliError::failed)?;
+    Ok(interrupt)
+}
+
+/// Saves the vectors of the step before the error.
+async fn keep_last_good(folder: &RunFolder, concept: &Concept, error: TrainError) -> CliError {
+    let kept = concept.read().await.map_err(CliError::failed);
+    match kept.and_then(|kept| RunFolder::write(&folder.embedding(), &embedding::write(&kept))) {
+        Ok(()) => CliError::Failed(format!("{error}; they are in `{}`", folder.embedding().display())),
+        Err(_) => CliError::failed(error),
+    }
+}
+
+fn write_curve(folder: &RunFolder, config: &TrainConfig, stop: &StopReason) -> Result<(), CliError> {
+    let text = std::fs::read_to_string(folder.metrics()).map_err(CliError::failed)?;
+    let points: Result<Vec<plot::CurvePoint>, _> = text.lines().map(serde_json::from_str).collect();
+    let points = points.map_err(CliError::failed)?;
+    let label = matches!(stop, StopReason::Dvar { .. } | StopReason::ConstantObjective { .. })
+        .then(|| format!("stopped after {} steps", points.len()));
+    let title = format!("{} - {}", config.placeholder_token, criterion(config));
+    let svg = plot::curve_svg(&points, config.threshold, label.as_deref(), &title);
+    RunFolder::write(&folder.curve(), svg.as_bytes())
+}
+
+fn report(folder: &RunFolder, stop: &StopReason, before: Option<f64>, after: Option<f64>) {
+    println!("stopped    {stop}");
+    if let StopReason::ConstantObjective { .. } = stop {
+        println!("warning    the deterministic loss never changed: check the pictures and the learning rate");
+    }
+    if let (Some(before), Some(after)) = (before, after) {
+        println!("CLIP-I     {before:.3} before, {after:.3} after");
+    }
+    println!("embedding  {}", folder.embedding().display());
+    println!("samples    {} and {}", folder.samples("before").display(), folder.samples("after").display());
+    println!("curve      {}", folder.curve().display());
+}

@@ -1,0 +1,365 @@
+//! The options of a run: one struct for flags, configuration files and model presets.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    data::{
+        dataset::{CropMode, Pairing},
+        templates::LearnableProperty,
+    },
+    early_stopping::{CriterionError, Dvar},
+    optim::{AdamWConfig, LrSchedule, LrScheduler},
+    schedulers::SchedulerKind,
+    trainer::TrainerConfig,
+};
+
+/// What is taken where no flag, file or preset says otherwise.
+const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// Options of `dvar train`, each of which may be left open.
+///
+/// The same names serve as flags (`--train-batch-size`), as keys of a configuration file
+/// (`train_batch_size`) and of the preset that a model folder may hold (`dvar.toml`). Flags win
+/// over the file, the file over the preset, the preset over the defaults.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainOptions {
+    /// Folder of the model in diffusers' layout, or `embedded` [default: embedded]
+    #[cfg_attr(feature = "cli", arg(long, short, value_name = "DIR"))]
+    pub model: Option<PathBuf>,
+    /// Folder with the 3-6 pictures of the concept
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
+    pub train_data_dir: Option<PathBuf>,
+    /// New word that will stand for the concept, such as `<my-cat>`
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TOKEN"))]
+    pub placeholder_token: Option<String>,
+    /// Known word that the concept starts from, such as `cat`
+    #[cfg_attr(feature = "cli", arg(long, value_name = "WORD"))]
+    pub initializer_token: Option<String>,
+    /// Vectors that the concept is made of [default: 1]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub num_vectors: Option<usize>,
+    /// What the pictures share: `object` or `style` [default: object]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KIND"))]
+    pub learnable_property: Option<LearnableProperty>,
+    /// Folder to write to; it must not exist yet [default: runs/TOKEN]
+    #[cfg_attr(feature = "cli", arg(long, short, value_name = "DIR"))]
+    pub output_dir: Option<PathBuf>,
+    /// Seed of every random draw [default: 0]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub seed: Option<u64>,
+    /// Height and width of the training pictures [default: the model's]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "PIXELS"))]
+    pub resolution: Option<usize>,
+    /// How a picture becomes square: `center` crops, `squash` distorts [default: center]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
+    pub crop: Option<CropMode>,
+    /// Updates at most [default: 6100]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub max_train_steps: Option<usize>,
+    /// Inputs of one forward pass [default: 4]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub train_batch_size: Option<usize>,
+    /// Forward passes whose gradients are averaged for one update [default: 1]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub gradient_accumulation_steps: Option<usize>,
+    /// Learning rate [default: 0.005]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "RATE"))]
+    pub learning_rate: Option<f64>,
+    /// Multiply the learning rate by batch size and accumulation steps [default: false]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true"))]
+    pub scale_lr: Option<bool>,
+    /// constant, constant_with_warmup, linear, cosine, cosine_with_restarts or polynomial [default: constant]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    pub lr_scheduler: Option<LrScheduler>,
+    /// Updates over which the learning rate rises, where the schedule has a rise [default: 0]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub lr_warmup_steps: Option<usize>,
+    /// DVAR: how many of the last deterministic losses are compared with all [default: 282]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub window: Option<usize>,
+    /// DVAR: stop when the ratio of variances falls under this; 0 never stops [default: 0.39]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "RATIO"))]
+    pub threshold: Option<f64>,
+    /// Updates between two deterministic evaluations [default: 1]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub eval_interval: Option<usize>,
+    /// Inputs of the deterministic evaluation [default: 4]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub eval_batch_size: Option<usize>,
+    /// Updates between two checkpoints [default: 50]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub save_steps: Option<usize>,
+    /// Prompts of the sample grids, `{}` stands for the concept; may be repeated
+    #[cfg_attr(feature = "cli", arg(long, value_name = "PROMPT"))]
+    pub validation_prompt: Option<Vec<String>>,
+    /// Rounds of the deterministic evaluation, each with its own time steps [default: 1]
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub eval_gradient_accumulation_steps: Option<usize>,
+    /// How pictures meet templates: `all-pairs` or `official` [default: all-pairs]
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub pairing: Option<Pairing>,
+    /// Cycles of `cosine_with_restarts` [default: 1]
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub lr_num_cycles: Option<usize>,
+    /// Power of `polynomial` [default: 1]
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub lr_power: Option<f64>,
+    /// AdamW's settings [default: torch's]
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub adam_beta1: Option<f64>,
+    /// See `adam_beta1`
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub adam_beta2: Option<f64>,
+    /// See `adam_beta1`
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub adam_epsilon: Option<f64>,
+    /// See `adam_beta1`
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub adam_weight_decay: Option<f64>,
+    /// Sampler of the sample grids [default: the model's]
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub scheduler: Option<SchedulerKind>,
+    /// Denoising steps of the sample grids [default: 50]
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub num_inference_steps: Option<usize>,
+    /// Guidance of the sample grids [default: 7.5]
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub guidance_scale: Option<f64>,
+    /// Seed of the sample grids [default: 37]
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub sampling_seed: Option<u64>,
+}
+
+/// Why options make no run.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A required option is missing.
+    #[error("`--{flag}` is required; {remedy}")]
+    Missing {
+        /// The flag.
+        flag: &'static str,
+        /// What to give.
+        remedy: &'static str,
+    },
+    /// An option is out of its range.
+    #[error("`--{flag}` is {value}; it must be {expected}")]
+    OutOfRange {
+        /// The flag.
+        flag: &'static str,
+        /// What was given.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A configuration text does not parse.
+    #[error("`{file}` is no usable configuration: {reason}")]
+    Unparsable {
+        /// The file.
+        file: String,
+        /// The parser's words.
+        reason: String,
+    },
+    /// The criterion refuses its settings.
+    #[error(transparent)]
+    Criterion(#[from] CriterionError),
+}
+
+impl TrainOptions {
+    /// Reads a configuration file's text.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Unparsable`] with line and key; unknown keys are refused.
+    pub fn from_toml(text: &str, file: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| ConfigError::Unparsable {
+            file: file.into(),
+            reason: error.to_string().trim_end().to_string(),
+        })
+    }
+
+    /// The options as a configuration file; open ones are left out.
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        toml::to_string(self).map_err(|error| ConfigError::Unparsable {
+            file: "config.toml".into(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// These options where they are set, `under` elsewhere.
+    pub fn over(&self, under: &Self) -> Result<Self, ConfigError> {
+        let table = |options: &Self| toml::Table::try_from(options).map_err(|e| e.to_string());
+        let merged = table(under).and_then(|mut merged| {
+            merged.extend(table(self)?);
+            merged.try_into().map_err(|e: toml::de::Error| e.to_string())
+        });
+        merged.map_err(|reason| ConfigError::Unparsable { file: "the options".into(), reason })
+    }
+
+    /// These options over the defaults.
+    pub fn with_defaults(&self) -> Result<Self, ConfigError> {
+        self.over(&Self::from_toml(DEFAULTS, "defaults.toml")?)
+    }
+}
+
+/// A checked run: [`TrainOptions`] with nothing left open and nothing out of range.
+#[derive(Clone, Debug)]
+pub struct TrainConfig {
+    /// Folder with the concept's pictures.
+    pub train_data_dir: PathBuf,
+    /// New word that will stand for the concept.
+    pub placeholder_token: String,
+    /// Known word that the concept starts from.
+    pub initializer_token: String,
+    /// Vectors that the concept is made of.
+    pub num_vectors: usize,
+    /// What the pictures share.
+    pub learnable_property: LearnableProperty,
+    /// Seed of every random draw of the training.
+    pub seed: u64,
+    /// Height and width of the training pictures; the model's own if open.
+    pub resolution: Option<usize>,
+    /// How a picture becomes square.
+    pub crop: CropMode,
+    /// How pictures meet templates.
+    pub pairing: Pairing,
+    /// Inputs of one forward pass.
+    pub train_batch_size: usize,
+    /// Steps, accumulation, learning rate, optimiser.
+    pub trainer: TrainerConfig,
+    /// The stopping criterion at its start.
+    pub criterion: Dvar,
+    /// DVAR's window, for messages.
+    pub window: usize,
+    /// DVAR's threshold, for messages.
+    pub threshold: f64,
+    /// Updates between two deterministic evaluations.
+    pub eval_interval: usize,
+    /// Inputs of the deterministic evaluation.
+    pub eval_batch_size: usize,
+    /// Rounds of the deterministic evaluation.
+    pub eval_rounds: usize,
+    /// Updates between two checkpoints.
+    pub save_steps: usize,
+    /// Prompts of the sample grids; `{}` stands for the concept. Empty: the kind's usual ones.
+    pub validation_prompts: Vec<String>,
+    /// Sampler of the sample grids; the model's own if open.
+    pub scheduler: Option<SchedulerKind>,
+    /// Denoising steps of the sample grids.
+    pub num_inference_steps: usize,
+    /// Guidance of the sample grids.
+    pub guidance_scale: f64,
+    /// Seed of the sample grids.
+    pub sampling_seed: u64,
+}
+
+impl TrainConfig {
+    /// Checks options that were laid over the defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the first option that is missing or out of range.
+    pub fn new(options: &TrainOptions) -> Result<Self, ConfigError> {
+        let o = options.clone();
+        let train_batch_size = count("train-batch-size", o.train_batch_size)?;
+        let gradient_accumulation_steps =
+            count("gradient-accumulation-steps", o.gradient_accumulation_steps)?;
+        let max_train_steps = count("max-train-steps", o.max_train_steps)?;
+        let learning_rate = positive("learning-rate", o.learning_rate)?;
+        let scaled = set("scale-lr", o.scale_lr)?;
+        let scale = if scaled { train_batch_size * gradient_accumulation_steps } else { 1 };
+        let lr_schedule = LrSchedule {
+            kind: set("lr-scheduler", o.lr_scheduler)?,
+            base_lr: learning_rate * scale as f64,
+            warmup_steps: set("lr-warmup-steps", o.lr_warmup_steps)?,
+            total_steps: max_train_steps,
+            num_cycles: set("lr-num-cycles", o.lr_num_cycles)?,
+            power: positive("lr-power", o.lr_power)?,
+        };
+        let adamw = AdamWConfig {
+            beta1: decay("adam-beta1", o.adam_beta1)?,
+            beta2: decay("adam-beta2", o.adam_beta2)?,
+            epsilon: positive("adam-epsilon", o.adam_epsilon)?,
+            weight_decay: not_negative("adam-weight-decay", o.adam_weight_decay)?,
+        };
+        let (window, threshold) = (set("window", o.window)?, set("threshold", o.threshold)?);
+        Ok(Self {
+            train_data_dir: required("train-data-dir", "give a folder with 3-6 pictures", o.train_data_dir)?,
+            placeholder_token: required("placeholder-token", "give a new word such as `<my-cat>`", o.placeholder_token)?,
+            initializer_token: required("initializer-token", "give a known word such as `cat`", o.initializer_token)?,
+            num_vectors: within("num-vectors", o.num_vectors, 1..=64, "from 1 to 64")?,
+            learnable_property: set("learnable-property", o.learnable_property)?,
+            seed: set("seed", o.seed)?,
+            resolution: o.resolution.map(|r| within("resolution", Some(r), 8..=4096, "from 8 to 4096")).transpose()?,
+            crop: set("crop", o.crop)?,
+            pairing: set("pairing", o.pairing)?,
+            train_batch_size,
+            trainer: TrainerConfig { max_train_steps, gradient_accumulation_steps, lr_schedule, adamw },
+            criterion: Dvar::new(window, threshold)?,
+            window,
+            threshold,
+            eval_interval: count("eval-interval", o.eval_interval)?,
+            eval_batch_size: count("eval-batch-size", o.eval_batch_size)?,
+            eval_rounds: count("eval-gradient-accumulation-steps", o.eval_gradient_accumulation_steps)?,
+            save_steps: count("save-steps", o.save_steps)?,
+            validation_prompts: o.validation_prompt.unwrap_or_default(),
+            scheduler: o.scheduler,
+            num_inference_steps: count("num-inference-steps", o.num_inference_steps)?,
+            guidance_scale: not_negative("guidance-scale", o.guidance_scale)?,
+            sampling_seed: set("sampling-seed", o.sampling_seed)?,
+        })
+    }
+}
+
+fn required<T>(flag: &'static str, remedy: &'static str, value: Option<T>) -> Result<T, ConfigError> {
+    value.ok_or(ConfigError::Missing { flag, remedy })
+}
+
+fn set<T>(flag: &'static str, value: Option<T>) -> Result<T, ConfigError> {
+    required(flag, "the defaults should have set it", value)
+}
+
+fn within(
+    flag: &'static str,
+    value: Option<usize>,
+    range: std::ops::RangeInclusive<usize>,
+    expected: &'static str,
+) -> Result<usize, ConfigError> {
+    let value = set(flag, value)?;
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(ConfigError::OutOfRange { flag, value: value.to_string(), expected })
+}
+
+fn count(flag: &'static str, value: Option<usize>) -> Result<usize, ConfigError> {
+    within(flag, value, 1..=100_000_000, "a whole number from 1 on")
+}
+
+fn number(
+    flag: &'static str,
+    value: Option<f64>,
+    ok: impl Fn(f64) -> bool,
+    expected: &'static str,
+) -> Result<f64, ConfigError> {
+    let value = set(flag, value)?;
+    if value.is_finite() && ok(value) {
+        return Ok(value);
+    }
+    Err(ConfigError::OutOfRange { flag, value: value.to_string(), expected })
+}
+
+fn positive(flag: &'static str, value: Option<f64>) -> Result<f64, ConfigError> {
+    number(flag, value, |value| value > 0.0, "a number above 0")
+}
+
+fn not_negative(flag: &'static str, value: Option<f64>) -> Result<f64, ConfigError> {
+    number(flag, value, |value| value >= 0.0, "a number from 0 on")
+}
+
+fn decay(flag: &'static str, value: Option<f64>) -> Result<f64, ConfigError> {
+    number(flag, value, |value| (0.0..1.0).contains(&value), "from 0 to below 1")
+}

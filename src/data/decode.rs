@@ -1,0 +1,135 @@
+//! From a file's bytes to a [`Picture`].
+
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, metadata::Orientation};
+
+use super::{
+    error::DataError,
+    image::{Mode, Picture},
+};
+
+/// Most pixels a picture may have: a phone's largest photograph fits, and as 8-bit RGBA it takes
+/// 400 MB, which a browser can still hold.
+const MAX_PIXELS: usize = 100_000_000;
+
+/// Shortest side: the autoencoder turns 8 pixels into one latent.
+pub(super) const MIN_SIDE: usize = 8;
+
+/// Longest side over shortest: a resize of the short side to n makes the long one n times this.
+const MAX_ASPECT: usize = 32;
+
+/// Decodes a PNG, JPEG or WebP picture (told by its content, not by its `name`).
+///
+/// The picture is turned upright by its EXIF orientation. Palettes are expanded to RGB
+/// ([`Mode::Indexed`]), a single transparent colour is ignored, and of 16-bit samples the high
+/// byte is kept. Pillow opens such files the same way but for two things: it leaves turning to
+/// the caller, and 16-bit grey comes out white. An animation gives its first frame.
+///
+/// # Errors
+///
+/// One of [`DataError`]'s variants that carry a `name`. The size is judged by the header, before
+/// memory for the pixels is taken.
+pub fn decode(bytes: &[u8], name: &str) -> Result<Picture, DataError> {
+    if bytes.is_empty() {
+        return Err(DataError::Empty { name: name.into() });
+    }
+    let format = match image::guess_format(bytes) {
+        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP)) => format,
+        _ => return Err(DataError::NotAPicture { name: name.into() }),
+    };
+    let damaged = |reason: String| DataError::Damaged {
+        name: name.into(),
+        reason: reason.replace('\n', " "),
+    };
+    let mut decoder = ImageReader::with_format(Cursor::new(bytes), format)
+        .into_decoder()
+        .map_err(|error| damaged(error.to_string()))?;
+    check_size(decoder.dimensions(), name)?;
+    // The decoder would fill the missing rest of a JPEG with grey and say nothing.
+    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
+        return Err(damaged("the end of the JPEG data is missing".into()));
+    }
+    // Unreadable EXIF data is no reason to refuse a picture.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut decoded =
+        DynamicImage::from_decoder(decoder).map_err(|error| damaged(error.to_string()))?;
+    decoded.apply_orientation(orientation);
+    Ok(to_picture(decoded, PngHeader::read(bytes, format)))
+}
+
+fn check_size((width, height): (u32, u32), name: &str) -> Result<(), DataError> {
+    let (width, height, name) = (width as usize, height as usize, name.to_owned());
+    let (short, long) = (width.min(height), width.max(height));
+    if width.saturating_mul(height) > MAX_PIXELS {
+        Err(DataError::TooLarge { name, width, height, limit: MAX_PIXELS / 1_000_000 })
+    } else if short < MIN_SIDE {
+        Err(DataError::TooSmall { name, width, height, limit: MIN_SIDE })
+    } else if long > short.saturating_mul(MAX_ASPECT) {
+        Err(DataError::TooNarrow { name, width, height, limit: MAX_ASPECT })
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether an end marker follows the start of the first scan; thumbnails, which have end markers of
+/// their own, lie before it.
+fn jpeg_is_complete(bytes: &[u8]) -> bool {
+    const START_OF_SCAN: u8 = 0xDA;
+    const END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
+    let mut rest = bytes.get(2..).unwrap_or_default();
+    loop {
+        match *rest {
+            // Markers may be padded with fill bytes.
+            [0xFF, 0xFF, ..] => rest = &rest[1..],
+            [0xFF, START_OF_SCAN, ..] => return rest.windows(2).any(|pair| pair == END_OF_IMAGE),
+            [0xFF, _, high, low, ..] => {
+                let length = usize::from(u16::from_be_bytes([high, low]));
+                rest = rest.get(2 + length..).unwrap_or_default();
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// What the decoder does not tell: how a PNG file itself stores its pixels.
+struct PngHeader {
+    indexed: bool,
+    alpha: bool,
+}
+
+impl PngHeader {
+    fn read(bytes: &[u8], format: ImageFormat) -> Option<Self> {
+        if format != ImageFormat::Png {
+            return None;
+        }
+        // Signature (8), chunk length and type (8), width (4), height (4), depth, colour type.
+        let (depth, color_type) = (*bytes.get(24)?, *bytes.get(25)?);
+        Some(Self {
+            indexed: color_type == 3 || (color_type == 0 && depth == 1),
+            alpha: color_type & 4 != 0,
+        })
+    }
+}
+
+fn to_picture(decoded: DynamicImage, png: Option<PngHeader>) -> Picture {
+    let (width, height) = (decoded.width() as usize, decoded.height() as usize);
+    let high_bytes = |samples: Vec<u16>| samples.into_iter().map(|s| (s >> 8) as u8).collect();
+    let (mode, pixels) = match decoded {
+        DynamicImage::ImageLuma8(pixels) => (Mode::L, pixels.into_raw()),
+        DynamicImage::ImageLumaA8(pixels) => (Mode::La, pixels.into_raw()),
+        DynamicImage::ImageRgba8(pixels) => (Mode::Rgba, pixels.into_raw()),
+        DynamicImage::ImageLuma16(pixels) => (Mode::L, high_bytes(pixels.into_raw())),
+        DynamicImage::ImageLumaA16(pixels) => (Mode::La, high_bytes(pixels.into_raw())),
+        DynamicImage::ImageRgb16(pixels) => (Mode::Rgb, high_bytes(pixels.into_raw())),
+        DynamicImage::ImageRgba16(pixels) => (Mode::Rgba, high_bytes(pixels.into_raw())),
+        other => (Mode::Rgb, other.into_rgb8().into_raw()),
+    };
+    let picture = Picture::new(width, height, mode, pixels);
+    match png {
+        Some(PngHeader { indexed: true, .. }) => picture.into_indexed(),
+        // The opacity comes from a single transparent colour, which Pillow keeps aside.
+        Some(PngHeader { alpha: false, .. }) => picture.without_alpha(),
+        _ => picture,
+    }
+}

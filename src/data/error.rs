@@ -1,0 +1,143 @@
+//! What can be wrong with a folder of pictures or with one picture.
+
+use thiserror::Error;
+
+/// A folder or a picture that cannot be used; the message says which one and what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The folder of pictures does not exist.
+    #[error(
+        "no folder `{path}`: check the path or create the folder and put 3 to 6 pictures in it"
+    )]
+    NoSuchFolder {
+        /// The folder asked for.
+        path: String,
+    },
+    /// The path of the folder names a file.
+    #[error("`{path}` is a file, not a folder: name the folder that holds the pictures")]
+    NotAFolder {
+        /// The path asked for.
+        path: String,
+    },
+    /// The folder holds no file with a picture's extension.
+    #[error(
+        "no png, jpg, jpeg or webp files in `{path}` (found {found}): put 3 to 6 pictures there"
+    )]
+    NoPictures {
+        /// The folder.
+        path: String,
+        /// What it holds instead, in words.
+        found: String,
+    },
+    /// An empty list of pictures was given.
+    #[error("no pictures were given: choose 3 to 6 png, jpg or webp pictures")]
+    NothingGiven,
+    /// The file system refused to read a file or folder.
+    #[error("cannot read `{path}` ({source}): check that it exists and that you may read it")]
+    Unreadable {
+        /// The file or folder.
+        path: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file of zero bytes.
+    #[error("`{name}` is empty (0 bytes): copy the picture again or remove the file")]
+    Empty {
+        /// The picture's name.
+        name: String,
+    },
+    /// The content is none of the known picture formats, whatever the file's extension.
+    #[error("`{name}` is not a PNG, JPEG or WebP picture: convert it to one of these or remove it")]
+    NotAPicture {
+        /// The picture's name.
+        name: String,
+    },
+    /// The content starts as a picture but cannot be decoded.
+    #[error("`{name}` is damaged or cut short ({reason}): copy it again or remove it")]
+    Damaged {
+        /// The picture's name.
+        name: String,
+        /// The decoder's reason.
+        reason: String,
+    },
+    /// The header announces more pixels than are decoded.
+    #[error(
+        "`{name}` has {width} x {height} pixels, over the limit of {limit} megapixels: \
+         make it smaller, 1024 pixels a side are plenty"
+    )]
+    TooLarge {
+        /// The picture's name.
+        name: String,
+        /// Pixels a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// The limit in millions of pixels.
+        limit: usize,
+    },
+    /// A side is too short to show anything.
+    #[error(
+        "`{name}` has {width} x {height} pixels, under the limit of {limit} a side: \
+         use a larger picture"
+    )]
+    TooSmall {
+        /// The picture's name.
+        name: String,
+        /// Pixels a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// The shortest side accepted, in pixels.
+        limit: usize,
+    },
+    /// One side is many times the other.
+    #[error(
+        "`{name}` has {width} x {height} pixels, one side over {limit} times the other: \
+         crop it to its subject"
+    )]
+    TooNarrow {
+        /// The picture's name.
+        name: String,
+        /// Pixels a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// The largest ratio of the sides accepted.
+        limit: usize,
+    },
+    /// The side that pictures are resized to is out of range.
+    #[error("a resolution of {resolution} pixels cannot be used: choose {lowest} to {highest}")]
+    Resolution {
+        /// The side asked for, in pixels.
+        resolution: usize,
+        /// The least accepted.
+        lowest: usize,
+        /// The most accepted.
+        highest: usize,
+    },
+    /// A buffer does not hold the pixels its width and height call for.
+    #[error(
+        "a picture of {width} x {height} needs {} bytes of RGB, not {bytes}: \
+         pass 3 bytes a pixel",
+        width.saturating_mul(*height).saturating_mul(3)
+    )]
+    WrongLength {
+        /// Pixels a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// Bytes given.
+        bytes: usize,
+    },
+    /// The PNG writer refused a picture.
+    #[error("a picture of {width} x {height} cannot be written as PNG: {reason}")]
+    Encode {
+        /// Pixels a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// The encoder's reason.
+        reason: String,
+    },
+}

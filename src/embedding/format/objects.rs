@@ -1,0 +1,173 @@
+//! The objects that a pickle of an embedding is made of, and the globals that may make them.
+
+use std::collections::HashMap;
+
+use super::{Element, FileProblem};
+
+/// The place of an object in its table. Objects refer to each other by place, so sharing and
+/// cycles cost nothing and nothing here recurses.
+pub(super) type Index = usize;
+
+#[derive(Debug)]
+pub(super) enum Object {
+    None,
+    /// Numbers, truth values and sets that no reader needs.
+    Ignored,
+    Integer(i128),
+    Text(String),
+    Tuple(Vec<Index>),
+    List(Vec<Index>),
+    Dict(Vec<(Index, Index)>),
+    Global(Global),
+    /// The values of tensors; `key` names them inside the file.
+    Storage {
+        element: Element,
+        key: Index,
+    },
+    /// A view of a storage, counted in values.
+    Tensor {
+        storage: Index,
+        offset: Index,
+        shape: Index,
+        stride: Index,
+    },
+    /// A `ParameterDict` and, once they are set, its attributes.
+    ParameterDict(Option<Index>),
+}
+
+/// The globals that may occur.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Global {
+    OrderedDict,
+    Set,
+    RebuildTensor,
+    RebuildParameter,
+    ParameterDict,
+    Storage(Element),
+}
+
+impl Global {
+    pub fn named(module: &str, name: &str) -> Result<Self, FileProblem> {
+        Ok(match (module, name) {
+            ("collections", "OrderedDict") => Global::OrderedDict,
+            ("__builtin__" | "builtins", "set") => Global::Set,
+            ("torch._utils", "_rebuild_tensor_v2") => Global::RebuildTensor,
+            ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
+            ("torch.nn.modules.container", "ParameterDict") => Global::ParameterDict,
+            ("torch", "HalfStorage") => Global::Storage(Element::F16),
+            ("torch", "BFloat16Storage") => Global::Storage(Element::Bf16),
+            ("torch", "FloatStorage") => Global::Storage(Element::F32),
+            ("torch", "DoubleStorage") => Global::Storage(Element::F64),
+            _ => return Err(FileProblem::ForeignGlobal(format!("{module}.{name}"))),
+        })
+    }
+}
+
+/// All objects of one pickle.
+#[derive(Debug, Default)]
+pub(super) struct Objects(Vec<Object>);
+
+impl Objects {
+    pub fn add(&mut self, object: Object) -> Index {
+        self.0.push(object);
+        self.0.len() - 1
+    }
+
+    pub fn get(&self, index: Index) -> &Object {
+        // Every index comes from `add`, and no object is ever removed.
+        &self.0[index]
+    }
+
+    pub fn get_mut(&mut self, index: Index) -> &mut Object {
+        &mut self.0[index]
+    }
+
+    /// What calling `callable` with the tuple `arguments` makes.
+    pub fn call(&mut self, callable: Index, arguments: Index) -> Result<Index, FileProblem> {
+        let (Object::Global(global), Object::Tuple(arguments)) =
+            (self.get(callable), self.get(arguments))
+        else {
+            return Err(FileProblem::Pickle("a call of something that cannot be called"));
+        };
+        let made = match (global, &arguments[..]) {
+            (Global::OrderedDict, []) => Object::Dict(Vec::new()),
+            (Global::Set, _) => Object::Ignored,
+            (Global::ParameterDict, []) => Object::ParameterDict(None),
+            (Global::RebuildParameter, [data, ..]) => return Ok(*data),
+            (Global::RebuildTensor, [storage, offset, shape, stride, ..]) => Object::Tensor {
+                storage: *storage,
+                offset: *offset,
+                shape: *shape,
+                stride: *stride,
+            },
+            _ => return Err(FileProblem::Pickle("a call with arguments of another form")),
+        };
+        Ok(self.add(made))
+    }
+
+    /// The storage that a persistent id stands for, on whatever device it was:
+    /// `("storage", class, key, device, number of values)`, in bare pickles also a view.
+    pub fn storage(&mut self, id: Index) -> Result<Index, FileProblem> {
+        let wrong = FileProblem::Pickle("a storage of another form");
+        let Object::Tuple(parts) = self.get(id) else { return Err(wrong) };
+        let [kind, class, key, _, _, view @ ..] = &parts[..] else { return Err(wrong) };
+        let Object::Global(Global::Storage(element)) = self.get(*class) else { return Err(wrong) };
+        if self.text(*kind) != Some("storage")
+            || !view.iter().all(|view| matches!(self.get(*view), Object::None))
+        {
+            return Err(wrong);
+        }
+        let storage = Object::Storage { element: *element, key: *key };
+        Ok(self.add(storage))
+    }
+
+    /// The key and number type of every storage.
+    pub fn storages(&self) -> impl Iterator<Item = (&str, Element)> {
+        self.0.iter().filter_map(|object| match object {
+            Object::Storage { element, key } => Some((self.text(*key)?, *element)),
+            _ => None,
+        })
+    }
+
+    pub fn text(&self, index: Index) -> Option<&str> {
+        match self.get(index) {
+            Object::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub fn size(&self, index: Index) -> Option<usize> {
+        match self.get(index) {
+            Object::Integer(value) => usize::try_from(*value).ok(),
+            _ => None,
+        }
+    }
+
+    /// A tuple of sizes or strides.
+    pub fn sizes(&self, index: Index) -> Option<Vec<usize>> {
+        match self.get(index) {
+            Object::Tuple(items) => items.iter().map(|item| self.size(*item)).collect(),
+            _ => None,
+        }
+    }
+
+    /// The entries with text keys of a dictionary or `ParameterDict`, none for anything else. Of
+    /// equal keys the last counts, as in Python.
+    pub fn entries(&self, index: Index) -> HashMap<&str, Index> {
+        match self.get(index) {
+            Object::Dict(pairs) => {
+                pairs.iter().filter_map(|(key, value)| Some((self.text(*key)?, *value))).collect()
+            }
+            // An `nn.Module`, which keeps its items in this attribute.
+            Object::ParameterDict(Some(attributes)) => match self.get(*attributes) {
+                Object::Dict(pairs) => pairs
+                    .iter()
+                    .rfind(|(key, _)| self.text(*key) == Some("_parameters"))
+                    .filter(|(_, items)| matches!(self.get(*items), Object::Dict(_)))
+                    .map_or_else(HashMap::new, |(_, items)| self.entries(*items)),
+                _ => HashMap::new(),
+            },
+            _ => HashMap::new(),
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! A pickle interpreter that can build nothing but the parts of an embedding file.
+//!
+//! It knows the opcodes that `torch.save` emits and the globals of [`Global`]; any other global is
+//! an error, so no file can make it run or create anything else. Every opcode adds at most a few
+//! words, so [`MAX_BYTES`] bounds the memory as well.
+
+use std::collections::HashMap;
+
+use super::{
+    FileProblem,
+    objects::{Global, Index, Object, Objects},
+};
+
+/// The longest pickle that is read; that of a real embedding has a few hundred bytes.
+pub(super) const MAX_BYTES: usize = 1 << 20;
+
+/// What one pickle made.
+pub(super) struct Pickle {
+    pub objects: Objects,
+    pub root: Index,
+    /// The bytes up to and including the stop opcode.
+    pub length: usize,
+}
+
+/// Runs one pickle from the start of `bytes`.
+pub(super) fn load(bytes: &[u8]) -> Result<Pickle, FileProblem> {
+    let input = &bytes[..bytes.len().min(MAX_BYTES)];
+    let mut machine = Machine { input, ..Machine::default() };
+    loop {
+        let [opcode] = machine.array()?;
+        if opcode == b'.' {
+            let root = machine.pop()?;
+            let length = input.len() - machine.input.len();
+            return Ok(Pickle { objects: machine.objects, root, length });
+        }
+        machine.step(opcode)?;
+    }
+}
+
+#[derive(Default)]
+struct Machine<'a> {
+    input: &'a [u8],
+    objects: Objects,
+    stack: Vec<Index>,
+    marks: Vec<usize>,
+    memo: HashMap<u32, Index>,
+}
+
+impl<'a> Machine<'a> {
+    /// Runs one opcode; the names behind a byte are those of Python's `pickletools`.
+    fn step(&mut self, opcode: u8) -> Result<(), FileProblem> {
+        match opcode {
+            0x80 => drop(self.take(1)?), // PROTO
+            0x95 => drop(self.take(8)?), // FRAME
+            b'(' => self.marks.push(self.stack.len()),
+            b'0' => drop(self.pop()?),
+            b'1' => drop(self.pop_mark()?),
+            b'N' => self.push(Object::None),
+            0x88 | 0x89 => self.push(Object::Ignored), // NEWTRUE, NEWFALSE
+            b'G' => {
+                self.take(8)?;
+                self.push(Object::Ignored);
+            }
+            b'K' => {
+                let value = u8::from_le_bytes(self.array()?);
+                self.push(Object::Integer(value.into()));
+            }
+            b'M' => {
+                let value = u16::from_le_bytes(self.array()?);
+                self.push(Object::Integer(value.into()));
+            }
+            b'J' => {
+                let value = i32::from_le_bytes(self.array()?);
+                self.push(Object::Integer(value.into()));
+            }
+            // LONG1
+            0x8a => {
+                let value = self.long()?;
+                self.push(Object::Integer(value));
+            }
+            b'X' | b'T' => {
+                let length = u32::from_le_bytes(self.array()?);
+                self.text(length as usize)?;
+            }
+            // SHORT_BINUNICODE, SHORT_BINSTRING
+            0x8c | b'U' => {
+                let [length] = self.array()?;
+                self.text(length.into())?;
+            }
+            b')' => self.push(Object::Tuple(Vec::new())),
+            // TUPLE1, TUPLE2, TUPLE3
+            0x85..=0x87 => {
+                let items = self.pop_many(usize::from(opcode - 0x84))?;
+                self.push(Object::Tuple(items));
+            }
+            b't' => {
+                let items = self.pop_mark()?;
+                self.push(Object::Tuple(items));
+            }
+            b']' | 0x8f => self.push(Object::List(Vec::new())), // also EMPTY_SET
+            b'}' => self.push(Object::Dict(Vec::new())),
+            b'a' | b's' => {
+                let items = self.pop_many(if opcode == b'a' { 1 } else { 2 })?;
+                self.extend(&items)?;
+            }
+            // APPENDS, SETITEMS, ADDITEMS
+            b'e' | b'u' | 0x90 => {
+                let items = self.pop_mark()?;
+                self.extend(&items)?;
+            }
+            b'q' => {
+                let [slot] = self.array()?;
+                self.memoize(slot.into())?;
+            }
+            b'r' => {
+                let slot = u32::from_le_bytes(self.array()?);
+                self.memoize(slot)?;
+            }
+            0x94 => self.memoize(self.memo.len() as u32)?, // MEMOIZE
+            b'h' => {
+                let [slot] = self.array()?;
+                self.recall(slot.into())?;
+            }
+            b'j' => {
+                let slot = u32::from_le_bytes(self.array()?);
+                self.recall(slot)?;
+            }
+            b'c' => {
+                let global = Global::named(self.line()?, self.line()?)?;
+                self.push(Object::Global(global));
+            }
+            // STACK_GLOBAL
+            0x93 => {
+                let (name, module) = (self.pop()?, self.pop()?);
+                let (Some(module), Some(name)) =
+                    (self.objects.text(module), self.objects.text(name))
+                else {
+                    return Err(FileProblem::Pickle("a global without a name"));
+                };
+                let global = Global::named(module, name)?;
+                self.push(Object::Global(global));
+            }
+            b'Q' => {
+                let id = self.pop()?;
+                let storage = self.objects.storage(id)?;
+                self.stack.push(storage);
+            }
+            // REDUCE, NEWOBJ
+            b'R' | 0x81 => {
+                let (arguments, callable) = (self.pop()?, self.pop()?);
+                let made = self.objects.call(callable, arguments)?;
+                self.stack.push(made);
+            }
+            b'b' => {
+                let attributes = self.pop()?;
+                let target = self.top()?;
+                match self.objects.get_mut(target) {
+                    Object::ParameterDict(slot) => *slot = Some(attributes),
+                    // The attributes of an `OrderedDict` are metadata.
+                    Object::Dict(_) => {}
+                    _ => return Err(FileProblem::Pickle("attributes of an object without any")),
+                }
+            }
+            _ => return Err(FileProblem::Pickle("an opcode that `torch.save` does not write")),
+        }
+        Ok(())
+    }
+
+    fn long(&mut self) -> Result<i128, FileProblem> {
+        let [length] = self.array()?;
+        let bytes = self.take(length.into())?;
+        // Little-endian two's complement of any length: fill up with the sign.
+        let negative = bytes.last().is_some_and(|last| last & 0x80 != 0);
+        let mut value = [if negative { 0xff } else { 0 }; 16];
+        value
+            .get_mut(..bytes.len())
+            .ok_or(FileProblem::Pickle("an integer over 128 bits"))?
+            .copy_from_slice(bytes);
+        Ok(i128::from_le_bytes(value))
+    }
+
+    fn text(&mut self, length: usize) -> Result<(), FileProblem> {
+        let text = utf8(self.take(length)?)?;
+        self.push(Object::Text(text.into()));
+        Ok(())
+    }
+
+    fn line(&mut self) -> Result<&'a str, FileProblem> {
+        let length = self.input.iter().position(|byte| *byte == b'\n').ok_or(ENDS_EARLY)?;
+        let line = utf8(self.take(length)?)?;
+        self.take(1)?;
+        Ok(line)
+    }
+
+    fn array<const LENGTH: usize>(&mut self) -> Result<[u8; LENGTH], FileProblem> {
+        let (array, rest) = self.input.split_first_chunk().ok_or(ENDS_EARLY)?;
+        self.input = rest;
+        Ok(*array)
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], FileProblem> {
+        let (taken, rest) = self.input.split_at_checked(length).ok_or(ENDS_EARLY)?;
+        self.input = rest;
+        Ok(taken)
+    }
+
+    fn push(&mut self, object: Object) {
+        let index = self.objects.add(object);
+        self.stack.push(index);
+    }
+
+    fn pop(&mut self) -> Result<Index, FileProblem> {
+        self.stack.pop().ok_or(EMPTY_STACK)
+    }
+
+    fn pop_many(&mut self, count: usize) -> Result<Vec<Index>, FileProblem> {
+        let start = self.stack.len().checked_sub(count).ok_or(EMPTY_STACK)?;
+        Ok(self.stack.split_off(start))
+    }
+
+    fn pop_mark(&mut self) -> Result<Vec<Index>, FileProblem> {
+        let start = self.marks.pop().ok_or(EMPTY_STACK)?;
+        self.pop_many(self.stack.len().checked_sub(start).ok_or(EMPTY_STACK)?)
+    }
+
+    fn top(&self) -> Result<Index, FileProblem> {
+        self.stack.last().copied().ok_or(EMPTY_STACK)
+    }
+
+    /// Adds `items` to the list, or as keys and values to the dictionary, on top of the stack.
+    fn extend(&mut self, items: &[Index]) -> Result<(), FileProblem> {
+        let target = self.top()?;
+        match (self.objects.get_mut(target), items.as_chunks()) {
+            (Object::List(list), _) => list.extend(items),
+            (Object::Dict(pairs), (new, [])) => {
+                pairs.extend(new.iter().map(|[key, value]| (*key, *value)));
+            }
+            _ => return Err(FileProblem::Pickle("items for something that holds none")),
+        }
+        Ok(())
+    }
+
+    fn memoize(&mut self, slot: u32) -> Result<(), FileProblem> {
+        self.memo.insert(slot, self.top()?);
+        Ok(())
+    }
+
+    fn recall(&mut self, slot: u32) -> Result<(), FileProblem> {
+        let index = self.memo.get(&slot).ok_or(FileProblem::Pickle("an unknown memo"))?;
+        self.stack.push(*index);
+        Ok(())
+    }
+}
+
+const ENDS_EARLY: FileProblem = FileProblem::Pickle("it ends too early");
+const EMPTY_STACK: FileProblem = FileProblem::Pickle("its stack is empty");
+
+fn utf8(bytes: &[u8]) -> Result<&str, FileProblem> {
+    str::from_utf8(bytes).map_err(|_| FileProblem::Pickle("a text that is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(bytes: &[u8]) -> FileProblem {
+        load(bytes).err().expect("a pickle that is refused")
+    }
+
+    #[test]
+    fn integers_of_every_opcode_keep_their_value_and_sign() {
+        let cases: [(&[u8], i128); 6] = [
+            (b"K\xff.", 255),
+            (b"M\x01\x02.", 513),
+            (b"J\xfe\xff\xff\xff.", -2),
+            (b"\x8a\x00.", 0),
+            (b"\x8a\x02\x00\x80.", -32768),
+            (b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", 0x1950_a86a_20f9_469c_fc6c),
+        ];
+        for (bytes, want) in cases {
+            let pickle = load(bytes).unwrap();
+            let got = pickle.objects.get(pickle.root);
+            assert!(matches!(got, Object::Integer(value) if *value == want), "{got:?}");
+            assert_eq!(pickle.length, bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_dictionary_keeps_the_last_of_equal_keys() {
+        let pickle = load(b"}(X\x01\0\0\0aK\x01X\x01\0\0\0aK\x02u\x8c\x01bK\x03s.").unwrap();
+        let entries = pickle.objects.entries(pickle.root);
+        assert_eq!(entries.len(), 2);
+        assert_eq!(pickle.objects.size(entries["a"]), Some(2));
+        assert_eq!(pickle.objects.size(entries["b"]), Some(3));
+    }
+
+    #[test]
+    fn a_foreign_global_is_named_and_not_run() {
+        for bytes in
+            [&b"cposix\nsystem\n(X\x02\0\0\0lstR."[..], b"\x8c\x05posix\x8c\x06system\x93)R."]
+        {
+            let problem = problem(bytes);
+            assert!(matches!(&problem, FileProblem::ForeignGlobal(name) if name == "posix.system"));
+        }
+    }
+
+    #[test]
+    fn a_deep_or_cyclic_pickle_neither_overflows_nor_hangs() {
+        let mut deep = b"]".repeat(MAX_BYTES / 2);
+        deep.extend(b"a".repeat(MAX_BYTES / 2 - 1));
+        deep.push(b'.');
+        assert!(load(&deep).is_ok());
+        // A dictionary that holds itself, and attributes that are their own owner.
+        let cyclic = load(b"}q\0X\x01\0\0\0ah\0s.").unwrap();
+        assert_eq!(cyclic.objects.entries(cyclic.root)["a"], cyclic.root);
+        let own = load(b"ctorch.nn.modules.container\nParameterDict\n)\x81q\0h\0b.").unwrap();
+        assert!(own.objects.entries(own.root).is_empty());
+    }
+
+    #[test]
+    fn a_pickle_that_never_stops_ends_at_the_limit() {
+        let problem = problem(&b"N".repeat(MAX_BYTES * 2));
+        assert!(matches!(problem, FileProblem::Pickle("it ends too early")));
+    }
+
+    #[test]
+    fn a_stack_that_is_used_up_is_an_error() {
+        for bytes in [&b"."[..], b"0", b"t", b"N(0t", b"Na", b"Nq", b"h\0", b"\x85", b"NNs", b"NNR"]
+        {
+            problem(bytes);
+        }
+    }
+}

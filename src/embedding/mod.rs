@@ -1,0 +1,154 @@
+//! The thing that is learned: a few vectors in the text encoder's embedding space and the token
+//! that stands for them in a prompt.
+
+mod format;
+pub mod init;
+
+pub use format::{FileProblem, MAX_FILE_BYTES, read, write};
+
+/// A placeholder token and its vectors, checked: at least one vector, every value finite.
+///
+/// # Example
+/// ```
+/// use dvar::embedding::{self, LearnedEmbedding};
+///
+/// let learned = LearnedEmbedding::new("<cat-toy>", vec![0.1, -0.2, 0.3, 0.4], 2, 2)?;
+/// let bytes = embedding::write(&learned);
+/// assert_eq!(embedding::read(&bytes, "learned_embeds.safetensors")?, learned);
+/// # Ok::<(), embedding::EmbeddingError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct LearnedEmbedding {
+    placeholder_token: String,
+    vectors: Vec<f32>,
+    dim: usize,
+}
+
+impl LearnedEmbedding {
+    /// Makes an embedding of `num_vectors` vectors of width `dim` from row-major `vectors`.
+    ///
+    /// # Errors
+    /// If the token cannot be a key of an embedding file, if there is no value or another number
+    /// of values than `num_vectors * dim`, or if a value is NaN or infinite.
+    pub fn new(
+        placeholder_token: impl Into<String>,
+        vectors: Vec<f32>,
+        num_vectors: usize,
+        dim: usize,
+    ) -> Result<Self, EmbeddingError> {
+        let token = placeholder_token.into();
+        // The safetensors header keeps this one key for itself.
+        if token.is_empty() || token == "__metadata__" {
+            return Err(EmbeddingError::Token { token });
+        }
+        let values = vectors.len();
+        if values == 0 || num_vectors.checked_mul(dim) != Some(values) {
+            return Err(EmbeddingError::Size { token, values, num_vectors, dim });
+        }
+        if let Some(index) = vectors.iter().position(|value| !value.is_finite()) {
+            return Err(EmbeddingError::NotFinite { token, vector: index / dim });
+        }
+        Ok(Self { placeholder_token: token, vectors, dim })
+    }
+
+    /// The token that stands for the concept in a prompt.
+    pub fn placeholder_token(&self) -> &str {
+        &self.placeholder_token
+    }
+
+    /// All values, row-major `[num_vectors, dim]`.
+    pub fn vectors(&self) -> &[f32] {
+        &self.vectors
+    }
+
+    /// The number of vectors, at least 1.
+    pub fn num_vectors(&self) -> usize {
+        self.vectors.len() / self.dim
+    }
+
+    /// The width of one vector, which is that of the text encoder's token embeddings.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+}
+
+/// Why an embedding cannot be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddingError {
+    /// The token is empty or reserved by the file format.
+    #[error("{token:?} cannot be a placeholder token, choose one such as `<my-concept>`")]
+    Token {
+        /// The token as given.
+        token: String,
+    },
+    /// The number of values is 0 or not `num_vectors * dim`.
+    #[error(
+        "the embedding of `{token}` has {values} values, {num_vectors} vectors of width {dim} need \
+         exactly their product and at least one"
+    )]
+    Size {
+        /// The placeholder token.
+        token: String,
+        /// How many values were given.
+        values: usize,
+        /// How many vectors were stated.
+        num_vectors: usize,
+        /// The width that was stated.
+        dim: usize,
+    },
+    /// A value is NaN or infinite.
+    #[error(
+        "vector {vector} of the embedding of `{token}` holds a value that is not finite, train it \
+         again with a lower learning rate"
+    )]
+    NotFinite {
+        /// The placeholder token.
+        token: String,
+        /// The first vector with such a value, counted from 0.
+        vector: usize,
+    },
+    /// A file is not a learned embedding that this crate can use.
+    #[error("cannot read the learned embedding `{file}`: {problem}")]
+    File {
+        /// The name of the file as given to [`read`].
+        file: String,
+        /// What is wrong with it.
+        problem: FileProblem,
+    },
+    /// The device failed while the initial vectors were read from it.
+    #[error("the device failed: {0}")]
+    Device(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_must_agree_and_not_be_zero() {
+        let new = |values, num_vectors, dim| {
+            LearnedEmbedding::new("<a>", vec![0.5; values], num_vectors, dim)
+        };
+        let embedding = new(6, 2, 3).unwrap();
+        assert_eq!((embedding.num_vectors(), embedding.dim()), (2, 3));
+        for (values, num_vectors, dim) in [(6, 2, 2), (0, 0, 3), (0, 3, 0), (1, usize::MAX, 2)] {
+            assert!(matches!(new(values, num_vectors, dim), Err(EmbeddingError::Size { .. })));
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_not_finite_is_refused_with_its_vector() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let made = LearnedEmbedding::new("<a>", vec![1.0, 2.0, 3.0, bad], 2, 2);
+            assert!(matches!(made, Err(EmbeddingError::NotFinite { vector: 1, .. })));
+        }
+    }
+
+    #[test]
+    fn a_token_that_no_file_can_hold_is_refused() {
+        for token in ["", "__metadata__"] {
+            let made = LearnedEmbedding::new(token, vec![1.0], 1, 1);
+            assert!(matches!(made, Err(EmbeddingError::Token { .. })));
+        }
+    }
+}

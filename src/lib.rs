@@ -1,0 +1,20 @@
+//! dvar teaches a text-to-image model a new concept from a few pictures, and knows when to stop.
+#![doc = include_str!("../docs/library.md")]
+
+pub mod callbacks;
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod config;
+pub mod data;
+pub mod early_stopping;
+pub mod embedding;
+pub mod eval;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod files;
+pub mod objective;
+pub mod optim;
+pub mod pipelines;
+pub mod rng;
+pub mod schedulers;
+pub mod session;
+pub mod trainer;

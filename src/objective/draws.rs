@@ -1,0 +1,131 @@
+//! The random numbers of one training step.
+
+use crate::{
+    data::dataset::Pairing,
+    rng::{Purpose, Stream},
+};
+
+/// What one micro-batch draws; all lists have the batch's length.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draws {
+    /// Index of each input's picture.
+    pub pictures: Vec<usize>,
+    /// Index of each input's template.
+    pub templates: Vec<usize>,
+    /// Whether the picture is mirrored.
+    pub flips: Vec<bool>,
+    /// Standard normal, `[batch_size, channels, height, width]`.
+    pub posterior_noise: Vec<f32>,
+    /// Standard normal, the same shape.
+    pub noise: Vec<f32>,
+    /// From 0 to the schedule's last step.
+    pub timesteps: Vec<usize>,
+}
+
+/// Where training steps get their random numbers from.
+pub trait DrawSource {
+    /// The draws of one micro-batch; `micro` counts micro-batches since the run's start.
+    fn draw(&self, micro: usize) -> Draws;
+}
+
+/// Draws from the run's seed by named streams, one for each purpose.
+#[derive(Clone, Debug)]
+pub struct SeededDraws {
+    /// The run's seed.
+    pub seed: u64,
+    /// Inputs of one micro-batch.
+    pub batch_size: usize,
+    /// Training pictures.
+    pub pictures: usize,
+    /// Caption templates.
+    pub templates: usize,
+    /// Which picture meets which template.
+    pub pairing: Pairing,
+    /// Values in one input's latents.
+    pub latent_size: usize,
+    /// Steps of the noise schedule.
+    pub num_train_timesteps: usize,
+}
+
+impl DrawSource for SeededDraws {
+    fn draw(&self, micro: usize) -> Draws {
+        let stream = |purpose| Stream::new(self.seed, purpose, micro as u64);
+        let (mut flips, mut timesteps) = (stream(Purpose::Flips), stream(Purpose::Timesteps));
+        let pairs = self.pairs(micro);
+        let values = self.batch_size * self.latent_size;
+        Draws {
+            pictures: pairs.iter().map(|pair| pair.0).collect(),
+            templates: pairs.iter().map(|pair| pair.1).collect(),
+            flips: (0..self.batch_size).map(|_| flips.coin()).collect(),
+            posterior_noise: stream(Purpose::PosteriorNoise).normal(values),
+            noise: stream(Purpose::Noise).normal(values),
+            timesteps: (0..self.batch_size).map(|_| timesteps.below(self.num_train_timesteps)).collect(),
+        }
+    }
+}
+
+impl SeededDraws {
+    /// Picture and template of each input: the pairs in random order, every pair once before any
+    /// comes again.
+    fn pairs(&self, micro: usize) -> Vec<(usize, usize)> {
+        let round = self.pictures * self.templates;
+        let mut order: Option<(usize, Vec<usize>)> = None;
+        (micro * self.batch_size..(micro + 1) * self.batch_size)
+            .map(|input| {
+                let (epoch, place) = (input / round, input % round);
+                let order = match &order {
+                    Some((of, order)) if *of == epoch => order,
+                    _ => {
+                        let shuffled =
+                            Stream::new(self.seed, Purpose::Pairs, epoch as u64).permutation(round);
+                        &order.insert((epoch, shuffled)).1
+                    }
+                };
+                self.pairing.pair(order[place], self.pictures, self.templates)
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn source(batch_size: usize) -> SeededDraws {
+        SeededDraws {
+            seed: 1,
+            batch_size,
+            pictures: 3,
+            templates: 57,
+            pairing: Pairing::AllPairs,
+            latent_size: 2,
+            num_train_timesteps: 1000,
+        }
+    }
+
+    #[test]
+    fn an_epoch_meets_every_pair_of_picture_and_template_once() {
+        let pairs: BTreeSet<(usize, usize)> = (0..57)
+            .flat_map(|micro| {
+                let draws = source(3).draw(micro);
+                draws.pictures.into_iter().zip(draws.templates)
+            })
+            .collect();
+        assert_eq!(pairs.len(), 3 * 57);
+    }
+
+    #[test]
+    fn inputs_do_not_depend_on_how_they_are_batched_within_an_epoch() {
+        let (large, small) = (source(4), source(2));
+        let together = large.draw(5).pictures;
+        let apart = [small.draw(10).pictures, small.draw(11).pictures].concat();
+        assert_eq!(together, apart);
+    }
+
+    #[test]
+    fn the_same_step_draws_the_same_numbers() {
+        assert_eq!(source(4).draw(9), source(4).draw(9));
+        assert_ne!(source(4).draw(9), source(4).draw(8));
+    }
+}

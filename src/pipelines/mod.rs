@@ -1,0 +1,9 @@
+//! Model folders, prompts with learned tokens, and text to pictures.
+
+mod model_folder;
+mod prompt;
+mod text_to_image;
+
+pub use model_folder::{ModelFolder, PipelineError};
+pub use prompt::{PromptEncoder, Prompts};
+pub use text_to_image::{Guidance, SamplingOptions, TextToImage, denoise};

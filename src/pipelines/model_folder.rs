@@ -1,0 +1,246 @@
+//! A Stable Diffusion 1.x folder in diffusers' layout: read and checked first, loaded part by
+//! part when a part is needed, so that none stays in memory longer than it must.
+
+use std::path::Path;
+
+use burn::tensor::{DType, Device};
+use dvar_models::{
+    ModelError,
+    clip::{ClipConfig, ClipModel, ClipTextConfig},
+    tokenizer::{ClipTokenizer, TokenizerError},
+    unet::{UNet2DConditionConfig, UNet2DConditionModel},
+    vae::{AutoencoderKl, AutoencoderKlConfig},
+    weights::{self, ModelFiles},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::PromptEncoder;
+use crate::schedulers::{SchedulerConfig, SchedulerError};
+
+/// Why a model folder or a prompt could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// A file of the model is missing or broken.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The scheduler's configuration, or what was asked of it, makes no sense.
+    #[error(transparent)]
+    Scheduler(#[from] SchedulerError),
+    /// The tokenizer's files are broken, or the placeholder cannot be a token.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The parts of the folder do not fit each other.
+    #[error("the parts of `{model}` do not fit: {problem}")]
+    Mismatch {
+        /// The folder.
+        model: String,
+        /// Which parts.
+        problem: String,
+    },
+    /// A width or height that the model cannot draw.
+    #[error("cannot draw {width} x {height} pixels; both must be positive multiples of {multiple}")]
+    Size {
+        /// Pixels.
+        width: usize,
+        /// Pixels.
+        height: usize,
+        /// What both must be a multiple of.
+        multiple: usize,
+    },
+    /// The device failed while a result was read from it.
+    #[error("the device failed: {0}")]
+    Device(String),
+}
+
+#[derive(Deserialize)]
+struct ModelIndex {
+    #[serde(rename = "_class_name")]
+    class_name: String,
+}
+
+/// A model folder with its configurations, all checked; weights are yet to be loaded.
+#[derive(Clone, Debug)]
+pub struct ModelFolder {
+    files: ModelFiles,
+    name: String,
+    text_encoder: ClipTextConfig,
+    unet: UNet2DConditionConfig,
+    vae: AutoencoderKlConfig,
+    scheduler: SchedulerConfig,
+}
+
+impl ModelFolder {
+    /// Opens a folder on disk.
+    pub fn open(folder: &Path) -> Result<Self, PipelineError> {
+        Self::new(ModelFiles::Folder(folder.to_path_buf()), folder.display().to_string())
+    }
+
+    /// Reads and checks every configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] where a file is missing or broken, or the parts do not fit each other.
+    pub fn new(files: ModelFiles, name: String) -> Result<Self, PipelineError> {
+        let read = |file: &str| files.read(file);
+        if let Some(index) = files.read_optional("model_index.json")? {
+            let file = files.display("model_index.json");
+            let index: ModelIndex = serde_json::from_slice(&index)
+                .map_err(|e| ModelError::Invalid { file: file.clone(), reason: e.to_string() })?;
+            if index.class_name != "StableDiffusionPipeline" {
+                return Err(ModelError::Unsupported {
+                    file,
+                    key: "_class_name".into(),
+                    value: format!("`{}`", index.class_name),
+                    supported: "StableDiffusionPipeline (Stable Diffusion 1.x)".into(),
+                }
+                .into());
+            }
+        }
+        let shown = |file: &str| files.display(file);
+        let (te, unet, vae) = ("text_encoder/config.json", "unet/config.json", "vae/config.json");
+        let text_encoder = ClipTextConfig::parse(&read(te)?, &shown(te))?;
+        let unet = UNet2DConditionConfig::parse(&read(unet)?, &shown(unet))?;
+        let vae = AutoencoderKlConfig::parse(&read(vae)?, &shown(vae))?;
+        let scheduler = "scheduler/scheduler_config.json";
+        let scheduler = SchedulerConfig::from_json(&String::from_utf8_lossy(&read(scheduler)?))
+            .map_err(|error| ModelError::Invalid {
+                file: shown(scheduler),
+                reason: error.to_string(),
+            })?;
+        let folder = Self { files, name, text_encoder, unet, vae, scheduler };
+        folder.check_fit()?;
+        Ok(folder)
+    }
+
+    fn check_fit(&self) -> Result<(), PipelineError> {
+        let (text, unet, vae) = (&self.text_encoder, &self.unet, &self.vae);
+        let problem = if text.hidden_size != unet.cross_attention_dim {
+            format!(
+                "the text encoder is {} wide, the UNet wants {}",
+                text.hidden_size, unet.cross_attention_dim
+            )
+        } else if unet.in_channels != vae.latent_channels || unet.out_channels != vae.latent_channels {
+            format!(
+                "the autoencoder has {} latent channels, the UNet {} in and {} out",
+                vae.latent_channels, unet.in_channels, unet.out_channels
+            )
+        } else if vae.in_channels != 3 || vae.out_channels != 3 {
+            "the autoencoder must read and write 3 colour channels".into()
+        } else {
+            return Ok(());
+        };
+        Err(PipelineError::Mismatch { model: self.name.clone(), problem })
+    }
+
+    /// How the model is named in messages: its path, or the embedded default's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder's files.
+    pub fn files(&self) -> &ModelFiles {
+        &self.files
+    }
+
+    /// Width of a learned vector.
+    pub fn embedding_dim(&self) -> usize {
+        self.text_encoder.hidden_size
+    }
+
+    /// The scheduler that the folder names, and its noise schedule.
+    pub fn scheduler(&self) -> &SchedulerConfig {
+        &self.scheduler
+    }
+
+    /// The autoencoder's sizes.
+    pub fn vae_config(&self) -> &AutoencoderKlConfig {
+        &self.vae
+    }
+
+    /// Height and width of the pictures the model was trained on.
+    pub fn native_resolution(&self) -> usize {
+        let latents = self.unet.sample_size;
+        latents.map(|size| size * self.vae.downscale()).or(self.vae.sample_size).unwrap_or(512)
+    }
+
+    /// Checks that pictures of this size become whole latents.
+    pub fn check_size(&self, width: usize, height: usize) -> Result<(), PipelineError> {
+        let multiple = self.vae.downscale();
+        if width > 0 && height > 0 && width.is_multiple_of(multiple) && height.is_multiple_of(multiple) {
+            return Ok(());
+        }
+        Err(PipelineError::Size { width, height, multiple })
+    }
+
+    /// The tokenizer, without learned tokens.
+    pub fn tokenizer(&self) -> Result<ClipTokenizer, PipelineError> {
+        let tokenizer = read_tokenizer(&self.files, "tokenizer/")?;
+        if tokenizer.vocab_size() > self.text_encoder.vocab_size {
+            return Err(PipelineError::Mismatch {
+                model: self.name.clone(),
+                problem: format!(
+                    "the tokenizer has {} entries, the text encoder {}",
+                    tokenizer.vocab_size(),
+                    self.text_encoder.vocab_size
+                ),
+            });
+        }
+        Ok(tokenizer)
+    }
+
+    /// Loads the text encoder; `placeholder_ids` are what `tokenizer` gave the learned token.
+    pub fn load_prompt_encoder(
+        &self,
+        tokenizer: ClipTokenizer,
+        placeholder_ids: Vec<u32>,
+        device: &Device,
+    ) -> Result<PromptEncoder, PipelineError> {
+        let config = &self.text_encoder;
+        let model = weights::load(config.init(device), &self.files, "text_encoder", DType::F32)?;
+        let max_length = tokenizer.model_max_length().min(config.max_position_embeddings);
+        Ok(PromptEncoder::new(tokenizer, model.text_model, placeholder_ids, max_length))
+    }
+
+    /// Loads the denoiser.
+    pub fn load_unet(&self, device: &Device) -> Result<UNet2DConditionModel, PipelineError> {
+        Ok(weights::load(self.unet.init(device), &self.files, "unet", DType::F32)?)
+    }
+
+    /// Loads the autoencoder.
+    pub fn load_vae(&self, device: &Device) -> Result<AutoencoderKl, PipelineError> {
+        Ok(weights::load(self.vae.init(device), &self.files, "vae", DType::F32)?)
+    }
+
+    /// Loads the CLIP scorer that lies in the folder's `clip/`, where there is one, and the size
+    /// of the pictures it takes.
+    pub fn load_clip(&self, device: &Device) -> Result<Option<(ClipModel, usize)>, PipelineError> {
+        let file = "clip/config.json";
+        let Some(json) = self.files.read_optional(file)? else { return Ok(None) };
+        let config = ClipConfig::parse(&json, &self.files.display(file))?;
+        let model = weights::load(config.init(device), &self.files, "clip", DType::F32)?;
+        Ok(Some((model, config.vision_config.image_size)))
+    }
+
+    /// A JSON file of the folder, where there is one.
+    pub fn json<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, PipelineError> {
+        let Some(json) = self.files.read_optional(file)? else { return Ok(None) };
+        let parsed = serde_json::from_slice(&json);
+        let invalid = |e: serde_json::Error| ModelError::Invalid {
+            file: self.files.display(file),
+            reason: e.to_string(),
+        };
+        Ok(Some(parsed.map_err(invalid)?))
+    }
+}
+
+fn read_tokenizer(files: &ModelFiles, folder: &str) -> Result<ClipTokenizer, PipelineError> {
+    let path = |name: &str| format!("{folder}{name}");
+    let config = files.read_optional(&path("tokenizer_config.json"))?;
+    let special = files.read_optional(&path("special_tokens_map.json"))?;
+    Ok(ClipTokenizer::new(
+        &files.read(&path("vocab.json"))?,
+        &files.read(&path("merges.txt"))?,
+        config.as_deref(),
+        special.as_deref(),
+    )?)
+}

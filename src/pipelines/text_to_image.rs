@@ -1,0 +1,196 @@
+//! Classifier-free guidance sampling (Ho and Salimans 2022), as in diffusers'
+//! `StableDiffusionPipeline`.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
+
+use super::{PipelineError, PromptEncoder};
+use crate::{
+    data::image::Picture,
+    rng::{Purpose, Stream},
+    schedulers::{Scheduler, SchedulerConfig, SchedulerKind},
+};
+
+/// How pictures are drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SamplingOptions {
+    /// The sampler.
+    pub scheduler: SchedulerKind,
+    /// Denoising steps.
+    pub num_inference_steps: usize,
+    /// How strongly the prompt is followed; up to 1 is without guidance.
+    pub guidance_scale: f64,
+    /// Share of fresh noise in each DDIM step, 0 to 1.
+    pub eta: f64,
+    /// Picture height in pixels.
+    pub height: usize,
+    /// Picture width in pixels.
+    pub width: usize,
+    /// Picture `i` is drawn from stream `i` of this seed, whatever the batch.
+    pub seed: u64,
+}
+
+/// Everything that text to pictures needs.
+#[derive(Debug)]
+pub struct TextToImage<'a> {
+    /// Texts to hidden states.
+    pub encoder: &'a PromptEncoder,
+    /// The denoiser.
+    pub unet: &'a UNet2DConditionModel,
+    /// The autoencoder.
+    pub vae: &'a AutoencoderKl,
+    /// The noise schedule.
+    pub scheduler: &'a SchedulerConfig,
+}
+
+/// Pictures drawn at once; each takes two inputs of the UNet under guidance.
+const BATCH: usize = 4;
+
+impl TextToImage<'_> {
+    /// Draws one picture for each prompt.
+    ///
+    /// # Arguments
+    ///
+    /// - vectors: the learned vectors, `[num_vectors, width]`
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] if the scheduler refuses the options or the device fails.
+    pub async fn generate(
+        &self,
+        prompts: &[String],
+        negative_prompt: &str,
+        vectors: &Tensor<2>,
+        options: &SamplingOptions,
+    ) -> Result<Vec<Picture>, PipelineError> {
+        let vectors = vectors.clone().inner();
+        let mut pictures = Vec::with_capacity(prompts.len());
+        for (batch, prompts) in prompts.chunks(BATCH).enumerate() {
+            let encode = |texts: Vec<Vec<u32>>| self.encoder.encode(&self.encoder.prepare(&texts), &vectors);
+            let text = encode(prompts.iter().map(|prompt| self.encoder.tokenize(prompt)).collect());
+            let negative = encode(vec![self.encoder.tokenize(negative_prompt); prompts.len()]);
+            let noise = SamplingNoise { first: batch * BATCH, options, device: text.device() };
+            let latents = self.denoise(text, negative, &noise)?;
+            pictures.extend(self.decode(latents).await?);
+        }
+        Ok(pictures)
+    }
+
+    fn denoise(
+        &self,
+        text: Tensor<3>,
+        negative: Tensor<3>,
+        noise: &SamplingNoise,
+    ) -> Result<Tensor<4>, PipelineError> {
+        let options = noise.options;
+        let mut scheduler =
+            self.scheduler.build(options.scheduler, options.num_inference_steps, options.eta)?;
+        let [count, ..] = text.dims();
+        let shape =
+            [count, self.vae.latent_channels, options.height / self.vae.downscale, options.width / self.vae.downscale];
+        let latents = noise.initial(shape).mul_scalar(scheduler.init_noise_sigma());
+        Ok(denoise(
+            self.unet,
+            scheduler.as_mut(),
+            &Guidance { text, negative, scale: options.guidance_scale },
+            latents,
+            |step| noise.variance(shape, step),
+            |_, _| (),
+        ))
+    }
+
+    async fn decode(&self, latents: Tensor<4>) -> Result<Vec<Picture>, PipelineError> {
+        let mut pictures = Vec::new();
+        let [count, ..] = latents.dims();
+        for i in 0..count {
+            // one at a time: the decoder's activations are the largest of all
+            let latents = latents.clone().narrow(0, i, 1).div_scalar(self.vae.scaling_factor);
+            pictures.push(to_picture(self.vae.decode(latents)).await?);
+        }
+        Ok(pictures)
+    }
+}
+
+/// The hidden states on both sides of the guidance.
+pub struct Guidance {
+    /// `[batch_size, length, width]`
+    pub text: Tensor<3>,
+    /// `[batch_size, length, width]`
+    pub negative: Tensor<3>,
+    /// Up to 1: `text` alone is used.
+    pub scale: f64,
+}
+
+/// Walks latents from noise to a picture's, along the scheduler's time steps.
+///
+/// `variance_noise` is asked for fresh noise where the scheduler wants some; `observe` sees the
+/// latents after each step.
+pub fn denoise(
+    unet: &UNet2DConditionModel,
+    scheduler: &mut dyn Scheduler,
+    guidance: &Guidance,
+    mut latents: Tensor<4>,
+    variance_noise: impl Fn(usize) -> Tensor<4>,
+    mut observe: impl FnMut(usize, &Tensor<4>),
+) -> Tensor<4> {
+    let guided = guidance.scale > 1.0;
+    let [count, ..] = latents.dims();
+    let context = match guided {
+        true => Tensor::cat(vec![guidance.negative.clone(), guidance.text.clone()], 0),
+        false => guidance.text.clone(),
+    };
+    for step in 0..scheduler.timesteps().len() {
+        let time = scheduler.timesteps()[step];
+        let input = scheduler.scale_model_input(latents.clone(), step);
+        let noise_pred = if guided {
+            let both = unet.forward(Tensor::cat(vec![input.clone(), input], 0), &vec![time; 2 * count], context.clone());
+            let negative = both.clone().narrow(0, 0, count);
+            let text = both.narrow(0, count, count);
+            negative.clone() + (text - negative).mul_scalar(guidance.scale)
+        } else {
+            unet.forward(input, &vec![time; count], context.clone())
+        };
+        let noise = scheduler.needs_variance_noise(step).then(|| variance_noise(step));
+        latents = scheduler.step(noise_pred, step, latents, noise);
+        observe(step, &latents);
+    }
+    latents
+}
+
+/// Host-drawn noise for one batch of pictures.
+struct SamplingNoise<'a> {
+    /// Index of the batch's first picture.
+    first: usize,
+    options: &'a SamplingOptions,
+    device: Device,
+}
+
+impl SamplingNoise<'_> {
+    fn initial(&self, shape: [usize; 4]) -> Tensor<4> {
+        self.draw(shape, Purpose::Sampling, |picture| picture)
+    }
+
+    fn variance(&self, shape: [usize; 4], step: usize) -> Tensor<4> {
+        self.draw(shape, Purpose::SamplingVariance, |picture| (picture << 32) | step as u64)
+    }
+
+    fn draw(&self, shape: [usize; 4], purpose: Purpose, stream: impl Fn(u64) -> u64) -> Tensor<4> {
+        let [count, channels, height, width] = shape;
+        let values: Vec<f32> = (self.first..self.first + count)
+            .flat_map(|picture| {
+                Stream::new(self.options.seed, purpose, stream(picture as u64))
+                    .normal(channels * height * width)
+            })
+            .collect();
+        Tensor::from_data(TensorData::new(values, shape), &self.device)
+    }
+}
+
+/// `[1, 3, height, width]` in [-1, 1] to 8 bits, rounded as diffusers does.
+async fn to_picture(decoded: Tensor<4>) -> Result<Picture, PipelineError> {
+    let [_, _, height, width] = decoded.dims();
+    let values = decoded.div_scalar(2.0).add_scalar(0.5).clamp(0.0, 1.0).permute([0, 2, 3, 1]);
+    let data = values.into_data_async().await.map_err(|e| PipelineError::Device(e.to_string()))?;
+    let pixels = data.iter::<f32>().map(|v| (v * 255.0).round_ties_even() as u8).collect();
+    Picture::from_rgb(width, height, pixels).map_err(|e| PipelineError::Device(e.to_string()))
+}

@@ -1,0 +1,40 @@
+use burn::tensor::Tensor;
+
+use super::{Scheduler, sigmas::SigmaRun};
+
+/// Euler's method without churn (<https://arxiv.org/abs/2206.00364>, algorithm 2 with gamma 0).
+#[derive(Debug)]
+pub(super) struct EulerScheduler {
+    run: SigmaRun,
+}
+
+impl EulerScheduler {
+    pub(super) fn new(run: SigmaRun) -> Self {
+        Self { run }
+    }
+}
+
+impl Scheduler for EulerScheduler {
+    fn timesteps(&self) -> &[f64] {
+        &self.run.timesteps
+    }
+
+    fn init_noise_sigma(&self) -> f64 {
+        self.run.init_noise_sigma
+    }
+
+    fn scale_model_input(&self, sample: Tensor<4>, index: usize) -> Tensor<4> {
+        self.run.scale_model_input(sample, index)
+    }
+
+    fn step(
+        &mut self,
+        model_output: Tensor<4>,
+        index: usize,
+        sample: Tensor<4>,
+        _variance_noise: Option<Tensor<4>>,
+    ) -> Tensor<4> {
+        let derivative = self.run.derivative(model_output, index, sample.clone());
+        sample + derivative * (self.run.sigmas[index + 1] - self.run.sigmas[index])
+    }
+}

@@ -1,0 +1,251 @@
+//! How much signal and how much noise a latent holds at each training timestep
+//! (<https://arxiv.org/abs/2006.11239>, formula 4).
+
+use burn::tensor::{Tensor, TensorData};
+use serde::Deserialize;
+
+use super::PredictionType;
+
+/// The shape of the betas over the timesteps.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum BetaSchedule {
+    /// Evenly from `beta_start` to `beta_end`.
+    Linear,
+    /// Evenly in the square root: the schedule of latent diffusion.
+    ScaledLinear,
+    /// A squared cosine for the cumulative product (<https://arxiv.org/abs/2102.09672>).
+    #[serde(rename = "squaredcos_cap_v2")]
+    SquaredcosCapV2,
+}
+
+impl BetaSchedule {
+    pub(super) fn betas(self, start: f64, end: f64, count: usize) -> Vec<f32> {
+        match self {
+            Self::Linear => linspace(start, end, count),
+            Self::ScaledLinear => linspace(start.sqrt(), end.sqrt(), count)
+                .into_iter()
+                .map(|root| root * root)
+                .collect(),
+            Self::SquaredcosCapV2 => {
+                let alpha_bar = |step: usize| {
+                    let time = step as f64 / count as f64;
+                    ((time + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2)
+                };
+                (0..count)
+                    .map(|step| (1.0 - alpha_bar(step + 1) / alpha_bar(step)).min(0.999) as f32)
+                    .collect()
+            }
+        }
+    }
+}
+
+/// torch's `linspace` in f32: counted from the nearer end.
+fn linspace(start: f64, end: f64, count: usize) -> Vec<f32> {
+    let (start, end) = (start as f32, end as f32);
+    if count == 1 {
+        return vec![start];
+    }
+    let step = (end - start) / (count - 1) as f32;
+    (0..count)
+        .map(|index| {
+            if index < count / 2 {
+                start + step * index as f32
+            } else {
+                end - step * (count - 1 - index) as f32
+            }
+        })
+        .collect()
+}
+
+/// The forward process: latents and noise in, noisy latents and the model's target out.
+///
+/// Made by [`SchedulerConfig::noise_schedule`](super::SchedulerConfig::noise_schedule).
+#[derive(Clone, Debug, PartialEq)]
+pub struct NoiseSchedule {
+    alphas_cumprod: Vec<f32>,
+    prediction_type: PredictionType,
+}
+
+impl NoiseSchedule {
+    pub(super) fn new(betas: &[f32], prediction_type: PredictionType) -> Self {
+        // torch multiplies f32 values in an f64 accumulator.
+        let alphas_cumprod = betas
+            .iter()
+            .scan(1.0_f64, |product, beta| {
+                *product *= f64::from(1.0 - beta);
+                Some(*product as f32)
+            })
+            .collect();
+        Self { alphas_cumprod, prediction_type }
+    }
+
+    /// The share of the signal's variance left at each timestep: the cumulative product of
+    /// `1 - beta`, one value per training timestep.
+    pub fn alphas_cumprod(&self) -> &[f32] {
+        &self.alphas_cumprod
+    }
+
+    /// What the model predicts.
+    pub fn prediction_type(&self) -> PredictionType {
+        self.prediction_type
+    }
+
+    pub(super) fn alpha_prod(&self, timestep: usize) -> f64 {
+        f64::from(self.alphas_cumprod[timestep])
+    }
+
+    /// Noise over signal, `sqrt((1 - a) / a)`, at a timestep that may be fractional: between two
+    /// timesteps it is interpolated, rounded to f32 as diffusers stores it.
+    ///
+    /// # Panics
+    /// When `timestep` is negative or above the last training timestep.
+    pub fn sigma(&self, timestep: f64) -> f64 {
+        let at = |index: usize| {
+            let alpha = self.alphas_cumprod[index];
+            f64::from(((1.0 - alpha) / alpha).sqrt())
+        };
+        let below = timestep.floor();
+        let fraction = timestep - below;
+        let sigma = at(below as usize);
+        if fraction == 0.0 {
+            return sigma;
+        }
+        f64::from(((at(below as usize + 1) - sigma) * fraction + sigma) as f32)
+    }
+
+    /// The latents with noise mixed in, each at its own timestep:
+    /// `sqrt(a) * latents + sqrt(1 - a) * noise`.
+    ///
+    /// # Shapes
+    /// - latents, noise, output: `[batch_size, channels, height, width]`
+    /// - timesteps: `batch_size` values
+    ///
+    /// # Panics
+    /// When a timestep is not below the number of training timesteps, or the sizes differ.
+    pub fn add_noise(
+        &self,
+        latents: Tensor<4>,
+        noise: Tensor<4>,
+        timesteps: &[usize],
+    ) -> Tensor<4> {
+        let (signal_level, noise_level) = self.levels(&latents, timesteps);
+        latents * signal_level + noise * noise_level
+    }
+
+    /// The velocity that a `v_prediction` model is trained on:
+    /// `sqrt(a) * noise - sqrt(1 - a) * latents`.
+    ///
+    /// # Shapes
+    /// - latents, noise, output: `[batch_size, channels, height, width]`
+    /// - timesteps: `batch_size` values
+    ///
+    /// # Panics
+    /// As [`add_noise`](Self::add_noise).
+    pub fn velocity(&self, latents: Tensor<4>, noise: Tensor<4>, timesteps: &[usize]) -> Tensor<4> {
+        let (signal_level, noise_level) = self.levels(&latents, timesteps);
+        noise * signal_level - latents * noise_level
+    }
+
+    /// What the model's output is compared with in training: the noise or the velocity, by the
+    /// prediction type.
+    ///
+    /// # Shapes
+    /// - latents, noise, output: `[batch_size, channels, height, width]`
+    /// - timesteps: `batch_size` values
+    ///
+    /// # Panics
+    /// As [`add_noise`](Self::add_noise).
+    pub fn target(&self, latents: Tensor<4>, noise: Tensor<4>, timesteps: &[usize]) -> Tensor<4> {
+        match self.prediction_type {
+            PredictionType::Epsilon => noise,
+            PredictionType::VPrediction => self.velocity(latents, noise, timesteps),
+        }
+    }
+
+    /// `sqrt(a)` and `sqrt(1 - a)`, each `[batch_size, 1, 1, 1]`.
+    fn levels(&self, latents: &Tensor<4>, timesteps: &[usize]) -> (Tensor<4>, Tensor<4>) {
+        // Broadcasting would hide a single timestep given for a whole batch.
+        assert_eq!(latents.dims()[0], timesteps.len(), "one timestep per sample");
+        let upload = |level: fn(f32) -> f32| {
+            let levels: Vec<f32> =
+                timesteps.iter().map(|timestep| level(self.alphas_cumprod[*timestep])).collect();
+            let data = TensorData::new(levels, [timesteps.len(), 1, 1, 1]);
+            Tensor::from_data(data, (&latents.device(), latents.dtype()))
+        };
+        (upload(f32::sqrt), upload(|alpha| (1.0 - alpha).sqrt()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Tolerance};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stable_diffusion(prediction_type: PredictionType) -> NoiseSchedule {
+        NoiseSchedule::new(&BetaSchedule::ScaledLinear.betas(0.00085, 0.012, 1000), prediction_type)
+    }
+
+    fn tensor(values: &[f32]) -> Tensor<4> {
+        Tensor::from_data(
+            TensorData::new(values.to_vec(), [values.len(), 1, 1, 1]),
+            &Device::flex(),
+        )
+    }
+
+    #[test]
+    fn a_single_training_timestep_has_the_first_beta() {
+        assert_eq!(BetaSchedule::Linear.betas(0.25, 0.5, 1), [0.25]);
+    }
+
+    #[test]
+    fn sigma_between_two_timesteps_lies_between_theirs() {
+        let schedule = stable_diffusion(PredictionType::Epsilon);
+        let middle = (schedule.sigma(500.0) + schedule.sigma(501.0)) / 2.0;
+        assert!((schedule.sigma(500.5) - middle).abs() < 1e-6);
+        assert_eq!(schedule.sigma(999.0), 14.614_646_911_621_094);
+    }
+
+    #[test]
+    fn each_sample_of_a_batch_gets_its_own_timestep() {
+        let schedule = stable_diffusion(PredictionType::Epsilon);
+        let batch = schedule.add_noise(tensor(&[1.0, 1.0]), tensor(&[0.0, 0.0]), &[3, 900]);
+        let alphas = [3, 900].map(|timestep| schedule.alphas_cumprod()[timestep].sqrt());
+        batch
+            .into_data()
+            .assert_approx_eq::<f32>(&tensor(&alphas).into_data(), Tolerance::absolute(1e-7));
+    }
+
+    proptest! {
+        #[test]
+        fn noise_fades_in_from_the_latents_to_the_noise(
+            latent in -3.0_f32..3.0, noise in -3.0_f32..3.0,
+        ) {
+            let schedule = stable_diffusion(PredictionType::Epsilon);
+            let at = |timestep| -> f32 {
+                schedule.add_noise(tensor(&[latent]), tensor(&[noise]), &[timestep]).into_scalar()
+            };
+            prop_assert!((at(0) - latent).abs() < 0.1);
+            prop_assert!((at(999) - noise).abs() < 0.25);
+        }
+
+        #[test]
+        fn a_perfect_velocity_gives_back_the_latents_and_the_noise(
+            latent in -3.0_f32..3.0, noise in -3.0_f32..3.0, timestep in 0_usize..1000,
+        ) {
+            let schedule = stable_diffusion(PredictionType::VPrediction);
+            let (latents, noises) = (tensor(&[latent]), tensor(&[noise]));
+            let noisy = schedule.add_noise(latents.clone(), noises.clone(), &[timestep]);
+            let velocity = schedule.target(latents, noises, &[timestep]);
+            let alpha_prod = schedule.alpha_prod(timestep);
+            let prediction = schedule.prediction_type();
+            let original: f32 = prediction
+                .original_sample(noisy.clone(), velocity.clone(), alpha_prod).into_scalar();
+            let epsilon: f32 = prediction.epsilon(noisy, velocity, alpha_prod).into_scalar();
+            prop_assert!((original - latent).abs() < 2e-6, "{original} {latent}");
+            prop_assert!((epsilon - noise).abs() < 2e-6, "{epsilon} {noise}");
+        }
+    }
+}

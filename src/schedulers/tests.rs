@@ -1,0 +1,123 @@
+//! What holds for every scheduler, whatever diffusers' numbers are.
+
+use burn::tensor::{Device, Tensor};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{PredictionType, SchedulerConfig, SchedulerKind};
+
+fn config(class_name: &str, keys: Value) -> SchedulerConfig {
+    let mut object = json!({
+        "_class_name": class_name, "beta_start": 0.00085, "beta_end": 0.012,
+        "beta_schedule": "scaled_linear", "clip_sample": false
+    });
+    for (key, value) in keys.as_object().unwrap() {
+        object[key] = value.clone();
+    }
+    SchedulerConfig::from_json(&object.to_string()).unwrap()
+}
+
+fn scalar(value: f64) -> Tensor<4> {
+    Tensor::full([1, 1, 1, 1], value, &Device::flex())
+}
+
+/// The end of a run in which the model always knows the clean sample and the noise.
+fn sample_perfectly(keys: Value, kind: SchedulerKind, steps: usize, original: f64) -> f64 {
+    let config = config(kind.class_name(), keys);
+    let schedule = config.noise_schedule();
+    let mut scheduler = config.build(kind, steps, 0.0).unwrap();
+    let timesteps = scheduler.timesteps().to_vec();
+    let mut sample = scalar(1.5 * scheduler.init_noise_sigma());
+    for (index, timestep) in timesteps.iter().enumerate() {
+        // The model sees latents of unit variance, whatever the scheduler's own scale.
+        let input = scheduler.scale_model_input(sample.clone(), index);
+        let alpha = 1.0 / (schedule.sigma(*timestep).powi(2) + 1.0);
+        let (signal, noise) = (alpha.sqrt(), (1.0 - alpha).sqrt());
+        let epsilon = (input - original * signal) / noise;
+        let output = match schedule.prediction_type() {
+            PredictionType::Epsilon => epsilon,
+            PredictionType::VPrediction => epsilon * signal - original * noise,
+        };
+        let fresh = scheduler.needs_variance_noise(index).then(|| scalar(0.7));
+        sample = scheduler.step(output, index, sample, fresh);
+    }
+    f64::from(sample.into_scalar::<f32>())
+}
+
+proptest! {
+    #[test]
+    fn a_perfect_model_ends_at_the_clean_sample(
+        original in -0.9_f64..0.9,
+        // Divisors of 1000: with others, trailing DDIM stops at timestep 0, as in diffusers.
+        steps in prop::sample::select(vec![2_usize, 4, 5, 8, 10]),
+        prediction_type in prop::sample::select(vec!["epsilon", "v_prediction"]),
+        spacing in prop::sample::select(vec!["leading", "linspace", "trailing"]),
+    ) {
+        use SchedulerKind::{Ddim, Ddpm, DpmSolverPlusPlus, Euler};
+        for kind in [Ddim, Ddpm, Euler, DpmSolverPlusPlus] {
+            let keys = json!({
+                "prediction_type": prediction_type, "timestep_spacing": spacing,
+                "set_alpha_to_one": true
+            });
+            let end = sample_perfectly(keys, kind, steps, original);
+            prop_assert!((end - original).abs() < 1e-3, "{kind}: {end} for {original}");
+        }
+    }
+
+    #[test]
+    fn noise_and_velocity_models_sample_alike(
+        original in -0.9_f64..0.9,
+        steps in 2_usize..12,
+    ) {
+        for kind in SchedulerKind::ALL {
+            // PNDM mixes raw outputs of several timesteps, so only its single step is alike.
+            let steps = if kind == SchedulerKind::Pndm { 1 } else { steps };
+            let ends = ["epsilon", "v_prediction"].map(|prediction_type| {
+                let keys = json!({ "prediction_type": prediction_type, "skip_prk_steps": true });
+                sample_perfectly(keys, kind, steps, original)
+            });
+            prop_assert!((ends[0] - ends[1]).abs() < 1e-3, "{kind}: {ends:?}");
+        }
+    }
+
+    #[test]
+    fn no_number_of_steps_panics_or_gives_a_number_that_is_none(
+        steps in 0_usize..26,
+        train in 1_usize..24,
+        steps_offset in 0_usize..3,
+        spacing in prop::sample::select(vec!["leading", "linspace", "trailing"]),
+        skip_prk_steps: bool,
+    ) {
+        let keys = json!({
+            "num_train_timesteps": train, "steps_offset": steps_offset,
+            "timestep_spacing": spacing, "skip_prk_steps": skip_prk_steps
+        });
+        for kind in SchedulerKind::ALL {
+            let config = config("PNDMScheduler", keys.clone());
+            let Ok(mut scheduler) = config.build(kind, steps, 1.0) else { continue };
+            let mut sample = scalar(1.0);
+            for index in 0..scheduler.timesteps().len() {
+                let noise = scheduler.needs_variance_noise(index).then(|| scalar(0.5));
+                sample = scheduler.step(scalar(0.3), index, sample, noise);
+            }
+            prop_assert!(sample.into_scalar::<f32>().is_finite(), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn a_scheduler_runs_twice_alike() {
+    for kind in SchedulerKind::ALL {
+        let config = config("PNDMScheduler", json!({ "skip_prk_steps": true }));
+        let mut scheduler = config.build(kind, 5, 0.0).unwrap();
+        let mut run = || -> f32 {
+            let mut sample = scalar(1.0);
+            for index in 0..scheduler.timesteps().len() {
+                let noise = scheduler.needs_variance_noise(index).then(|| scalar(0.5));
+                sample = scheduler.step(sample.clone() * 0.3, index, sample, noise);
+            }
+            sample.into_scalar()
+        };
+        assert_eq!(run(), run(), "{kind}");
+    }
+}

@@ -1,0 +1,37 @@
+//! Why a run ended otherwise than by its criterion.
+
+use crate::early_stopping::CriterionError;
+
+/// An error that ends a run. The trainer keeps the last good vectors.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The training loss or its gradient is no longer a number.
+    #[error(
+        "the {what} is {value} at step {step}; the vectors of the step before are kept, lower `--learning-rate`"
+    )]
+    NonFinite {
+        /// Loss or gradient.
+        what: &'static str,
+        /// NaN or an infinity.
+        value: f64,
+        /// The step.
+        step: usize,
+    },
+    /// The stopping criterion refused a value.
+    #[error(transparent)]
+    Criterion(#[from] CriterionError),
+    /// A callback failed.
+    #[error("{callback}: {source}")]
+    Callback {
+        /// The callback's name.
+        callback: String,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A saved state cannot be gone on from.
+    #[error("cannot resume: {0}")]
+    State(String),
+    /// The device failed while a result was read from it.
+    #[error("the device failed: {0}")]
+    Device(String),
+}

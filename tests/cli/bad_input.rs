@@ -1,0 +1,263 @@
+//! Every way in which input can be bad gives one clear message and exit code 2, and never a
+//! panic. The messages are kept in `snapshots/`: read them when they change.
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use crate::harness::{Cli, Ran, root};
+
+/// Collects messages for one snapshot.
+#[derive(Default)]
+struct Messages(String);
+
+impl Messages {
+    fn refused(&mut self, case: &str, ran: Ran) {
+        assert_eq!(ran.code, Some(2), "{case}: {ran:?}");
+        self.add(case, &ran);
+    }
+
+    fn add(&mut self, case: &str, ran: &Ran) {
+        assert!(!ran.stderr.contains("panicked"), "{case}: {ran:?}");
+        assert!(ran.stderr.starts_with("error: "), "{case}: {ran:?}");
+        writeln!(self.0, "{case}\n    {}", ran.stderr.trim_end()).unwrap();
+    }
+}
+
+fn png(width: u32, height: u32) -> Vec<u8> {
+    let pixels = vec![90; (width * height * 3) as usize];
+    dvar::data::png::encode_png(width as usize, height as usize, &pixels).unwrap()
+}
+
+/// A PNG header that claims a size, with no pixels behind it.
+fn png_header(width: u32, height: u32) -> Vec<u8> {
+    let mut file = png(16, 16);
+    file[16..20].copy_from_slice(&width.to_be_bytes());
+    file[20..24].copy_from_slice(&height.to_be_bytes());
+    let checksum = crc32(&file[12..29]);
+    file[29..33].copy_from_slice(&checksum.to_be_bytes());
+    file
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0_u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (!(crc & 1)).wrapping_add(1)))
+    })
+}
+
+#[test]
+fn bad_pictures() {
+    let mut messages = Messages::default();
+    let cli = Cli::new();
+    messages.refused("no such folder", cli.train(&[]));
+    fs::write(cli.path("pictures"), "").unwrap();
+    messages.refused("a file instead of a folder", cli.train(&[]));
+    fs::remove_file(cli.path("pictures")).unwrap();
+    fs::create_dir(cli.path("pictures")).unwrap();
+    messages.refused("an empty folder", cli.train(&[]));
+    fs::write(cli.path("pictures/notes.txt"), "hello").unwrap();
+    messages.refused("a folder without pictures", cli.train(&[]));
+    let good = png(64, 64);
+    let mut corrupt = good.clone();
+    let middle = corrupt.len() / 2;
+    corrupt[middle..middle + 8].fill(0xAA);
+    for (case, bytes) in [
+        ("a corrupt picture", corrupt),
+        ("a truncated picture", good[..good.len() / 2].to_vec()),
+        ("a picture of no bytes", Vec::new()),
+        ("a picture of 1 x 1", png(1, 1)),
+        ("a text named .png", b"this is a text".to_vec()),
+        ("a header of 30,000 x 30,000", png_header(30_000, 30_000)),
+    ] {
+        fs::write(cli.path("pictures/a.png"), bytes).unwrap();
+        messages.refused(case, cli.train(&[]));
+    }
+    insta::assert_snapshot!(messages.0);
+}
+
+#[test]
+fn bad_options() {
+    let mut messages = Messages::default();
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    for (case, args) in [
+        ("a placeholder that is a token", ["--placeholder-token", "umbrella"]),
+        ("an empty placeholder", ["--placeholder-token", ""]),
+        ("a placeholder that splits", ["--placeholder-token", "<my cat>"]),
+        ("an initializer of several tokens", ["--initializer-token", "blue umbrella"]),
+        ("an initializer that is empty", ["--initializer-token", ""]),
+        ("window 0", ["--window", "0"]),
+        ("window 1", ["--window", "1"]),
+        ("a negative threshold", ["--threshold=-0.1", "--seed=0"]),
+        ("a threshold of NaN", ["--threshold", "NaN"]),
+        ("a threshold of 1", ["--threshold", "1"]),
+        ("a threshold above 1", ["--threshold", "1.5"]),
+        ("batch 0", ["--train-batch-size", "0"]),
+        ("a learning rate of NaN", ["--learning-rate", "NaN"]),
+        ("a learning rate of 0", ["--learning-rate", "0"]),
+        ("no steps", ["--max-train-steps", "0"]),
+        ("an odd resolution", ["--resolution", "63"]),
+        ("an unknown device", ["--device", "tpu"]),
+        ("an unknown schedule", ["--lr-scheduler", "cosin"]),
+    ] {
+        let mut args = args.to_vec();
+        // the harness' own value would come first and be refused as a repetition
+        let replaced = crate::harness::train_args(&[]);
+        let mut all: Vec<&str> = Vec::new();
+        let mut rest = replaced.into_iter();
+        while let Some(arg) = rest.next() {
+            if args.first() == Some(&arg) {
+                rest.next();
+            } else {
+                all.push(arg);
+            }
+        }
+        all.append(&mut args);
+        let ran = cli.run(&all);
+        assert_eq!(ran.code, Some(2), "{case}: {ran:?}");
+        messages.add(case, &ran);
+    }
+    insta::assert_snapshot!(messages.0);
+}
+
+#[test]
+fn bad_configurations() {
+    let mut messages = Messages::default();
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    messages.refused("nothing said", cli.run(&["train"]));
+    for (case, text) in [
+        ("an unknown key", "windw = 3"),
+        ("a value of another type", "window = \"many\""),
+        ("no TOML at all", "{ \"window\": 3 }"),
+    ] {
+        fs::write(cli.path("bad.toml"), text).unwrap();
+        messages.refused(case, cli.run(&["train", "--config", "bad.toml"]));
+    }
+    messages.refused("no such configuration", cli.run(&["train", "--config", "none.toml"]));
+    messages.refused("resuming what is no run", cli.run(&["train", "--resume", "pictures"]));
+    messages.refused("resuming with other options", cli.run(&["train", "--resume", "pictures", "--seed", "1"]));
+    insta::assert_snapshot!(messages.0);
+}
+
+/// Copies the small default model to `model`.
+fn copy_model(cli: &Cli) {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let target = to.join(entry.file_name());
+            if entry.path().is_dir() { copy(&entry.path(), &target) } else { fs::copy(entry.path(), target).map(drop).unwrap() }
+        }
+    }
+    copy(&root().join("models/pretrained/dvar-tiny-emoji"), &cli.path("model"));
+}
+
+#[test]
+fn bad_model_folders() {
+    let mut messages = Messages::default();
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    messages.refused("no such model folder", cli.train(&["--model", "none"]));
+    copy_model(&cli);
+    let edit = |file: &str, change: &dyn Fn(Vec<u8>) -> Option<Vec<u8>>| {
+        let path = cli.path("model").join(file);
+        let old = fs::read(&path).unwrap();
+        match change(old.clone()) {
+            Some(new) => fs::write(&path, new).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        (path, old)
+    };
+    let replace = |from: &'static str, to: &'static str| {
+        move |old: Vec<u8>| Some(String::from_utf8(old).unwrap().replace(from, to).into_bytes())
+    };
+    let unet = "unet/diffusion_pytorch_model.safetensors";
+    let cases: [(&str, &str, &dyn Fn(Vec<u8>) -> Option<Vec<u8>>); 10] = [
+        ("without unet/config.json", "unet/config.json", &|_| None),
+        ("without its UNet's weights", unet, &|_| None),
+        ("without its vocabulary", "tokenizer/vocab.json", &|_| None),
+        ("of a class that is unknown", "model_index.json", &replace("StableDiffusionPipeline", "FluxPipeline")),
+        ("with an unknown block", "unet/config.json", &replace("\"DownBlock2D\"", "\"AttnDownBlock2D\"")),
+        ("with a UNet that is wider than its weights", "unet/config.json", &replace("    64,", "    96,")),
+        ("with a text encoder of another width", "text_encoder/config.json", &replace("\"hidden_size\": 128", "\"hidden_size\": 64")),
+        ("with weights cut off", unet, &|old| Some(old[..old.len() / 2].to_vec())),
+        ("with a header that claims 10^18 bytes", unet, &|mut old| {
+            old[..8].copy_from_slice(&1_000_000_000_000_000_000_u64.to_le_bytes());
+            Some(old)
+        }),
+        ("with an empty scheduler configuration", "scheduler/scheduler_config.json", &|_| Some(b"{}".to_vec())),
+    ];
+    for (case, file, change) in cases {
+        let (path, old) = edit(file, change);
+        messages.refused(&format!("a model {case}"), cli.train(&["--model", "model", "-o", "run"]));
+        fs::write(path, old).unwrap();
+        let _ = fs::remove_dir_all(cli.path("run"));
+    }
+    insta::assert_snapshot!(messages.0);
+}
+
+#[test]
+fn bad_outputs() {
+    let mut messages = Messages::default();
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    messages.refused("an output folder that exists", cli.train(&["-o", "pictures"]));
+    messages.refused("an output folder that is a file", cli.train(&["-o", "small.toml"]));
+    messages.refused("an output folder below a file", cli.train(&["-o", "small.toml/run"]));
+    insta::assert_snapshot!(messages.0);
+}
+
+/// A limit on the size of written files stands in for a disk that is full: the write fails midway.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_leaves_no_half_written_file() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    let train = crate::harness::train_args(&["-o", "run"]).join("' '");
+    let script = format!("trap '' XFSZ; ulimit -f 4; exec '{}' '{train}'", env!("CARGO_BIN_EXE_dvar"));
+    let output = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(cli.path("."))
+        .output()
+        .unwrap();
+    let ran = cli.ran(output);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("cannot write `run/samples_before.png`"), "{ran:?}");
+    let left: Vec<_> = fs::read_dir(cli.path("run")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("samples")), "{left:?}");
+}
+
+#[test]
+fn bad_embeddings() {
+    let mut messages = Messages::default();
+    let cli = Cli::new();
+    let write = |name: &str, token: &str, dim: usize| {
+        let learned = dvar::embedding::LearnedEmbedding::new(token, vec![0.1; dim], 1, dim).unwrap();
+        fs::write(cli.path(name), dvar::embedding::write(&learned)).unwrap();
+    };
+    write("wide.safetensors", "<cat>", 768);
+    write("cat.safetensors", "<cat>", 128);
+    write("known.safetensors", "umbrella", 128);
+    fs::write(cli.path("text.safetensors"), "no embedding").unwrap();
+    for (case, file, prompt) in [
+        ("an embedding of another model", "wide.safetensors", "a <cat>"),
+        ("a prompt with another token", "cat.safetensors", "a <dog>"),
+        ("an embedding whose token the model knows", "known.safetensors", "an umbrella"),
+        ("a file that is no embedding", "text.safetensors", "a <cat>"),
+        ("no such embedding", "none.safetensors", "a <cat>"),
+    ] {
+        messages.refused(case, cli.run(&["generate", "--embedding", file, "--prompt", prompt]));
+    }
+    for (case, args) in [
+        ("no pictures asked for", ["--count", "0"]),
+        ("no denoising steps", ["--steps", "0"]),
+        ("too many denoising steps", ["--steps", "1001"]),
+        ("a guidance of NaN", ["--guidance-scale", "NaN"]),
+        ("an odd width", ["--width", "63"]),
+        ("an unknown scheduler", ["--scheduler", "heun"]),
+        ("a share of noise above 1", ["--eta", "2"]),
+    ] {
+        messages.refused(case, cli.run(&["generate", "--prompt", "a cat", args[0], args[1]]));
+    }
+    messages.refused("information on nothing", cli.run(&["info", "none"]));
+    insta::assert_snapshot!(messages.0);
+}

@@ -1,0 +1,104 @@
+//! Runs the program in a folder of its own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
+
+/// A scratch folder to run the program in.
+pub struct Cli {
+    dir: TempDir,
+}
+
+/// What a run of the program gave.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// The repository's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Settings that make a run small: one step of sampling, single inputs.
+pub const SMALL: &str = "\
+num_inference_steps = 1
+train_batch_size = 1
+eval_batch_size = 1
+window = 3
+threshold = 0.0
+save_steps = 3
+max_train_steps = 8
+";
+
+impl Cli {
+    pub fn new() -> Self {
+        let cli = Self { dir: TempDir::new().expect("a scratch folder") };
+        fs::write(cli.path("small.toml"), SMALL).expect("the scratch folder is writable");
+        cli
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Copies a shipped concept's pictures to `name`.
+    pub fn concept(&self, concept: &str, name: &str) -> PathBuf {
+        let (from, to) = (root().join("examples/concepts").join(concept), self.path(name));
+        fs::create_dir_all(&to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+        to
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dvar"));
+        command.args(args).current_dir(self.dir.path()).env_remove("NO_COLOR");
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Ran {
+        self.ran(self.command(args).output().expect("the program starts"))
+    }
+
+    pub fn ran(&self, output: Output) -> Ran {
+        let text = |bytes: &[u8]| {
+            String::from_utf8_lossy(bytes).replace(&*self.dir.path().to_string_lossy(), "[DIR]")
+        };
+        Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    /// `dvar train` on the pictures in `pictures`, small, with more arguments.
+    pub fn train(&self, more: &[&str]) -> Ran {
+        self.run(&train_args(more))
+    }
+
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+}
+
+/// The arguments of a small training run.
+pub fn train_args<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let base = [
+        "train", "--config", "small.toml", "--train-data-dir", "pictures",
+        "--placeholder-token", "<umb>", "--initializer-token", "umbrella", "--device", "cpu",
+    ];
+    base.into_iter().chain(more.iter().copied()).collect()
+}
+
+impl Ran {
+    /// Asserts success and gives what was printed.
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout
+    }
+}

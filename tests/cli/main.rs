@@ -1,0 +1,6 @@
+//! The program as users meet it: messages, files, exit codes, kill and resume.
+
+mod bad_input;
+mod harness;
+mod resume;
+mod run;

@@ -1,0 +1,82 @@
+//! One training step, one evaluation and one sampling step, the same code on every backend of
+//! this build, each against the golden.
+
+use burn::tensor::Device;
+use dvar::schedulers::SchedulerKind;
+
+use crate::{
+    golden::{self, Tensors, assert_close, assert_relative, number},
+    support::{prompt_encoder, rows, tensor, tiny_sd, values},
+};
+
+/// Whether this backend's results are the golden's within its README's tolerances, with
+/// `looser` times the room: GPUs order their sums otherwise and take faster exponentials.
+fn agrees(name: &str, device: &Device, looser: f64) {
+    let golden = Tensors::open("ti_grad_sd");
+    let model = tiny_sd();
+    let encoder = prompt_encoder(&model, device);
+    let unet = model.load_unet(device).unwrap();
+    let get = |name: &str| golden.get(name);
+    let noise = tensor::<4>(get("noise"), device);
+    let times = get("timesteps").usize();
+    let latents = tensor::<4>(get("latents"), device);
+    let noisy = model.scheduler().noise_schedule().add_noise(latents, noise.clone(), &times);
+    let prompts = encoder.prepare(&rows(get("input_ids")));
+    let concept = tensor::<2>(get("concept_embedding"), device);
+
+    let evaluate = || {
+        let states = encoder.encode(&prompts, &concept);
+        let noise_pred = unet.forward(noisy.clone(), &get("timesteps").values, states);
+        values((noise_pred - noise.clone()).square().mean())
+    };
+    let label = |what: &str| format!("{name} {what}");
+    let first = evaluate();
+    assert_close(&label("evaluation"), &first, &get("loss").values, 2e-6 * looser, 0.0);
+    assert_eq!(first, evaluate(), "{name}: two evaluations of the same vectors differ");
+
+    let tracked = concept.clone().autodiff().require_grad();
+    let states = encoder.encode(&prompts, &tracked);
+    let noise_pred = unet.forward(noisy.clone(), &get("timesteps").values, states);
+    let loss = (noise_pred - noise.clone()).square().mean();
+    let gradient = values(tracked.grad(&loss.backward()).unwrap());
+    assert_relative(&label("gradient"), &gradient, &get("grad_concept").values, 2e-5 * looser);
+
+    let (golden, meta) = (Tensors::open("sampling_sd"), golden::json("sampling_sd"));
+    let steps = number(&meta["steps"]) as usize;
+    let mut scheduler = model.scheduler().build(SchedulerKind::Pndm, steps, 0.0).unwrap();
+    let latents = tensor::<4>(golden.get("initial_latents"), device);
+    let predict = |states: &str| {
+        let [count, ..] = latents.dims();
+        let times = vec![scheduler.timesteps()[0]; count];
+        unet.forward(latents.clone(), &times, tensor(golden.get(states), device))
+    };
+    let (text, negative) = (predict("prompt_embeds"), predict("uncond_embeds"));
+    let guided = negative.clone() + (text - negative).mul_scalar(number(&meta["guidance"]));
+    let latents = values(scheduler.step(guided, 0, latents.clone(), None));
+    let want = &golden.get("latents_per_step").values[..latents.len()];
+    assert_close(&label("sampling step"), &latents, want, 1e-3 * looser, 0.0);
+}
+
+#[test]
+fn flex_agrees_with_the_golden() {
+    agrees("flex", &Device::flex(), 1.0);
+}
+
+#[cfg(feature = "ndarray")]
+#[allow(deprecated)]
+#[test]
+fn ndarray_agrees_with_the_golden() {
+    agrees("ndarray", &Device::ndarray(), 1.0);
+}
+
+/// Runs on whatever adapter there is, a software one too. Without any it is skipped, unless
+/// `DVAR_REQUIRE_WGPU` is set, as it is in CI.
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_agrees_with_the_golden() {
+    match Device::wgpu_options().init() {
+        Ok(device) => agrees("wgpu", &device, 5.0),
+        Err(error) if std::env::var_os("DVAR_REQUIRE_WGPU").is_some() => panic!("no adapter: {error}"),
+        Err(error) => println!("skipped, no wgpu adapter here: {error}"),
+    }
+}

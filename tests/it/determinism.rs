@@ -1,0 +1,87 @@
+//! The same run gives the same bytes, whole or resumed.
+
+use burn::tensor::Device;
+use dvar::{
+    config::{TrainConfig, TrainOptions},
+    data::dataset::Dataset,
+    early_stopping::StopReason,
+    session::{Session, Tokens},
+    trainer::{Callback, Concept, LocalBoxFuture, TrainError, TrainState},
+};
+use std::{cell::RefCell, rc::Rc};
+
+use crate::{golden, support::tiny_sd};
+
+/// Keeps the state after a given step and at the end.
+struct States {
+    at: usize,
+    kept: Rc<RefCell<Vec<TrainState>>>,
+}
+
+impl Callback<Concept> for States {
+    fn name(&self) -> &'static str {
+        "states"
+    }
+
+    fn wants_state(&self, step: usize, stop: Option<&StopReason>) -> bool {
+        step == self.at || stop.is_some()
+    }
+
+    fn on_state<'a>(&'a mut self, state: &'a TrainState) -> LocalBoxFuture<'a, Result<(), TrainError>> {
+        self.kept.borrow_mut().push(state.clone());
+        Box::pin(async { Ok(()) })
+    }
+}
+
+fn run(steps: usize, accumulation: usize, from: Option<&TrainState>) -> Vec<TrainState> {
+    let model = tiny_sd();
+    let meta = golden::json("tokenizer_clip");
+    let text = |key: &str| Some(meta[key].as_str().unwrap().to_string());
+    let options = TrainOptions {
+        train_data_dir: Some("unused".into()),
+        placeholder_token: text("placeholder"),
+        initializer_token: text("initializer"),
+        train_batch_size: Some(2),
+        gradient_accumulation_steps: Some(accumulation),
+        eval_batch_size: Some(2),
+        max_train_steps: Some(steps),
+        window: Some(4),
+        threshold: Some(0.0),
+        ..TrainOptions::default()
+    };
+    let config = TrainConfig::new(&options.with_defaults().unwrap()).unwrap();
+    let size = model.native_resolution();
+    let pictures = ["g0.png", "g1.png", "g3.png"]
+        .map(|name| (name.to_string(), std::fs::read(golden::root().join("images/generated").join(name)).unwrap()));
+    let dataset = Dataset::from_bytes(pictures.to_vec(), size, config.crop).unwrap();
+    let tokens = Tokens::new(&config, &model).unwrap();
+    let session = Session::new(&config, &model, tokens, &dataset, &Device::flex());
+    let session = pollster::block_on(session).unwrap();
+    let kept = Rc::new(RefCell::new(Vec::new()));
+    let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> = vec![
+        session.deterministic_eval(&config),
+        Box::new(States { at: 3, kept: kept.clone() }),
+    ];
+    let mut trainer = session.trainer(&config);
+    if let Some(state) = from {
+        trainer.restore(state, &mut callbacks).unwrap();
+    }
+    pollster::block_on(trainer.train(&mut callbacks)).unwrap();
+    drop(callbacks);
+    Rc::into_inner(kept).unwrap().into_inner()
+}
+
+#[test]
+fn two_runs_with_one_seed_end_in_the_same_bytes() {
+    let bytes = || run(5, 1, None).last().unwrap().to_bytes().unwrap();
+    assert_eq!(bytes(), bytes());
+}
+
+#[test]
+fn a_resumed_run_ends_in_the_bytes_of_one_that_was_never_stopped() {
+    let whole = run(6, 2, None);
+    let saved = TrainState::from_bytes(&whole[0].to_bytes().unwrap()).unwrap();
+    assert_eq!(saved.step, 3);
+    let resumed = run(6, 2, Some(&saved));
+    assert_eq!(whole.last().unwrap().to_bytes().unwrap(), resumed.last().unwrap().to_bytes().unwrap());
+}

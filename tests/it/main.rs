@@ -1,0 +1,16 @@
+//! Parity with the reference, run by run and file by file, and behaviour across modules.
+
+mod backends;
+mod data;
+mod determinism;
+mod early_stopping;
+mod embedding;
+mod golden;
+mod lr_schedules;
+mod networks;
+mod optimizers;
+mod replay;
+mod sampling;
+mod schedulers;
+mod support;
+mod tokenizer;

@@ -1,0 +1,169 @@
+//! Each network against PyTorch's: diffusers 0.35.2, transformers 4.57.3, torch 2.8.0 in f32.
+//! Seeds and sizes are the golden set's; tolerances are its README's.
+
+use burn::tensor::{DType, Device, Tensor};
+use dvar::pipelines::Prompts;
+use dvar_models::{
+    clip::{ClipConfig, ClipTextConfig},
+    unet::{UNet2DConditionConfig, UNet2DConditionModel},
+    vae::{AutoencoderKl, AutoencoderKlConfig},
+    weights::{ModelFiles, load},
+};
+
+use crate::{
+    golden::{Golden, Tensors, assert_close, assert_relative},
+    support::{files, ids, prompt_encoder, rows, tensor, tiny_sd, values},
+};
+
+fn device() -> Device {
+    Device::flex()
+}
+
+fn unet(model: &str) -> UNet2DConditionModel {
+    let files = files(model);
+    let json = files.read("unet/config.json").unwrap();
+    let config = UNet2DConditionConfig::parse(&json, "unet/config.json").unwrap();
+    load(config.init(&device()), &files, "unet", DType::F32).unwrap()
+}
+
+fn vae(files: &ModelFiles, folder: &str) -> AutoencoderKl {
+    let json = files.read(&format!("{folder}/config.json")).unwrap();
+    let config = AutoencoderKlConfig::parse(&json, "vae/config.json").unwrap();
+    load(config.init(&device()), files, folder, DType::F32).unwrap()
+}
+
+fn times(golden: &Golden) -> Vec<f64> {
+    golden.values.clone()
+}
+
+/// The first rows that the golden file kept of a larger tensor.
+fn first_rows<const D: usize>(tensor: Tensor<D>, golden: &Golden) -> Vec<f64> {
+    values(tensor.narrow(0, 0, golden.shape[0]))
+}
+
+#[test]
+fn the_text_encoder_and_the_gradient_to_the_concept_agree_with_transformers() {
+    let golden = Tensors::open("text_encoder_sd");
+    let model = tiny_sd();
+    let encoder = prompt_encoder(&model, &device());
+    let prompts: Prompts = encoder.prepare(&rows(golden.get("input_ids")));
+    let concept = tensor::<2>(golden.get("concept_embedding"), &device());
+
+    let states = encoder.encode(&prompts, &concept);
+    let want = golden.get("last_hidden_state");
+    assert_close("last_hidden_state", &values(states.clone()), &want.values, 2e-5, 0.0);
+    for (i, state) in encoder.hidden_states(&prompts, &concept).into_iter().enumerate() {
+        let Some(want) = golden.find(&format!("hidden_states.{i}")) else { continue };
+        assert_close(&format!("hidden_states.{i}"), &first_rows(state, want), &want.values, 2e-5, 0.0);
+    }
+    let pooled = encoder.pool(states, &rows(golden.get("input_ids")));
+    assert_close("pooler_output", &values(pooled), &golden.get("pooler_output").values, 2e-5, 0.0);
+
+    let concept = concept.autodiff().require_grad();
+    let cotangent = tensor::<3>(golden.get("cotangent"), &device());
+    let gradients = (encoder.encode(&prompts, &concept) * cotangent).sum().backward();
+    let gradient = values(concept.grad(&gradients).unwrap());
+    assert_relative("grad_concept", &gradient, &golden.get("grad_concept").values, 1e-5);
+}
+
+#[test]
+fn the_autoencoder_agrees_with_diffusers_under_new_and_old_names() {
+    let golden = Tensors::open("vae_sd");
+    let new = vae(&files("tiny-sd"), "vae");
+    let old = vae(&files("tiny-sd-legacy-vae"), ".");
+    for (vae, names) in [(new, "new names"), (old, "old names")] {
+        for resolution in (0..).take_while(|r| golden.find(&format!("r{r}.pixels")).is_some()) {
+            let get = |name: &str| golden.get(&format!("r{resolution}.{name}"));
+            let pixels = tensor::<4>(get("pixels"), &device());
+            let moments = vae.encode(pixels.clone());
+            let sample = moments.mean.clone() + moments.std() * tensor::<4>(get("eps"), &device());
+            let scaled = sample.clone().mul_scalar(vae.scaling_factor);
+            for (name, got) in [
+                ("moments", vae.encode_moments(pixels)),
+                ("mean", moments.mean.clone()),
+                ("logvar_clamped", moments.logvar.clone()),
+                ("std", moments.std()),
+                ("sample", sample),
+                ("latents_scaled", scaled),
+                ("decoded", vae.decode(tensor::<4>(get("decode_input"), &device()))),
+            ] {
+                let label = format!("{names} r{resolution}.{name}");
+                assert_close(&label, &values(got), &get(name).values, 5e-5, 0.0);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_unet_agrees_with_diffusers_at_every_size() {
+    let golden = Tensors::open("unet_sd");
+    let unet = unet("tiny-sd");
+    for resolution in (0..).take_while(|r| golden.find(&format!("r{r}.sample")).is_some()) {
+        let get = |name: &str| golden.get(&format!("r{resolution}.{name}"));
+        let out = unet.forward(
+            tensor(get("sample"), &device()),
+            &times(get("timesteps")),
+            tensor(get("encoder_hidden_states"), &device()),
+        );
+        assert_close(&format!("r{resolution}.out"), &values(out), &get("out").values, 2e-5, 0.0);
+    }
+}
+
+#[test]
+fn a_wrong_epsilon_in_any_norm_would_show() {
+    let golden = Tensors::open("eps_probe");
+    let files = files("tiny-eps");
+    let (unet, vae) = (unet("tiny-eps"), vae(&files, "vae"));
+    let json = files.read("text_encoder/config.json").unwrap();
+    let text = ClipTextConfig::parse(&json, "text_encoder/config.json").unwrap();
+    let text = load(text.init(&device()), &files, "text_encoder", DType::F32).unwrap().text_model;
+    let get = |name: &str| golden.get(name);
+    let input_ids = ids(&rows(get("input_ids")), &device());
+    let unet_out = unet.forward(
+        tensor(get("sample"), &device()),
+        &times(get("timesteps")),
+        tensor(get("encoder_hidden_states"), &device()),
+    );
+    for (name, got) in [
+        ("unet_out", values(unet_out)),
+        ("vae_mean", values(vae.encode(tensor(get("pixels"), &device())).mean)),
+        ("vae_decoded", values(vae.decode(tensor(get("decode_input"), &device())))),
+        ("clip_out", values(text.forward(text.token_embeddings(input_ids)))),
+    ] {
+        assert_relative(name, &got, &get(name).values, 1e-3);
+    }
+}
+
+#[test]
+fn both_clip_towers_agree_with_transformers() {
+    let golden = Tensors::open("clip_scores");
+    let files = files("tiny-clip");
+    let config = ClipConfig::parse(&files.read("config.json").unwrap(), "config.json").unwrap();
+    let model = load(config.init(&device()), &files, ".", DType::F32).unwrap();
+    let features = |set: &str| {
+        model.image_features(tensor(golden.get(&format!("{set}.pixel_values")), &device()))
+    };
+    for set in ["ref", "gen", "ref_all", "ref_open_image"] {
+        let want = golden.get(&format!("{set}.image_features"));
+        assert_close(&format!("{set}.image_features"), &values(features(set)), &want.values, 2e-5, 0.0);
+    }
+    let pixels = tensor::<4>(golden.get("gen.pixel_values"), &device());
+    for (name, got) in [
+        ("gen.vision_last_hidden", values(model.vision_model.last_hidden_state(pixels.clone()))),
+        ("gen.vision_pooled_post_layernorm", values(model.vision_model.forward(pixels))),
+        ("text_features", values(model.text_features(&rows(golden.get("input_ids"))))),
+        ("text_features_zero_padded", {
+            values(model.text_features(&rows(golden.get("input_ids_openai_zero_padded"))))
+        }),
+    ] {
+        assert_close(name, &got, &golden.get(name).values, 2e-5, 0.0);
+    }
+    let normalize = |x: Tensor<2>| x.clone() / x.square().sum_dim(1).sqrt();
+    let generated = normalize(features("gen"));
+    let references = normalize(features("ref"));
+    let texts = normalize(model.text_features(&rows(golden.get("input_ids"))));
+    for (name, other) in [("img_img_cos", references), ("txt_img_cos", texts)] {
+        let cosines = values((generated.clone() * other).sum_dim(1));
+        assert_close(name, &cosines, &golden.get(name).values, 1e-5, 0.0);
+    }
+}

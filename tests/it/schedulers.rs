@@ -1,0 +1,211 @@
+//! Parity of the schedulers with diffusers: every recorded trajectory, step by step and whole.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use dvar::schedulers::{Scheduler, SchedulerConfig, SchedulerKind};
+use serde_json::{Map, Value, json};
+
+use crate::golden::{self, Golden, Tensors, assert_close, number};
+
+fn tensor(golden: &Golden) -> Tensor<4> {
+    let shape: [usize; 4] = golden.shape.clone().try_into().expect("four dimensions");
+    Tensor::from_data(TensorData::new(golden.f32(), shape), &Device::flex())
+}
+
+/// Item `index` of a golden tensor with a leading dimension of steps.
+fn item(golden: &Golden, index: usize) -> Golden {
+    let shape = golden.shape[1..].to_vec();
+    let size: usize = shape.iter().product();
+    let values = golden.values[index * size..(index + 1) * size].to_vec();
+    Golden { shape, values }
+}
+
+fn values(tensor: Tensor<4>) -> Vec<f64> {
+    tensor.into_data().iter::<f64>().collect()
+}
+
+fn alphas_cumprod(config: &SchedulerConfig) -> Vec<f64> {
+    config.noise_schedule().alphas_cumprod().iter().map(|alpha| f64::from(*alpha)).collect()
+}
+
+/// The noise schedule of the set, under a class that reads nothing else.
+fn base_config(json: &Value) -> SchedulerConfig {
+    let mut keys = json["base"].clone();
+    keys["_class_name"] = json!("PNDMScheduler");
+    SchedulerConfig::from_json(&keys.to_string()).unwrap()
+}
+
+struct Case {
+    name: String,
+    steps: usize,
+    eta: f64,
+    /// `trajectories 1e-5 rel to max (50 steps: 1e-4)`.
+    tolerance: f64,
+    config: SchedulerConfig,
+    init_noise_sigma: f64,
+}
+
+impl Case {
+    fn all(json: &Value) -> Vec<Self> {
+        let cases = json["cases"].as_object().expect("cases");
+        assert!(!cases.is_empty());
+        cases.iter().map(|(name, case)| Self::read(name, case, &json["base"])).collect()
+    }
+
+    fn read(name: &str, case: &Value, base: &Value) -> Self {
+        let mut keys: Map<String, Value> = base.as_object().expect("base").clone();
+        keys.insert("_class_name".into(), case["scheduler"].clone());
+        // Recorded only where it is on.
+        keys.insert("clip_sample".into(), json!(false));
+        // Recorded only in some cases: where the spacing has an offset it ends there.
+        let timesteps = golden::numbers(&case["timesteps"]);
+        let smallest = timesteps.iter().copied().fold(f64::INFINITY, f64::min);
+        keys.insert("steps_offset".into(), json!(smallest as usize));
+        for (key, value) in case.as_object().expect("a case") {
+            if !["scheduler", "steps", "timesteps", "eta", "note"].contains(&key.as_str()) {
+                keys.insert(key.clone(), value.clone());
+            }
+        }
+        let steps = case["steps"].as_u64().expect("steps") as usize;
+        Self {
+            name: name.into(),
+            steps,
+            eta: case.get("eta").map_or(0.0, number),
+            tolerance: if steps >= 50 { 1e-4 } else { 1e-5 },
+            config: SchedulerConfig::from_json(&Value::Object(keys).to_string()).unwrap(),
+            init_noise_sigma: number(&case["init_noise_sigma"]),
+        }
+    }
+
+    fn scheduler(&self) -> Box<dyn Scheduler> {
+        self.config.build(self.config.kind(), self.steps, self.eta).unwrap()
+    }
+
+    fn get<'a>(&self, tensors: &'a Tensors, key: &str) -> &'a Golden {
+        tensors.get(&format!("{}.{key}", self.name))
+    }
+
+    fn variance_noise(&self, tensors: &Tensors, index: usize) -> Option<Tensor<4>> {
+        let key = format!("{}.variance_noise", self.name);
+        tensors.has(&key).then(|| tensor(&item(tensors.get(&key), index)))
+    }
+}
+
+/// The stand-in for a model that the recorded runs called: `0.3 * x + 0.5 * sin(1.7 * x + 0.01 * t)`.
+fn fake_model(input: Tensor<4>, timestep: f64) -> Tensor<4> {
+    input.clone() * 0.3 + (input * 1.7 + timestep * 0.01).sin() * 0.5
+}
+
+#[test]
+fn every_schedulers_timesteps_and_sigmas_are_diffusers() {
+    let (json, tensors) = (golden::json("schedulers"), Tensors::open("schedulers"));
+    for case in Case::all(&json) {
+        let scheduler = case.scheduler();
+        let fractional = matches!(case.config.kind(), SchedulerKind::Euler | SchedulerKind::Lms);
+        let timesteps = &case.get(&tensors, "timesteps").values;
+        let tolerance = if fractional { 1e-3 } else { 0.0 };
+        let label = |what| format!("{} {what}", case.name);
+        assert_close(&label("timesteps"), scheduler.timesteps(), timesteps, tolerance, 0.0);
+        let sigma = [scheduler.init_noise_sigma()];
+        assert_close(&label("init_noise_sigma"), &sigma, &[case.init_noise_sigma], 0.0, 1e-6);
+        if tensors.has(&format!("{}.sigmas", case.name)) {
+            let schedule = case.config.noise_schedule();
+            let sigmas = scheduler.timesteps().iter().map(|timestep| schedule.sigma(*timestep));
+            let sigmas: Vec<f64> = sigmas.chain([0.0]).collect();
+            assert_close(
+                &label("sigmas"),
+                &sigmas,
+                &case.get(&tensors, "sigmas").values,
+                0.0,
+                1e-6,
+            );
+        }
+    }
+}
+
+#[test]
+fn every_step_from_a_recorded_sample_ends_at_the_next_one() {
+    let (json, tensors) = (golden::json("schedulers"), Tensors::open("schedulers"));
+    for case in Case::all(&json) {
+        let mut scheduler = case.scheduler();
+        let samples = case.get(&tensors, "samples");
+        let model_outputs = case.get(&tensors, "model_outputs");
+        assert_eq!(scheduler.timesteps().len(), model_outputs.shape[0], "{}", case.name);
+        let (mut got, mut want) = (Vec::new(), Vec::new());
+        for index in 0..model_outputs.shape[0] {
+            let sample = scheduler.step(
+                tensor(&item(model_outputs, index)),
+                index,
+                tensor(&item(samples, index)),
+                case.variance_noise(&tensors, index),
+            );
+            got.extend(values(sample));
+            want.extend(item(samples, index + 1).values);
+        }
+        assert_close(&format!("{} steps", case.name), &got, &want, 0.0, case.tolerance);
+    }
+}
+
+#[test]
+fn every_whole_trajectory_with_the_recorded_model_outputs_is_diffusers() {
+    every_trajectory("outputs", |case, tensors, _input, _timestep, index| {
+        tensor(&item(case.get(tensors, "model_outputs"), index))
+    });
+}
+
+#[test]
+fn every_whole_trajectory_with_the_fake_model_is_diffusers() {
+    let formula = golden::json("schedulers")["fake_model"].as_str().map(str::to_owned);
+    assert_eq!(formula.as_deref(), Some("eps(x,t) = 0.3*x + 0.5*sin(1.7*x + 0.01*t)"));
+    every_trajectory("model", |_case, _tensors, input, timestep, _index| {
+        fake_model(input, timestep)
+    });
+}
+
+fn every_trajectory(
+    label: &str,
+    model: impl Fn(&Case, &Tensors, Tensor<4>, f64, usize) -> Tensor<4>,
+) {
+    let (json, tensors) = (golden::json("schedulers"), Tensors::open("schedulers"));
+    for case in Case::all(&json) {
+        let mut scheduler = case.scheduler();
+        let samples = case.get(&tensors, "samples");
+        let mut sample = tensor(tensors.get("traj.x_init")) * scheduler.init_noise_sigma();
+        let mut got = values(sample.clone());
+        for (index, timestep) in scheduler.timesteps().to_vec().into_iter().enumerate() {
+            let input = scheduler.scale_model_input(sample.clone(), index);
+            let output = model(&case, &tensors, input, timestep, index);
+            sample = scheduler.step(output, index, sample, case.variance_noise(&tensors, index));
+            got.extend(values(sample.clone()));
+        }
+        let name = format!("{} trajectory by {label}", case.name);
+        assert_close(&name, &got, &samples.values, 0.0, case.tolerance);
+    }
+}
+
+#[test]
+fn cumulative_alphas_are_torchs() {
+    let (json, tensors) = (golden::json("schedulers"), Tensors::open("schedulers"));
+    let alphas = alphas_cumprod(&base_config(&json));
+    assert_close("alphas_cumprod", &alphas, &tensors.get("alphas_cumprod").values, 1e-6, 0.0);
+    for schedule in ["linear", "squaredcos_cap_v2"] {
+        let key = format!("alphas_cumprod.{schedule}");
+        let config = json!({
+            "_class_name": "DDPMScheduler", "beta_schedule": schedule,
+            "num_train_timesteps": tensors.get(&key).values.len()
+        });
+        let alphas = alphas_cumprod(&SchedulerConfig::from_json(&config.to_string()).unwrap());
+        assert_close(&key, &alphas, &tensors.get(&key).values, 1e-6, 0.0);
+    }
+}
+
+#[test]
+fn noisy_latents_are_diffusers() {
+    let (json, tensors) = (golden::json("schedulers"), Tensors::open("schedulers"));
+    let noisy = base_config(&json).noise_schedule().add_noise(
+        tensor(tensors.get("add_noise.x")),
+        tensor(tensors.get("add_noise.noise")),
+        &tensors.get("add_noise.timesteps").usize(),
+    );
+    let want = &tensors.get("add_noise.out").values;
+    assert_close("add_noise", &values(noisy), want, 0.0, 1e-6);
+}

@@ -1,0 +1,49 @@
+//! Golden tensors as burn tensors, and the golden models.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use dvar::pipelines::{ModelFolder, PromptEncoder};
+use dvar_models::weights::ModelFiles;
+
+use crate::golden::{self, Golden};
+
+/// A golden tensor on a device, as f32.
+pub fn tensor<const D: usize>(golden: &Golden, device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(golden.f32(), golden.shape.clone()), device)
+}
+
+/// Golden token ids, one list for each row.
+pub fn rows(golden: &Golden) -> Vec<Vec<u32>> {
+    let length = golden.shape[1];
+    golden.values.chunks(length).map(|row| row.iter().map(|id| *id as u32).collect()).collect()
+}
+
+/// Ids as a tensor.
+pub fn ids(rows: &[Vec<u32>], device: &Device) -> Tensor<2, Int> {
+    let flat: Vec<i32> = rows.iter().flatten().map(|id| *id as i32).collect();
+    Tensor::from_data(TensorData::new(flat, [rows.len(), rows[0].len()]), device)
+}
+
+/// A tensor's values, for comparison.
+pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    tensor.into_data().iter::<f64>().collect()
+}
+
+/// `models/{name}` of the golden set.
+pub fn files(name: &str) -> ModelFiles {
+    ModelFiles::Folder(golden::root().join("models").join(name))
+}
+
+/// The golden Stable Diffusion folder.
+pub fn tiny_sd() -> ModelFolder {
+    ModelFolder::open(&golden::root().join("models/tiny-sd")).expect("the golden model opens")
+}
+
+/// Its text encoder, with the set's placeholder as a token.
+pub fn prompt_encoder(model: &ModelFolder, device: &Device) -> PromptEncoder {
+    let mut tokenizer = model.tokenizer().expect("the golden tokenizer opens");
+    let meta = golden::json("tokenizer_clip");
+    let placeholder = meta["placeholder"].as_str().expect("a placeholder");
+    let added = tokenizer.add_placeholder(placeholder, 1).expect("a new token");
+    assert_eq!(u64::from(added[0]), meta["placeholder_id"].as_u64().expect("an id"));
+    model.load_prompt_encoder(tokenizer, added, device).expect("the golden text encoder loads")
+}
