@@ -287,23 +287,46 @@ impl TrainConfig {
         };
         let (window, threshold) = (set("window", o.window)?, set("threshold", o.threshold)?);
         Ok(Self {
-            train_data_dir: required("train-data-dir", "give a folder with 3-6 pictures", o.train_data_dir)?,
-            placeholder_token: required("placeholder-token", "give a new word such as `<my-cat>`", o.placeholder_token)?,
-            initializer_token: required("initializer-token", "give a known word such as `cat`", o.initializer_token)?,
+            train_data_dir: required(
+                "train-data-dir",
+                "give a folder with 3-6 pictures",
+                o.train_data_dir,
+            )?,
+            placeholder_token: required(
+                "placeholder-token",
+                "give a new word such as `<my-cat>`",
+                o.placeholder_token,
+            )?,
+            initializer_token: required(
+                "initializer-token",
+                "give a known word such as `cat`",
+                o.initializer_token,
+            )?,
             num_vectors: within("num-vectors", o.num_vectors, 1..=64, "from 1 to 64")?,
             learnable_property: set("learnable-property", o.learnable_property)?,
             seed: set("seed", o.seed)?,
-            resolution: o.resolution.map(|r| within("resolution", Some(r), 8..=4096, "from 8 to 4096")).transpose()?,
+            resolution: o
+                .resolution
+                .map(|r| within("resolution", Some(r), 8..=4096, "from 8 to 4096"))
+                .transpose()?,
             crop: set("crop", o.crop)?,
             pairing: set("pairing", o.pairing)?,
             train_batch_size,
-            trainer: TrainerConfig { max_train_steps, gradient_accumulation_steps, lr_schedule, adamw },
+            trainer: TrainerConfig {
+                max_train_steps,
+                gradient_accumulation_steps,
+                lr_schedule,
+                adamw,
+            },
             criterion: Dvar::new(window, threshold)?,
             window,
             threshold,
             eval_interval: count("eval-interval", o.eval_interval)?,
             eval_batch_size: count("eval-batch-size", o.eval_batch_size)?,
-            eval_rounds: count("eval-gradient-accumulation-steps", o.eval_gradient_accumulation_steps)?,
+            eval_rounds: count(
+                "eval-gradient-accumulation-steps",
+                o.eval_gradient_accumulation_steps,
+            )?,
             save_steps: count("save-steps", o.save_steps)?,
             validation_prompts: o.validation_prompt.unwrap_or_default(),
             scheduler: o.scheduler,
@@ -314,7 +337,11 @@ impl TrainConfig {
     }
 }
 
-fn required<T>(flag: &'static str, remedy: &'static str, value: Option<T>) -> Result<T, ConfigError> {
+fn required<T>(
+    flag: &'static str,
+    remedy: &'static str,
+    value: Option<T>,
+) -> Result<T, ConfigError> {
     value.ok_or(ConfigError::Missing { flag, remedy })
 }
 

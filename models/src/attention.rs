@@ -30,8 +30,9 @@ pub(crate) fn multi_head_attention(
         Some(mask) => scores + mask,
         None => scores,
     };
-    softmax(scores, 3)
-        .matmul(split(value))
-        .swap_dims(1, 2)
-        .reshape([batch_size, query_length, channels])
+    softmax(scores, 3).matmul(split(value)).swap_dims(1, 2).reshape([
+        batch_size,
+        query_length,
+        channels,
+    ])
 }

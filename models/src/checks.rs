@@ -24,7 +24,12 @@ impl<'a> Checks<'a> {
         Self { file }
     }
 
-    pub(crate) fn unsupported(&self, key: &str, value: impl Display, supported: &str) -> ModelError {
+    pub(crate) fn unsupported(
+        &self,
+        key: &str,
+        value: impl Display,
+        supported: &str,
+    ) -> ModelError {
         ModelError::Unsupported {
             file: self.file.into(),
             key: key.into(),
@@ -63,9 +68,18 @@ impl<'a> Checks<'a> {
     }
 
     /// The levels of a UNet or autoencoder: at least one, each divisible into the norm groups.
-    pub(crate) fn levels(&self, key: &str, channels: &[usize], groups: usize) -> Result<(), ModelError> {
+    pub(crate) fn levels(
+        &self,
+        key: &str,
+        channels: &[usize],
+        groups: usize,
+    ) -> Result<(), ModelError> {
         if channels.is_empty() || channels.len() > 8 {
-            return Err(self.unsupported(key, format!("a list of {}", channels.len()), "1 to 8 levels"));
+            return Err(self.unsupported(
+                key,
+                format!("a list of {}", channels.len()),
+                "1 to 8 levels",
+            ));
         }
         channels.iter().try_for_each(|c| {
             self.size(key, *c)?;

@@ -17,9 +17,9 @@ mod checks;
 pub mod clip;
 mod error;
 mod layers;
-mod resnet;
 #[cfg(feature = "embedded")]
 pub mod pretrained;
+mod resnet;
 pub mod tokenizer;
 pub mod unet;
 pub mod vae;

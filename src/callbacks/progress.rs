@@ -41,7 +41,10 @@ impl Progress {
     fn line(&self, record: &crate::trainer::Record) -> String {
         let mut line = format!("loss {:.4}", record.get("loss").unwrap_or(f64::NAN));
         if let (Some(eval_loss), Some(ratio)) = (record.get("eval_loss"), record.get("ratio")) {
-            line += &format!("  deterministic {eval_loss:.5}  ratio {ratio:.3} (stops under {})", self.threshold);
+            line += &format!(
+                "  deterministic {eval_loss:.5}  ratio {ratio:.3} (stops under {})",
+                self.threshold
+            );
         }
         line
     }
@@ -62,7 +65,10 @@ impl<M> Callback<M> for Progress {
             match self.print_every {
                 Some(every) if made.is_multiple_of(every) => {
                     let speed = self.bar.per_sec();
-                    eprintln!("step {made}/{}  {speed:.2}/s  {line}", self.bar.length().unwrap_or(0));
+                    eprintln!(
+                        "step {made}/{}  {speed:.2}/s  {line}",
+                        self.bar.length().unwrap_or(0)
+                    );
                 }
                 _ => self.bar.set_message(line),
             }

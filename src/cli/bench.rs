@@ -65,11 +65,16 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
 }
 
 /// A run on made-up pictures: only their size matters for the time.
-async fn session(config: &TrainConfig, model: &ModelFolder, device: &Device) -> Result<Session, CliError> {
+async fn session(
+    config: &TrainConfig,
+    model: &ModelFolder,
+    device: &Device,
+) -> Result<Session, CliError> {
     let size = model.native_resolution();
     let pictures = (0..4_u8)
         .map(|i| {
-            let pixels: Vec<u8> = (0..size * size * 3).map(|p| (p as u8).wrapping_mul(i + 1)).collect();
+            let pixels: Vec<u8> =
+                (0..size * size * 3).map(|p| (p as u8).wrapping_mul(i + 1)).collect();
             Ok((format!("{i}.png"), encode_png(size, size, &pixels).map_err(CliError::failed)?))
         })
         .collect::<Result<Vec<_>, CliError>>()?;
@@ -79,7 +84,11 @@ async fn session(config: &TrainConfig, model: &ModelFolder, device: &Device) -> 
 }
 
 /// The times of each phase, one list for each of [`PHASES`].
-fn time_phases(session: &Session, config: &TrainConfig, steps: usize) -> Result<[Vec<Duration>; 5], CliError> {
+fn time_phases(
+    session: &Session,
+    config: &TrainConfig,
+    steps: usize,
+) -> Result<[Vec<Duration>; 5], CliError> {
     let (objective, device) = (&session.objective, session.objective.device());
     let mut concept = Concept::new(&session.initial, &device);
     let mut optimizer = AdamW::new(config.trainer.adamw, &concept.vectors());
@@ -103,7 +112,11 @@ fn time_phases(session: &Session, config: &TrainConfig, steps: usize) -> Result<
         let gradient = concept.tracked().grad(&gradients);
         let gradient = gradient.unwrap_or_else(|| concept.vectors().zeros_like());
         lap(2)?;
-        concept.set(optimizer.update(concept.vectors(), gradient, config.trainer.lr_schedule.at(step)));
+        concept.set(optimizer.update(
+            concept.vectors(),
+            gradient,
+            config.trainer.lr_schedule.at(step),
+        ));
         lap(3)?;
         session.evaluation_loss(&concept);
         lap(4)?;
@@ -116,8 +129,11 @@ fn report(args: &BenchArgs, model: &ModelFolder, device: &str, phases: &[Vec<Dur
     let step: f64 = milliseconds.iter().sum();
     let memory = peak_memory_mb();
     if args.json {
-        let phases: serde_json::Map<_, _> =
-            PHASES.iter().zip(milliseconds).map(|(name, ms)| (name.to_string(), json!(ms))).collect();
+        let phases: serde_json::Map<_, _> = PHASES
+            .iter()
+            .zip(milliseconds)
+            .map(|(name, ms)| (name.to_string(), json!(ms)))
+            .collect();
         let report = json!({
             "model": model.name(), "device": device, "batch": args.train_batch_size,
             "steps": args.steps, "phases_ms": phases, "step_ms": step,
@@ -126,7 +142,11 @@ fn report(args: &BenchArgs, model: &ModelFolder, device: &str, phases: &[Vec<Dur
         println!("{report}");
         return;
     }
-    println!("{} on {device}, batch {} with evaluation of as many", model.name(), args.train_batch_size);
+    println!(
+        "{} on {device}, batch {} with evaluation of as many",
+        model.name(),
+        args.train_batch_size
+    );
     for (name, ms) in PHASES.iter().zip(milliseconds) {
         println!("{name:14} {ms:9.2} ms");
     }

@@ -18,7 +18,11 @@ const CHOICES: &[Choice] = &[
     #[cfg(feature = "flex")]
     Choice { name: "cpu", about: "CPU (burn-flex)", open: |_| Ok(Device::flex()) },
     #[cfg(feature = "vulkan")]
-    Choice { name: "vulkan", about: "GPU by Vulkan and SPIR-V", open: |_| open_wgpu(Some(WgpuBackend::Vulkan)) },
+    Choice {
+        name: "vulkan",
+        about: "GPU by Vulkan and SPIR-V",
+        open: |_| open_wgpu(Some(WgpuBackend::Vulkan)),
+    },
     #[cfg(feature = "metal")]
     Choice { name: "metal", about: "Apple GPU", open: |_| open_wgpu(Some(WgpuBackend::Metal)) },
     #[cfg(feature = "wgpu")]
@@ -63,8 +67,12 @@ fn open_cuda(index: usize) -> Result<Device, String> {
 /// The device that `--device` names, and how to call it in messages.
 pub(super) fn open(name: &str) -> Result<(Device, String), CliError> {
     if name == "auto" {
-        let found = CHOICES.iter().find_map(|choice| Some(((choice.open)(0).ok()?, choice.name.to_string())));
-        return found.ok_or_else(|| CliError::input("this build has no device; build it with `--features flex`"));
+        let found = CHOICES
+            .iter()
+            .find_map(|choice| Some(((choice.open)(0).ok()?, choice.name.to_string())));
+        return found.ok_or_else(|| {
+            CliError::input("this build has no device; build it with `--features flex`")
+        });
     }
     let (kind, index) = match name.split_once(':') {
         Some((kind, index)) => (kind, index.parse().map_err(|_| unknown(name))?),

@@ -101,7 +101,12 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     }
     let grid = args.output_dir.join("grid.png");
     RunFolder::write(&grid, &encode_grid(&pictures, args.count).map_err(CliError::failed)?)?;
-    println!("{} pictures in {}, together in {}", pictures.len(), args.output_dir.display(), grid.display());
+    println!(
+        "{} pictures in {}, together in {}",
+        pictures.len(),
+        args.output_dir.display(),
+        grid.display()
+    );
     Ok(())
 }
 
@@ -112,7 +117,11 @@ pub(super) fn read_embedding(path: &Path) -> Result<LearnedEmbedding, CliError> 
     embedding::read(&bytes, &path.display().to_string()).map_err(CliError::input)
 }
 
-fn check_fit(embedding: &LearnedEmbedding, model: &ModelFolder, args: &GenerateArgs) -> Result<(), CliError> {
+fn check_fit(
+    embedding: &LearnedEmbedding,
+    model: &ModelFolder,
+    args: &GenerateArgs,
+) -> Result<(), CliError> {
     let (token, dim) = (embedding.placeholder_token(), embedding.dim());
     if dim != model.embedding_dim() {
         return Err(CliError::Input(format!(

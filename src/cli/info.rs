@@ -50,10 +50,12 @@ fn embedding(path: &Path) -> Result<(), CliError> {
 fn training_run(folder: &Path) -> Result<(), CliError> {
     let read = |file: &str| {
         let path = folder.join(file);
-        std::fs::read(&path).map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", path.display())))
+        std::fs::read(&path)
+            .map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", path.display())))
     };
     let config = String::from_utf8_lossy(&read("config.toml")?).into_owned();
-    let options = TrainOptions::from_toml(&config, &folder.join("config.toml").display().to_string());
+    let options =
+        TrainOptions::from_toml(&config, &folder.join("config.toml").display().to_string());
     let options = options.map_err(CliError::input)?;
     println!("run        {}", folder.display());
     println!("token      {}", options.placeholder_token.unwrap_or_default());
@@ -77,7 +79,11 @@ fn model_folder(model: &ModelFolder) -> Result<(), CliError> {
     println!("model      {}", model.name());
     println!("pictures   {0} x {0} pixels", model.native_resolution());
     println!("embedding  {} wide", model.embedding_dim());
-    println!("tokenizer  {} entries, prompts of {} tokens", tokenizer.vocab_size(), tokenizer.model_max_length());
+    println!(
+        "tokenizer  {} entries, prompts of {} tokens",
+        tokenizer.vocab_size(),
+        tokenizer.model_max_length()
+    );
     println!("scheduler  {}", model.scheduler().kind());
     println!("scorer     {}", if model.files().has("clip/config.json") { "clip/" } else { "none" });
     Ok(())

@@ -24,10 +24,12 @@ impl RunFolder {
             None => default_folder(placeholder_token),
         };
         let run = Self(folder);
-        fs::create_dir_all(run.0.join("state")).map_err(|e| CliError::Input(format!(
-            "cannot create the output folder `{}`: {e}; choose another one with `--output-dir`",
-            run.0.display()
-        )))?;
+        fs::create_dir_all(run.0.join("state")).map_err(|e| {
+            CliError::Input(format!(
+                "cannot create the output folder `{}`: {e}; choose another one with `--output-dir`",
+                run.0.display()
+            ))
+        })?;
         Ok(run)
     }
 

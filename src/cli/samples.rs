@@ -5,7 +5,10 @@ use burn::tensor::Tensor;
 use super::CliError;
 use crate::{
     config::TrainConfig,
-    data::{image::Picture, templates::{LearnableProperty, fill}},
+    data::{
+        image::Picture,
+        templates::{LearnableProperty, fill},
+    },
     eval::ClipScorer,
     objective::DiffusionObjective,
     pipelines::{ModelFolder, SamplingOptions, TextToImage},
@@ -55,9 +58,12 @@ impl Samples<'_> {
             .await
             .map_err(CliError::failed)?;
         let score = match self.scorer {
-            Some(scorer) => {
-                Some(scorer.image_similarity(self.references, &pictures).await.map_err(CliError::failed)?)
-            }
+            Some(scorer) => Some(
+                scorer
+                    .image_similarity(self.references, &pictures)
+                    .await
+                    .map_err(CliError::failed)?,
+            ),
             None => None,
         };
         Ok((pictures, score))

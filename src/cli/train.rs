@@ -158,12 +158,17 @@ impl Plan {
                 drop(callbacks);
                 match result {
                     Ok(stop) => stop,
-                    Err(error) => return Err(keep_last_good(&folder, trainer.concept(), error).await),
+                    Err(error) => {
+                        return Err(keep_last_good(&folder, trainer.concept(), error).await);
+                    }
                 }
             }
         };
         if let StopReason::Interrupted { .. } = stop {
-            println!("stopped    {stop}; go on with: dvar train --resume {}", folder.path().display());
+            println!(
+                "stopped    {stop}; go on with: dvar train --resume {}",
+                folder.path().display()
+            );
             return Err(CliError::Interrupted);
         }
         let after = draw(&samples, trainer.concept(), &folder.samples("after")).await?;
@@ -213,7 +218,9 @@ fn read_state(folder: &RunFolder) -> Result<Option<TrainState>, CliError> {
         Ok(bytes) => TrainState::from_bytes(&bytes).map(Some).map_err(CliError::input),
         // killed before its first checkpoint
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(CliError::Input(format!("cannot read `{}`: {error}", folder.state().display()))),
+        Err(error) => {
+            Err(CliError::Input(format!("cannot read `{}`: {error}", folder.state().display())))
+        }
     }
 }
 
@@ -233,7 +240,11 @@ fn criterion(config: &TrainConfig) -> String {
     }
 }
 
-async fn draw(samples: &Samples<'_>, concept: &Concept, path: &Path) -> Result<Option<f64>, CliError> {
+async fn draw(
+    samples: &Samples<'_>,
+    concept: &Concept,
+    path: &Path,
+) -> Result<Option<f64>, CliError> {
     let (pictures, score) = samples.draw(&concept.vectors()).await?;
     let grid = encode_grid(&pictures, 4).map_err(CliError::failed)?;
     RunFolder::write(path, &grid)?;
@@ -257,12 +268,18 @@ fn interrupt_on_ctrl_c() -> Result<Interrupt, CliError> {
 async fn keep_last_good(folder: &RunFolder, concept: &Concept, error: TrainError) -> CliError {
     let kept = concept.read().await.map_err(CliError::failed);
     match kept.and_then(|kept| RunFolder::write(&folder.embedding(), &embedding::write(&kept))) {
-        Ok(()) => CliError::Failed(format!("{error}; they are in `{}`", folder.embedding().display())),
+        Ok(()) => {
+            CliError::Failed(format!("{error}; they are in `{}`", folder.embedding().display()))
+        }
         Err(_) => CliError::failed(error),
     }
 }
 
-fn write_curve(folder: &RunFolder, config: &TrainConfig, stop: &StopReason) -> Result<(), CliError> {
+fn write_curve(
+    folder: &RunFolder,
+    config: &TrainConfig,
+    stop: &StopReason,
+) -> Result<(), CliError> {
     let text = std::fs::read_to_string(folder.metrics()).map_err(CliError::failed)?;
     let points: Result<Vec<plot::CurvePoint>, _> = text.lines().map(serde_json::from_str).collect();
     let points = points.map_err(CliError::failed)?;
@@ -276,12 +293,18 @@ fn write_curve(folder: &RunFolder, config: &TrainConfig, stop: &StopReason) -> R
 fn report(folder: &RunFolder, stop: &StopReason, before: Option<f64>, after: Option<f64>) {
     println!("stopped    {stop}");
     if let StopReason::ConstantObjective { .. } = stop {
-        println!("warning    the deterministic loss never changed: check the pictures and the learning rate");
+        println!(
+            "warning    the deterministic loss never changed: check the pictures and the learning rate"
+        );
     }
     if let (Some(before), Some(after)) = (before, after) {
         println!("CLIP-I     {before:.3} before, {after:.3} after");
     }
     println!("embedding  {}", folder.embedding().display());
-    println!("samples    {} and {}", folder.samples("before").display(), folder.samples("after").display());
+    println!(
+        "samples    {} and {}",
+        folder.samples("before").display(),
+        folder.samples("after").display()
+    );
     println!("curve      {}", folder.curve().display());
 }

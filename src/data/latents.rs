@@ -32,7 +32,11 @@ impl LatentCache {
                 means.push(moments.mean);
             }
         }
-        Self { mean: Tensor::cat(means, 0), std: Tensor::cat(stds, 0), scaling_factor: vae.scaling_factor }
+        Self {
+            mean: Tensor::cat(means, 0),
+            std: Tensor::cat(stds, 0),
+            scaling_factor: vae.scaling_factor,
+        }
     }
 
     /// How many pictures there are.
@@ -58,8 +62,11 @@ impl LatentCache {
     /// - pictures, flips: one for each input
     /// - noise, output: `[batch_size, channels, height, width]`
     pub fn sample(&self, pictures: &[usize], flips: &[bool], noise: Tensor<4>) -> Tensor<4> {
-        let rows: Vec<i32> =
-            pictures.iter().zip(flips).map(|(i, flip)| (2 * i + usize::from(*flip)) as i32).collect();
+        let rows: Vec<i32> = pictures
+            .iter()
+            .zip(flips)
+            .map(|(i, flip)| (2 * i + usize::from(*flip)) as i32)
+            .collect();
         let count = rows.len();
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), &self.device());
         let mean = self.mean.clone().select(0, rows.clone());

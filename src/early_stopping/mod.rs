@@ -182,7 +182,7 @@ mod tests {
         let reason = StopReason::Dvar { step: 9, ratio: 0.125, threshold: 0.15, window: 4 };
         assert_eq!(
             reason.to_string(),
-            "DVAR stopped at evaluation 9: the variance of the last 4 losses is 0.1250 of that of \
+            "DVAR stopped at step 9: the variance of the last 4 losses is 0.1250 of that of \
              all losses, below the threshold 0.15"
         );
     }

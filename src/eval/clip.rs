@@ -44,7 +44,8 @@ impl ClipScorer {
     /// [`PipelineError`] if its files are broken.
     pub fn load(folder: &ModelFolder, device: &Device) -> Result<Option<Self>, PipelineError> {
         let Some((model, image_size)) = folder.load_clip(device)? else { return Ok(None) };
-        let preprocessor: Preprocessor = folder.json("clip/preprocessor_config.json")?.unwrap_or_default();
+        let preprocessor: Preprocessor =
+            folder.json("clip/preprocessor_config.json")?.unwrap_or_default();
         let Preprocessor { image_mean: mean, image_std: std } = preprocessor;
         Ok(Some(Self { model, image_size, mean, std, device: device.clone() }))
     }

@@ -59,7 +59,9 @@ impl DrawSource for SeededDraws {
             flips: (0..self.batch_size).map(|_| flips.coin()).collect(),
             posterior_noise: stream(Purpose::PosteriorNoise).normal(values),
             noise: stream(Purpose::Noise).normal(values),
-            timesteps: (0..self.batch_size).map(|_| timesteps.below(self.num_train_timesteps)).collect(),
+            timesteps: (0..self.batch_size)
+                .map(|_| timesteps.below(self.num_train_timesteps))
+                .collect(),
         }
     }
 }

@@ -46,7 +46,12 @@ impl<const D: usize> AdamW<D> {
     /// # Shapes
     ///
     /// - parameter, gradient, output: one shape, without autodiff
-    pub fn update(&mut self, parameter: Tensor<D>, gradient: Tensor<D>, learning_rate: f64) -> Tensor<D> {
+    pub fn update(
+        &mut self,
+        parameter: Tensor<D>,
+        gradient: Tensor<D>,
+        learning_rate: f64,
+    ) -> Tensor<D> {
         let AdamWConfig { beta1, beta2, epsilon, weight_decay } = self.config;
         self.step += 1;
         let parameter = parameter.mul_scalar(1.0 - learning_rate * weight_decay);
@@ -55,12 +60,8 @@ impl<const D: usize> AdamW<D> {
         self.exp_avg_sq =
             self.exp_avg_sq.clone().mul_scalar(beta2) + gradient.square().mul_scalar(1.0 - beta2);
         let correction = |beta: f64| 1.0 - beta.powi(self.step as i32);
-        let denominator = self
-            .exp_avg_sq
-            .clone()
-            .sqrt()
-            .div_scalar(correction(beta2).sqrt())
-            .add_scalar(epsilon);
+        let denominator =
+            self.exp_avg_sq.clone().sqrt().div_scalar(correction(beta2).sqrt()).add_scalar(epsilon);
         let step_size = learning_rate / correction(beta1);
         parameter - (self.exp_avg.clone() / denominator).mul_scalar(step_size)
     }

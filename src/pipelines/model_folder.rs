@@ -102,11 +102,10 @@ impl ModelFolder {
         let unet = UNet2DConditionConfig::parse(&read(unet)?, &shown(unet))?;
         let vae = AutoencoderKlConfig::parse(&read(vae)?, &shown(vae))?;
         let scheduler = "scheduler/scheduler_config.json";
-        let scheduler = SchedulerConfig::from_json(&String::from_utf8_lossy(&read(scheduler)?))
-            .map_err(|error| ModelError::Invalid {
-                file: shown(scheduler),
-                reason: error.to_string(),
-            })?;
+        let scheduler =
+            SchedulerConfig::from_json(&String::from_utf8_lossy(&read(scheduler)?)).map_err(
+                |error| ModelError::Invalid { file: shown(scheduler), reason: error.to_string() },
+            )?;
         let folder = Self { files, name, text_encoder, unet, vae, scheduler };
         folder.check_fit()?;
         Ok(folder)
@@ -119,7 +118,9 @@ impl ModelFolder {
                 "the text encoder is {} wide, the UNet wants {}",
                 text.hidden_size, unet.cross_attention_dim
             )
-        } else if unet.in_channels != vae.latent_channels || unet.out_channels != vae.latent_channels {
+        } else if unet.in_channels != vae.latent_channels
+            || unet.out_channels != vae.latent_channels
+        {
             format!(
                 "the autoencoder has {} latent channels, the UNet {} in and {} out",
                 vae.latent_channels, unet.in_channels, unet.out_channels
@@ -166,7 +167,11 @@ impl ModelFolder {
     /// Checks that pictures of this size become whole latents.
     pub fn check_size(&self, width: usize, height: usize) -> Result<(), PipelineError> {
         let multiple = self.vae.downscale();
-        if width > 0 && height > 0 && width.is_multiple_of(multiple) && height.is_multiple_of(multiple) {
+        if width > 0
+            && height > 0
+            && width.is_multiple_of(multiple)
+            && height.is_multiple_of(multiple)
+        {
             return Ok(());
         }
         Err(PipelineError::Size { width, height, multiple })

@@ -66,7 +66,8 @@ impl TextToImage<'_> {
         let vectors = vectors.clone().inner();
         let mut pictures = Vec::with_capacity(prompts.len());
         for (batch, prompts) in prompts.chunks(BATCH).enumerate() {
-            let encode = |texts: Vec<Vec<u32>>| self.encoder.encode(&self.encoder.prepare(&texts), &vectors);
+            let encode =
+                |texts: Vec<Vec<u32>>| self.encoder.encode(&self.encoder.prepare(&texts), &vectors);
             let text = encode(prompts.iter().map(|prompt| self.encoder.tokenize(prompt)).collect());
             let negative = encode(vec![self.encoder.tokenize(negative_prompt); prompts.len()]);
             let noise = SamplingNoise { first: batch * BATCH, options, device: text.device() };
@@ -86,8 +87,12 @@ impl TextToImage<'_> {
         let mut scheduler =
             self.scheduler.build(options.scheduler, options.num_inference_steps, options.eta)?;
         let [count, ..] = text.dims();
-        let shape =
-            [count, self.vae.latent_channels, options.height / self.vae.downscale, options.width / self.vae.downscale];
+        let shape = [
+            count,
+            self.vae.latent_channels,
+            options.height / self.vae.downscale,
+            options.width / self.vae.downscale,
+        ];
         let latents = noise.initial(shape).mul_scalar(scheduler.init_noise_sigma());
         Ok(denoise(
             self.unet,
@@ -143,7 +148,11 @@ pub fn denoise(
         let time = scheduler.timesteps()[step];
         let input = scheduler.scale_model_input(latents.clone(), step);
         let noise_pred = if guided {
-            let both = unet.forward(Tensor::cat(vec![input.clone(), input], 0), &vec![time; 2 * count], context.clone());
+            let both = unet.forward(
+                Tensor::cat(vec![input.clone(), input], 0),
+                &vec![time; 2 * count],
+                context.clone(),
+            );
             let negative = both.clone().narrow(0, 0, count);
             let text = both.narrow(0, count, count);
             negative.clone() + (text - negative).mul_scalar(guidance.scale)

@@ -85,7 +85,10 @@ pub trait Callback<M> {
     }
 
     /// The run's state, when it was wanted.
-    fn on_state<'a>(&'a mut self, _state: &'a TrainState) -> LocalBoxFuture<'a, Result<(), TrainError>> {
+    fn on_state<'a>(
+        &'a mut self,
+        _state: &'a TrainState,
+    ) -> LocalBoxFuture<'a, Result<(), TrainError>> {
         Box::pin(async { Ok(()) })
     }
 

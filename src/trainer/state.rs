@@ -55,7 +55,9 @@ impl TrainState {
         let views = NAMES
             .iter()
             .zip(&bytes)
-            .map(|(name, bytes)| Ok((*name, TensorView::new(Dtype::F32, self.shape.to_vec(), bytes)?)))
+            .map(|(name, bytes)| {
+                Ok((*name, TensorView::new(Dtype::F32, self.shape.to_vec(), bytes)?))
+            })
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|e| failed(&e))?;
         let metadata = HashMap::from([(METADATA.to_string(), metadata)]);

@@ -19,7 +19,8 @@ pub struct Concept {
 impl Concept {
     /// Starts at `initial`, on the autodiff side of `device`.
     pub fn new(initial: &LearnedEmbedding, device: &Device) -> Self {
-        let data = TensorData::new(initial.vectors().to_vec(), [initial.num_vectors(), initial.dim()]);
+        let data =
+            TensorData::new(initial.vectors().to_vec(), [initial.num_vectors(), initial.dim()]);
         let initial_vectors = Tensor::from_data(data, device);
         Self {
             placeholder_token: initial.placeholder_token().to_string(),

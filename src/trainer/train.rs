@@ -154,7 +154,9 @@ impl<'a> Trainer<'a> {
         if !callbacks.iter().any(|callback| callback.wants_state(self.step, stop)) {
             return Ok(());
         }
-        let saved = callbacks.iter().filter_map(|callback| Some((callback.name().into(), callback.save()?)));
+        let saved = callbacks
+            .iter()
+            .filter_map(|callback| Some((callback.name().into(), callback.save()?)));
         let state = TrainState {
             step: self.step,
             stop: stop.cloned(),
@@ -186,7 +188,8 @@ impl<'a> Trainer<'a> {
     ) -> Result<(), TrainError> {
         let shape = self.concept.vectors().dims();
         if state.shape != shape {
-            let message = format!("the saved vectors are {:?}, this run's are {shape:?}", state.shape);
+            let message =
+                format!("the saved vectors are {:?}, this run's are {shape:?}", state.shape);
             return Err(TrainError::State(message));
         }
         let device = self.objective.device();

@@ -39,7 +39,9 @@ fn png_header(width: u32, height: u32) -> Vec<u8> {
 
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0_u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (!(crc & 1)).wrapping_add(1)))
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xEDB8_8320 & (!(crc & 1)).wrapping_add(1))
+        })
     })
 }
 
@@ -134,7 +136,10 @@ fn bad_configurations() {
     }
     messages.refused("no such configuration", cli.run(&["train", "--config", "none.toml"]));
     messages.refused("resuming what is no run", cli.run(&["train", "--resume", "pictures"]));
-    messages.refused("resuming with other options", cli.run(&["train", "--resume", "pictures", "--seed", "1"]));
+    messages.refused(
+        "resuming with other options",
+        cli.run(&["train", "--resume", "pictures", "--seed", "1"]),
+    );
     insta::assert_snapshot!(messages.0);
 }
 
@@ -145,7 +150,11 @@ fn copy_model(cli: &Cli) {
         for entry in fs::read_dir(from).unwrap() {
             let entry = entry.unwrap();
             let target = to.join(entry.file_name());
-            if entry.path().is_dir() { copy(&entry.path(), &target) } else { fs::copy(entry.path(), target).map(drop).unwrap() }
+            if entry.path().is_dir() {
+                copy(&entry.path(), &target)
+            } else {
+                fs::copy(entry.path(), target).map(drop).unwrap()
+            }
         }
     }
     copy(&root().join("models/pretrained/dvar-tiny-emoji"), &cli.path("model"));
@@ -175,16 +184,34 @@ fn bad_model_folders() {
         ("without unet/config.json", "unet/config.json", &|_| None),
         ("without its UNet's weights", unet, &|_| None),
         ("without its vocabulary", "tokenizer/vocab.json", &|_| None),
-        ("of a class that is unknown", "model_index.json", &replace("StableDiffusionPipeline", "FluxPipeline")),
-        ("with an unknown block", "unet/config.json", &replace("\"DownBlock2D\"", "\"AttnDownBlock2D\"")),
-        ("with a UNet that is wider than its weights", "unet/config.json", &replace("    64,", "    96,")),
-        ("with a text encoder of another width", "text_encoder/config.json", &replace("\"hidden_size\": 128", "\"hidden_size\": 64")),
+        (
+            "of a class that is unknown",
+            "model_index.json",
+            &replace("StableDiffusionPipeline", "FluxPipeline"),
+        ),
+        (
+            "with an unknown block",
+            "unet/config.json",
+            &replace("\"DownBlock2D\"", "\"AttnDownBlock2D\""),
+        ),
+        (
+            "with a UNet that is wider than its weights",
+            "unet/config.json",
+            &replace("    64,", "    96,"),
+        ),
+        (
+            "with a text encoder of another width",
+            "text_encoder/config.json",
+            &replace("\"hidden_size\": 128", "\"hidden_size\": 64"),
+        ),
         ("with weights cut off", unet, &|old| Some(old[..old.len() / 2].to_vec())),
         ("with a header that claims 10^18 bytes", unet, &|mut old| {
             old[..8].copy_from_slice(&1_000_000_000_000_000_000_u64.to_le_bytes());
             Some(old)
         }),
-        ("with an empty scheduler configuration", "scheduler/scheduler_config.json", &|_| Some(b"{}".to_vec())),
+        ("with an empty scheduler configuration", "scheduler/scheduler_config.json", &|_| {
+            Some(b"{}".to_vec())
+        }),
     ];
     for (case, file, change) in cases {
         let (path, old) = edit(file, change);
@@ -213,7 +240,8 @@ fn a_full_disk_leaves_no_half_written_file() {
     let cli = Cli::new();
     cli.concept("koala", "pictures");
     let train = crate::harness::train_args(&["-o", "run"]).join("' '");
-    let script = format!("trap '' XFSZ; ulimit -f 4; exec '{}' '{train}'", env!("CARGO_BIN_EXE_dvar"));
+    let script =
+        format!("trap '' XFSZ; ulimit -f 4; exec '{}' '{train}'", env!("CARGO_BIN_EXE_dvar"));
     let output = std::process::Command::new("bash")
         .args(["-c", &script])
         .current_dir(cli.path("."))
@@ -222,7 +250,8 @@ fn a_full_disk_leaves_no_half_written_file() {
     let ran = cli.ran(output);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stderr.contains("cannot write `run/samples_before.png`"), "{ran:?}");
-    let left: Vec<_> = fs::read_dir(cli.path("run")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(cli.path("run")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().contains("samples")), "{left:?}");
 }
 
@@ -231,7 +260,8 @@ fn bad_embeddings() {
     let mut messages = Messages::default();
     let cli = Cli::new();
     let write = |name: &str, token: &str, dim: usize| {
-        let learned = dvar::embedding::LearnedEmbedding::new(token, vec![0.1; dim], 1, dim).unwrap();
+        let learned =
+            dvar::embedding::LearnedEmbedding::new(token, vec![0.1; dim], 1, dim).unwrap();
         fs::write(cli.path(name), dvar::embedding::write(&learned)).unwrap();
     };
     write("wide.safetensors", "<cat>", 768);

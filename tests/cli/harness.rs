@@ -73,7 +73,11 @@ impl Cli {
         let text = |bytes: &[u8]| {
             String::from_utf8_lossy(bytes).replace(&*self.dir.path().to_string_lossy(), "[DIR]")
         };
-        Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        Ran {
+            code: output.status.code(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
     }
 
     /// `dvar train` on the pictures in `pictures`, small, with more arguments.
@@ -89,8 +93,17 @@ impl Cli {
 /// The arguments of a small training run.
 pub fn train_args<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let base = [
-        "train", "--config", "small.toml", "--train-data-dir", "pictures",
-        "--placeholder-token", "<umb>", "--initializer-token", "umbrella", "--device", "cpu",
+        "train",
+        "--config",
+        "small.toml",
+        "--train-data-dir",
+        "pictures",
+        "--placeholder-token",
+        "<umb>",
+        "--initializer-token",
+        "umbrella",
+        "--device",
+        "cpu",
     ];
     base.into_iter().chain(more.iter().copied()).collect()
 }

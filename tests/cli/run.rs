@@ -8,12 +8,19 @@ use crate::harness::{Cli, root};
 fn train_stops_by_dvar_and_leaves_what_generate_and_info_read() {
     let cli = Cli::new();
     cli.concept("blue-umbrella", "pictures");
-    let said = cli.train(&["-o", "run", "--window", "2", "--threshold", "0.99", "--max-train-steps", "40"]).ok();
+    let said = cli
+        .train(&["-o", "run", "--window", "2", "--threshold", "0.99", "--max-train-steps", "40"])
+        .ok();
     assert!(said.contains("DVAR stopped at step"), "{said}");
     assert!(said.contains("CLIP-I"), "{said}");
     for file in [
-        "config.toml", "learned_embeds.safetensors", "metrics.jsonl", "curve.svg",
-        "samples_before.png", "samples_after.png", "state/state.safetensors",
+        "config.toml",
+        "learned_embeds.safetensors",
+        "metrics.jsonl",
+        "curve.svg",
+        "samples_before.png",
+        "samples_after.png",
+        "state/state.safetensors",
     ] {
         assert!(cli.path("run").join(file).is_file(), "{file} is missing");
     }
@@ -23,7 +30,17 @@ fn train_stops_by_dvar_and_leaves_what_generate_and_info_read() {
 
     let embedding = "run/learned_embeds.safetensors";
     let said = cli
-        .run(&["generate", "--embedding", embedding, "--prompt", "two <umb>", "-n", "2", "--steps", "2"])
+        .run(&[
+            "generate",
+            "--embedding",
+            embedding,
+            "--prompt",
+            "two <umb>",
+            "-n",
+            "2",
+            "--steps",
+            "2",
+        ])
         .ok();
     assert!(said.starts_with("2 pictures"), "{said}");
     assert!(cli.path("generated/0001.png").is_file() && cli.path("generated/grid.png").is_file());
@@ -40,7 +57,12 @@ fn the_saved_config_repeats_the_run_byte_for_byte() {
     cli.concept("koala", "pictures");
     cli.train(&["-o", "one", "--seed", "5"]).ok();
     cli.run(&["train", "--config", "one/config.toml", "-o", "two", "--device", "cpu"]).ok();
-    for file in ["learned_embeds.safetensors", "metrics.jsonl", "state/state.safetensors", "samples_after.png"] {
+    for file in [
+        "learned_embeds.safetensors",
+        "metrics.jsonl",
+        "state/state.safetensors",
+        "samples_after.png",
+    ] {
         assert_eq!(cli.read(&format!("one/{file}")), cli.read(&format!("two/{file}")), "{file}");
     }
 }
@@ -56,9 +78,23 @@ fn a_model_folder_of_any_size_trains() {
     let meta: serde_json::Value = serde_json::from_str(&meta).unwrap();
     let word = meta["initializer"].as_str().unwrap();
     let said = cli.run(&[
-        "train", "--config", "small.toml", "--train-data-dir", "pictures", "--placeholder-token", "<new>",
-        "--initializer-token", word, "-o", "run", "--device", "cpu", "--model", tiny_sd.to_str().unwrap(),
-        "--num-vectors", "2",
+        "train",
+        "--config",
+        "small.toml",
+        "--train-data-dir",
+        "pictures",
+        "--placeholder-token",
+        "<new>",
+        "--initializer-token",
+        word,
+        "-o",
+        "run",
+        "--device",
+        "cpu",
+        "--model",
+        tiny_sd.to_str().unwrap(),
+        "--num-vectors",
+        "2",
     ]);
     let said = said.ok();
     assert!(said.contains("2 vector(s)") && !said.contains("CLIP-I"), "{said}");
@@ -70,13 +106,17 @@ fn a_criterion_that_can_never_stop_is_said_to() {
     cli.concept("koala", "pictures");
     let said = cli.train(&["-o", "watch", "--max-train-steps", "2"]).ok();
     assert!(said.contains("a threshold of 0 only watches"), "{said}");
-    let said = cli.train(&["-o", "long", "--max-train-steps", "2", "--threshold", "0.3", "--window", "9"]).ok();
+    let said = cli
+        .train(&["-o", "long", "--max-train-steps", "2", "--threshold", "0.3", "--window", "9"])
+        .ok();
     assert!(said.contains("the window is longer than the 2 evaluations"), "{said}");
 }
 
 #[test]
 fn bench_reports_every_phase() {
-    let said = Cli::new().run(&["bench", "--steps", "1", "--train-batch-size", "1", "--json", "--device", "cpu"]).ok();
+    let said = Cli::new()
+        .run(&["bench", "--steps", "1", "--train-batch-size", "1", "--json", "--device", "cpu"])
+        .ok();
     let report: serde_json::Value = serde_json::from_str(&said).unwrap();
     for phase in ["text_encoder", "unet_forward", "backward", "optimizer", "evaluation"] {
         assert!(report["phases_ms"][phase].as_f64().unwrap() > 0.0, "{said}");

@@ -27,7 +27,10 @@ impl Callback<Concept> for States {
         step == self.at || stop.is_some()
     }
 
-    fn on_state<'a>(&'a mut self, state: &'a TrainState) -> LocalBoxFuture<'a, Result<(), TrainError>> {
+    fn on_state<'a>(
+        &'a mut self,
+        state: &'a TrainState,
+    ) -> LocalBoxFuture<'a, Result<(), TrainError>> {
         self.kept.borrow_mut().push(state.clone());
         Box::pin(async { Ok(()) })
     }
@@ -51,17 +54,20 @@ fn run(steps: usize, accumulation: usize, from: Option<&TrainState>) -> Vec<Trai
     };
     let config = TrainConfig::new(&options.with_defaults().unwrap()).unwrap();
     let size = model.native_resolution();
-    let pictures = ["g0.png", "g1.png", "g3.png"]
-        .map(|name| (name.to_string(), std::fs::read(golden::root().join("images/generated").join(name)).unwrap()));
+    let pictures = ["g0.png", "g1.png", "g3.png"].map(|name| {
+        (
+            name.to_string(),
+            std::fs::read(golden::root().join("images/generated").join(name)).unwrap(),
+        )
+    });
     let dataset = Dataset::from_bytes(pictures.to_vec(), size, config.crop).unwrap();
     let tokens = Tokens::new(&config, &model).unwrap();
-    let session = Session::new(&config, &model, tokens, &dataset, &Device::flex());
-    let session = pollster::block_on(session).unwrap();
+    let device = Device::flex();
+    let session = pollster::block_on(Session::new(&config, &model, tokens, &dataset, &device));
+    let session = session.unwrap();
     let kept = Rc::new(RefCell::new(Vec::new()));
-    let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> = vec![
-        session.deterministic_eval(&config),
-        Box::new(States { at: 3, kept: kept.clone() }),
-    ];
+    let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> =
+        vec![session.deterministic_eval(&config), Box::new(States { at: 3, kept: kept.clone() })];
     let mut trainer = session.trainer(&config);
     if let Some(state) = from {
         trainer.restore(state, &mut callbacks).unwrap();
@@ -83,5 +89,8 @@ fn a_resumed_run_ends_in_the_bytes_of_one_that_was_never_stopped() {
     let saved = TrainState::from_bytes(&whole[0].to_bytes().unwrap()).unwrap();
     assert_eq!(saved.step, 3);
     let resumed = run(6, 2, Some(&saved));
-    assert_eq!(whole.last().unwrap().to_bytes().unwrap(), resumed.last().unwrap().to_bytes().unwrap());
+    assert_eq!(
+        whole.last().unwrap().to_bytes().unwrap(),
+        resumed.last().unwrap().to_bytes().unwrap()
+    );
 }

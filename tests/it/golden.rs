@@ -71,9 +71,17 @@ impl Tensors {
             .map(|(key, view)| {
                 let data = view.data();
                 let values = match view.dtype() {
-                    Dtype::F64 => data.chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect(),
-                    Dtype::F32 => data.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()) as f64).collect(),
-                    Dtype::I64 => data.chunks(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f64).collect(),
+                    Dtype::F64 => {
+                        data.chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect()
+                    }
+                    Dtype::F32 => data
+                        .chunks(4)
+                        .map(|b| f32::from_le_bytes(b.try_into().unwrap()) as f64)
+                        .collect(),
+                    Dtype::I64 => data
+                        .chunks(8)
+                        .map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f64)
+                        .collect(),
                     Dtype::U8 => data.iter().map(|b| *b as f64).collect(),
                     other => panic!("{key}: unexpected dtype {other:?}"),
                 };
@@ -114,7 +122,8 @@ pub fn assert_close(label: &str, got: &[f64], want: &[f64], atol: f64, rtol: f64
 pub fn assert_relative(label: &str, got: &[f64], want: &[f64], limit: f64) {
     assert_eq!(got.len(), want.len(), "{label}: number of values");
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
-    let error = norm(&mut got.iter().zip(want).map(|(a, b)| a - b)) / norm(&mut want.iter().copied());
+    let error =
+        norm(&mut got.iter().zip(want).map(|(a, b)| a - b)) / norm(&mut want.iter().copied());
     println!("{label}: relative error {error:.3e} (limit {limit:.3e})");
     assert!(error <= limit, "{label}: relative error {error:.3e} over the limit {limit:.3e}");
 }

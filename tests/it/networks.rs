@@ -54,7 +54,13 @@ fn the_text_encoder_and_the_gradient_to_the_concept_agree_with_transformers() {
     assert_close("last_hidden_state", &values(states.clone()), &want.values, 2e-5, 0.0);
     for (i, state) in encoder.hidden_states(&prompts, &concept).into_iter().enumerate() {
         let Some(want) = golden.find(&format!("hidden_states.{i}")) else { continue };
-        assert_close(&format!("hidden_states.{i}"), &first_rows(state, want), &want.values, 2e-5, 0.0);
+        assert_close(
+            &format!("hidden_states.{i}"),
+            &first_rows(state, want),
+            &want.values,
+            2e-5,
+            0.0,
+        );
     }
     let pooled = encoder.pool(states, &rows(golden.get("input_ids")));
     assert_close("pooler_output", &values(pooled), &golden.get("pooler_output").values, 2e-5, 0.0);
@@ -145,7 +151,13 @@ fn both_clip_towers_agree_with_transformers() {
     };
     for set in ["ref", "gen", "ref_all", "ref_open_image"] {
         let want = golden.get(&format!("{set}.image_features"));
-        assert_close(&format!("{set}.image_features"), &values(features(set)), &want.values, 2e-5, 0.0);
+        assert_close(
+            &format!("{set}.image_features"),
+            &values(features(set)),
+            &want.values,
+            2e-5,
+            0.0,
+        );
     }
     let pixels = tensor::<4>(golden.get("gen.pixel_values"), &device());
     for (name, got) in [

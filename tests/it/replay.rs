@@ -12,7 +12,9 @@ use dvar::{
     eval::FixedBatch,
     objective::{DiffusionObjective, DrawSource, Draws},
     optim::{AdamWConfig, LrSchedule},
-    trainer::{Callback, Concept, LocalBoxFuture, Record, StepContext, TrainError, Trainer, TrainerConfig},
+    trainer::{
+        Callback, Concept, LocalBoxFuture, Record, StepContext, TrainError, Trainer, TrainerConfig,
+    },
 };
 use serde_json::Value;
 
@@ -72,10 +74,20 @@ impl Recording {
         Golden { shape: all.shape[1..].to_vec(), values }
     }
 
-    fn draws(&self, indices: &Golden, flips: &Golden, noise: [&Golden; 2], timesteps: Vec<usize>) -> Draws {
+    fn draws(
+        &self,
+        indices: &Golden,
+        flips: &Golden,
+        noise: [&Golden; 2],
+        timesteps: Vec<usize>,
+    ) -> Draws {
         let [posterior_noise, noise] = noise;
         Draws {
-            pictures: indices.usize().iter().map(|i| i % self.objective.latents.pictures()).collect(),
+            pictures: indices
+                .usize()
+                .iter()
+                .map(|i| i % self.objective.latents.pictures())
+                .collect(),
             templates: indices.usize().iter().map(|i| i % self.objective.templates.len()).collect(),
             flips: flips.values.iter().map(|flip| *flip == 1.0).collect(),
             posterior_noise: posterior_noise.f32(),
@@ -184,7 +196,8 @@ fn replay(name: &'static str) {
     let recording = Recording::open(name);
     let (stop, records, embeddings) = recording.train(0.0);
     assert_eq!(stop, StopReason::MaxSteps { steps: recording.steps() });
-    let column = |key: &str| -> Vec<f64> { records.iter().map(|record| record.get(key).unwrap()).collect() };
+    let column =
+        |key: &str| -> Vec<f64> { records.iter().map(|record| record.get(key).unwrap()).collect() };
     let ratio = recording.ratio_tolerance();
     for (ours, theirs, absolute, relative) in [
         ("loss", "loss", 5e-6, 0.0),
@@ -249,7 +262,8 @@ fn the_objective_and_its_gradient_agree_with_torch() {
     let encoder = prompt_encoder(&model, &device);
     let unet = model.load_unet(&device).unwrap();
     let get = |name: &str| golden.get(name);
-    let (latents, noise) = (tensor::<4>(get("latents"), &device), tensor::<4>(get("noise"), &device));
+    let (latents, noise) =
+        (tensor::<4>(get("latents"), &device), tensor::<4>(get("noise"), &device));
     let times = get("timesteps").usize();
     let noisy = model.scheduler().noise_schedule().add_noise(latents, noise.clone(), &times);
     assert_close("noisy_latents", &values(noisy.clone()), &get("noisy_latents").values, 1e-6, 0.0);

@@ -34,8 +34,20 @@ fn pndm_with_guidance_draws_what_diffusers_draws() {
         encoder.encode(&encoder.prepare(&ids), &concept)
     };
     let (text, negative) = (encode(&prompts), encode(&vec![""; prompts.len()]));
-    assert_close("prompt_embeds", &values(text.clone()), &golden.get("prompt_embeds").values, 2e-5, 0.0);
-    assert_close("uncond_embeds", &values(negative.clone()), &golden.get("uncond_embeds").values, 2e-5, 0.0);
+    assert_close(
+        "prompt_embeds",
+        &values(text.clone()),
+        &golden.get("prompt_embeds").values,
+        2e-5,
+        0.0,
+    );
+    assert_close(
+        "uncond_embeds",
+        &values(negative.clone()),
+        &golden.get("uncond_embeds").values,
+        2e-5,
+        0.0,
+    );
 
     let steps = number(&meta["steps"]) as usize;
     let sample = |scale: f64, observe: &mut dyn FnMut(usize, Vec<f64>)| {
@@ -51,7 +63,13 @@ fn pndm_with_guidance_draws_what_diffusers_draws() {
         let want = row(golden.get("latents_per_step"), step);
         assert_close(&format!("latents after step {step}"), &latents, &want.values, 1e-3, 0.0);
     });
-    assert_close("final_latents", &values(latents.clone()), &golden.get("final_latents").values, 1e-3, 0.0);
+    assert_close(
+        "final_latents",
+        &values(latents.clone()),
+        &golden.get("final_latents").values,
+        1e-3,
+        0.0,
+    );
 
     let decoded = vae.decode(latents.div_scalar(vae.scaling_factor));
     let image = decoded.div_scalar(2.0).add_scalar(0.5).clamp(0.0, 1.0);

@@ -99,7 +99,11 @@ pub struct ClipConfig {
 
 impl Default for ClipConfig {
     fn default() -> Self {
-        Self { text_config: Default::default(), vision_config: Default::default(), projection_dim: 512 }
+        Self {
+            text_config: Default::default(),
+            vision_config: Default::default(),
+            projection_dim: 512,
+        }
     }
 }
 

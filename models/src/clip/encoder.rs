@@ -101,7 +101,11 @@ impl ClipEncoder {
     /// - embeddings: `[batch_size, length, hidden_size]`
     /// - mask: `[1, 1, length, length]`, added to the scores
     /// - outputs: the shape of `embeddings`
-    pub(super) fn hidden_states(&self, embeddings: Tensor<3>, mask: Option<Tensor<4>>) -> Vec<Tensor<3>> {
+    pub(super) fn hidden_states(
+        &self,
+        embeddings: Tensor<3>,
+        mask: Option<Tensor<4>>,
+    ) -> Vec<Tensor<3>> {
         let mut states = vec![embeddings.clone()];
         let mut x = embeddings;
         for layer in &self.layers {

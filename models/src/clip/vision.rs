@@ -71,7 +71,8 @@ impl ClipVisionTransformer {
         let patches = embeddings.patch_embedding.forward(pixel_values);
         let patches = patches.flatten::<3>(2, 3).swap_dims(1, 2);
         let [batch_size, _, width] = patches.dims();
-        let class = embeddings.class_embedding.val().reshape([1, 1, width]).expand([batch_size, 1, width]);
+        let class =
+            embeddings.class_embedding.val().reshape([1, 1, width]).expand([batch_size, 1, width]);
         let x = Tensor::cat(vec![class, patches], 1);
         let x = x + embeddings.position_embedding.weight.val().unsqueeze::<3>();
         self.encoder.forward(self.pre_layernorm.forward(x), None)

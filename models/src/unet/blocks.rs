@@ -19,7 +19,12 @@ pub(super) struct Conditioning {
     pub text: Tensor<3>,
 }
 
-fn resnet(config: &UNet2DConditionConfig, channels_in: usize, channels_out: usize, device: &Device) -> ResnetBlock2D {
+fn resnet(
+    config: &UNet2DConditionConfig,
+    channels_in: usize,
+    channels_out: usize,
+    device: &Device,
+) -> ResnetBlock2D {
     ResnetBlock2DConfig {
         channels_in,
         channels_out,
@@ -30,7 +35,13 @@ fn resnet(config: &UNet2DConditionConfig, channels_in: usize, channels_out: usiz
     .init(device)
 }
 
-fn transformers(config: &UNet2DConditionConfig, kind: UpDownBlock, level: usize, count: usize, device: &Device) -> Vec<Transformer2D> {
+fn transformers(
+    config: &UNet2DConditionConfig,
+    kind: UpDownBlock,
+    level: usize,
+    count: usize,
+    device: &Device,
+) -> Vec<Transformer2D> {
     match kind {
         UpDownBlock::Plain => Vec::new(),
         UpDownBlock::CrossAttention => {
@@ -55,7 +66,14 @@ impl DownBlock2D {
         let last = level + 1 == channels.len();
         Self {
             resnets: (0..layers)
-                .map(|i| resnet(config, if i == 0 { channels_in } else { channels_out }, channels_out, device))
+                .map(|i| {
+                    resnet(
+                        config,
+                        if i == 0 { channels_in } else { channels_out },
+                        channels_out,
+                        device,
+                    )
+                })
                 .collect(),
             attentions: transformers(config, config.down_block_types[level], level, layers, device),
             downsamplers: (0..usize::from(!last))
@@ -65,7 +83,12 @@ impl DownBlock2D {
     }
 
     /// Every layer's output is also pushed to `skips`, for the way up.
-    pub(super) fn forward(&self, mut x: Tensor<4>, given: &Conditioning, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
+    pub(super) fn forward(
+        &self,
+        mut x: Tensor<4>,
+        given: &Conditioning,
+        skips: &mut Vec<Tensor<4>>,
+    ) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
             x = resnet.forward(x, Some(given.time.clone()));
             if let Some(attention) = self.attentions.get(i) {
@@ -133,8 +156,16 @@ impl UpBlock2D {
             x + skip
         };
         Self {
-            resnets: (0..layers).map(|i| resnet(config, channels_in(i), channels_out, device)).collect(),
-            attentions: transformers(config, config.up_block_types[position], level, layers, device),
+            resnets: (0..layers)
+                .map(|i| resnet(config, channels_in(i), channels_out, device))
+                .collect(),
+            attentions: transformers(
+                config,
+                config.up_block_types[position],
+                level,
+                layers,
+                device,
+            ),
             upsamplers: (0..usize::from(level > 0))
                 .map(|_| Upsample2D::new(channels_out, device))
                 .collect(),
@@ -142,7 +173,12 @@ impl UpBlock2D {
     }
 
     /// Takes its skips from the end of `skips`.
-    pub(super) fn forward(&self, mut x: Tensor<4>, given: &Conditioning, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
+    pub(super) fn forward(
+        &self,
+        mut x: Tensor<4>,
+        given: &Conditioning,
+        skips: &mut Vec<Tensor<4>>,
+    ) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
             if let Some(skip) = skips.pop() {
                 x = Tensor::cat(vec![x, skip], 1);

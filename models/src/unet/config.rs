@@ -152,14 +152,21 @@ impl UNet2DConditionConfig {
         for (key, ok) in [
             ("center_input_sample", !config.center_input_sample),
             ("dual_cross_attention", !config.dual_cross_attention),
-            ("only_cross_attention", matches!(config.only_cross_attention, Value::Bool(false) | Value::Null)),
+            (
+                "only_cross_attention",
+                matches!(config.only_cross_attention, Value::Bool(false) | Value::Null),
+            ),
             ("class_embed_type", config.class_embed_type.is_none()),
             ("addition_embed_type", config.addition_embed_type.is_none()),
             ("encoder_hid_dim", config.encoder_hid_dim.is_none()),
             ("mid_block_scale_factor", config.mid_block_scale_factor == 1.0),
         ] {
             if !ok {
-                return Err(check.unsupported(key, "its value here", "Stable Diffusion 1.x and 2.x"));
+                return Err(check.unsupported(
+                    key,
+                    "its value here",
+                    "Stable Diffusion 1.x and 2.x",
+                ));
             }
         }
         Ok(config)

@@ -14,7 +14,11 @@ use crate::layers::linear;
 /// # Shapes
 ///
 /// - output: `[timesteps.len(), width]`
-pub(super) fn time_proj(config: &UNet2DConditionConfig, timesteps: &[f64], device: &Device) -> Tensor<2> {
+pub(super) fn time_proj(
+    config: &UNet2DConditionConfig,
+    timesteps: &[f64],
+    device: &Device,
+) -> Tensor<2> {
     let width = config.block_out_channels[0];
     let half = width / 2;
     let scale = -f32::ln(10_000.0) / (half as f32 - config.freq_shift as f32);

@@ -57,7 +57,12 @@ impl UNet2DConditionModel {
     /// # Panics
     ///
     /// If the shapes are others.
-    pub fn forward(&self, sample: Tensor<4>, timesteps: &[f64], encoder_hidden_states: Tensor<3>) -> Tensor<4> {
+    pub fn forward(
+        &self,
+        sample: Tensor<4>,
+        timesteps: &[f64],
+        encoder_hidden_states: Tensor<3>,
+    ) -> Tensor<4> {
         assert_eq!(sample.dims()[0], timesteps.len(), "one time step for each sample");
         let device = sample.device().inner();
         let time = self.time_embedding.forward(time_proj(&self.config, timesteps, &device));

@@ -3,13 +3,13 @@
 use burn::{
     module::Module,
     nn::{GroupNorm, LayerNorm, Linear, conv::Conv2d},
-    tensor::{Device, Tensor, activation::gelu},
+    tensor::{Device, Tensor},
 };
 
 use super::UNet2DConditionConfig;
 use crate::{
     attention::multi_head_attention,
-    layers::{conv, group_norm, layer_norm, linear},
+    layers::{conv, gelu, group_norm, layer_norm, linear},
 };
 
 /// The transformers' own group normalisation, whatever `norm_eps` says.
@@ -153,7 +153,12 @@ impl Transformer2D {
         Self {
             norm: group_norm(config.norm_num_groups, channels, GROUP_NORM_EPSILON, device),
             proj_in: projection(),
-            transformer_blocks: vec![BasicTransformerBlock::new(channels, context_dim, heads, device)],
+            transformer_blocks: vec![BasicTransformerBlock::new(
+                channels,
+                context_dim,
+                heads,
+                device,
+            )],
             proj_out: projection(),
         }
     }

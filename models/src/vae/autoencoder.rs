@@ -64,13 +64,17 @@ impl Moments {
 impl AutoencoderKlConfig {
     /// Builds the network with weights yet to be loaded.
     pub fn init(&self, device: &Device) -> AutoencoderKl {
-        let (finest, coarsest) = (self.block_out_channels[0], *self.block_out_channels.last().unwrap_or(&0));
+        let (finest, coarsest) =
+            (self.block_out_channels[0], *self.block_out_channels.last().unwrap_or(&0));
         let levels = 0..self.block_out_channels.len();
         let latent = self.latent_channels;
         AutoencoderKl {
             encoder: Encoder {
                 conv_in: conv(self.in_channels, finest, 3, device),
-                down_blocks: levels.clone().map(|l| DownEncoderBlock2D::new(self, l, device)).collect(),
+                down_blocks: levels
+                    .clone()
+                    .map(|l| DownEncoderBlock2D::new(self, l, device))
+                    .collect(),
                 mid_block: MidBlock::new(self, coarsest, device),
                 conv_norm_out: group_norm(self.norm_num_groups, coarsest, EPSILON, device),
                 conv_out: conv(coarsest, 2 * latent, 3, device),
@@ -119,7 +123,9 @@ impl AutoencoderKl {
         let mut halves = self.encode_moments(pixels).chunk(2, 1).into_iter();
         match (halves.next(), halves.next()) {
             (Some(mean), Some(logvar)) => Moments { mean, logvar: logvar.clamp(-30.0, 20.0) },
-            _ => unreachable!("the encoder gives two halves: its last convolution has an even width"),
+            _ => {
+                unreachable!("the encoder gives two halves: its last convolution has an even width")
+            }
         }
     }
 

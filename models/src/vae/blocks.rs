@@ -16,10 +16,21 @@ use crate::{
 /// Every norm of the autoencoder, in diffusers as in CompVis' code.
 pub(super) const EPSILON: f64 = 1e-6;
 
-fn resnet(config: &AutoencoderKlConfig, channels_in: usize, channels_out: usize, device: &Device) -> ResnetBlock2D {
+fn resnet(
+    config: &AutoencoderKlConfig,
+    channels_in: usize,
+    channels_out: usize,
+    device: &Device,
+) -> ResnetBlock2D {
     let groups = config.norm_num_groups;
-    ResnetBlock2DConfig { channels_in, channels_out, time_embed_dim: None, groups, epsilon: EPSILON }
-        .init(device)
+    ResnetBlock2DConfig {
+        channels_in,
+        channels_out,
+        time_embed_dim: None,
+        groups,
+        epsilon: EPSILON,
+    }
+    .init(device)
 }
 
 /// Self-attention of one head over all pixels, added to its input.
@@ -72,7 +83,9 @@ impl MidBlock {
         let attentions = usize::from(config.mid_block_add_attention);
         Self {
             resnets: (0..2).map(|_| resnet(config, channels, channels, device)).collect(),
-            attentions: (0..attentions).map(|_| SpatialAttention::new(config, channels, device)).collect(),
+            attentions: (0..attentions)
+                .map(|_| SpatialAttention::new(config, channels, device))
+                .collect(),
         }
     }
 
@@ -98,7 +111,14 @@ impl DownEncoderBlock2D {
         let last = level + 1 == channels.len();
         Self {
             resnets: (0..config.layers_per_block)
-                .map(|i| resnet(config, if i == 0 { channels_in } else { channels_out }, channels_out, device))
+                .map(|i| {
+                    resnet(
+                        config,
+                        if i == 0 { channels_in } else { channels_out },
+                        channels_out,
+                        device,
+                    )
+                })
                 .collect(),
             downsamplers: (0..usize::from(!last))
                 .map(|_| Downsample2D::new(channels_out, (0, 0, 1, 1), device))
@@ -126,9 +146,18 @@ impl UpDecoderBlock2D {
         let last = level + 1 == channels.len();
         Self {
             resnets: (0..config.layers_per_block + 1)
-                .map(|i| resnet(config, if i == 0 { channels_in } else { channels_out }, channels_out, device))
+                .map(|i| {
+                    resnet(
+                        config,
+                        if i == 0 { channels_in } else { channels_out },
+                        channels_out,
+                        device,
+                    )
+                })
                 .collect(),
-            upsamplers: (0..usize::from(!last)).map(|_| Upsample2D::new(channels_out, device)).collect(),
+            upsamplers: (0..usize::from(!last))
+                .map(|_| Upsample2D::new(channels_out, device))
+                .collect(),
         }
     }
 

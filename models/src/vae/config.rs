@@ -102,7 +102,11 @@ impl AutoencoderKlConfig {
             }
         }
         if !(config.scaling_factor.is_finite() && config.scaling_factor > 0.0) {
-            return Err(check.unsupported("scaling_factor", config.scaling_factor, "a positive number"));
+            return Err(check.unsupported(
+                "scaling_factor",
+                config.scaling_factor,
+                "a positive number",
+            ));
         }
         if let Some(shift) = config.shift_factor.filter(|shift| *shift != 0.0) {
             return Err(check.unsupported("shift_factor", shift, "null"));

@@ -39,7 +39,9 @@ impl ModelFiles {
         match self {
             Self::Folder(folder) => match std::fs::read(folder.join(file)) {
                 Ok(bytes) => Ok(Cow::Owned(bytes)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(self.missing(file)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    Err(self.missing(file))
+                }
                 Err(error) => Err(ModelError::Unreadable {
                     file: self.display(file),
                     reason: error.to_string(),
@@ -60,7 +62,8 @@ impl ModelFiles {
     fn missing(&self, file: &str) -> ModelError {
         ModelError::MissingFile {
             file: self.display(file),
-            remedy: "give the folder of a whole Stable Diffusion 1.x model in diffusers' layout".into(),
+            remedy: "give the folder of a whole Stable Diffusion 1.x model in diffusers' layout"
+                .into(),
         }
     }
 }

@@ -33,7 +33,9 @@ pub(super) fn check(mut file: impl Read + Seek) -> Result<(), String> {
         .map_err(|error| format!("its header does not parse ({error}); fetch it again"))?;
     let expected = 8 + size + metadata.data_len() as u64;
     if expected != length {
-        return Err(format!("it should have {expected} bytes and has {length}; it is cut off, fetch it again"));
+        return Err(format!(
+            "it should have {expected} bytes and has {length}; it is cut off, fetch it again"
+        ));
     }
     Ok(())
 }

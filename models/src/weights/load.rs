@@ -92,8 +92,10 @@ fn apply<M: ModuleSnapshot>(
 ) -> Result<ApplyResult, ModelError> {
     let file = files.display(part);
     let invalid = |reason: String| ModelError::Invalid { file: file.clone(), reason };
-    let unreadable =
-        |error: std::io::Error| ModelError::Unreadable { file: file.clone(), reason: error.to_string() };
+    let unreadable = |error: std::io::Error| ModelError::Unreadable {
+        file: file.clone(),
+        reason: error.to_string(),
+    };
     let store = match files {
         ModelFiles::Folder(folder) => {
             let path = folder.join(part);
@@ -149,14 +151,16 @@ impl Loaded {
         self.missing.extend(part.missing.into_iter().map(|(name, _)| name));
         self.problems.extend(part.errors.iter().map(|error| error.to_string()));
         let unused = part.unused.into_iter().filter(|name| !key_map::is_buffer(name));
-        self.problems.extend(unused.map(|name| format!("`{}` was not expected", key_map::original(&name))));
+        self.problems
+            .extend(unused.map(|name| format!("`{}` was not expected", key_map::original(&name))));
     }
 
     /// One line about the first few things that are wrong.
     fn problems(mut self) -> Option<String> {
         const SHOWN: usize = 4;
         let missing = self.missing.difference(&self.applied);
-        self.problems.extend(missing.map(|name| format!("`{}` is missing", key_map::original(name))));
+        self.problems
+            .extend(missing.map(|name| format!("`{}` is missing", key_map::original(name))));
         let more = self.problems.len().saturating_sub(SHOWN);
         self.problems.truncate(SHOWN);
         let mut line = self.problems.join("; ");
