@@ -35,8 +35,8 @@ pub(super) struct GenerateArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Denoising steps [default: the model's advice, or 50]
-    #[arg(long, value_name = "N")]
-    steps: Option<usize>,
+    #[arg(long, visible_alias = "steps", value_name = "N")]
+    num_inference_steps: Option<usize>,
     /// How strongly the prompt is followed; 1 is not at all [default: the model's advice, or 7.5]
     #[arg(long, value_name = "SCALE")]
     guidance_scale: Option<f64>,
@@ -146,7 +146,7 @@ fn sampling_options(args: &GenerateArgs, model: &ModelFolder) -> Result<Sampling
     let size = model.native_resolution();
     let options = SamplingOptions {
         scheduler: args.scheduler.or(advice.scheduler).unwrap_or(model.scheduler().kind()),
-        num_inference_steps: args.steps.or(advice.num_inference_steps).unwrap_or(50),
+        num_inference_steps: args.num_inference_steps.or(advice.num_inference_steps).unwrap_or(50),
         guidance_scale: args.guidance_scale.or(advice.guidance_scale).unwrap_or(7.5),
         eta: args.eta,
         height: args.height.unwrap_or(size),

@@ -33,6 +33,14 @@ impl RunFolder {
         Ok(run)
     }
 
+    /// Takes back what [`create`](Self::create) made, when the run could not begin.
+    pub(super) fn discard(&self) {
+        // nothing more can be done about a folder that will not go
+        let _ = fs::remove_file(self.config());
+        let _ = fs::remove_dir(self.0.join("state"));
+        let _ = fs::remove_dir(&self.0);
+    }
+
     /// An existing run.
     pub(super) fn open(folder: &Path) -> Result<Self, CliError> {
         let run = Self(folder.to_path_buf());

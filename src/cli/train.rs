@@ -20,8 +20,9 @@ use crate::{
     trainer::{Callback, Concept, TrainError, TrainState},
 };
 
-/// Flags of `dvar train`.
+/// Flags of `dvar train`; of a flag that is given twice, the last one holds.
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
 pub(super) struct TrainArgs {
     #[command(flatten)]
     options: TrainOptions,
@@ -117,8 +118,13 @@ impl Plan {
     async fn run(self) -> Result<(), CliError> {
         let Self { config, model, tokens, dataset, device, folder, state, .. } = self;
         let session = Session::new(&config, &model, tokens, &dataset, &device).await;
-        let session = session.map_err(CliError::input)?;
-        let scorer = ClipScorer::load(&model, &device).map_err(CliError::input)?;
+        let scorer = ClipScorer::load(&model, &device).map_err(CliError::input);
+        let loaded = session.map_err(CliError::input).and_then(|session| Ok((session, scorer?)));
+        let (session, scorer) = loaded.inspect_err(|_| {
+            if state.is_none() {
+                folder.discard();
+            }
+        })?;
         let references = dataset.pictures();
         let samples = Samples {
             config: &config,

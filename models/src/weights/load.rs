@@ -2,10 +2,10 @@
 
 use burn::{
     store::{
-        ApplyResult, ChainAdapter, FloatCastAdapter, ModuleAdapter, ModuleContext, ModuleSnapshot,
-        PyTorchToBurnAdapter, SafetensorsStore,
+        ApplyError, ApplyResult, ChainAdapter, FloatCastAdapter, ModuleAdapter, ModuleContext,
+        ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore,
     },
-    tensor::DType,
+    tensor::{DType, Shape},
 };
 use burn_pack::Tensor as PackTensor;
 use serde::Deserialize;
@@ -149,7 +149,7 @@ impl Loaded {
     fn add(&mut self, part: ApplyResult) {
         self.applied.extend(part.applied);
         self.missing.extend(part.missing.into_iter().map(|(name, _)| name));
-        self.problems.extend(part.errors.iter().map(|error| error.to_string()));
+        self.problems.extend(part.errors.into_iter().map(describe));
         let unused = part.unused.into_iter().filter(|name| !key_map::is_buffer(name));
         self.problems
             .extend(unused.map(|name| format!("`{}` was not expected", key_map::original(&name))));
@@ -168,5 +168,18 @@ impl Loaded {
             line += &format!("; and {more} more");
         }
         (!line.is_empty()).then_some(line)
+    }
+}
+
+fn describe(error: ApplyError) -> String {
+    let sizes = |shape: &Shape| {
+        let sizes: Vec<String> = shape.iter().map(ToString::to_string).collect();
+        sizes.join(" x ")
+    };
+    match error {
+        ApplyError::ShapeMismatch { path, expected, found } => {
+            format!("`{}` is {}, not {}", key_map::original(&path), sizes(&found), sizes(&expected))
+        }
+        other => other.to_string(),
     }
 }
