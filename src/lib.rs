@@ -1,5 +1,6 @@
 //! dvar teaches a text-to-image model a new concept from a few pictures, and knows when to stop.
 #![doc = include_str!("../docs/library.md")]
+#![cfg_attr(test, allow(clippy::disallowed_methods))] // tests run natively
 
 pub mod callbacks;
 #[cfg(feature = "cli")]
@@ -18,3 +19,8 @@ pub mod rng;
 pub mod schedulers;
 pub mod session;
 pub mod trainer;
+
+/// Runs the README's Rust code as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

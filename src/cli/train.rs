@@ -151,7 +151,7 @@ impl Plan {
                 interval: config.save_steps,
             }),
         ];
-        let finished = state.as_ref().and_then(|state| state.stop.clone()).filter(is_final);
+        let finished = state.as_ref().and_then(|state| state.stop).filter(is_final);
         if let Some(state) = &state {
             trainer.restore(state, &mut callbacks).map_err(CliError::input)?;
         }

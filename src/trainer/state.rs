@@ -41,11 +41,8 @@ impl TrainState {
     /// [`TrainError::State`] if a callback saved what JSON cannot hold.
     pub fn to_bytes(&self) -> Result<Vec<u8>, TrainError> {
         let failed = |error: &dyn std::fmt::Display| TrainError::State(error.to_string());
-        let metadata = Metadata {
-            step: self.step,
-            stop: self.stop.clone(),
-            callbacks: self.callbacks.clone(),
-        };
+        let metadata =
+            Metadata { step: self.step, stop: self.stop, callbacks: self.callbacks.clone() };
         let metadata = serde_json::to_string(&metadata).map_err(|e| failed(&e))?;
         let bytes: Vec<Vec<u8>> = self
             .tensors

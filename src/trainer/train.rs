@@ -159,7 +159,7 @@ impl<'a> Trainer<'a> {
             .filter_map(|callback| Some((callback.name().into(), callback.save()?)));
         let state = TrainState {
             step: self.step,
-            stop: stop.cloned(),
+            stop: stop.copied(),
             callbacks: saved.collect(),
             shape: self.concept.vectors().dims(),
             tensors: [

@@ -131,6 +131,9 @@ fn bad_configurations() {
     insta::assert_snapshot!(messages.0);
 }
 
+/// Spoils a file's bytes; `None` deletes the file.
+type Change<'a> = &'a dyn Fn(Vec<u8>) -> Option<Vec<u8>>;
+
 /// Copies the small default model to `model`.
 fn copy_model(cli: &Cli) {
     fn copy(from: &Path, to: &Path) {
@@ -155,7 +158,7 @@ fn bad_model_folders() {
     cli.concept("koala", "pictures");
     messages.refused("no such model folder", cli.train(&["--model", "none"]));
     copy_model(&cli);
-    let edit = |file: &str, change: &dyn Fn(Vec<u8>) -> Option<Vec<u8>>| {
+    let edit = |file: &str, change: Change| {
         let path = cli.path("model").join(file);
         let old = fs::read(&path).unwrap();
         match change(old.clone()) {
@@ -168,7 +171,7 @@ fn bad_model_folders() {
         move |old: Vec<u8>| Some(String::from_utf8(old).unwrap().replace(from, to).into_bytes())
     };
     let unet = "unet/diffusion_pytorch_model.safetensors";
-    let cases: [(&str, &str, &dyn Fn(Vec<u8>) -> Option<Vec<u8>>); 10] = [
+    let cases: [(&str, &str, Change); 10] = [
         ("without unet/config.json", "unet/config.json", &|_| None),
         ("without its UNet's weights", unet, &|_| None),
         ("without its vocabulary", "tokenizer/vocab.json", &|_| None),

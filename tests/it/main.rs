@@ -1,5 +1,8 @@
 //! Parity with the reference, run by run and file by file, and behaviour across modules.
 
+// Tests run natively, where blocking reads are fine.
+#![allow(clippy::disallowed_methods)]
+
 mod backends;
 mod data;
 mod determinism;
@@ -14,3 +17,4 @@ mod sampling;
 mod schedulers;
 mod support;
 mod tokenizer;
+mod weights;

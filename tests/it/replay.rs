@@ -119,11 +119,22 @@ impl Recording {
 
     /// Runs our trainer on the recorded draws; `threshold` 0 never stops.
     fn train(&self, threshold: f64) -> (StopReason, Vec<Record>, Vec<f64>) {
+        let (stop, records, embeddings) = self.train_on(self, 1, threshold);
+        (stop.unwrap(), records, embeddings)
+    }
+
+    /// The same on other draws, `accumulation` micro-batches for each update.
+    fn train_on(
+        &self,
+        draws: &dyn DrawSource,
+        accumulation: usize,
+        threshold: f64,
+    ) -> (Result<StopReason, TrainError>, Vec<Record>, Vec<f64>) {
         let adamw = &self.meta["adamw"];
         let betas = numbers(&adamw["betas"]);
         let config = TrainerConfig {
             max_train_steps: self.steps(),
-            gradient_accumulation_steps: 1,
+            gradient_accumulation_steps: accumulation,
             lr_schedule: LrSchedule::new(
                 self.config("sched").as_str().unwrap().parse().unwrap(),
                 number(&self.meta["lr_scaled"]),
@@ -150,8 +161,8 @@ impl Recording {
             Box::new(DeterministicEval::new(objective, 1, dvar)),
             Box::new(Collector(seen.clone())),
         ];
-        let mut trainer = Trainer::new(config, &self.objective, self, concept);
-        let stop = pollster::block_on(trainer.train(&mut callbacks)).unwrap();
+        let mut trainer = Trainer::new(config, &self.objective, draws, concept);
+        let stop = pollster::block_on(trainer.train(&mut callbacks));
         drop(callbacks);
         let (records, embeddings) = Rc::into_inner(seen).unwrap().into_inner();
         (stop, records, embeddings)
@@ -230,6 +241,59 @@ fn a_dvar_run_follows_the_reference_step_by_step() {
 #[test]
 fn a_run_with_cosine_schedule_and_two_evaluation_rounds_follows_the_reference() {
     replay("train_dvar_b");
+}
+
+/// Each recorded batch as two micro-batches.
+struct Halves<'a>(&'a Recording);
+
+impl DrawSource for Halves<'_> {
+    fn draw(&self, micro: usize) -> Draws {
+        let mut draws = self.0.draw(micro / 2);
+        let (inputs, values) = (draws.pictures.len() / 2, draws.noise.len() / 2);
+        let (inputs, values) = match micro % 2 {
+            0 => (0..inputs, 0..values),
+            _ => (inputs..2 * inputs, values..2 * values),
+        };
+        draws.pictures = draws.pictures[inputs.clone()].to_vec();
+        draws.templates = draws.templates[inputs.clone()].to_vec();
+        draws.flips = draws.flips[inputs.clone()].to_vec();
+        draws.timesteps = draws.timesteps[inputs].to_vec();
+        draws.posterior_noise = draws.posterior_noise[values.clone()].to_vec();
+        draws.noise = draws.noise[values].to_vec();
+        draws
+    }
+}
+
+/// The official code throws away all micro-batches but the last (QUIRKS 13).
+#[test]
+fn accumulating_two_halves_of_each_batch_trains_as_the_whole_does() {
+    let recording = Recording::open("train_dvar");
+    let (_, _, embeddings) = recording.train_on(&Halves(&recording), 2, 0.0);
+    let want = &recording.golden.get("embeddings").values;
+    assert_close("accumulated embeddings", &embeddings, want, 5e-5, 0.0);
+}
+
+/// Noise that is no number from a given step on.
+struct Poisoned<'a>(&'a Recording, usize);
+
+impl DrawSource for Poisoned<'_> {
+    fn draw(&self, step: usize) -> Draws {
+        let mut draws = self.0.draw(step);
+        if step >= self.1 {
+            draws.noise[0] = f32::NAN;
+        }
+        draws
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_vectors() {
+    let recording = Recording::open("train_dvar");
+    let (end, records, embeddings) = recording.train_on(&Poisoned(&recording, 3), 1, 0.0);
+    assert!(matches!(end, Err(TrainError::NonFinite { step: 3, .. })), "{end:?}");
+    assert_eq!(records.len(), 3);
+    let want = &recording.golden.get("embeddings").values[..embeddings.len()];
+    assert_close("embeddings before the poisoned step", &embeddings, want, 5e-5, 0.0);
 }
 
 #[test]

@@ -1,0 +1,134 @@
+//! The shapes in which weights come: half precision, variants, shards, old layouts.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use burn::tensor::{DType, Device};
+use dvar_models::{
+    ModelError,
+    vae::{AutoencoderKl, AutoencoderKlConfig},
+    weights::{ModelFiles, load},
+};
+use half::{bf16, f16};
+use safetensors::{Dtype, SafeTensors, serialize, tensor::TensorView};
+use tempfile::TempDir;
+
+use crate::{
+    golden::{Tensors, assert_close, root},
+    support::{files, tensor, values},
+};
+
+/// A tensor's type, shape and bytes.
+type Raw = (Dtype, Vec<usize>, Vec<u8>);
+
+/// The golden autoencoder's tensors.
+fn golden_tensors() -> BTreeMap<String, Raw> {
+    let bytes =
+        fs::read(root().join("models/tiny-sd/vae/diffusion_pytorch_model.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let raw = |view: &TensorView| (view.dtype(), view.shape().to_vec(), view.data().to_vec());
+    file.tensors().into_iter().map(|(name, view)| (name, raw(&view))).collect()
+}
+
+/// Each value by `convert`, as tensors of `dtype`.
+fn rounded(dtype: Dtype, convert: impl Fn(f32) -> [u8; 2]) -> BTreeMap<String, Raw> {
+    let convert = |bytes: Vec<u8>| -> Vec<u8> {
+        bytes.as_chunks().0.iter().flat_map(|word| convert(f32::from_le_bytes(*word))).collect()
+    };
+    let tensors = golden_tensors().into_iter();
+    tensors.map(|(name, (_, shape, bytes))| (name, (dtype, shape, convert(bytes)))).collect()
+}
+
+fn write(path: &Path, tensors: &BTreeMap<String, Raw>) {
+    let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
+        (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+    });
+    fs::write(path, serialize(views, None).unwrap()).unwrap();
+}
+
+fn open(folder: &TempDir) -> Result<AutoencoderKl, ModelError> {
+    let json = files("tiny-sd").read("vae/config.json").unwrap().into_owned();
+    let config = AutoencoderKlConfig::parse(&json, "config.json").unwrap();
+    let files = ModelFiles::Folder(folder.path().to_path_buf());
+    load(config.init(&Device::flex()), &files, ".", DType::F32)
+}
+
+/// The largest deviation from the golden picture stays under `tolerance`.
+fn decodes(label: &str, vae: &AutoencoderKl, tolerance: f64) {
+    let golden = Tensors::open("vae_sd");
+    let latents = tensor::<4>(golden.get("r0.decode_input"), &Device::flex());
+    let want = &golden.get("r0.decoded").values;
+    assert_close(label, &values(vae.decode(latents)), want, tolerance, 0.0);
+}
+
+#[test]
+fn half_precision_files_are_loaded_into_f32() {
+    let folder = TempDir::new().unwrap();
+    let tensors = rounded(Dtype::F16, |value| f16::from_f32(value).to_le_bytes());
+    write(&folder.path().join("diffusion_pytorch_model.fp16.safetensors"), &tensors);
+    decodes("fp16 variant", &open(&folder).unwrap(), 5e-3);
+
+    // the full name wins over the variant
+    let tensors = rounded(Dtype::BF16, |value| bf16::from_f32(value).to_le_bytes());
+    write(&folder.path().join("diffusion_pytorch_model.safetensors"), &tensors);
+    let vae = open(&folder).unwrap();
+    decodes("bf16", &vae, 5e-2);
+}
+
+/// Splits the tensors over two files with an index.
+fn write_shards(folder: &Path) {
+    let (mut shards, mut weight_map) = ([BTreeMap::new(), BTreeMap::new()], BTreeMap::new());
+    for (i, (name, raw)) in golden_tensors().into_iter().enumerate() {
+        weight_map.insert(name.clone(), format!("part-{}.safetensors", i % 2));
+        shards[i % 2].insert(name, raw);
+    }
+    for (i, shard) in shards.iter().enumerate() {
+        write(&folder.join(format!("part-{i}.safetensors")), shard);
+    }
+    let index = serde_json::json!({ "metadata": {}, "weight_map": weight_map });
+    let name = "diffusion_pytorch_model.safetensors.index.json";
+    fs::write(folder.join(name), index.to_string()).unwrap();
+}
+
+#[test]
+fn shards_are_put_together_and_a_lost_one_is_an_error() {
+    let folder = TempDir::new().unwrap();
+    write_shards(folder.path());
+    decodes("shards", &open(&folder).unwrap(), 5e-5);
+    fs::remove_file(folder.path().join("part-1.safetensors")).unwrap();
+    let error = open(&folder).unwrap_err().to_string();
+    assert!(error.contains("part-1.safetensors"), "{error}");
+}
+
+#[test]
+fn an_index_that_points_out_of_its_folder_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let index = r#"{ "weight_map": { "a": "../secret.safetensors" } }"#;
+    fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
+    let error = open(&folder).unwrap_err().to_string();
+    assert!(error.contains("`weight_map` must name files beside it"), "{error}");
+}
+
+#[test]
+fn attention_saved_as_convolutions_is_loaded_into_linear_layers() {
+    let folder = TempDir::new().unwrap();
+    let mut tensors = golden_tensors();
+    for (name, (_, shape, _)) in &mut tensors {
+        if name.contains(".attentions.0.to_") && name.ends_with(".weight") {
+            shape.extend([1, 1]);
+        }
+    }
+    write(&folder.path().join("diffusion_pytorch_model.safetensors"), &tensors);
+    decodes("1 x 1 convolutions", &open(&folder).unwrap(), 5e-5);
+}
+
+#[test]
+fn missing_and_unexpected_tensors_are_named() {
+    let folder = TempDir::new().unwrap();
+    let mut tensors = golden_tensors();
+    tensors.remove("decoder.conv_norm_out.weight").unwrap();
+    tensors.insert("decoder.extra.weight".into(), (Dtype::F32, vec![1], vec![0; 4]));
+    write(&folder.path().join("diffusion_pytorch_model.safetensors"), &tensors);
+    let error = open(&folder).unwrap_err().to_string();
+    assert!(error.contains("`decoder.conv_norm_out.weight` is missing"), "{error}");
+    assert!(error.contains("`decoder.extra.weight` was not expected"), "{error}");
+}
