@@ -49,7 +49,7 @@ pub struct TrainOptions {
     #[cfg_attr(feature = "cli", arg(long, short, value_name = "DIR"))]
     pub output_dir: Option<PathBuf>,
     /// Seed of every random draw [default: 0]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", value_parser = seeds()))]
     pub seed: Option<u64>,
     /// Height and width of the training pictures [default: the model's]
     #[cfg_attr(feature = "cli", arg(long, value_name = "PIXELS"))]
@@ -134,6 +134,12 @@ pub struct TrainOptions {
     pub sampling_seed: Option<u64>,
 }
 
+/// Seeds that a TOML file can hold.
+#[cfg(feature = "cli")]
+fn seeds() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(..=i64::MAX as u64)
+}
+
 /// Why options make no run.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -146,10 +152,10 @@ pub enum ConfigError {
         remedy: &'static str,
     },
     /// An option is out of its range.
-    #[error("`--{flag}` is {value}; it must be {expected}")]
+    #[error("option `{option}` is {value}; it must be {expected}")]
     OutOfRange {
-        /// The flag.
-        flag: &'static str,
+        /// The option, as a key of a configuration file.
+        option: &'static str,
         /// What was given.
         value: String,
         /// What it may be.
@@ -264,27 +270,35 @@ impl TrainConfig {
     /// [`ConfigError`] names the first option that is missing or out of range.
     pub fn new(options: &TrainOptions) -> Result<Self, ConfigError> {
         let o = options.clone();
-        let train_batch_size = count("train-batch-size", o.train_batch_size)?;
+        let train_batch_size = batch("train_batch_size", o.train_batch_size)?;
         let gradient_accumulation_steps =
-            count("gradient-accumulation-steps", o.gradient_accumulation_steps)?;
-        let max_train_steps = count("max-train-steps", o.max_train_steps)?;
-        let learning_rate = positive("learning-rate", o.learning_rate)?;
-        let scaled = set("scale-lr", o.scale_lr)?;
+            batch("gradient_accumulation_steps", o.gradient_accumulation_steps)?;
+        let max_train_steps = count("max_train_steps", o.max_train_steps)?;
+        let learning_rate = positive("learning_rate", o.learning_rate)?;
+        let scaled = set("scale_lr", o.scale_lr)?;
         let scale = if scaled { train_batch_size * gradient_accumulation_steps } else { 1 };
         let lr_schedule = LrSchedule {
-            kind: set("lr-scheduler", o.lr_scheduler)?,
+            kind: set("lr_scheduler", o.lr_scheduler)?,
             base_lr: learning_rate * scale as f64,
-            warmup_steps: set("lr-warmup-steps", o.lr_warmup_steps)?,
+            warmup_steps: set("lr_warmup_steps", o.lr_warmup_steps)?,
             total_steps: max_train_steps,
-            num_cycles: set("lr-num-cycles", o.lr_num_cycles)?,
-            power: positive("lr-power", o.lr_power)?,
+            num_cycles: set("lr_num_cycles", o.lr_num_cycles)?,
+            power: positive("lr_power", o.lr_power)?,
         };
         let adamw = AdamWConfig {
-            beta1: decay("adam-beta1", o.adam_beta1)?,
-            beta2: decay("adam-beta2", o.adam_beta2)?,
-            epsilon: positive("adam-epsilon", o.adam_epsilon)?,
-            weight_decay: not_negative("adam-weight-decay", o.adam_weight_decay)?,
+            beta1: decay("adam_beta1", o.adam_beta1)?,
+            beta2: decay("adam_beta2", o.adam_beta2)?,
+            epsilon: positive("adam_epsilon", o.adam_epsilon)?,
+            weight_decay: not_negative("adam_weight_decay", o.adam_weight_decay)?,
         };
+        let validation_prompts = o.validation_prompt.unwrap_or_default();
+        if let Some(prompt) = validation_prompts.iter().find(|prompt| !prompt.contains("{}")) {
+            return Err(ConfigError::OutOfRange {
+                option: "validation_prompt",
+                value: format!("`{prompt}`"),
+                expected: "a text with `{}` where the concept stands",
+            });
+        }
         let (window, threshold) = (set("window", o.window)?, set("threshold", o.threshold)?);
         Ok(Self {
             train_data_dir: required(
@@ -302,12 +316,12 @@ impl TrainConfig {
                 "give a known word such as `cat`",
                 o.initializer_token,
             )?,
-            num_vectors: within("num-vectors", o.num_vectors, 1..=64, "from 1 to 64")?,
-            learnable_property: set("learnable-property", o.learnable_property)?,
+            num_vectors: within("num_vectors", o.num_vectors, 1..=64, "from 1 to 64")?,
+            learnable_property: set("learnable_property", o.learnable_property)?,
             seed: set("seed", o.seed)?,
             resolution: o
                 .resolution
-                .map(|r| within("resolution", Some(r), 8..=4096, "from 8 to 4096"))
+                .map(|r| within("resolution", Some(r), 8..=2048, "from 8 to 2048"))
                 .transpose()?,
             crop: set("crop", o.crop)?,
             pairing: set("pairing", o.pairing)?,
@@ -321,18 +335,18 @@ impl TrainConfig {
             criterion: Dvar::new(window, threshold)?,
             window,
             threshold,
-            eval_interval: count("eval-interval", o.eval_interval)?,
-            eval_batch_size: count("eval-batch-size", o.eval_batch_size)?,
-            eval_rounds: count(
-                "eval-gradient-accumulation-steps",
+            eval_interval: count("eval_interval", o.eval_interval)?,
+            eval_batch_size: batch("eval_batch_size", o.eval_batch_size)?,
+            eval_rounds: batch(
+                "eval_gradient_accumulation_steps",
                 o.eval_gradient_accumulation_steps,
             )?,
-            save_steps: count("save-steps", o.save_steps)?,
-            validation_prompts: o.validation_prompt.unwrap_or_default(),
+            save_steps: count("save_steps", o.save_steps)?,
+            validation_prompts,
             scheduler: o.scheduler,
-            num_inference_steps: count("num-inference-steps", o.num_inference_steps)?,
-            guidance_scale: not_negative("guidance-scale", o.guidance_scale)?,
-            sampling_seed: set("sampling-seed", o.sampling_seed)?,
+            num_inference_steps: count("num_inference_steps", o.num_inference_steps)?,
+            guidance_scale: not_negative("guidance_scale", o.guidance_scale)?,
+            sampling_seed: set("sampling_seed", o.sampling_seed)?,
         })
     }
 }
@@ -345,48 +359,53 @@ fn required<T>(
     value.ok_or(ConfigError::Missing { flag, remedy })
 }
 
-fn set<T>(flag: &'static str, value: Option<T>) -> Result<T, ConfigError> {
-    required(flag, "the defaults should have set it", value)
+fn set<T>(option: &'static str, value: Option<T>) -> Result<T, ConfigError> {
+    required(option, "the defaults should have set it", value)
 }
 
 fn within(
-    flag: &'static str,
+    option: &'static str,
     value: Option<usize>,
     range: std::ops::RangeInclusive<usize>,
     expected: &'static str,
 ) -> Result<usize, ConfigError> {
-    let value = set(flag, value)?;
+    let value = set(option, value)?;
     if range.contains(&value) {
         return Ok(value);
     }
-    Err(ConfigError::OutOfRange { flag, value: value.to_string(), expected })
+    Err(ConfigError::OutOfRange { option, value: value.to_string(), expected })
 }
 
-fn count(flag: &'static str, value: Option<usize>) -> Result<usize, ConfigError> {
-    within(flag, value, 1..=100_000_000, "a whole number from 1 on")
+fn count(option: &'static str, value: Option<usize>) -> Result<usize, ConfigError> {
+    within(option, value, 1..=100_000_000, "a whole number from 1 on")
+}
+
+/// Inputs or rounds: enough for any study, too few to ask for all memory.
+fn batch(option: &'static str, value: Option<usize>) -> Result<usize, ConfigError> {
+    within(option, value, 1..=1024, "from 1 to 1024")
 }
 
 fn number(
-    flag: &'static str,
+    option: &'static str,
     value: Option<f64>,
     ok: impl Fn(f64) -> bool,
     expected: &'static str,
 ) -> Result<f64, ConfigError> {
-    let value = set(flag, value)?;
+    let value = set(option, value)?;
     if value.is_finite() && ok(value) {
         return Ok(value);
     }
-    Err(ConfigError::OutOfRange { flag, value: value.to_string(), expected })
+    Err(ConfigError::OutOfRange { option, value: value.to_string(), expected })
 }
 
-fn positive(flag: &'static str, value: Option<f64>) -> Result<f64, ConfigError> {
-    number(flag, value, |value| value > 0.0, "a number above 0")
+fn positive(option: &'static str, value: Option<f64>) -> Result<f64, ConfigError> {
+    number(option, value, |value| value > 0.0, "a number above 0")
 }
 
-fn not_negative(flag: &'static str, value: Option<f64>) -> Result<f64, ConfigError> {
-    number(flag, value, |value| value >= 0.0, "a number from 0 on")
+fn not_negative(option: &'static str, value: Option<f64>) -> Result<f64, ConfigError> {
+    number(option, value, |value| value >= 0.0, "a number from 0 on")
 }
 
-fn decay(flag: &'static str, value: Option<f64>) -> Result<f64, ConfigError> {
-    number(flag, value, |value| (0.0..1.0).contains(&value), "from 0 to below 1")
+fn decay(option: &'static str, value: Option<f64>) -> Result<f64, ConfigError> {
+    number(option, value, |value| (0.0..1.0).contains(&value), "from 0 to below 1")
 }

@@ -28,8 +28,6 @@ pub enum Purpose {
     Sampling,
     /// Noise that a stochastic scheduler adds while sampling.
     SamplingVariance,
-    /// A random initial embedding.
-    Initialisation,
 }
 
 impl Purpose {
@@ -44,7 +42,6 @@ impl Purpose {
             Self::Evaluation => "evaluation",
             Self::Sampling => "sampling",
             Self::SamplingVariance => "sampling-noise",
-            Self::Initialisation => "initialisation",
         }
     }
 }

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use crate::{
     callbacks::DeterministicEval,
     config::TrainConfig,
-    data::{dataset::Dataset, latents::LatentCache, templates::fill},
+    data::{dataset::Dataset, image::Picture, latents::LatentCache, templates::fill},
     embedding::{self, EmbeddingError, LearnedEmbedding},
     eval::{EvaluationDraws, FixedBatch},
     objective::{DiffusionObjective, SeededDraws},
@@ -78,7 +78,8 @@ impl Session {
         let vae = model.load_vae(device)?;
         let pictures: Vec<Vec<f32>> =
             (0..dataset.pictures().len()).map(|i| dataset.pixel_values(i, false)).collect();
-        let size = config.resolution.unwrap_or(model.native_resolution());
+        let size = dataset.pictures().first().map_or(0, Picture::width);
+        model.check_size(size, size)?;
         let latents = LatentCache::new(&vae, &pictures, size, device);
         let templates: Vec<Vec<u32>> = config
             .learnable_property

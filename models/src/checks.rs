@@ -45,6 +45,38 @@ impl<'a> Checks<'a> {
         }
     }
 
+    pub(crate) fn layers(&self, key: &str, value: usize) -> Result<(), ModelError> {
+        match value {
+            1..=256 => Ok(()),
+            _ => Err(self.unsupported(key, value, "1 to 256 layers")),
+        }
+    }
+
+    /// Height and width of the training pictures or latents, where the file tells them.
+    pub(crate) fn sample_size(&self, value: Option<usize>) -> Result<(), ModelError> {
+        match value {
+            None | Some(1..=2048) => Ok(()),
+            Some(value) => Err(self.unsupported("sample_size", value, "sizes from 1 to 2048")),
+        }
+    }
+
+    pub(crate) fn positive(&self, key: &str, value: f64) -> Result<(), ModelError> {
+        if value.is_finite() && value > 0.0 {
+            return Ok(());
+        }
+        Err(self.unsupported(key, value, "a positive number"))
+    }
+
+    /// Keys whose other values would change the numbers in ways that are not built.
+    pub(crate) fn plain(&self, keys: &[(&str, bool)]) -> Result<(), ModelError> {
+        match keys.iter().find(|(_, plain)| !plain) {
+            Some((key, _)) => {
+                Err(self.unsupported(key, "its value here", "Stable Diffusion 1.x and 2.x"))
+            }
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn count(&self, key: &str, found: usize, expected: usize) -> Result<(), ModelError> {
         if found == expected {
             return Ok(());

@@ -154,6 +154,13 @@ impl ClipTokenizer {
         self.vocab_size
     }
 
+    /// The same tokenizer for a text encoder with fewer positions than the tokenizer's files say.
+    #[must_use]
+    pub fn with_positions(self, positions: usize) -> Self {
+        let model_max_length = self.model_max_length.min(positions);
+        Self { model_max_length, ..self }
+    }
+
     /// Greatest number of ids the model takes, [BOS](Self::bos_id) and [EOS](Self::eos_id)
     /// included.
     pub fn model_max_length(&self) -> usize {
@@ -191,7 +198,7 @@ impl ClipTokenizer {
         if token.is_empty() || token.contains(char::is_whitespace) {
             return Err(TokenizerError::PlaceholderForm(token.into()));
         }
-        let most = self.model_max_length - 2;
+        let most = self.model_max_length.saturating_sub(2);
         if !(1..=most).contains(&num_vectors) {
             let placeholder = token.into();
             return Err(TokenizerError::PlaceholderVectors { placeholder, num_vectors, most });

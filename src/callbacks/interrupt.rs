@@ -25,7 +25,7 @@ impl<M> Callback<M> for Interrupt {
     ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
         Box::pin(async move {
             Ok(match self.0.load(Ordering::Relaxed) {
-                true => Control::Stop(StopReason::Interrupted { step: step.record.step }),
+                true => Control::Stop(StopReason::Interrupted { step: step.record.step + 1 }),
                 false => Control::Continue,
             })
         })

@@ -7,9 +7,9 @@ use std::{
 };
 
 use crate::{
-    early_stopping::Control,
+    early_stopping::{Control, StopReason},
     files::write_atomic,
-    trainer::{Callback, LocalBoxFuture, StepContext, TrainError},
+    trainer::{Callback, LocalBoxFuture, StepContext, TrainError, TrainState},
 };
 
 /// Appends each step's record. The lines hold no clock times, so that the same run writes the
@@ -18,20 +18,38 @@ use crate::{
 pub struct MetricsLog {
     path: PathBuf,
     file: File,
+    interval: usize,
 }
 
 impl MetricsLog {
     /// Opens the log of a run that goes on at `step`: later lines, and one that was cut off, are
-    /// dropped first, by a whole new file.
-    pub fn open(path: &Path, step: usize) -> io::Result<Self> {
-        let kept: String = match std::fs::read_to_string(path) {
-            Ok(text) => text.split_inclusive('\n').take(step).collect(),
+    /// dropped first, by a whole new file. Every `interval` steps the lines so far reach the disk.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or written, or has fewer whole lines than the run has steps.
+    pub fn open(path: &Path, step: usize, interval: usize) -> io::Result<Self> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),
         };
-        write_atomic(path, kept.as_bytes())?;
+        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let kept: Vec<&str> = whole.take(step).collect();
+        if kept.len() < step {
+            let message = format!("it has {} lines for the {step} steps made", kept.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        write_atomic(path, kept.concat().as_bytes())?;
         let file = File::options().append(true).open(path)?;
-        Ok(Self { path: path.to_path_buf(), file })
+        Ok(Self { path: path.to_path_buf(), file, interval })
+    }
+
+    fn failed(&self, error: io::Error) -> TrainError {
+        TrainError::Callback {
+            callback: "metrics".into(),
+            source: format!("cannot write `{}`: {error}", self.path.display()).into(),
+        }
     }
 }
 
@@ -46,13 +64,21 @@ impl<M> Callback<M> for MetricsLog {
     ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
         Box::pin(async move {
             let line = serde_json::to_string(step.record).map_err(io::Error::from);
-            line.and_then(|line| self.file.write_all(format!("{line}\n").as_bytes())).map_err(
-                |error| TrainError::Callback {
-                    callback: "metrics".into(),
-                    source: format!("cannot write `{}`: {error}", self.path.display()).into(),
-                },
-            )?;
+            let written = line.and_then(|line| self.file.write_all(format!("{line}\n").as_bytes()));
+            written.map_err(|error| self.failed(error))?;
             Ok(Control::Continue)
         })
+    }
+
+    fn wants_state(&self, step: usize, stop: Option<&StopReason>) -> bool {
+        stop.is_some() || step.is_multiple_of(self.interval)
+    }
+
+    /// The log reaches the disk before the state that counts its lines.
+    fn on_state<'a>(
+        &'a mut self,
+        _state: &'a TrainState,
+    ) -> LocalBoxFuture<'a, Result<(), TrainError>> {
+        Box::pin(async { self.file.sync_data().map_err(|error| self.failed(error)) })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::{
     early_stopping::Control,
@@ -26,10 +26,10 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
         let hidden = bar.is_hidden();
         let style = ProgressStyle::with_template(
-            "{spinner:.cyan} step {pos}/{len}  {per_sec:>11}  {msg}  at most {eta} left",
+            "{spinner:.cyan} step {pos}/{len}  {speed}  {wide_msg}  at most {eta} left",
         );
         if let Ok(style) = style {
-            bar.set_style(style);
+            bar.set_style(style.with_key("speed", speed));
         }
         bar.set_position(done as u64);
         bar.reset_eta();
@@ -48,6 +48,11 @@ impl Progress {
         }
         line
     }
+}
+
+fn speed(state: &ProgressState, line: &mut dyn std::fmt::Write) {
+    // a line that cannot be shown is no reason to end a run
+    let _ = write!(line, "{:.2} steps/s", state.per_sec());
 }
 
 impl<M> Callback<M> for Progress {

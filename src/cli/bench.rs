@@ -31,7 +31,7 @@ pub(super) struct BenchArgs {
     /// Steps that are timed, after three that are not
     #[arg(long, value_name = "N", default_value_t = 20)]
     steps: usize,
-    /// auto, cpu, wgpu, cuda:0, ...: see `dvar devices`
+    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: CUDA where there is one, else the CPU
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
     /// Print JSON
@@ -51,8 +51,11 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
         eval_batch_size: Some(args.train_batch_size),
         ..TrainOptions::default()
     };
-    if args.steps == 0 {
-        return Err(CliError::input("`--steps` is 0; it must be a whole number from 1 on"));
+    if !(1..=100_000).contains(&args.steps) {
+        return Err(CliError::Input(format!(
+            "`--steps` is {}; it must be from 1 to 100000",
+            args.steps
+        )));
     }
     let config = TrainConfig::new(&options.with_defaults().map_err(CliError::input)?);
     let config = config.map_err(CliError::input)?;

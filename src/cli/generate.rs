@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::{CliError, device, model, run_folder::RunFolder};
+use super::{
+    CliError, device, model,
+    run_folder::{RunFolder, free_folder},
+};
 use crate::{
     data::png::{encode_grid, encode_png},
     embedding::{self, LearnedEmbedding},
     files::read_limited,
-    pipelines::{ModelFolder, SamplingOptions, TextToImage},
+    pipelines::{BATCH, ModelFolder, SamplingOptions, TextToImage},
     schedulers::SchedulerKind,
 };
 
@@ -52,10 +55,10 @@ pub(super) struct GenerateArgs {
     /// Picture height [default: the model's]
     #[arg(long, value_name = "PIXELS")]
     height: Option<usize>,
-    /// Folder to write to
-    #[arg(long, short, value_name = "DIR", default_value = "generated")]
-    output_dir: PathBuf,
-    /// auto, cpu, wgpu, cuda:0, ...: see `dvar devices`
+    /// Folder to write to; it must not exist yet [default: generated]
+    #[arg(long, short, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: CUDA where there is one, else the CPU
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
 }
@@ -74,10 +77,6 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     };
     let placeholder_ids = placeholder_ids.map_err(CliError::input)?;
     let (device, _) = device::open(&args.device)?;
-    std::fs::create_dir_all(&args.output_dir).map_err(|e| {
-        CliError::Input(format!("cannot create the folder `{}`: {e}", args.output_dir.display()))
-    })?;
-
     let encoder = model.load_prompt_encoder(tokenizer, placeholder_ids, &device);
     let encoder = encoder.map_err(CliError::input)?;
     let unet = model.load_unet(&device).map_err(CliError::input)?;
@@ -91,22 +90,22 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
         None => TensorData::zeros::<f32, _>([1, model.embedding_dim()]),
     };
     let vectors = Tensor::<2>::from_data(vectors, &device);
-    let pictures = pipeline.generate(&prompts, &args.negative_prompt, &vectors, &options);
-    let pictures = pollster::block_on(pictures).map_err(CliError::failed)?;
+    let folder = free_folder(args.output_dir.as_deref(), || "generated".into())?;
 
-    for (i, picture) in pictures.iter().enumerate() {
-        let png = encode_png(picture.width(), picture.height(), picture.pixels());
-        let path = args.output_dir.join(format!("{i:04}.png"));
-        RunFolder::write(&path, &png.map_err(CliError::failed)?)?;
+    let mut pictures = Vec::with_capacity(prompts.len());
+    for prompts in prompts.chunks(BATCH) {
+        let first = pictures.len();
+        let drawn = pipeline.generate(first, prompts, &args.negative_prompt, &vectors, &options);
+        for picture in pollster::block_on(drawn).map_err(CliError::failed)? {
+            let png = encode_png(picture.width(), picture.height(), picture.pixels());
+            let path = folder.join(format!("{:04}.png", pictures.len()));
+            RunFolder::write(&path, &png.map_err(CliError::failed)?)?;
+            pictures.push(picture);
+        }
     }
-    let grid = args.output_dir.join("grid.png");
+    let grid = folder.join("grid.png");
     RunFolder::write(&grid, &encode_grid(&pictures, args.count).map_err(CliError::failed)?)?;
-    println!(
-        "{} pictures in {}, together in {}",
-        pictures.len(),
-        args.output_dir.display(),
-        grid.display()
-    );
+    println!("{} pictures in {}, together in {}", pictures.len(), folder.display(), grid.display());
     Ok(())
 }
 
@@ -139,8 +138,11 @@ fn check_fit(
 }
 
 fn sampling_options(args: &GenerateArgs, model: &ModelFolder) -> Result<SamplingOptions, CliError> {
-    if args.count == 0 {
-        return Err(CliError::input("`--count` is 0; it must be a whole number from 1 on"));
+    if !(1..=10_000).contains(&args.count) {
+        return Err(CliError::Input(format!(
+            "`--count` is {}; it must be from 1 to 10000",
+            args.count
+        )));
     }
     let advice = model::preset(model)?.with_defaults().map_err(CliError::input)?;
     let size = model.native_resolution();

@@ -32,14 +32,14 @@ pub(super) fn run(args: &InfoArgs) -> Result<(), CliError> {
 fn embedding(path: &Path) -> Result<(), CliError> {
     let embedding = read_embedding(path)?;
     let family = match embedding.dim() {
-        768 => "Stable Diffusion 1.x",
-        1024 => "Stable Diffusion 2.x",
-        1280 => "LDM text-to-image",
-        _ => "no model this program knows by its width",
+        768 => ", as Stable Diffusion 1.x takes",
+        1024 => ", as Stable Diffusion 2.x takes",
+        1280 => ", as LDM text-to-image takes",
+        _ => "",
     };
     println!("embedding  {}", path.display());
     println!("token      {}", embedding.placeholder_token());
-    println!("vectors    {} x {} ({family})", embedding.num_vectors(), embedding.dim());
+    println!("vectors    {} of width {}{family}", embedding.num_vectors(), embedding.dim());
     for vector in embedding.vectors().chunks(embedding.dim()) {
         let norm = vector.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
         println!("norm       {norm:.4}");

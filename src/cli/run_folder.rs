@@ -13,23 +13,21 @@ use crate::files::write_atomic;
 pub(super) struct RunFolder(PathBuf);
 
 impl RunFolder {
-    /// Creates the folder of a new run. A folder that the user named must not exist yet, or be
-    /// empty; a default one is numbered until it is free.
-    pub(super) fn create(named: Option<&Path>, placeholder_token: &str) -> Result<Self, CliError> {
-        let folder = match named {
-            Some(folder) => {
-                check_free(folder)?;
-                folder.to_path_buf()
-            }
-            None => default_folder(placeholder_token),
-        };
-        let run = Self(folder);
-        fs::create_dir_all(run.0.join("state")).map_err(|e| {
-            CliError::Input(format!(
-                "cannot create the output folder `{}`: {e}; choose another one with `--output-dir`",
-                run.0.display()
-            ))
-        })?;
+    /// Creates the folder of a new run, with its configuration. A folder that the user named must
+    /// not exist yet, or be empty; a default one is numbered until it is free.
+    pub(super) fn create(
+        named: Option<&Path>,
+        placeholder_token: &str,
+        config: &str,
+    ) -> Result<Self, CliError> {
+        let run =
+            Self(free_folder(named, || Path::new("runs").join(folder_name(placeholder_token)))?);
+        // the configuration before anything else: what has it can be resumed
+        let written = Self::write(&run.config(), config.as_bytes());
+        let state = written.and_then(|()| {
+            fs::create_dir(run.0.join("state")).map_err(|e| CliError::write(&run.0, e))
+        });
+        state.inspect_err(|_| run.discard())?;
         Ok(run)
     }
 
@@ -87,32 +85,59 @@ impl RunFolder {
     }
 }
 
-fn check_free(folder: &Path) -> Result<(), CliError> {
-    let taken = |what: &str| {
+/// Creates the folder that the user named, which must not exist yet or be empty, or else the
+/// first of `default`, `default-2`, ... that is free.
+pub(super) fn free_folder(
+    named: Option<&Path>,
+    default: impl FnOnce() -> PathBuf,
+) -> Result<PathBuf, CliError> {
+    let folder = match named {
+        Some(folder) => folder.to_path_buf(),
+        None => {
+            let first = default();
+            let name = first.display().to_string();
+            let numbered = (2..).map(|n| PathBuf::from(format!("{name}-{n}")));
+            let free = |folder: &PathBuf| is_free(folder).unwrap_or(false);
+            std::iter::once(first.clone()).chain(numbered).find(free).unwrap_or(first)
+        }
+    };
+    let refuse = |what: &str| {
         CliError::Input(format!(
-            "the output folder `{}` {what}; choose another one with `--output-dir`, or go on with that run by `--resume`",
+            "the output folder `{}` {what}; choose another one with `--output-dir`",
             folder.display()
         ))
     };
+    match is_free(&folder) {
+        Ok(true) => {}
+        Ok(false) => return Err(refuse("exists and is not empty")),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(refuse("is a file or lies below one"));
+        }
+        Err(error) => return Err(refuse(&format!("cannot be read ({error})"))),
+    }
+    fs::create_dir_all(&folder).map_err(|e| refuse(&format!("cannot be created ({e})")))?;
+    Ok(folder)
+}
+
+/// Whether nothing lies there, but for the beginnings of files that a kill left.
+fn is_free(folder: &Path) -> io::Result<bool> {
     match fs::read_dir(folder) {
-        Ok(mut entries) => match entries.next() {
-            Some(_) => Err(taken("exists and is not empty")),
-            None => Ok(()),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(taken("is a file")),
-        Err(error) => Err(taken(&format!("cannot be read ({error})"))),
+        Ok(mut entries) => entries.try_fold(true, |free, entry| {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            Ok(free && name.starts_with('.') && name.contains(".tmp-"))
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
     }
 }
 
-fn default_folder(placeholder_token: &str) -> PathBuf {
+/// A file name for a token: `<my cat>` gives `my-cat`.
+fn folder_name(placeholder_token: &str) -> String {
     let name: String = placeholder_token
         .chars()
         .map(|c| if c.is_alphanumeric() || c == '-' || c == '_' { c } else { ' ' })
         .collect();
     let name = name.split_whitespace().collect::<Vec<_>>().join("-");
-    let name = if name.is_empty() { "concept".into() } else { name };
-    let first = PathBuf::from("runs").join(&name);
-    let numbered = (2..).map(|n| PathBuf::from("runs").join(format!("{name}-{n}")));
-    std::iter::once(first.clone()).chain(numbered).find(|folder| !folder.exists()).unwrap_or(first)
+    if name.is_empty() { "concept".into() } else { name }
 }

@@ -54,7 +54,7 @@ impl Samples<'_> {
             seed: config.sampling_seed,
         };
         let pictures = pipeline
-            .generate(&prompts(config), "", vectors, &options)
+            .generate(0, &prompts(config), "", vectors, &options)
             .await
             .map_err(CliError::failed)?;
         let score = match self.scorer {

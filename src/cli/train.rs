@@ -32,7 +32,7 @@ pub(super) struct TrainArgs {
     /// Go on with an interrupted run; takes its options
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
-    /// auto, cpu, wgpu, cuda:0, ...: see `dvar devices`
+    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: CUDA where there is one, else the CPU
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
 }
@@ -48,6 +48,7 @@ struct Plan {
     folder: RunFolder,
     state: Option<TrainState>,
     size: usize,
+    fingerprint: u64,
 }
 
 pub(super) fn run(args: TrainArgs) -> Result<(), CliError> {
@@ -66,25 +67,40 @@ impl Plan {
         let config = TrainConfig::new(&options).map_err(CliError::input)?;
         let size = config.resolution.unwrap_or(model.native_resolution());
         model.check_size(size, size).map_err(CliError::input)?;
+        let scheduler = config.scheduler.unwrap_or(model.scheduler().kind());
+        let sampler = model.scheduler().build(scheduler, config.num_inference_steps, 0.0);
+        sampler.map_err(CliError::input)?;
         let tokens = Tokens::new(&config, &model).map_err(CliError::input)?;
         let dataset = Dataset::from_folder(&config.train_data_dir, size, config.crop);
         let dataset = dataset.map_err(CliError::input)?;
         let (device, device_name) = device::open(&args.device)?;
+        let fingerprint = fingerprint(&options, &dataset)?;
         let (folder, state) = match resumed {
             Some(folder) => {
                 let state = read_state(&folder)?;
                 (folder, state)
             }
             None => {
-                let named = options.output_dir.as_deref();
-                let folder = RunFolder::create(named, &config.placeholder_token)?;
+                let named = options.output_dir.clone();
                 let saved = TrainOptions { output_dir: None, ..absolute(options)? };
                 let text = saved.to_toml().map_err(CliError::failed)?;
-                RunFolder::write(&folder.config(), text.as_bytes())?;
+                let token = &config.placeholder_token;
+                let folder = RunFolder::create(named.as_deref(), token, &text)?;
                 (folder, None)
             }
         };
-        Ok(Self { config, model, tokens, dataset, device, device_name, folder, state, size })
+        Ok(Self {
+            config,
+            model,
+            tokens,
+            dataset,
+            device,
+            device_name,
+            folder,
+            state,
+            size,
+            fingerprint,
+        })
     }
 
     fn announce(&self) {
@@ -116,7 +132,8 @@ impl Plan {
     }
 
     async fn run(self) -> Result<(), CliError> {
-        let Self { config, model, tokens, dataset, device, folder, state, .. } = self;
+        let Self { config, model, tokens, dataset, device, folder, state, fingerprint, .. } = self;
+        let interrupt = interrupt_on_ctrl_c()?;
         let session = Session::new(&config, &model, tokens, &dataset, &device).await;
         let scorer = ClipScorer::load(&model, &device).map_err(CliError::input);
         let loaded = session.map_err(CliError::input).and_then(|session| Ok((session, scorer?)));
@@ -134,11 +151,10 @@ impl Plan {
             references,
         };
 
-        let mut trainer = session.trainer(&config);
+        let mut trainer = session.trainer(&config).with_fingerprint(fingerprint);
         let before = draw(&samples, &trainer.concept().clone(), &folder.samples("before")).await?;
-        let interrupt = interrupt_on_ctrl_c()?;
         let step = state.as_ref().map_or(0, |state| state.step);
-        let metrics = MetricsLog::open(&folder.metrics(), step)
+        let metrics = MetricsLog::open(&folder.metrics(), step, config.save_steps)
             .map_err(|error| CliError::write(&folder.metrics(), error))?;
         let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> = vec![
             session.deterministic_eval(&config),
@@ -219,6 +235,17 @@ fn absolute(mut options: TrainOptions) -> Result<TrainOptions, CliError> {
     Ok(options)
 }
 
+/// Stands for the options and the pictures: a run that is resumed must have both as it had.
+///
+/// FNV-1a, because it must stay the same across versions of Rust and needs no strength.
+fn fingerprint(options: &TrainOptions, dataset: &Dataset) -> Result<u64, CliError> {
+    let options = TrainOptions { output_dir: None, ..absolute(options.clone())? };
+    let text = options.to_toml().map_err(CliError::failed)?;
+    let pixels = dataset.pictures().iter().flat_map(|picture| picture.pixels());
+    let hash = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    Ok(text.as_bytes().iter().chain(pixels).fold(0xcbf2_9ce4_8422_2325, hash))
+}
+
 fn read_state(folder: &RunFolder) -> Result<Option<TrainState>, CliError> {
     match std::fs::read(folder.state()) {
         Ok(bytes) => TrainState::from_bytes(&bytes).map(Some).map_err(CliError::input),
@@ -239,8 +266,10 @@ fn criterion(config: &TrainConfig) -> String {
     let dvar = format!("DVAR, window {}, threshold {}", config.window, config.threshold);
     if config.threshold == 0.0 {
         format!("{dvar}: never stops, a threshold of 0 only watches")
-    } else if config.window > evaluations {
-        format!("{dvar}: never stops, the window is longer than the {evaluations} evaluations")
+    } else if config.window >= evaluations {
+        format!(
+            "{dvar}: never stops, the window is as long as the {evaluations} evaluations or longer"
+        )
     } else {
         dvar
     }
@@ -264,19 +293,20 @@ fn interrupt_on_ctrl_c() -> Result<Interrupt, CliError> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130); // asked twice: at once; files are whole at every instant
         }
-        eprintln!("\nstopping after this step; press Ctrl-C again to stop at once");
+        eprintln!("\nstopping; press Ctrl-C again to stop at once");
     })
     .map_err(CliError::failed)?;
     Ok(interrupt)
 }
 
-/// Saves the vectors of the step before the error.
+/// Saves the last vectors that gave finite losses.
 async fn keep_last_good(folder: &RunFolder, concept: &Concept, error: TrainError) -> CliError {
     let kept = concept.read().await.map_err(CliError::failed);
     match kept.and_then(|kept| RunFolder::write(&folder.embedding(), &embedding::write(&kept))) {
-        Ok(()) => {
-            CliError::Failed(format!("{error}; they are in `{}`", folder.embedding().display()))
-        }
+        Ok(()) => CliError::Failed(format!(
+            "{error}; the last good vectors are in `{}`",
+            folder.embedding().display()
+        )),
         Err(_) => CliError::failed(error),
     }
 }

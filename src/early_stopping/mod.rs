@@ -140,9 +140,7 @@ pub enum CriterionError {
         min_delta: f64,
     },
     /// A loss whose square is not a finite number; it was not recorded.
-    #[error(
-        "the evaluation loss at evaluation {step} is `{loss}`: lower the learning rate or use `f32`"
-    )]
+    #[error("the evaluation loss at evaluation {step} is `{loss}`: lower the learning rate")]
     NonFinite {
         /// Index the loss would have had.
         step: usize,

@@ -6,4 +6,5 @@ mod text_to_image;
 
 pub use model_folder::{ModelFolder, PipelineError};
 pub use prompt::{PromptEncoder, Prompts};
+pub(crate) use text_to_image::BATCH;
 pub use text_to_image::{Guidance, SamplingOptions, TextToImage, denoise};

@@ -38,7 +38,9 @@ pub enum PipelineError {
         problem: String,
     },
     /// A width or height that the model cannot draw.
-    #[error("cannot draw {width} x {height} pixels; both must be positive multiples of {multiple}")]
+    #[error(
+        "cannot draw {width} x {height} pixels; both must be multiples of {multiple}, up to 2048"
+    )]
     Size {
         /// Pixels.
         width: usize,
@@ -167,11 +169,8 @@ impl ModelFolder {
     /// Checks that pictures of this size become whole latents.
     pub fn check_size(&self, width: usize, height: usize) -> Result<(), PipelineError> {
         let multiple = self.vae.downscale();
-        if width > 0
-            && height > 0
-            && width.is_multiple_of(multiple)
-            && height.is_multiple_of(multiple)
-        {
+        let fits = |side: usize| (1..=2048).contains(&side) && side.is_multiple_of(multiple);
+        if fits(width) && fits(height) {
             return Ok(());
         }
         Err(PipelineError::Size { width, height, multiple })
@@ -190,7 +189,7 @@ impl ModelFolder {
                 ),
             });
         }
-        Ok(tokenizer)
+        Ok(tokenizer.with_positions(self.text_encoder.max_position_embeddings))
     }
 
     /// Loads the text encoder; `placeholder_ids` are what `tokenizer` gave the learned token.
@@ -202,8 +201,7 @@ impl ModelFolder {
     ) -> Result<PromptEncoder, PipelineError> {
         let config = &self.text_encoder;
         let model = weights::load(config.init(device), &self.files, "text_encoder", DType::F32)?;
-        let max_length = tokenizer.model_max_length().min(config.max_position_embeddings);
-        Ok(PromptEncoder::new(tokenizer, model.text_model, placeholder_ids, max_length))
+        Ok(PromptEncoder::new(tokenizer, model.text_model, placeholder_ids))
     }
 
     /// Loads the denoiser.

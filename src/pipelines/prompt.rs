@@ -9,7 +9,6 @@ pub struct PromptEncoder {
     tokenizer: ClipTokenizer,
     text_model: ClipTextTransformer,
     placeholder_ids: Vec<u32>,
-    max_length: usize,
 }
 
 /// Tokenised prompts, prepared so that encoding them again costs no look-up.
@@ -27,9 +26,8 @@ impl PromptEncoder {
         tokenizer: ClipTokenizer,
         text_model: ClipTextTransformer,
         placeholder_ids: Vec<u32>,
-        max_length: usize,
     ) -> Self {
-        Self { tokenizer, text_model, placeholder_ids, max_length }
+        Self { tokenizer, text_model, placeholder_ids }
     }
 
     /// The tokenizer, which knows the placeholder.
@@ -44,7 +42,7 @@ impl PromptEncoder {
 
     /// Tokenises to the model's length: begin, text (cut where too long), end, padding.
     pub fn tokenize(&self, prompt: &str) -> Vec<u32> {
-        self.tokenizer.encode(prompt, self.max_length)
+        self.tokenizer.encode(prompt, self.tokenizer.model_max_length())
     }
 
     /// Looks up what is frozen.

@@ -44,13 +44,14 @@ pub struct TextToImage<'a> {
 }
 
 /// Pictures drawn at once; each takes two inputs of the UNet under guidance.
-const BATCH: usize = 4;
+pub(crate) const BATCH: usize = 4;
 
 impl TextToImage<'_> {
     /// Draws one picture for each prompt.
     ///
     /// # Arguments
     ///
+    /// - first: index of the first picture, which chooses its noise
     /// - vectors: the learned vectors, `[num_vectors, width]`
     ///
     /// # Errors
@@ -58,6 +59,7 @@ impl TextToImage<'_> {
     /// [`PipelineError`] if the scheduler refuses the options or the device fails.
     pub async fn generate(
         &self,
+        first: usize,
         prompts: &[String],
         negative_prompt: &str,
         vectors: &Tensor<2>,
@@ -70,7 +72,8 @@ impl TextToImage<'_> {
                 |texts: Vec<Vec<u32>>| self.encoder.encode(&self.encoder.prepare(&texts), &vectors);
             let text = encode(prompts.iter().map(|prompt| self.encoder.tokenize(prompt)).collect());
             let negative = encode(vec![self.encoder.tokenize(negative_prompt); prompts.len()]);
-            let noise = SamplingNoise { first: batch * BATCH, options, device: text.device() };
+            let noise =
+                SamplingNoise { first: first + batch * BATCH, options, device: text.device() };
             let latents = self.denoise(text, negative, &noise)?;
             pictures.extend(self.decode(latents).await?);
         }

@@ -6,11 +6,9 @@ use crate::early_stopping::CriterionError;
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The training loss or its gradient is no longer a number.
-    #[error(
-        "the {what} is {value} at step {step}; the vectors of the step before are kept, lower `--learning-rate`"
-    )]
+    #[error("the {what} is {value} at step {step}; lower `--learning-rate`")]
     NonFinite {
-        /// Loss or gradient.
+        /// Loss, gradient or distance.
         what: &'static str,
         /// NaN or an infinity.
         value: f64,

@@ -13,6 +13,8 @@ use crate::early_stopping::StopReason;
 pub struct TrainState {
     /// Steps made.
     pub step: usize,
+    /// Stands for the run's options and data.
+    pub fingerprint: u64,
     /// Why the run ended, if it did.
     pub stop: Option<StopReason>,
     /// What each callback saved, by its name.
@@ -29,6 +31,7 @@ const METADATA: &str = "dvar";
 #[derive(Serialize, Deserialize)]
 struct Metadata {
     step: usize,
+    fingerprint: u64,
     stop: Option<StopReason>,
     callbacks: BTreeMap<String, serde_json::Value>,
 }
@@ -41,8 +44,12 @@ impl TrainState {
     /// [`TrainError::State`] if a callback saved what JSON cannot hold.
     pub fn to_bytes(&self) -> Result<Vec<u8>, TrainError> {
         let failed = |error: &dyn std::fmt::Display| TrainError::State(error.to_string());
-        let metadata =
-            Metadata { step: self.step, stop: self.stop, callbacks: self.callbacks.clone() };
+        let metadata = Metadata {
+            step: self.step,
+            fingerprint: self.fingerprint,
+            stop: self.stop,
+            callbacks: self.callbacks.clone(),
+        };
         let metadata = serde_json::to_string(&metadata).map_err(|e| failed(&e))?;
         let bytes: Vec<Vec<u8>> = self
             .tensors
@@ -87,8 +94,8 @@ impl TrainState {
             let words = view.data().as_chunks::<4>().0;
             values.extend(words.iter().map(|word| f32::from_le_bytes(*word)));
         }
-        let Metadata { step, stop, callbacks } = metadata;
-        Ok(Self { step, stop, callbacks, tensors, shape })
+        let Metadata { step, fingerprint, stop, callbacks } = metadata;
+        Ok(Self { step, fingerprint, stop, callbacks, tensors, shape })
     }
 }
 
@@ -99,6 +106,7 @@ mod tests {
     fn state() -> TrainState {
         TrainState {
             step: 7,
+            fingerprint: u64::MAX,
             stop: Some(StopReason::MaxSteps { steps: 7 }),
             callbacks: BTreeMap::from([("dvar".into(), serde_json::json!({ "mean": 0.1 }))]),
             tensors: [vec![0.1, -2.0], vec![1e-30, 3.0], vec![f32::MIN_POSITIVE, 0.0]],

@@ -30,8 +30,11 @@ pub struct Trainer<'a> {
     objective: &'a DiffusionObjective,
     draws: &'a dyn DrawSource,
     concept: Concept,
+    /// The last vectors whose losses were finite: what is left after an error.
+    last_good: Tensor<2>,
     optimizer: AdamW<2>,
     step: usize,
+    fingerprint: u64,
 }
 
 /// Loss and gradient of one step, before the update.
@@ -50,11 +53,18 @@ impl<'a> Trainer<'a> {
         draws: &'a dyn DrawSource,
         concept: Concept,
     ) -> Self {
-        let optimizer = AdamW::new(config.adamw, &concept.vectors());
-        Self { config, objective, draws, concept, optimizer, step: 0 }
+        let last_good = concept.vectors();
+        let optimizer = AdamW::new(config.adamw, &last_good);
+        Self { config, objective, draws, concept, last_good, optimizer, step: 0, fingerprint: 0 }
     }
 
-    /// The concept as it is now; after an error, as it was before the step that failed.
+    /// Marks saved states with the run's options and data, so that no other run resumes them.
+    #[must_use]
+    pub fn with_fingerprint(self, fingerprint: u64) -> Self {
+        Self { fingerprint, ..self }
+    }
+
+    /// The concept as it is now; after an error, the last one whose losses were finite.
     pub fn concept(&self) -> &Concept {
         &self.concept
     }
@@ -80,8 +90,11 @@ impl<'a> Trainer<'a> {
             if self.step >= self.config.max_train_steps {
                 return Ok(StopReason::MaxSteps { steps: self.step });
             }
-            let mut stop = self.train_step(callbacks).await?;
-            if self.step == self.config.max_train_steps && stop.is_none() {
+            let step = self.train_step(callbacks).await;
+            let mut stop = step.inspect_err(|_| self.concept.set(self.last_good.clone()))?;
+            if self.step == self.config.max_train_steps
+                && matches!(stop, None | Some(StopReason::Interrupted { .. }))
+            {
                 stop = Some(StopReason::MaxSteps { steps: self.step });
             }
             self.share_state(callbacks, stop.as_ref()).await?;
@@ -104,10 +117,13 @@ impl<'a> Trainer<'a> {
             let step = StepContext { model: &self.concept, record: &mut record };
             keep_first(&mut stop, callback.before_update(step).await?);
         }
+        self.last_good = self.concept.vectors();
         let learning_rate = self.config.lr_schedule.at(self.step);
         record.set("lr", learning_rate);
         self.concept.set(self.optimizer.update(self.concept.vectors(), gradient, learning_rate));
-        record.set("embedding_distance", read(self.concept.distance()).await?[0].into());
+        let distance = read(self.concept.distance()).await?[0].into();
+        finite("distance from the initial vectors", distance, self.step)?;
+        record.set("embedding_distance", distance);
         for callback in callbacks.iter_mut() {
             let step = StepContext { model: &self.concept, record: &mut record };
             keep_first(&mut stop, callback.after_update(step).await?);
@@ -138,11 +154,8 @@ impl<'a> Trainer<'a> {
         let norm = gradient.clone().square().sum().sqrt();
         let figures = read(Tensor::cat(vec![loss, norm], 0)).await?;
         let (loss, norm) = (f64::from(figures[0]), f64::from(figures[1]));
-        for (what, value) in [("training loss", loss), ("gradient", norm)] {
-            if !value.is_finite() {
-                return Err(TrainError::NonFinite { what, value, step: self.step });
-            }
-        }
+        finite("training loss", loss, self.step)?;
+        finite("gradient", norm, self.step)?;
         Ok(Gradient { loss, norm, gradient })
     }
 
@@ -159,6 +172,7 @@ impl<'a> Trainer<'a> {
             .filter_map(|callback| Some((callback.name().into(), callback.save()?)));
         let state = TrainState {
             step: self.step,
+            fingerprint: self.fingerprint,
             stop: stop.copied(),
             callbacks: saved.collect(),
             shape: self.concept.vectors().dims(),
@@ -192,23 +206,38 @@ impl<'a> Trainer<'a> {
                 format!("the saved vectors are {:?}, this run's are {shape:?}", state.shape);
             return Err(TrainError::State(message));
         }
+        if state.fingerprint != self.fingerprint {
+            let message = "the options or the pictures are not those that the run began with; \
+                           put them back, or start a new run";
+            return Err(TrainError::State(message.into()));
+        }
         let device = self.objective.device();
         let [vectors, exp_avg, exp_avg_sq] = state
             .tensors
             .each_ref()
             .map(|values| Tensor::from_data(TensorData::new(values.clone(), shape), &device));
+        self.last_good = vectors.clone();
         self.concept.set(vectors);
         self.optimizer.exp_avg = exp_avg;
         self.optimizer.exp_avg_sq = exp_avg_sq;
         self.optimizer.step = state.step;
         self.step = state.step;
         for callback in callbacks.iter_mut() {
-            if let Some(saved) = state.callbacks.get(callback.name()) {
-                callback.restore(saved.clone())?;
+            match state.callbacks.get(callback.name()) {
+                Some(saved) => callback.restore(saved.clone())?,
+                None if callback.save().is_none() => {}
+                None => {
+                    let message = format!("the saved state lacks `{}`", callback.name());
+                    return Err(TrainError::State(message));
+                }
             }
         }
         Ok(())
     }
+}
+
+fn finite(what: &'static str, value: f64, step: usize) -> Result<(), TrainError> {
+    if value.is_finite() { Ok(()) } else { Err(TrainError::NonFinite { what, value, step }) }
 }
 
 fn keep_first(stop: &mut Option<StopReason>, control: Control) {

@@ -80,6 +80,10 @@ fn bad_options() {
         ("a placeholder that is a token", ["--placeholder-token", "umbrella"]),
         ("an empty placeholder", ["--placeholder-token", ""]),
         ("a placeholder that splits", ["--placeholder-token", "<my cat>"]),
+        ("a huge batch", ["--train-batch-size", "100000000"]),
+        ("a huge resolution", ["--resolution", "100000"]),
+        ("a seed that no file can hold", ["--seed", "18446744073709551615"]),
+        ("a validation prompt without the concept", ["--validation-prompt", "a photo"]),
         ("an initializer of several tokens", ["--initializer-token", "blue umbrella"]),
         ("an initializer that is empty", ["--initializer-token", ""]),
         ("window 0", ["--window", "0"]),
@@ -122,6 +126,18 @@ fn bad_configurations() {
         fs::write(cli.path("bad.toml"), text).unwrap();
         messages.refused(case, cli.run(&["train", "--config", "bad.toml"]));
     }
+    fs::write(
+        cli.path("bad.toml"),
+        format!(
+            "{}num_inference_steps = 5000",
+            crate::harness::SMALL.replace("num_inference_steps = 1", "")
+        ),
+    )
+    .unwrap();
+    messages.refused(
+        "more denoising steps than steps of training",
+        cli.train(&["--config", "bad.toml"]),
+    );
     messages.refused("no such configuration", cli.run(&["train", "--config", "none.toml"]));
     messages.refused("resuming what is no run", cli.run(&["train", "--resume", "pictures"]));
     messages.refused(
@@ -171,7 +187,7 @@ fn bad_model_folders() {
         move |old: Vec<u8>| Some(String::from_utf8(old).unwrap().replace(from, to).into_bytes())
     };
     let unet = "unet/diffusion_pytorch_model.safetensors";
-    let cases: [(&str, &str, Change); 10] = [
+    let cases: [(&str, &str, Change); 12] = [
         ("without unet/config.json", "unet/config.json", &|_| None),
         ("without its UNet's weights", unet, &|_| None),
         ("without its vocabulary", "tokenizer/vocab.json", &|_| None),
@@ -194,6 +210,16 @@ fn bad_model_folders() {
             "with a text encoder of another width",
             "text_encoder/config.json",
             &replace("\"hidden_size\": 128", "\"hidden_size\": 64"),
+        ),
+        (
+            "of absurd depth",
+            "unet/config.json",
+            &replace("\"layers_per_block\": 1", "\"layers_per_block\": 1000000"),
+        ),
+        (
+            "of absurd size",
+            "unet/config.json",
+            &replace("\"sample_size\": 16", "\"sample_size\": 4611686018427387904"),
         ),
         ("with weights cut off", unet, &|old| Some(old[..old.len() / 2].to_vec())),
         ("with a header that claims 10^18 bytes", unet, &|mut old| {
@@ -220,6 +246,9 @@ fn bad_outputs() {
     cli.concept("koala", "pictures");
     messages.refused("an output folder that exists", cli.train(&["-o", "pictures"]));
     messages.refused("an output folder that is a file", cli.train(&["-o", "small.toml"]));
+    // a folder of the kernel's, where not even root can create one
+    messages
+        .refused("an output folder that cannot be written", cli.train(&["-o", "/proc/dvar-run"]));
     messages.refused("an output folder below a file", cli.train(&["-o", "small.toml/run"]));
     insta::assert_snapshot!(messages.0);
 }
@@ -270,6 +299,8 @@ fn bad_embeddings() {
     }
     for (case, args) in [
         ("no pictures asked for", ["--count", "0"]),
+        ("too many pictures asked for", ["--count", "1000000000000"]),
+        ("a huge width", ["--width", "100000000"]),
         ("no denoising steps", ["--steps", "0"]),
         ("too many denoising steps", ["--steps", "1001"]),
         ("a guidance of NaN", ["--guidance-scale", "NaN"]),

@@ -1,38 +1,96 @@
 //! Killed at any instant, a run goes on and ends in the same bytes.
 
-use std::{thread, time::Duration};
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
-use crate::harness::{Cli, train_args};
+use dvar::rng::{Purpose, Stream};
 
-const FILES: [&str; 4] =
-    ["learned_embeds.safetensors", "metrics.jsonl", "state/state.safetensors", "samples_after.png"];
+use crate::harness::{Cli, Ran, train_args};
+
+const FILES: [&str; 6] = [
+    "learned_embeds.safetensors",
+    "metrics.jsonl",
+    "state/state.safetensors",
+    "curve.svg",
+    "samples_before.png",
+    "samples_after.png",
+];
+
+/// Random shares of the run's time, printed so that a failure can be looked into.
+fn instants() -> Vec<f64> {
+    let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let mut stream = Stream::new(nanoseconds, Purpose::Timesteps, 0);
+    let instants: Vec<f64> = (0..10).map(|_| stream.below(1000) as f64 / 1000.0).collect();
+    println!("killed at {instants:?} of the run's time");
+    instants
+}
 
 #[test]
-fn a_run_killed_at_ten_instants_ends_in_the_bytes_of_one_that_was_not() {
+fn a_run_killed_at_ten_random_instants_ends_in_the_bytes_of_one_that_was_not() {
     let cli = Cli::new();
     cli.concept("blue-umbrella", "pictures");
-    let started = std::time::Instant::now();
-    cli.train(&["-o", "whole"]).ok();
+    let steps = ["--max-train-steps", "40", "-o"];
+    let started = Instant::now();
+    cli.train(&[&steps[..], &["whole"]].concat()).ok();
     let whole = started.elapsed();
-    for instant in 0..10_u32 {
-        let run = format!("killed-{instant}");
-        let mut child =
-            cli.command(&train_args(&["-o", &run])).spawn().expect("the program starts");
-        // spread over the whole run, at no round share of it
-        thread::sleep(whole.mul_f64((f64::from(instant) + 0.37) / 10.0));
+    let mut from_checkpoints = 0;
+    for (i, instant) in instants().into_iter().enumerate() {
+        let run = format!("killed-{i}");
+        let args = [&steps[..], &[run.as_str()]].concat();
+        let mut child = cli.command(&train_args(&args)).spawn().expect("the program starts");
+        thread::sleep(whole.mul_f64(instant));
         child.kill().expect("SIGKILL");
         child.wait().unwrap();
-        if cli.path(&run).join("config.toml").is_file() {
-            cli.run(&["train", "--resume", &run, "--device", "cpu"]).ok();
+        let said = if cli.path(&run).join("config.toml").is_file() {
+            cli.run(&["train", "--resume", &run, "--device", "cpu"]).ok()
         } else {
-            // killed before the run was there: it starts anew
-            cli.train(&["-o", &run]).ok();
-        }
+            // killed before the run was there: it starts anew, in the same folder
+            cli.train(&args).ok()
+        };
+        from_checkpoints += u32::from(said.contains("resuming   at step"));
         for file in FILES {
             let (want, got) =
                 (cli.read(&format!("whole/{file}")), cli.read(&format!("{run}/{file}")));
-            assert!(want == got, "{file} differs after a kill at instant {instant}");
+            assert!(want == got, "{file} differs after a kill at {instant} of the run");
         }
+    }
+    println!("{from_checkpoints} of 10 went on from a checkpoint");
+}
+
+#[test]
+fn a_run_goes_on_from_its_checkpoint_only_with_the_same_options_and_pictures() {
+    let cli = Cli::new();
+    let pictures = cli.concept("koala", "pictures");
+    let mut child =
+        cli.command(&train_args(&["-o", "run", "--max-train-steps", "100000"])).spawn().unwrap();
+    wait_for(&mut child, || cli.path("run/state/state.safetensors").is_file());
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let (config, text) = (cli.path("run/config.toml"), cli.read("run/config.toml"));
+    let shorter = String::from_utf8(text.clone()).unwrap().replace("100000", "5");
+    fs::write(&config, &shorter).unwrap();
+    let refused = |ran: Ran| {
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains("are not those that the run began with"), "{ran:?}");
+    };
+    refused(cli.run(&["train", "--resume", "run", "--device", "cpu"]));
+    fs::write(&config, &text).unwrap();
+    fs::remove_file(pictures.join("4.png")).unwrap();
+    refused(cli.run(&["train", "--resume", "run", "--device", "cpu"]));
+}
+
+/// Waits for something that a running program does, for a minute at most.
+fn wait_for(child: &mut Child, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(child.try_wait().unwrap().is_none(), "the program ended early");
+        assert!(Instant::now() < deadline, "the program is too slow");
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -42,17 +100,10 @@ fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
     let cli = Cli::new();
     cli.concept("koala", "pictures");
     let args = train_args(&["-o", "run", "--max-train-steps", "100000"]);
-    let child = cli
-        .command(&args)
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .expect("the program starts");
+    let mut child = cli.command(&args).stdout(Stdio::piped()).spawn().expect("the program starts");
     let metrics = cli.path("run/metrics.jsonl");
-    while std::fs::metadata(&metrics).map_or(0, |file| file.len()) < 200 {
-        thread::sleep(Duration::from_millis(20));
-    }
-    let killed =
-        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    wait_for(&mut child, || fs::metadata(&metrics).is_ok_and(|file| file.len() > 200));
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(killed.expect("kill runs").success());
     let ran = cli.ran(child.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(130), "{ran:?}");

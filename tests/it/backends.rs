@@ -2,7 +2,10 @@
 //! this build, each against the golden.
 
 use burn::tensor::Device;
-use dvar::schedulers::SchedulerKind;
+use dvar::{
+    optim::{AdamW, AdamWConfig},
+    schedulers::SchedulerKind,
+};
 
 use crate::{
     golden::{self, Tensors, assert_close, assert_relative, number},
@@ -39,6 +42,16 @@ fn agrees(name: &str, device: &Device) {
     let loss = (noise_pred - noise.clone()).square().mean();
     let gradient = values(tracked.grad(&loss.backward()).unwrap());
     assert_relative(&label("gradient"), &gradient, &get("grad_concept").values, 2e-5);
+
+    // the update of the step, from the golden gradient on the host in double precision
+    let mut optimizer = AdamW::new(AdamWConfig::default(), &concept);
+    let wanted = tensor::<2>(get("grad_concept"), device);
+    let updated = values(optimizer.update(concept.clone(), wanted, 1e-2));
+    let AdamWConfig { epsilon, weight_decay, .. } = AdamWConfig::default();
+    let update =
+        |(p, g): (&f64, &f64)| p * (1.0 - 1e-2 * weight_decay) - 1e-2 * g / (g.abs() + epsilon);
+    let pairs = get("concept_embedding").values.iter().zip(&get("grad_concept").values);
+    assert_close(&label("update"), &updated, &pairs.map(update).collect::<Vec<_>>(), 1e-6, 0.0);
 
     let (golden, meta) = (Tensors::open("sampling_sd"), golden::json("sampling_sd"));
     let steps = number(&meta["steps"]) as usize;

@@ -29,6 +29,8 @@ struct Recording {
     golden: Tensors,
     meta: Value,
     objective: DiffusionObjective,
+    /// What the trainer held when the last run ended.
+    kept: RefCell<Vec<f64>>,
 }
 
 impl Recording {
@@ -47,7 +49,7 @@ impl Recording {
             latents: LatentCache::new(&vae, &pictures, images.shape[2], &device),
             templates: rows(golden.get("tokenized_templates")),
         };
-        Self { name, golden, meta, objective }
+        Self { name, golden, meta, objective, kept: RefCell::default() }
     }
 
     fn config(&self, key: &str) -> &Value {
@@ -164,6 +166,7 @@ impl Recording {
         let mut trainer = Trainer::new(config, &self.objective, draws, concept);
         let stop = pollster::block_on(trainer.train(&mut callbacks));
         drop(callbacks);
+        *self.kept.borrow_mut() = values(trainer.concept().vectors());
         let (records, embeddings) = Rc::into_inner(seen).unwrap().into_inner();
         (stop, records, embeddings)
     }
@@ -294,6 +297,18 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_vectors() {
     assert_eq!(records.len(), 3);
     let want = &recording.golden.get("embeddings").values[..embeddings.len()];
     assert_close("embeddings before the poisoned step", &embeddings, want, 5e-5, 0.0);
+}
+
+#[test]
+fn a_step_that_overshoots_ends_the_run_and_keeps_the_vectors_before_it() {
+    let mut recording = Recording::open("train_dvar");
+    recording.meta["lr_scaled"] = serde_json::json!(1e38);
+    let (end, _, embeddings) = recording.train_on(&recording, 1, 0.0);
+    assert!(matches!(end, Err(TrainError::NonFinite { .. } | TrainError::Criterion(_))), "{end:?}");
+    let kept = recording.kept.borrow().clone();
+    let width = kept.len();
+    assert!(kept.iter().all(|value| value.is_finite()), "{kept:?}");
+    assert_eq!(kept, embeddings[..width], "the overshooting step's vectors were kept");
 }
 
 #[test]

@@ -59,10 +59,13 @@ fn pndm_with_guidance_draws_what_diffusers_draws() {
             observe(step, values(latents.clone()))
         })
     };
+    let mut observed = 0;
     let latents = sample(number(&meta["guidance"]), &mut |step, latents| {
+        observed += 1;
         let want = row(golden.get("latents_per_step"), step);
         assert_close(&format!("latents after step {step}"), &latents, &want.values, 1e-3, 0.0);
     });
+    assert_eq!(observed, golden.get("latents_per_step").shape[0]);
     assert_close(
         "final_latents",
         &values(latents.clone()),

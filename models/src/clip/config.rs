@@ -120,8 +120,16 @@ impl ClipTextConfig {
         check.size("vocab_size", self.vocab_size)?;
         check.size("hidden_size", self.hidden_size)?;
         check.size("intermediate_size", self.intermediate_size)?;
-        check.size("num_hidden_layers", self.num_hidden_layers)?;
+        check.layers("num_hidden_layers", self.num_hidden_layers)?;
         check.size("max_position_embeddings", self.max_position_embeddings)?;
+        if self.max_position_embeddings < 4 {
+            return Err(check.unsupported(
+                "max_position_embeddings",
+                self.max_position_embeddings,
+                "4 and more",
+            ));
+        }
+        check.positive("layer_norm_eps", self.layer_norm_eps)?;
         check.divides("num_attention_heads", self.num_attention_heads, self.hidden_size)
     }
 }
@@ -135,8 +143,9 @@ impl ClipConfig {
         check.size("projection_dim", config.projection_dim)?;
         check.size("hidden_size", vision.hidden_size)?;
         check.size("intermediate_size", vision.intermediate_size)?;
-        check.size("num_hidden_layers", vision.num_hidden_layers)?;
-        check.size("image_size", vision.image_size)?;
+        check.layers("num_hidden_layers", vision.num_hidden_layers)?;
+        check.sample_size(Some(vision.image_size))?;
+        check.positive("layer_norm_eps", vision.layer_norm_eps)?;
         check.one_of("num_channels", &vision.num_channels.to_string(), &["3"])?;
         check.divides("patch_size", vision.patch_size, vision.image_size)?;
         check.divides("num_attention_heads", vision.num_attention_heads, vision.hidden_size)?;

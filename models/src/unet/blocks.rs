@@ -62,7 +62,7 @@ impl DownBlock2D {
     pub(super) fn new(config: &UNet2DConditionConfig, level: usize, device: &Device) -> Self {
         let channels = &config.block_out_channels;
         let (channels_in, channels_out) = (channels[level.saturating_sub(1)], channels[level]);
-        let (layers, pad) = (config.layers_per_block, config.downsample_padding);
+        let layers = config.layers_per_block;
         let last = level + 1 == channels.len();
         Self {
             resnets: (0..layers)
@@ -77,7 +77,7 @@ impl DownBlock2D {
                 .collect(),
             attentions: transformers(config, config.down_block_types[level], level, layers, device),
             downsamplers: (0..usize::from(!last))
-                .map(|_| Downsample2D::new(channels_out, (pad, pad, pad, pad), device))
+                .map(|_| Downsample2D::new(channels_out, (1, 1, 1, 1), device))
                 .collect(),
         }
     }

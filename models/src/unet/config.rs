@@ -51,12 +51,10 @@ pub struct UNet2DConditionConfig {
     pub norm_eps: f64,
     /// Cosines before sines. Default: true
     pub flip_sin_to_cos: bool,
-    /// Subtracted from the number of frequencies. Default: 0
-    pub freq_shift: f64,
-    /// Padding of the strided convolutions. Default: 1
-    pub downsample_padding: usize,
     /// Linear layers instead of 1x1 convolutions around the transformers (SD 2). Default: false
     pub use_linear_projection: bool,
+    freq_shift: f64,
+    downsample_padding: usize,
     attention_head_dim: PerLevel,
     num_attention_heads: Option<PerLevel>,
     act_fn: String,
@@ -71,6 +69,9 @@ pub struct UNet2DConditionConfig {
     resnet_time_scale_shift: String,
     time_embedding_type: String,
     transformer_layers_per_block: Value,
+    resnet_out_scale_factor: f64,
+    resnet_skip_time_act: bool,
+    timestep_post_act: Option<String>,
 }
 
 impl Default for UNet2DConditionConfig {
@@ -105,6 +106,9 @@ impl Default for UNet2DConditionConfig {
             resnet_time_scale_shift: "default".into(),
             time_embedding_type: "positional".into(),
             transformer_layers_per_block: Value::from(1),
+            resnet_out_scale_factor: 1.0,
+            resnet_skip_time_act: false,
+            timestep_post_act: None,
         }
     }
 }
@@ -136,7 +140,11 @@ impl UNet2DConditionConfig {
         check.count("up_block_types", config.up_block_types.len(), levels)?;
         check.size("in_channels", config.in_channels)?;
         check.size("out_channels", config.out_channels)?;
-        check.size("layers_per_block", config.layers_per_block)?;
+        check.layers("layers_per_block", config.layers_per_block)?;
+        check.sample_size(config.sample_size)?;
+        check.positive("norm_eps", config.norm_eps)?;
+        check.one_of("downsample_padding", &config.downsample_padding.to_string(), &["1"])?;
+        check.one_of("freq_shift", &config.freq_shift.to_string(), &["0"])?;
         check.size("cross_attention_dim", config.cross_attention_dim)?;
         check.divides("an odd number of time frequencies", 2, config.block_out_channels[0])?;
         for (level, channels) in config.block_out_channels.iter().enumerate() {
@@ -149,7 +157,7 @@ impl UNet2DConditionConfig {
         check.one_of("mid_block_type", mid, &["UNetMidBlock2DCrossAttn"])?;
         let transformers = config.transformer_layers_per_block.to_string();
         check.one_of("transformer_layers_per_block", &transformers, &["1"])?;
-        for (key, ok) in [
+        check.plain(&[
             ("center_input_sample", !config.center_input_sample),
             ("dual_cross_attention", !config.dual_cross_attention),
             (
@@ -160,15 +168,10 @@ impl UNet2DConditionConfig {
             ("addition_embed_type", config.addition_embed_type.is_none()),
             ("encoder_hid_dim", config.encoder_hid_dim.is_none()),
             ("mid_block_scale_factor", config.mid_block_scale_factor == 1.0),
-        ] {
-            if !ok {
-                return Err(check.unsupported(
-                    key,
-                    "its value here",
-                    "Stable Diffusion 1.x and 2.x",
-                ));
-            }
-        }
+            ("resnet_out_scale_factor", config.resnet_out_scale_factor == 1.0),
+            ("resnet_skip_time_act", !config.resnet_skip_time_act),
+            ("timestep_post_act", config.timestep_post_act.is_none()),
+        ])?;
         Ok(config)
     }
 }

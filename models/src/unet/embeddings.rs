@@ -21,7 +21,7 @@ pub(super) fn time_proj(
 ) -> Tensor<2> {
     let width = config.block_out_channels[0];
     let half = width / 2;
-    let scale = -f32::ln(10_000.0) / (half as f32 - config.freq_shift as f32);
+    let scale = -f32::ln(10_000.0) / half as f32;
     let mut values = Vec::with_capacity(timesteps.len() * width);
     for time in timesteps {
         let angles = (0..half).map(|i| *time as f32 * (i as f32 * scale).exp());

@@ -120,12 +120,11 @@ impl AutoencoderKl {
     ///
     /// - pixels: `[batch_size, 3, height, width]` in [-1, 1]
     pub fn encode(&self, pixels: Tensor<4>) -> Moments {
-        let mut halves = self.encode_moments(pixels).chunk(2, 1).into_iter();
-        match (halves.next(), halves.next()) {
-            (Some(mean), Some(logvar)) => Moments { mean, logvar: logvar.clamp(-30.0, 20.0) },
-            _ => {
-                unreachable!("the encoder gives two halves: its last convolution has an even width")
-            }
+        let moments = self.encode_moments(pixels);
+        let channels = self.latent_channels;
+        Moments {
+            mean: moments.clone().narrow(1, 0, channels),
+            logvar: moments.narrow(1, channels, channels).clamp(-30.0, 20.0),
         }
     }
 

@@ -57,9 +57,12 @@ pub struct AutoencoderKlConfig {
     /// One entry for each level, all `UpDecoderBlock2D`.
     #[serde(default)]
     pub up_block_types: Option<Vec<String>>,
-    /// Only `null` is supported.
     #[serde(default)]
-    pub shift_factor: Option<f64>,
+    shift_factor: Option<f64>,
+    #[serde(default)]
+    latents_mean: Option<Vec<f64>>,
+    #[serde(default)]
+    latents_std: Option<Vec<f64>>,
 }
 
 impl AutoencoderKlConfig {
@@ -89,7 +92,9 @@ impl AutoencoderKlConfig {
         check.size("in_channels", config.in_channels)?;
         check.size("out_channels", config.out_channels)?;
         check.size("latent_channels", config.latent_channels)?;
-        check.size("layers_per_block", config.layers_per_block)?;
+        check.layers("layers_per_block", config.layers_per_block)?;
+        check.sample_size(config.sample_size)?;
+        check.positive("scaling_factor", config.scaling_factor)?;
         check.one_of("act_fn", config.act_fn.as_deref().unwrap_or("silu"), &["silu", "swish"])?;
         let levels = config.block_out_channels.len();
         for (key, types, expected) in [
@@ -101,16 +106,11 @@ impl AutoencoderKlConfig {
                 types.iter().try_for_each(|t| check.one_of(key, t, &[expected]))?;
             }
         }
-        if !(config.scaling_factor.is_finite() && config.scaling_factor > 0.0) {
-            return Err(check.unsupported(
-                "scaling_factor",
-                config.scaling_factor,
-                "a positive number",
-            ));
-        }
-        if let Some(shift) = config.shift_factor.filter(|shift| *shift != 0.0) {
-            return Err(check.unsupported("shift_factor", shift, "null"));
-        }
+        check.plain(&[
+            ("shift_factor", config.shift_factor.is_none_or(|shift| shift == 0.0)),
+            ("latents_mean", config.latents_mean.is_none()),
+            ("latents_std", config.latents_std.is_none()),
+        ])?;
         Ok(config)
     }
 }
