@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+#[cfg(feature = "hub")]
+use dvar_models::weights::ModelFiles;
+
 use super::CliError;
 use crate::{config::TrainOptions, pipelines::ModelFolder};
 
@@ -13,6 +16,12 @@ pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
     match model {
         Some(folder) if folder != Path::new(EMBEDDED) => {
             if !folder.is_dir() {
+                #[cfg(feature = "hub")]
+                if let Some(repository) = repository(folder) {
+                    let files = ModelFiles::from_hub(repository).map_err(CliError::input)?;
+                    return ModelFolder::new(files, repository.to_string())
+                        .map_err(CliError::input);
+                }
                 return Err(CliError::Input(format!(
                     "there is no model folder `{}`; give a Stable Diffusion 1.x folder in diffusers' layout, or leave `--model` out",
                     folder.display()
@@ -22,6 +31,18 @@ pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
         }
         _ => embedded(),
     }
+}
+
+/// `owner/name`, if the value looks like a name on the Hugging Face Hub.
+#[cfg(feature = "hub")]
+fn repository(model: &Path) -> Option<&str> {
+    let name = model.to_str()?;
+    let word = |word: &str| {
+        !word.starts_with('.')
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    let (owner, repository) = name.split_once('/')?;
+    (!owner.is_empty() && !repository.is_empty() && word(owner) && word(repository)).then_some(name)
 }
 
 #[cfg(feature = "embedded")]

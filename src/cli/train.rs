@@ -227,8 +227,8 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
 
 /// Paths that hold from any working folder, so that the run can be resumed from anywhere.
 fn absolute(mut options: TrainOptions) -> Result<TrainOptions, CliError> {
-    let embedded = options.model.as_deref().is_none_or(|model| model == Path::new(model::EMBEDDED));
-    let model = if embedded { None } else { options.model.as_mut() };
+    // neither the embedded model nor a name on the Hub is a path
+    let model = options.model.as_mut().filter(|model| model.is_dir());
     for path in model.into_iter().chain(options.train_data_dir.as_mut()) {
         *path = std::path::absolute(&*path).map_err(CliError::input)?;
     }

@@ -2,5 +2,7 @@
 
 mod bad_input;
 mod harness;
+#[cfg(feature = "hub")]
+mod hub;
 mod resume;
 mod run;

@@ -49,22 +49,29 @@ pub fn load<M: ModuleSnapshot>(
 
 /// The files that hold the weights of `folder`.
 fn find(files: &ModelFiles, folder: &str) -> Result<Vec<String>, ModelError> {
-    for variant in VARIANTS {
-        for stem in STEMS {
-            let single = format!("{folder}/{stem}{variant}.safetensors");
-            if files.has(&single) {
-                return Ok(vec![single]);
-            }
-            let index = format!("{folder}/{stem}.safetensors.index{variant}.json");
-            if files.has(&index) {
-                return shards(files, folder, &index);
-            }
+    match locate(folder, |file| files.has(file)) {
+        Some(index) if index.ends_with(".json") => {
+            let bytes = files.read(&index)?;
+            shards(&bytes, folder, &files.display(&index))
         }
+        Some(single) => Ok(vec![single]),
+        None => Err(ModelError::MissingFile {
+            file: files.display(&format!("{folder}/{}.safetensors", STEMS[0])),
+            remedy: format!("`{folder}` must hold its weights as safetensors"),
+        }),
     }
-    Err(ModelError::MissingFile {
-        file: files.display(&format!("{folder}/{}.safetensors", STEMS[0])),
-        remedy: format!("`{folder}` must hold its weights as safetensors"),
-    })
+}
+
+/// The weight file of `folder`, or the index of its shards, among the files that there are.
+pub(super) fn locate(folder: &str, has: impl Fn(&str) -> bool) -> Option<String> {
+    VARIANTS
+        .iter()
+        .flat_map(|variant| STEMS.iter().map(move |stem| (stem, variant)))
+        .flat_map(|(stem, variant)| {
+            let single = format!("{folder}/{stem}{variant}.safetensors");
+            [single, format!("{folder}/{stem}.safetensors.index{variant}.json")]
+        })
+        .find(|file| has(file))
 }
 
 #[derive(Deserialize)]
@@ -72,12 +79,13 @@ struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
 
-fn shards(files: &ModelFiles, folder: &str, index: &str) -> Result<Vec<String>, ModelError> {
-    let parsed: ShardIndex = crate::checks::parse(&files.read(index)?, &files.display(index))?;
+/// The shards that an index names; `file` is the index' name in errors.
+pub(super) fn shards(index: &[u8], folder: &str, file: &str) -> Result<Vec<String>, ModelError> {
+    let parsed: ShardIndex = crate::checks::parse(index, file)?;
     let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
     if names.is_empty() || names.iter().any(|name| name.contains(['/', '\\'])) {
         return Err(ModelError::Invalid {
-            file: files.display(index),
+            file: file.into(),
             reason: "its `weight_map` must name files beside it".into(),
         });
     }

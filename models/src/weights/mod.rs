@@ -5,6 +5,8 @@
 
 mod files;
 mod header;
+#[cfg(feature = "hub")]
+mod hub;
 mod key_map;
 mod load;
 
