@@ -231,7 +231,13 @@ fn replay(name: &'static str) {
 fn stops_where_the_reference_stops(name: &'static str) {
     let recording = Recording::open(name);
     let (stop, records, _) = recording.train(recording.number("eps"));
-    let want = number(&recording.meta["first_stop_step"]) as usize;
+    let want = number(&recording.meta["first_stop_step"]);
+    if want < 0.0 {
+        // a set may hold a run that its criterion does not stop
+        assert_eq!(stop, StopReason::MaxSteps { steps: recording.steps() });
+        return;
+    }
+    let want = want as usize;
     assert!(matches!(stop, StopReason::Dvar { step, .. } if step == want), "{stop:?}, want {want}");
     assert_eq!(records.len(), want + 1, "the update of the stopping step is made, and no more");
 }
@@ -246,32 +252,38 @@ fn a_run_with_cosine_schedule_and_two_evaluation_rounds_follows_the_reference() 
     replay("train_dvar_b");
 }
 
-/// Each recorded batch as two micro-batches.
-struct Halves<'a>(&'a Recording);
+/// Each recorded batch as micro-batches of one input.
+struct Singles<'a>(&'a Recording);
 
-impl DrawSource for Halves<'_> {
-    fn draw(&self, micro: usize) -> Draws {
-        let mut draws = self.0.draw(micro / 2);
-        let (inputs, values) = (draws.pictures.len() / 2, draws.noise.len() / 2);
-        let (inputs, values) = match micro % 2 {
-            0 => (0..inputs, 0..values),
-            _ => (inputs..2 * inputs, values..2 * values),
-        };
-        draws.pictures = draws.pictures[inputs.clone()].to_vec();
-        draws.templates = draws.templates[inputs.clone()].to_vec();
-        draws.flips = draws.flips[inputs.clone()].to_vec();
-        draws.timesteps = draws.timesteps[inputs].to_vec();
-        draws.posterior_noise = draws.posterior_noise[values.clone()].to_vec();
-        draws.noise = draws.noise[values].to_vec();
-        draws
+impl Singles<'_> {
+    fn batch_size(&self) -> usize {
+        self.0.number("train_bs") as usize
     }
 }
 
-/// The official code throws away all micro-batches but the last (QUIRKS 13).
+impl DrawSource for Singles<'_> {
+    fn draw(&self, micro: usize) -> Draws {
+        let (step, i) = (micro / self.batch_size(), micro % self.batch_size());
+        let draws = self.0.draw(step);
+        let size = draws.noise.len() / self.batch_size();
+        let values = i * size..(i + 1) * size;
+        Draws {
+            pictures: vec![draws.pictures[i]],
+            templates: vec![draws.templates[i]],
+            flips: vec![draws.flips[i]],
+            timesteps: vec![draws.timesteps[i]],
+            posterior_noise: draws.posterior_noise[values.clone()].to_vec(),
+            noise: draws.noise[values].to_vec(),
+        }
+    }
+}
+
+/// The official code throws away all micro-batches but the last.
 #[test]
-fn accumulating_two_halves_of_each_batch_trains_as_the_whole_does() {
+fn accumulating_the_inputs_of_each_batch_trains_as_the_whole_does() {
     let recording = Recording::open("train_dvar");
-    let (_, _, embeddings) = recording.train_on(&Halves(&recording), 2, 0.0);
+    let singles = Singles(&recording);
+    let (_, _, embeddings) = recording.train_on(&singles, singles.batch_size(), 0.0);
     let want = &recording.golden.get("embeddings").values;
     assert_close("accumulated embeddings", &embeddings, want, 5e-5, 0.0);
 }
