@@ -2,9 +2,11 @@
 #![doc = include_str!("../docs/library.md")]
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // tests run natively
 
+#[cfg(feature = "train")]
 pub mod callbacks;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "train")]
 pub mod config;
 pub mod data;
 pub mod early_stopping;
@@ -12,12 +14,15 @@ pub mod embedding;
 pub mod eval;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod files;
+#[cfg(feature = "train")]
 pub mod objective;
 pub mod optim;
 pub mod pipelines;
 pub mod rng;
 pub mod schedulers;
+#[cfg(feature = "train")]
 pub mod session;
+#[cfg(feature = "train")]
 pub mod trainer;
 
 /// Runs the README's Rust code as a test.

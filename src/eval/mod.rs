@@ -1,7 +1,9 @@
 //! Measuring instruments: the fixed evaluation batch and CLIP scores.
 
 mod clip;
+#[cfg(feature = "train")]
 mod fixed_batch;
 
 pub use clip::ClipScorer;
+#[cfg(feature = "train")]
 pub use fixed_batch::{EvaluationDraws, FixedBatch};

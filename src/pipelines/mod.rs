@@ -6,5 +6,6 @@ mod text_to_image;
 
 pub use model_folder::{ModelFolder, PipelineError};
 pub use prompt::{PromptEncoder, Prompts};
+#[cfg(feature = "cli")]
 pub(crate) use text_to_image::BATCH;
 pub use text_to_image::{Guidance, SamplingOptions, TextToImage, denoise};
