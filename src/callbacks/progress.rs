@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::{
     early_stopping::Control,
@@ -69,9 +69,9 @@ impl<M> Callback<M> for Progress {
             let line = self.line(step.record);
             match self.print_every {
                 Some(every) if made.is_multiple_of(every) => {
-                    let speed = self.bar.per_sec();
+                    let (speed, left) = (self.bar.per_sec(), HumanDuration(self.bar.eta()));
                     eprintln!(
-                        "step {made}/{}  {speed:.2}/s  {line}",
+                        "step {made}/{}  {speed:.2} steps/s  {line}  at most {left} left",
                         self.bar.length().unwrap_or(0)
                     );
                 }
