@@ -214,6 +214,11 @@ impl ModelFolder {
         Ok(weights::load(self.vae.init(device), &self.files, "vae", DType::F32)?)
     }
 
+    /// Whether the folder brings a CLIP scorer, in `clip/`.
+    pub fn has_clip(&self) -> bool {
+        self.files.has("clip/config.json")
+    }
+
     /// Loads the CLIP scorer that lies in the folder's `clip/`, where there is one, and the size
     /// of the pictures it takes.
     pub fn load_clip(&self, device: &Device) -> Result<Option<(ClipModel, usize)>, PipelineError> {
