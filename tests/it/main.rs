@@ -17,4 +17,5 @@ mod sampling;
 mod schedulers;
 mod support;
 mod tokenizer;
+mod torch;
 mod weights;
