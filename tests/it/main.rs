@@ -18,4 +18,5 @@ mod sampling;
 mod schedulers;
 mod support;
 mod tokenizer;
+mod torch;
 mod weights;

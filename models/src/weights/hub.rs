@@ -40,7 +40,9 @@ impl ModelFiles {
             let weights = load::locate(network, |file| listed.contains(file));
             let weights = weights.ok_or_else(|| ModelError::MissingFile {
                 file: format!("{repository}/{network}/*.safetensors"),
-                remedy: "choose a repository with safetensors weights in diffusers' layout".into(),
+                remedy:
+                    "choose a repository with safetensors or `.bin` weights in diffusers' layout"
+                        .into(),
             })?;
             if weights.ends_with(".json") {
                 let index = get(&repo, &weights)?;
