@@ -27,7 +27,7 @@ pub enum SessionError {
 /// The tokens of a run, checked against a model's tokenizer before anything is loaded.
 #[derive(Debug)]
 pub struct Tokens {
-    tokenizer: dvar_models::tokenizer::ClipTokenizer,
+    tokenizer: dvar_models::tokenizer::PromptTokenizer,
     placeholder_ids: Vec<u32>,
     initializer_id: u32,
 }
@@ -85,7 +85,7 @@ impl Session {
             .learnable_property
             .templates()
             .iter()
-            .map(|template| encoder.tokenize(&fill(template, &config.placeholder_token)))
+            .map(|template| encoder.tokenize_caption(&fill(template, &config.placeholder_token)))
             .collect();
         let initial = embedding::init::from_token(
             &config.placeholder_token,

@@ -52,6 +52,13 @@ impl<'a> Checks<'a> {
         }
     }
 
+    /// Room for the longest prompt: begin, a word, a learned vector and end at least.
+    pub(crate) fn positions(&self, value: usize) -> Result<(), ModelError> {
+        let key = "max_position_embeddings";
+        self.size(key, value)?;
+        if value >= 4 { Ok(()) } else { Err(self.unsupported(key, value, "4 and more")) }
+    }
+
     /// Height and width of the training pictures or latents, where the file tells them.
     pub(crate) fn sample_size(&self, value: Option<usize>) -> Result<(), ModelError> {
         match value {
@@ -71,7 +78,7 @@ impl<'a> Checks<'a> {
     pub(crate) fn plain(&self, keys: &[(&str, bool)]) -> Result<(), ModelError> {
         match keys.iter().find(|(_, plain)| !plain) {
             Some((key, _)) => {
-                Err(self.unsupported(key, "its value here", "Stable Diffusion 1.x and 2.x"))
+                Err(self.unsupported(key, "its value here", "Stable Diffusion 1.x and 2.x and LDM text-to-image"))
             }
             None => Ok(()),
         }

@@ -9,11 +9,12 @@ use super::{
     run_folder::{RunFolder, free_folder},
 };
 use crate::{
+    config::TrainOptions,
     data::png::{encode_grid, encode_png},
     embedding::{self, LearnedEmbedding},
     files::read_limited,
     pipelines::{BATCH, ModelFolder, SamplingOptions, TextToImage},
-    schedulers::SchedulerKind,
+    schedulers::{BetaSchedule, SchedulerKind},
 };
 
 /// Flags of `dvar generate`.
@@ -46,6 +47,9 @@ pub(super) struct GenerateArgs {
     /// pndm, ddim, ddpm, euler, lms or dpm++ [default: the model's]
     #[arg(long, value_name = "NAME")]
     scheduler: Option<SchedulerKind>,
+    /// linear, scaled_linear or squaredcos_cap_v2 [default: the model's advice, or its file's]
+    #[arg(long, value_name = "NAME")]
+    beta_schedule: Option<BetaSchedule>,
     /// Share of fresh noise in each DDIM step, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     eta: f64,
@@ -65,11 +69,14 @@ pub(super) struct GenerateArgs {
 
 pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let model = model::open(args.model.as_deref())?;
+    let advice = model::preset(&model)?.with_defaults().map_err(CliError::input)?;
+    let beta_schedule = args.beta_schedule.or(advice.beta_schedule);
+    let model = model.with_beta_schedule(beta_schedule).map_err(CliError::input)?;
     let embedding = args.embedding.as_deref().map(read_embedding).transpose()?;
     if let Some(embedding) = &embedding {
         check_fit(embedding, &model, args)?;
     }
-    let options = sampling_options(args, &model)?;
+    let options = sampling_options(args, &advice, &model)?;
     let mut tokenizer = model.tokenizer().map_err(CliError::input)?;
     let placeholder_ids = match &embedding {
         Some(e) => tokenizer.add_placeholder(e.placeholder_token(), e.num_vectors()),
@@ -121,14 +128,8 @@ fn check_fit(
     model: &ModelFolder,
     args: &GenerateArgs,
 ) -> Result<(), CliError> {
-    let (token, dim) = (embedding.placeholder_token(), embedding.dim());
-    if dim != model.embedding_dim() {
-        return Err(CliError::Input(format!(
-            "the embedding of `{token}` is {dim} wide, {} takes {}; give the `--model` that it was trained with",
-            model.name(),
-            model.embedding_dim()
-        )));
-    }
+    embedding.check_fit(model).map_err(CliError::input)?;
+    let token = embedding.placeholder_token();
     if !args.prompt.iter().any(|prompt| prompt.contains(token)) {
         return Err(CliError::Input(format!(
             "no prompt contains `{token}`, the token of this embedding; write it into `--prompt`"
@@ -137,14 +138,17 @@ fn check_fit(
     Ok(())
 }
 
-fn sampling_options(args: &GenerateArgs, model: &ModelFolder) -> Result<SamplingOptions, CliError> {
+fn sampling_options(
+    args: &GenerateArgs,
+    advice: &TrainOptions,
+    model: &ModelFolder,
+) -> Result<SamplingOptions, CliError> {
     if !(1..=10_000).contains(&args.count) {
         return Err(CliError::Input(format!(
             "`--count` is {}; it must be from 1 to 10000",
             args.count
         )));
     }
-    let advice = model::preset(model)?.with_defaults().map_err(CliError::input)?;
     let size = model.native_resolution();
     let options = SamplingOptions {
         scheduler: args.scheduler.or(advice.scheduler).unwrap_or(model.scheduler().kind()),

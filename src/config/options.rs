@@ -11,7 +11,7 @@ use crate::{
     },
     early_stopping::CriterionError,
     optim::LrScheduler,
-    schedulers::SchedulerKind,
+    schedulers::{BetaSchedule, SchedulerKind},
 };
 
 /// What is taken where no flag, file or preset says otherwise.
@@ -92,6 +92,9 @@ pub struct TrainOptions {
     /// Updates between two checkpoints [default: 50]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub save_steps: Option<usize>,
+    /// linear, scaled_linear or squaredcos_cap_v2, instead of what the model's scheduler file says
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    pub beta_schedule: Option<BetaSchedule>,
     /// Prompts of the sample grids, `{}` stands for the concept; may be repeated
     #[cfg_attr(feature = "cli", arg(long, value_name = "PROMPT"))]
     pub validation_prompt: Option<Vec<String>>,
