@@ -77,9 +77,11 @@ impl<'a> Checks<'a> {
     /// Keys whose other values would change the numbers in ways that are not built.
     pub(crate) fn plain(&self, keys: &[(&str, bool)]) -> Result<(), ModelError> {
         match keys.iter().find(|(_, plain)| !plain) {
-            Some((key, _)) => {
-                Err(self.unsupported(key, "its value here", "Stable Diffusion 1.x and 2.x and LDM text-to-image"))
-            }
+            Some((key, _)) => Err(self.unsupported(
+                key,
+                "its value here",
+                "Stable Diffusion 1.x and 2.x and LDM text-to-image",
+            )),
             None => Ok(()),
         }
     }

@@ -87,8 +87,7 @@ impl ModelFolder {
         let read = |file: &str| files.read(file);
         let shown = |file: &str| files.display(file);
         let family = read_family(&files)?;
-        let text_encoder =
-            TextEncoderConfig::read(family, &files, family.text_encoder(&files))?;
+        let text_encoder = TextEncoderConfig::read(family, &files, family.text_encoder(&files))?;
         let (unet, vae) = ("unet/config.json", format!("{}/config.json", family.vae(&files)));
         let unet = UNet2DConditionConfig::parse(&read(unet)?, &shown(unet))?;
         let vae = AutoencoderKlConfig::parse(&read(&vae)?, &shown(&vae))?;

@@ -4,5 +4,6 @@ mod bad_input;
 mod harness;
 #[cfg(feature = "hub")]
 mod hub;
+mod ldm;
 mod resume;
 mod run;

@@ -368,7 +368,13 @@ fn objective_agrees(side: &str) {
         (tensor::<4>(get("latents"), &device), tensor::<4>(get("noise"), &device));
     let times = get("timesteps").usize();
     let noisy = model.scheduler().noise_schedule().add_noise(latents, noise.clone(), &times);
-    assert_close(&label("noisy_latents"), &values(noisy.clone()), &get("noisy_latents").values, 1e-6, 0.0);
+    assert_close(
+        &label("noisy_latents"),
+        &values(noisy.clone()),
+        &get("noisy_latents").values,
+        1e-6,
+        0.0,
+    );
 
     let concept = tensor::<2>(get("concept_embedding"), &device).autodiff().require_grad();
     let states = encoder.encode(&encoder.prepare(&rows(get("input_ids"))), &concept);

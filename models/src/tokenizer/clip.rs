@@ -86,7 +86,9 @@ fn read_vocab(bytes: &[u8]) -> Result<Vocab, TokenizerError> {
         match seen.get_mut(*id as usize) {
             Some(seen) if !*seen => *seen = true,
             _ => {
-                return Err(unusable(format!("token `{token}` has id {id}, out of order or taken")));
+                return Err(unusable(format!(
+                    "token `{token}` has id {id}, out of order or taken"
+                )));
             }
         }
     }
