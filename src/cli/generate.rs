@@ -47,7 +47,7 @@ pub(super) struct GenerateArgs {
     /// pndm, ddim, ddpm, euler, lms or dpm++ [default: the model's]
     #[arg(long, value_name = "NAME")]
     scheduler: Option<SchedulerKind>,
-    /// linear, scaled_linear or squaredcos_cap_v2 [default: the model's advice, or its file's]
+    /// Noise of training: linear, scaled_linear or squaredcos_cap_v2 [default: the model's]
     #[arg(long, value_name = "NAME")]
     beta_schedule: Option<BetaSchedule>,
     /// Share of fresh noise in each DDIM step, 0 to 1

@@ -92,7 +92,7 @@ pub struct TrainOptions {
     /// Updates between two checkpoints [default: 50]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub save_steps: Option<usize>,
-    /// linear, scaled_linear or squaredcos_cap_v2, instead of what the model's scheduler file says
+    /// Noise of training: linear, scaled_linear or squaredcos_cap_v2 [default: the model's]
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub beta_schedule: Option<BetaSchedule>,
     /// Prompts of the sample grids, `{}` stands for the concept; may be repeated

@@ -188,10 +188,7 @@ impl ModelFolder {
 
     /// The tokenizer, without learned tokens.
     pub fn tokenizer(&self) -> Result<PromptTokenizer, PipelineError> {
-        let tokenizer = match self.family {
-            ModelFamily::StableDiffusion => read_clip_tokenizer(&self.files, "tokenizer/")?,
-            ModelFamily::LatentDiffusion => read_bert_tokenizer(&self.files, "tokenizer/")?,
-        };
+        let tokenizer = read_tokenizer(&self.files, self.family, "tokenizer/")?;
         let vocab_size = self.text_encoder.vocab_size();
         if tokenizer.vocab_size() > vocab_size {
             return Err(PipelineError::Mismatch {
@@ -266,21 +263,22 @@ fn read_family(files: &ModelFiles) -> Result<ModelFamily, ModelError> {
     })
 }
 
-fn read_clip_tokenizer(files: &ModelFiles, folder: &str) -> Result<PromptTokenizer, PipelineError> {
+fn read_tokenizer(
+    files: &ModelFiles,
+    family: ModelFamily,
+    folder: &str,
+) -> Result<PromptTokenizer, PipelineError> {
     let path = |name: &str| format!("{folder}{name}");
-    Ok(PromptTokenizer::clip(
-        &files.read(&path("vocab.json"))?,
-        &files.read(&path("merges.txt"))?,
-        files.read_optional(&path("tokenizer_config.json"))?.as_deref(),
-        files.read_optional(&path("special_tokens_map.json"))?.as_deref(),
-    )?)
-}
-
-fn read_bert_tokenizer(files: &ModelFiles, folder: &str) -> Result<PromptTokenizer, PipelineError> {
-    let path = |name: &str| format!("{folder}{name}");
-    Ok(PromptTokenizer::bert(
-        &files.read(&path("vocab.txt"))?,
-        files.read_optional(&path("tokenizer_config.json"))?.as_deref(),
-        files.read_optional(&path("special_tokens_map.json"))?.as_deref(),
-    )?)
+    let config = files.read_optional(&path("tokenizer_config.json"))?;
+    let special = files.read_optional(&path("special_tokens_map.json"))?;
+    let (config, special) = (config.as_deref(), special.as_deref());
+    let vocab = |name: &str| files.read(&path(name));
+    Ok(match family {
+        ModelFamily::StableDiffusion => {
+            PromptTokenizer::clip(&vocab("vocab.json")?, &vocab("merges.txt")?, config, special)?
+        }
+        ModelFamily::LatentDiffusion => {
+            PromptTokenizer::bert(&vocab("vocab.txt")?, config, special)?
+        }
+    })
 }
