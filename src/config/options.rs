@@ -14,7 +14,7 @@ use crate::{
     early_stopping::CriterionError,
     eval::EvaluationSwitches,
     optim::LrScheduler,
-    schedulers::SchedulerKind,
+    schedulers::{BetaSchedule, SchedulerKind},
 };
 
 /// What is taken where no flag, file or preset says otherwise.
@@ -152,6 +152,9 @@ pub struct TrainOptions {
     /// Updates between two checkpoints [default: 50]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub save_steps: Option<usize>,
+    /// Noise of training: linear, scaled_linear or squaredcos_cap_v2 [default: the model's]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    pub beta_schedule: Option<BetaSchedule>,
     /// Prompts of the sample grids, `{}` stands for the concept; may be repeated
     #[cfg_attr(feature = "cli", arg(long, value_name = "PROMPT"))]
     pub validation_prompt: Option<Vec<String>>,
