@@ -7,7 +7,7 @@ use std::{
 
 use burn::tensor::Device;
 
-use super::{CliError, device, model, run_folder::RunFolder, samples::Samples};
+use super::{CliError, device, logs::Logs, model, run_folder::RunFolder, samples::Samples};
 use crate::{
     callbacks::{Checkpoint, Interrupt, MetricsLog, Progress, plot},
     config::{TrainConfig, TrainOptions},
@@ -156,17 +156,18 @@ impl Plan {
         let step = state.as_ref().map_or(0, |state| state.step);
         let metrics = MetricsLog::open(&folder.metrics(), step, config.save_steps)
             .map_err(|error| CliError::write(&folder.metrics(), error))?;
-        let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> = vec![
-            session.deterministic_eval(&config),
-            Box::new(metrics),
-            Box::new(interrupt),
-            Box::new(Checkpoint {
-                state: folder.state(),
-                embedding: folder.embedding(),
-                placeholder_token: config.placeholder_token.clone(),
-                interval: config.save_steps,
-            }),
-        ];
+        let logs = Logs::open(&config, &folder, step)?;
+        logs.picture("samples", 0, &folder.samples("before"))?;
+        let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> =
+            vec![session.deterministic_eval(&config), Box::new(metrics)];
+        callbacks.extend(logs.callback());
+        callbacks.push(Box::new(interrupt));
+        callbacks.push(Box::new(Checkpoint {
+            state: folder.state(),
+            embedding: folder.embedding(),
+            placeholder_token: config.placeholder_token.clone(),
+            interval: config.save_steps,
+        }));
         let finished = state.as_ref().and_then(|state| state.stop).filter(is_final);
         if let Some(state) = &state {
             trainer.restore(state, &mut callbacks).map_err(CliError::input)?;
@@ -194,6 +195,9 @@ impl Plan {
             return Err(CliError::Interrupted);
         }
         let after = draw(&samples, trainer.concept(), &folder.samples("after")).await?;
+        logs.picture("samples", trainer.step(), &folder.samples("after"))?;
+        let scores = [("clip_i_before", before), ("clip_i_after", after)];
+        logs.finish(trainer.step(), &scores)?;
         write_curve(&folder, &config, &stop)?;
         report(&folder, &stop, before, after);
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{ConfigError, TrainOptions};
+use super::{ConfigError, Logger, TrainOptions};
 use crate::{
     data::{
         dataset::{CropMode, Pairing},
@@ -63,6 +63,14 @@ pub struct TrainConfig {
     pub guidance_scale: f64,
     /// Seed of the sample grids.
     pub sampling_seed: u64,
+    /// The program that the run also logs for.
+    pub logger: Logger,
+    /// W&B project.
+    pub project_name: String,
+    /// W&B name of the run; the output folder's if open.
+    pub exp_name: Option<String>,
+    /// W&B user or team; whoever sends the run if open.
+    pub wandb: Option<String>,
 }
 
 impl TrainConfig {
@@ -150,6 +158,10 @@ impl TrainConfig {
             num_inference_steps: count("num_inference_steps", o.num_inference_steps)?,
             guidance_scale: not_negative("guidance_scale", o.guidance_scale)?,
             sampling_seed: set("sampling_seed", o.sampling_seed)?,
+            logger: set("logger", o.logger)?,
+            project_name: set("project_name", o.project_name)?,
+            exp_name: o.exp_name,
+            wandb: o.wandb,
         })
     }
 }

@@ -5,4 +5,4 @@ mod checked;
 mod options;
 
 pub use checked::TrainConfig;
-pub use options::{ConfigError, TrainOptions};
+pub use options::{ConfigError, Logger, TrainOptions};

@@ -95,6 +95,18 @@ pub struct TrainOptions {
     /// Prompts of the sample grids, `{}` stands for the concept; may be repeated
     #[cfg_attr(feature = "cli", arg(long, value_name = "PROMPT"))]
     pub validation_prompt: Option<Vec<String>>,
+    /// Also log for another program: `none`, `tensorboard` or `wandb` [default: none]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    pub logger: Option<Logger>,
+    /// W&B project [default: dvar_inversion]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    pub project_name: Option<String>,
+    /// W&B name of the run [default: the output folder's name]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    pub exp_name: Option<String>,
+    /// W&B user or team [default: whoever runs `wandb sync`]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "ENTITY"))]
+    pub wandb: Option<String>,
     /// Rounds of the deterministic evaluation, each with its own time steps [default: 1]
     #[cfg_attr(feature = "cli", arg(skip))]
     pub eval_gradient_accumulation_steps: Option<usize>,
@@ -131,6 +143,19 @@ pub struct TrainOptions {
     /// Seed of the sample grids [default: 37]
     #[cfg_attr(feature = "cli", arg(skip))]
     pub sampling_seed: Option<u64>,
+}
+
+/// A program that a run also logs for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Logger {
+    /// None: `metrics.jsonl` alone.
+    None,
+    /// TensorBoard, by event files.
+    Tensorboard,
+    /// W&B, by an offline run for `wandb sync`.
+    Wandb,
 }
 
 /// Seeds that a TOML file can hold.
