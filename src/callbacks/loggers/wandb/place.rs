@@ -11,7 +11,7 @@ pub(super) fn find(folder: &Path) -> io::Result<Option<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read?,
     };
-    let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().into_string().ok()?));
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let newest = names.filter(|name| name.starts_with("offline-run-")).max();
     Ok(newest.and_then(|name| Some(log_in(folder.join(&name), name.rsplit_once('-')?.1))))
 }
