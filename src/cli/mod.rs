@@ -5,6 +5,7 @@ mod device;
 mod error;
 mod generate;
 mod info;
+mod logs;
 mod model;
 mod run_folder;
 mod samples;
