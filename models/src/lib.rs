@@ -4,6 +4,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`clip`] | text encoder, and both towers for scoring |
+//! | [`dino`], [`lpips`] | likeness and difference of pictures, for scoring |
 //! | [`unet`] | the denoiser |
 //! | [`vae`] | the autoencoder between pictures and latents |
 //! | [`tokenizer`] | CLIP's byte-pair encoding, with learned tokens |
@@ -15,8 +16,10 @@
 mod attention;
 mod checks;
 pub mod clip;
+pub mod dino;
 mod error;
 mod layers;
+pub mod lpips;
 #[cfg(feature = "embedded")]
 pub mod pretrained;
 mod resnet;

@@ -30,6 +30,9 @@ const ORIGINALS: [(&str, &str); 6] = [
 
 /// Tensors that files may hold beyond the weights, and that no forward pass here reads.
 const BUFFERS: [&str; 2] = ["position_ids", "logit_scale"];
+/// Whole parts of that kind, by their names' beginning: what DINO's class token would go on to,
+/// and what AlexNet's features would.
+const UNUSED_PARTS: [&str; 2] = ["pooler.", "classifier."];
 
 /// Checkpoint names to ours.
 pub(super) fn remapper() -> Result<KeyRemapper, String> {
@@ -44,4 +47,5 @@ pub(super) fn original(name: &str) -> String {
 /// Whether a tensor may be there without being used.
 pub(super) fn is_buffer(name: &str) -> bool {
     BUFFERS.iter().any(|buffer| name == *buffer || name.ends_with(&format!(".{buffer}")))
+        || UNUSED_PARTS.iter().any(|part| name.starts_with(part))
 }

@@ -8,6 +8,7 @@ use burn::{
     tensor::{DType, Shape},
 };
 use burn_pack::Tensor as PackTensor;
+use safetensors::tensor::Metadata;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,24 +28,68 @@ const VARIANTS: [&str; 3] = ["", ".fp16", ".non_ema"];
 /// [`ModelError`] if a file is missing or broken, or if the tensors are not exactly those the
 /// module has, each of its shape.
 pub fn load<M: ModuleSnapshot>(
-    mut module: M,
+    module: M,
     files: &ModelFiles,
     folder: &str,
     dtype: DType,
 ) -> Result<M, ModelError> {
-    let parts = find(files, folder)?;
-    let shown = files.display(&parts[0]);
+    let config = files.display(&format!("{folder}/config.json"));
+    load_files(module, files, &find(files, folder)?, &config, dtype)
+}
+
+/// Loads weight files, which together hold the module's tensors, converted to `dtype`; `config`
+/// is what they should fit, for messages.
+///
+/// # Errors
+///
+/// Those of [`load`].
+pub fn load_files<M: ModuleSnapshot>(
+    mut module: M,
+    files: &ModelFiles,
+    parts: &[String],
+    config: &str,
+    dtype: DType,
+) -> Result<M, ModelError> {
     let mut loaded = Loaded::default();
-    for part in &parts {
+    for part in parts {
         loaded.add(apply(&mut module, files, part, dtype)?);
     }
     match loaded.problems() {
         None => Ok(module),
         Some(problems) => {
-            let config = files.display(&format!("{folder}/config.json"));
-            Err(ModelError::Weights { file: shown, config, problems })
+            let file = parts.first().map(|part| files.display(part)).unwrap_or_default();
+            Err(ModelError::Weights { file, config: config.into(), problems })
         }
     }
+}
+
+/// The shapes of a weight file's tensors, by name; no more than its header is read.
+///
+/// # Errors
+///
+/// [`ModelError`] if the file is missing or broken.
+pub fn shapes(
+    files: &ModelFiles,
+    file: &str,
+) -> Result<BTreeMap<String, Vec<usize>>, ModelError> {
+    let header = check(files, file)?;
+    let tensors = header.tensors().into_iter();
+    Ok(tensors.map(|(name, tensor)| (name, tensor.shape.clone())).collect())
+}
+
+fn check(files: &ModelFiles, file: &str) -> Result<Metadata, ModelError> {
+    let shown = || files.display(file);
+    let checked = match files {
+        ModelFiles::Folder(folder) => {
+            let opened = std::fs::File::open(folder.join(file));
+            header::check(opened.map_err(|error| ModelError::Unreadable {
+                file: shown(),
+                reason: error.to_string(),
+            })?)
+        }
+        ModelFiles::Memory(_) => header::check(std::io::Cursor::new(files.read(file)?)),
+    };
+    checked.map_err(|reason| ModelError::Invalid { file: shown(), reason })
 }
 
 /// The files that hold the weights of `folder`.
@@ -100,20 +145,11 @@ fn apply<M: ModuleSnapshot>(
 ) -> Result<ApplyResult, ModelError> {
     let file = files.display(part);
     let invalid = |reason: String| ModelError::Invalid { file: file.clone(), reason };
-    let unreadable = |error: std::io::Error| ModelError::Unreadable {
-        file: file.clone(),
-        reason: error.to_string(),
-    };
+    check(files, part)?;
     let store = match files {
-        ModelFiles::Folder(folder) => {
-            let path = folder.join(part);
-            header::check(std::fs::File::open(&path).map_err(unreadable)?).map_err(invalid)?;
-            SafetensorsStore::from_file(path)
-        }
+        ModelFiles::Folder(folder) => SafetensorsStore::from_file(folder.join(part)),
         ModelFiles::Memory(_) => {
-            let bytes = files.read(part)?;
-            header::check(std::io::Cursor::new(&bytes)).map_err(invalid)?;
-            SafetensorsStore::from_bytes(Some(bytes.into_owned()))
+            SafetensorsStore::from_bytes(Some(files.read(part)?.into_owned()))
         }
     };
     let to_burn = ChainAdapter::new(PyTorchToBurnAdapter, FloatCastAdapter::to(dtype));

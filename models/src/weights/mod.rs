@@ -11,4 +11,4 @@ mod key_map;
 mod load;
 
 pub use files::ModelFiles;
-pub use load::load;
+pub use load::{load, load_files, shapes};
