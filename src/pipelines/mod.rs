@@ -4,6 +4,7 @@ mod model_folder;
 mod prompt;
 mod text_to_image;
 
+pub(crate) use model_folder::read_tokenizer;
 pub use model_folder::{ModelFolder, PipelineError};
 pub use prompt::{PromptEncoder, Prompts};
 #[cfg(feature = "cli")]

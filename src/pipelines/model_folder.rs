@@ -6,13 +6,13 @@ use std::path::Path;
 use burn::tensor::{DType, Device};
 use dvar_models::{
     ModelError,
-    clip::{ClipConfig, ClipModel, ClipTextConfig},
+    clip::ClipTextConfig,
     tokenizer::{ClipTokenizer, TokenizerError},
     unet::{UNet2DConditionConfig, UNet2DConditionModel},
     vae::{AutoencoderKl, AutoencoderKlConfig},
     weights::{self, ModelFiles},
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
 use super::PromptEncoder;
 use crate::schedulers::{SchedulerConfig, SchedulerError};
@@ -49,6 +49,9 @@ pub enum PipelineError {
         /// What both must be a multiple of.
         multiple: usize,
     },
+    /// Pictures that cannot be compared.
+    #[error("the pictures cannot be compared: {0}")]
+    Pictures(String),
     /// The device failed while a result was read from it.
     #[error("the device failed: {0}")]
     Device(String),
@@ -213,30 +216,13 @@ impl ModelFolder {
     pub fn load_vae(&self, device: &Device) -> Result<AutoencoderKl, PipelineError> {
         Ok(weights::load(self.vae.init(device), &self.files, "vae", DType::F32)?)
     }
-
-    /// Loads the CLIP scorer that lies in the folder's `clip/`, where there is one, and the size
-    /// of the pictures it takes.
-    pub fn load_clip(&self, device: &Device) -> Result<Option<(ClipModel, usize)>, PipelineError> {
-        let file = "clip/config.json";
-        let Some(json) = self.files.read_optional(file)? else { return Ok(None) };
-        let config = ClipConfig::parse(&json, &self.files.display(file))?;
-        let model = weights::load(config.init(device), &self.files, "clip", DType::F32)?;
-        Ok(Some((model, config.vision_config.image_size)))
-    }
-
-    /// A JSON file of the folder, where there is one.
-    pub fn json<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, PipelineError> {
-        let Some(json) = self.files.read_optional(file)? else { return Ok(None) };
-        let parsed = serde_json::from_slice(&json);
-        let invalid = |e: serde_json::Error| ModelError::Invalid {
-            file: self.files.display(file),
-            reason: e.to_string(),
-        };
-        Ok(Some(parsed.map_err(invalid)?))
-    }
 }
 
-fn read_tokenizer(files: &ModelFiles, folder: &str) -> Result<ClipTokenizer, PipelineError> {
+/// The tokenizer whose files' paths begin with `folder`.
+pub(crate) fn read_tokenizer(
+    files: &ModelFiles,
+    folder: &str,
+) -> Result<ClipTokenizer, PipelineError> {
     let path = |name: &str| format!("{folder}{name}");
     let config = files.read_optional(&path("tokenizer_config.json"))?;
     let special = files.read_optional(&path("special_tokens_map.json"))?;

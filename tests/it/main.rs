@@ -15,6 +15,7 @@ mod optimizers;
 mod replay;
 mod sampling;
 mod schedulers;
+mod scores;
 mod support;
 mod tokenizer;
 mod weights;

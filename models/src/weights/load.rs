@@ -68,10 +68,7 @@ pub fn load_files<M: ModuleSnapshot>(
 /// # Errors
 ///
 /// [`ModelError`] if the file is missing or broken.
-pub fn shapes(
-    files: &ModelFiles,
-    file: &str,
-) -> Result<BTreeMap<String, Vec<usize>>, ModelError> {
+pub fn shapes(files: &ModelFiles, file: &str) -> Result<BTreeMap<String, Vec<usize>>, ModelError> {
     let header = check(files, file)?;
     let tensors = header.tensors().into_iter();
     Ok(tensors.map(|(name, tensor)| (name, tensor.shape.clone())).collect())
@@ -148,9 +145,7 @@ fn apply<M: ModuleSnapshot>(
     check(files, part)?;
     let store = match files {
         ModelFiles::Folder(folder) => SafetensorsStore::from_file(folder.join(part)),
-        ModelFiles::Memory(_) => {
-            SafetensorsStore::from_bytes(Some(files.read(part)?.into_owned()))
-        }
+        ModelFiles::Memory(_) => SafetensorsStore::from_bytes(Some(files.read(part)?.into_owned())),
     };
     let to_burn = ChainAdapter::new(PyTorchToBurnAdapter, FloatCastAdapter::to(dtype));
     let mut store = store
