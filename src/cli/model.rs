@@ -35,7 +35,7 @@ pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
 
 /// `owner/name`, if the value looks like a name on the Hugging Face Hub.
 #[cfg(feature = "hub")]
-fn repository(model: &Path) -> Option<&str> {
+pub(super) fn repository(model: &Path) -> Option<&str> {
     let name = model.to_str()?;
     let word = |word: &str| {
         !word.starts_with('.')

@@ -43,16 +43,7 @@ impl Samples<'_> {
             vae: &vae,
             scheduler: self.model.scheduler(),
         };
-        let size = config.resolution.unwrap_or(self.model.native_resolution());
-        let options = SamplingOptions {
-            scheduler: config.scheduler.unwrap_or(self.model.scheduler().kind()),
-            num_inference_steps: config.num_inference_steps,
-            guidance_scale: config.guidance_scale,
-            eta: 0.0,
-            height: size,
-            width: size,
-            seed: config.sampling_seed,
-        };
+        let options = sampling_options(config, self.model);
         let pictures = pipeline
             .generate(0, &prompts(config), "", vectors, &options)
             .await
@@ -70,17 +61,36 @@ impl Samples<'_> {
     }
 }
 
-/// The grid's prompts: those of the user in turn, or the kind's plainest one.
-fn prompts(config: &TrainConfig) -> Vec<String> {
+/// How a run draws.
+pub(super) fn sampling_options(config: &TrainConfig, model: &ModelFolder) -> SamplingOptions {
+    let size = config.resolution.unwrap_or(model.native_resolution());
+    SamplingOptions {
+        scheduler: config.scheduler.unwrap_or(model.scheduler().kind()),
+        num_inference_steps: config.num_inference_steps,
+        guidance_scale: config.guidance_scale,
+        eta: 0.0,
+        height: size,
+        width: size,
+        seed: config.sampling_seed,
+    }
+}
+
+/// The user's prompts, or the kind's plainest one; `{}` stands for the concept.
+pub(super) fn templates(config: &TrainConfig) -> Vec<String> {
     let plain = match config.learnable_property {
         LearnableProperty::Object => "a photo of a {}",
         LearnableProperty::Style => "a painting in the style of {}",
     };
-    let prompts = match config.validation_prompts.as_slice() {
+    match config.validation_prompts.as_slice() {
         [] => vec![plain.to_string()],
         prompts => prompts.to_vec(),
-    };
-    let count = COUNT.max(prompts.len());
-    let filled = prompts.iter().map(|prompt| fill(prompt, &config.placeholder_token));
+    }
+}
+
+/// The grid's prompts, each in turn.
+fn prompts(config: &TrainConfig) -> Vec<String> {
+    let templates = templates(config);
+    let count = COUNT.max(templates.len());
+    let filled = templates.iter().map(|prompt| fill(prompt, &config.placeholder_token));
     filled.cycle().take(count).collect()
 }

@@ -49,7 +49,8 @@ impl LpipsConfig {
     ///
     /// [`ModelError`] if a file is missing or broken, or holds another network.
     pub fn load(files: &ModelFiles, device: &Device) -> Result<Lpips, ModelError> {
-        let backbone = find(files, BACKBONE, "torchvision's AlexNet")?;
+        let backbone =
+            find(files, BACKBONE, "torchvision's AlexNet (download.pytorch.org/models)")?;
         let heads =
             find(files, HEADS, "`lpips/weights/v0.1/alex.pth` of the PyPI package `lpips`")?;
         let config = Self::read(files, &backbone)?;
