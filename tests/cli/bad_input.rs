@@ -240,6 +240,37 @@ fn bad_model_folders() {
 }
 
 #[test]
+fn bad_pickled_weights() {
+    let mut messages = Messages::default();
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    copy_model(&cli);
+    fs::remove_file(cli.path("model/unet/diffusion_pytorch_model.safetensors")).unwrap();
+    let fixtures = root().join("tests/fixtures/torch");
+    let whole = fs::read(fixtures.join("weights_cuda.bin")).unwrap();
+    let legacy = fs::read(fixtures.join("weights_legacy.bin")).unwrap();
+    let mut cases = vec![
+        ("weights of another network".to_string(), whole.clone()),
+        ("nothing".into(), Vec::new()),
+        ("a web page".into(), b"<!doctype html>".to_vec()),
+        ("a file cut off".into(), whole[..whole.len() / 2].to_vec()),
+        ("an old file cut off".into(), legacy[..legacy.len() - 1].to_vec()),
+    ];
+    let names = fs::read_dir(&fixtures).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    for name in names.iter().filter(|name| name.starts_with("bad_")) {
+        cases.push((name.clone(), fs::read(fixtures.join(name)).unwrap()));
+    }
+    for (case, bytes) in cases {
+        fs::write(cli.path("model/unet/diffusion_pytorch_model.bin"), bytes).unwrap();
+        messages.refused(&case, cli.train(&["--model", "model", "-o", "run"]));
+        assert!(!cli.path("run").exists(), "{case}: it left a run folder");
+    }
+    insta::assert_snapshot!(messages.0);
+}
+
+#[test]
 fn bad_outputs() {
     let mut messages = Messages::default();
     let cli = Cli::new();

@@ -18,4 +18,5 @@ mod schedulers;
 mod scores;
 mod support;
 mod tokenizer;
+mod torch;
 mod weights;

@@ -151,6 +151,15 @@ fn the_diversity_is_the_mean_of_lpips_over_all_pairs() {
 }
 
 #[test]
+fn lpips_is_the_same_by_its_published_pickles() {
+    let (safetensors, pickles) = (lpips(""), lpips("pth"));
+    for (pictures, _) in lpips_runs() {
+        let diversity = |scorer: &LpipsScorer| block_on(scorer.diversity(&pictures)).unwrap();
+        assert_eq!(diversity(&safetensors), diversity(&pickles));
+    }
+}
+
+#[test]
 fn one_picture_has_no_diversity_and_unlike_or_small_ones_are_refused() {
     let scorer = lpips("");
     let picture =

@@ -7,12 +7,12 @@ use safetensors::tensor::Metadata;
 /// The format's own limit (safetensors crate).
 const LARGEST_HEADER: u64 = 100_000_000;
 
-/// Checks that `file` is a whole safetensors file, and tells what it holds.
+/// Checks that `file` is a whole safetensors file.
 ///
 /// # Errors
 ///
 /// A phrase that fits after "`file` is not usable: ".
-pub(super) fn check(mut file: impl Read + Seek) -> Result<Metadata, String> {
+pub(super) fn check(mut file: impl Read + Seek) -> Result<(), String> {
     let io = |error: std::io::Error| error.to_string();
     let length = file.seek(SeekFrom::End(0)).map_err(io)?;
     file.rewind().map_err(io)?;
@@ -37,5 +37,5 @@ pub(super) fn check(mut file: impl Read + Seek) -> Result<Metadata, String> {
             "it should have {expected} bytes and has {length}; it is cut off, fetch it again"
         ));
     }
-    Ok(metadata)
+    Ok(())
 }

@@ -89,7 +89,7 @@ impl Repository {
         let weights = load::locate(folder, has).map(plain);
         let weights = weights.ok_or_else(|| ModelError::MissingFile {
             file: format!("{}/{}", self.name, plain(format!("{folder}/*.safetensors"))),
-            remedy: format!("choose a repository with safetensors weights in {layout}"),
+            remedy: format!("choose a repository with safetensors or `.bin` weights in {layout}"),
         })?;
         let mut files = Vec::new();
         if weights.ends_with(".json") {
