@@ -5,5 +5,6 @@ mod evaluate;
 mod harness;
 #[cfg(feature = "hub")]
 mod hub;
+mod pickled;
 mod resume;
 mod run;

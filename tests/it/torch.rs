@@ -191,6 +191,16 @@ fn files_that_pytorch_would_not_write_are_refused_each_for_its_reason() {
 }
 
 #[test]
+fn an_old_file_with_big_endian_numbers_is_refused() {
+    let mut bytes = fs::read(fixture("weights_legacy.bin")).unwrap();
+    let key = b"little_endian";
+    let at = bytes.windows(key.len()).position(|window| window == key).unwrap();
+    let value = at + bytes[at..].iter().position(|byte| *byte == 0x88).unwrap();
+    bytes[value] = 0x89;
+    assert!(matches!(read(&bytes), Err(TorchError::BigEndian)));
+}
+
+#[test]
 fn a_file_that_is_cut_off_anywhere_is_refused() {
     for name in ["weights.bin", "weights_legacy.bin"] {
         let bytes = fs::read(fixture(name)).unwrap();

@@ -262,3 +262,27 @@ fn describe(error: ApplyError) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_weights_come_before_rounded_ones_and_safetensors_before_pickles() {
+        let mut files = vec![
+            "unet/diffusion_pytorch_model.fp16.bin",
+            "unet/model.safetensors.index.fp16.json",
+            "unet/diffusion_pytorch_model.fp16.safetensors",
+            "unet/pytorch_model.bin.index.json",
+            "unet/diffusion_pytorch_model.bin",
+            "unet/diffusion_pytorch_model.safetensors.index.json",
+            "unet/diffusion_pytorch_model.safetensors",
+        ];
+        // Whatever is best is the last of the list; without it, the one before.
+        while let Some(best) = files.last().copied() {
+            assert_eq!(locate("unet", |file| files.contains(&file)).as_deref(), Some(best));
+            files.pop();
+        }
+        assert_eq!(locate("unet", |_| false), None);
+    }
+}

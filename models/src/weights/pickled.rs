@@ -8,7 +8,7 @@ use std::{
 use burn::tensor::Bytes;
 use burn_pack::{Error as PackError, Tensor as PackTensor};
 
-use super::torch::{TorchError, TorchFile};
+use super::torch::{StoredTensor, TorchError, TorchFile};
 
 /// Why values could not be read: burn-store's own errors keep only their text.
 pub(super) type Failure = Arc<Mutex<Option<TorchError>>>;
@@ -25,7 +25,7 @@ pub(super) fn tensors<R: Read + Seek + Send + 'static>(
 ) -> Result<Vec<PackTensor>, TorchError> {
     let tensors = TorchFile::open(&mut reader)?.state_dict()?;
     let reader = Arc::new(Mutex::new(reader));
-    let lazy = |(name, tensor): (String, super::torch::StoredTensor)| {
+    let lazy = |(name, tensor): (String, StoredTensor)| {
         let (dtype, shape, length) = (tensor.dtype(), tensor.shape().to_vec(), tensor.byte_len());
         let (reader, failure) = (reader.clone(), failure.clone());
         PackTensor::deferred(name, dtype, shape, None, length, move || {

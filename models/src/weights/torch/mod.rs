@@ -23,7 +23,7 @@ use self::{
 };
 pub use self::{error::TorchError, tensor::StoredTensor};
 
-/// The longest name of a tensor; diffusers' longest has 80 bytes.
+/// The longest name of a tensor; that of Stable Diffusion's longest has 69 bytes.
 const LONGEST_NAME: usize = 256;
 
 /// An opened PyTorch file: the objects of its pickle, and where the values of its tensors lie.
