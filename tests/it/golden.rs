@@ -70,7 +70,7 @@ impl Tensors {
 
     /// All tensors of any safetensors file.
     pub fn at(path: &Path) -> Self {
-        let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
         let tensors = file
             .tensors()
