@@ -7,6 +7,8 @@ pub mod callbacks;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "train")]
+pub mod concept;
+#[cfg(feature = "train")]
 pub mod config;
 pub mod data;
 pub mod early_stopping;
@@ -14,6 +16,8 @@ pub mod embedding;
 pub mod eval;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod files;
+#[cfg(feature = "cli")]
+mod fingerprint;
 #[cfg(feature = "train")]
 pub mod objective;
 pub mod optim;

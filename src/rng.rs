@@ -26,6 +26,14 @@ pub enum Purpose {
     Evaluation,
     /// The first latents of a generated picture.
     Sampling,
+    /// Where LoRA's first factors start.
+    LoraDown,
+    /// Size and place of pictures that Custom Diffusion rescales.
+    Rescaling,
+    /// Everything that is drawn for the pictures of the concept's class.
+    Prior,
+    /// The initial token of the strategy `random`.
+    Initialization,
     /// Noise that a stochastic scheduler adds while sampling.
     SamplingVariance,
 }
@@ -40,6 +48,10 @@ impl Purpose {
             Self::Noise => "noise",
             Self::Timesteps => "timesteps",
             Self::Evaluation => "evaluation",
+            Self::LoraDown => "lora-down",
+            Self::Rescaling => "rescaling",
+            Self::Prior => "prior",
+            Self::Initialization => "initialization",
             Self::Sampling => "sampling",
             Self::SamplingVariance => "sampling-noise",
         }

@@ -1,16 +1,21 @@
 //! One training run, put together from its parts; native code and the browser share this.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
+use dvar_models::tokenizer::ClipTokenizer;
 
 use crate::{
     callbacks::DeterministicEval,
-    config::TrainConfig,
+    concept::Concept,
+    config::{Initializer, MethodConfig, TrainConfig},
     data::{dataset::Dataset, image::Picture, latents::LatentCache, templates::fill},
     embedding::{self, EmbeddingError, LearnedEmbedding},
-    eval::{EvaluationDraws, FixedBatch},
-    objective::{DiffusionObjective, SeededDraws},
-    pipelines::{ModelFolder, PipelineError},
-    trainer::{Callback, Concept, Trainer},
+    eval::{EvaluationDraws, FixedBatch, INTERVALS},
+    objective::{
+        CAPTION_PREFIXES, DiffusionObjective, PriorPreservation, RescaledPictures, SeededDraws,
+    },
+    pipelines::{ModelFolder, PipelineError, PromptEncoder},
+    rng::{Purpose, Stream},
+    trainer::{Callback, Trainer},
 };
 
 /// Why a run could not be set up.
@@ -24,26 +29,90 @@ pub enum SessionError {
     Embedding(#[from] EmbeddingError),
 }
 
+/// Where the vectors start, with nothing left to look up.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Start {
+    /// Rows of the token table, repeated in turn to as many vectors as there are.
+    Tokens(Vec<u32>),
+    /// Given vectors.
+    Vectors(LearnedEmbedding),
+}
+
 /// The tokens of a run, checked against a model's tokenizer before anything is loaded.
 #[derive(Debug)]
 pub struct Tokens {
-    tokenizer: dvar_models::tokenizer::ClipTokenizer,
+    tokenizer: ClipTokenizer,
     placeholder_ids: Vec<u32>,
-    initializer_id: u32,
+    start: Start,
 }
 
 impl Tokens {
-    /// Registers the placeholder and looks the initializer up.
+    /// Registers the placeholder, whose vectors start as `start` says.
     ///
     /// # Errors
     ///
-    /// [`PipelineError::Tokenizer`] if either cannot be what it is meant to be.
-    pub fn new(config: &TrainConfig, model: &ModelFolder) -> Result<Self, PipelineError> {
+    /// [`PipelineError::Tokenizer`] if the placeholder cannot be a new token,
+    /// [`PipelineError::Mismatch`] if the start has another width or more vectors than asked for.
+    pub fn new(
+        config: &TrainConfig,
+        model: &ModelFolder,
+        start: Start,
+    ) -> Result<Self, PipelineError> {
         let mut tokenizer = model.tokenizer()?;
-        let initializer_id = tokenizer.initializer_id(&config.initializer_token)?;
-        let placeholder_ids =
-            tokenizer.add_placeholder(&config.placeholder_token, config.num_vectors)?;
-        Ok(Self { tokenizer, placeholder_ids, initializer_id })
+        let given = match &start {
+            Start::Tokens(ids) => ids.len(),
+            Start::Vectors(vectors) => vectors.num_vectors(),
+        };
+        let num_vectors = config.num_vectors.unwrap_or(given);
+        let misfit =
+            |problem: String| PipelineError::Mismatch { model: model.name().into(), problem };
+        if given > num_vectors {
+            return Err(misfit(format!(
+                "the vectors start from {given}, `--num-vectors` allows {num_vectors}"
+            )));
+        }
+        if let Start::Vectors(vectors) = &start
+            && vectors.dim() != model.embedding_dim()
+        {
+            let (dim, wanted) = (vectors.dim(), model.embedding_dim());
+            return Err(misfit(format!(
+                "`--initializer-file` holds vectors {dim} wide, the text encoder takes {wanted}"
+            )));
+        }
+        let placeholder_ids = tokenizer.add_placeholder(&config.placeholder_token, num_vectors)?;
+        Ok(Self { tokenizer, placeholder_ids, start })
+    }
+
+    /// How many vectors the concept is made of.
+    pub fn num_vectors(&self) -> usize {
+        self.placeholder_ids.len()
+    }
+}
+
+impl Start {
+    /// Looks an initializer up that needs no scorer and no file: a token, a text, or a token at
+    /// random; none of the others.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Tokenizer`] if a token is none of the model's.
+    pub fn from_tokenizer(
+        config: &TrainConfig,
+        tokenizer: &ClipTokenizer,
+    ) -> Result<Option<Self>, PipelineError> {
+        Ok(Some(match &config.initializer {
+            Initializer::Token(word) => Self::Tokens(vec![tokenizer.initializer_id(word)?]),
+            Initializer::Text(text) => match tokenizer.token_ids(text) {
+                // says why such a text is no initializer
+                ids if ids.is_empty() => Self::Tokens(vec![tokenizer.initializer_id(text)?]),
+                ids => Self::Tokens(ids),
+            },
+            Initializer::Random => {
+                let mut stream = Stream::new(config.seed, Purpose::Initialization, 0);
+                Self::Tokens(vec![stream.below(tokenizer.vocab_size()) as u32])
+            }
+            Initializer::File(_) | Initializer::Best | Initializer::Worst => return Ok(None),
+        }))
     }
 }
 
@@ -61,7 +130,8 @@ pub struct Session {
 
 impl Session {
     /// Loads the networks and prepares the data. The autoencoder is dropped once the pictures'
-    /// latents are known.
+    /// latents are known, but for methods that rescale the pictures at each step. `class` are the
+    /// pictures of the class, for methods with prior preservation.
     ///
     /// # Errors
     ///
@@ -71,46 +141,69 @@ impl Session {
         model: &ModelFolder,
         tokens: Tokens,
         dataset: &Dataset,
+        class: Option<&Dataset>,
         device: &Device,
     ) -> Result<Self, SessionError> {
-        let Tokens { tokenizer, placeholder_ids, initializer_id } = tokens;
+        let Tokens { tokenizer, placeholder_ids, start } = tokens;
+        let num_vectors = placeholder_ids.len();
         let encoder = model.load_prompt_encoder(tokenizer, placeholder_ids, device)?;
         let vae = model.load_vae(device)?;
-        let pictures: Vec<Vec<f32>> =
-            (0..dataset.pictures().len()).map(|i| dataset.pixel_values(i, false)).collect();
         let size = dataset.pictures().first().map_or(0, Picture::width);
         model.check_size(size, size)?;
-        let latents = LatentCache::new(&vae, &pictures, size, device);
-        let templates: Vec<Vec<u32>> = config
-            .learnable_property
-            .templates()
-            .iter()
-            .map(|template| encoder.tokenize(&fill(template, &config.placeholder_token)))
-            .collect();
-        let initial = embedding::init::from_token(
-            &config.placeholder_token,
-            encoder.token_table(),
-            initializer_id,
-            config.num_vectors,
-        )
-        .await?;
+        let latents = |dataset: &Dataset| {
+            let pictures: Vec<Vec<f32>> =
+                (0..dataset.pictures().len()).map(|i| dataset.pixel_values(i, false)).collect();
+            LatentCache::new(&vae, &pictures, size, device)
+        };
+        let templates = captions(config, &encoder);
         let noise_schedule = model.scheduler().noise_schedule().clone();
-        let num_train_timesteps = noise_schedule.alphas_cumprod().len();
+        let mut objective = DiffusionObjective::new(
+            encoder,
+            model.load_unet(device)?,
+            noise_schedule,
+            latents(dataset),
+            templates,
+        );
+        let mut rescaled_size = None;
+        if let (
+            MethodConfig::CustomDiffusion { class_prompt, prior_loss_weight, .. },
+            Some(class),
+        ) = (&config.method, class)
+        {
+            objective.prior = Some(PriorPreservation {
+                latents: latents(class),
+                caption: objective.encoder.tokenize(class_prompt),
+                weight: *prior_loss_weight,
+            });
+            objective.unet = objective.unet.with_first_token_detached();
+            let pictures = dataset.pictures().to_vec();
+            objective.rescaled = Some(RescaledPictures { vae, pictures, size });
+            rescaled_size = Some(size);
+        }
+        let initial = match start {
+            Start::Tokens(ids) => {
+                let table = objective.encoder.token_table();
+                let token = &config.placeholder_token;
+                embedding::init::from_tokens(token, table, &ids, num_vectors).await?
+            }
+            Start::Vectors(vectors) => {
+                embedding::init::from_vectors(&config.placeholder_token, &vectors, num_vectors)?
+            }
+        };
+        let captions = match rescaled_size {
+            Some(_) => objective.templates.len() / CAPTION_PREFIXES.len(),
+            None => objective.templates.len(),
+        };
         let draws = SeededDraws {
             seed: config.seed,
             batch_size: config.train_batch_size,
-            pictures: latents.pictures(),
-            templates: templates.len(),
+            pictures: objective.latents.pictures(),
+            templates: captions,
             pairing: config.pairing,
-            latent_size: latents.latent_shape().iter().product(),
-            num_train_timesteps,
-        };
-        let objective = DiffusionObjective {
-            encoder,
-            unet: model.load_unet(device)?,
-            noise_schedule,
-            latents,
-            templates,
+            latent_size: objective.latents.latent_shape().iter().product(),
+            num_train_timesteps: objective.noise_schedule.alphas_cumprod().len(),
+            rescaled_size,
+            class_pictures: objective.prior.as_ref().map_or(0, |prior| prior.latents.pictures()),
         };
         let evaluation = EvaluationDraws {
             seed: config.seed,
@@ -119,26 +212,58 @@ impl Session {
             pictures: draws.pictures,
             templates: draws.templates,
             latent_size: draws.latent_size,
-            num_train_timesteps,
+            num_train_timesteps: draws.num_train_timesteps,
+            rescaled_size,
+            switches: config.switches,
+            mean_latent: config.mean_latent,
+            mean_noise: config.mean_noise,
         };
-        let evaluation = FixedBatch::new(&objective, &evaluation.draw());
+        let evaluation = FixedBatch::from_draws(&objective, evaluation, config.triple);
         Ok(Self { objective, draws, initial, evaluation })
+    }
+
+    /// The concept at its start.
+    pub fn concept(&self, config: &TrainConfig) -> Concept {
+        let concept = Concept::new(&self.initial, &self.objective.device());
+        concept.with_adapter(config.method.adapter(), &self.objective.unet, config.seed)
     }
 
     /// The trainer at its start.
     pub fn trainer(&self, config: &TrainConfig) -> Trainer<'_> {
-        let concept = Concept::new(&self.initial, &self.objective.device());
+        let concept = self.concept(config);
         Trainer::new(config.trainer.clone(), &self.objective, &self.draws, concept)
     }
 
-    /// The objective on the fixed batch, without gradient: `[1]`.
-    pub fn evaluation_loss(&self, concept: &Concept) -> Tensor<1> {
-        self.evaluation.loss(&self.objective, &concept.vectors())
+    /// The objective on the fixed batch, without gradient, then that of each interval with
+    /// `triple`: `[1]` each. `evaluation` counts the run's evaluations.
+    pub fn evaluation_losses(
+        &self,
+        concept: &Concept,
+        evaluation: usize,
+    ) -> Vec<burn::tensor::Tensor<1>> {
+        self.evaluation.losses(&self.objective, &concept.plain(), evaluation)
     }
 
     /// The callback that evaluates the fixed batch and stops the run by DVAR.
     pub fn deterministic_eval(&self, config: &TrainConfig) -> Box<dyn Callback<Concept> + '_> {
-        let objective = |concept: &Concept| self.evaluation_loss(concept);
-        Box::new(DeterministicEval::new(objective, config.eval_interval, config.criterion.clone()))
+        let objective = |concept: &Concept, evaluation| self.evaluation_losses(concept, evaluation);
+        let parts: &[&str] = if config.triple { &INTERVALS } else { &[] };
+        let eval =
+            DeterministicEval::new(objective, config.eval_interval, config.criterion.clone());
+        Box::new(eval.with_parts(parts))
     }
+}
+
+/// The token ids of the captions. Custom Diffusion trains on one template, drawn from the seed, with
+/// the class' name after the placeholder, and with words on the picture's size before it.
+fn captions(config: &TrainConfig, encoder: &PromptEncoder) -> Vec<Vec<u32>> {
+    let templates = config.learnable_property.templates();
+    let token = &config.placeholder_token;
+    let MethodConfig::CustomDiffusion { class_prompt, .. } = &config.method else {
+        return templates.iter().map(|t| encoder.tokenize(&fill(t, token))).collect();
+    };
+    let drawn = Stream::new(config.seed, Purpose::Pairs, u64::MAX).below(templates.len());
+    let caption = fill(templates[drawn], &format!("{token} {class_prompt}"));
+    let prefixes = CAPTION_PREFIXES.iter();
+    prefixes.map(|prefix| encoder.tokenize(&format!("{prefix}{caption}"))).collect()
 }

@@ -1,24 +1,27 @@
 //! The run's state and embedding, on disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{
+    concept::{AdapterConfig, LearnedConcept},
     early_stopping::StopReason,
-    embedding::{self, LearnedEmbedding},
+    embedding,
     files::write_atomic,
     trainer::{Callback, LocalBoxFuture, TrainError, TrainState},
 };
 
-/// Every `interval` steps and at the end, writes the embedding and then the state for resuming;
-/// each file is whole at every instant.
+/// Every `interval` steps and at the end, writes the concept and then the state for resuming; each
+/// file is whole at every instant.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// The state's file.
     pub state: PathBuf,
-    /// The embedding's file, in diffusers' form.
-    pub embedding: PathBuf,
+    /// The folder of the concept's files, in diffusers' form.
+    pub folder: PathBuf,
     /// Stands for the concept in prompts.
     pub placeholder_token: String,
+    /// What is trained beside the vectors.
+    pub adapter: AdapterConfig,
     /// Steps between two checkpoints.
     pub interval: usize,
 }
@@ -27,18 +30,34 @@ impl Checkpoint {
     const NAME: &'static str = "checkpoint";
 
     fn write(&self, state: &TrainState) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let [num_vectors, dim] = state.shape;
-        let token = self.placeholder_token.clone();
-        let embedding = LearnedEmbedding::new(token, state.tensors[0].clone(), num_vectors, dim)?;
-        // the state last: once it says that the run is over, the embedding is the final one
-        write_atomic(&self.embedding, &embedding::write(&embedding))
-            .map_err(|e| at(&self.embedding, e))?;
+        let parameters = state.parameters.clone();
+        let concept = LearnedConcept::new(&self.placeholder_token, self.adapter, parameters)?;
+        // the state last: once it says that the run is over, the concept is the final one
+        write_concept(&self.folder, &concept)?;
         write_atomic(&self.state, &state.to_bytes()?).map_err(|e| at(&self.state, e))?;
         Ok(())
     }
 }
 
-fn at(path: &std::path::Path, error: std::io::Error) -> std::io::Error {
+/// Writes `learned_embeds.safetensors` and, for methods that train the UNet, the adapter's file.
+///
+/// # Errors
+///
+/// If the folder cannot be written; the message names the file.
+pub fn write_concept(
+    folder: &Path,
+    concept: &LearnedConcept,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    if let Some(adapter) = &concept.adapter {
+        let file = folder.join(adapter.file_name());
+        write_atomic(&file, &adapter.to_bytes()?).map_err(|e| at(&file, e))?;
+    }
+    let file = folder.join("learned_embeds.safetensors");
+    write_atomic(&file, &embedding::write(&concept.embedding)).map_err(|e| at(&file, e))?;
+    Ok(())
+}
+
+fn at(path: &Path, error: std::io::Error) -> std::io::Error {
     std::io::Error::new(error.kind(), format!("cannot write `{}`: {error}", path.display()))
 }
 

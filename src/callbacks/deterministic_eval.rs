@@ -9,22 +9,31 @@ use crate::{
 };
 
 /// Evaluates a fixed objective every `interval` steps, before the update, and stops when DVAR
-/// says so. Sets `eval_loss` and `ratio` in the step's record.
+/// says so. Sets `eval_loss`, its further parts, and `ratio` in the step's record.
 pub struct DeterministicEval<E> {
     objective: E,
+    parts: &'static [&'static str],
     interval: usize,
     criterion: Dvar,
 }
 
 impl<E> DeterministicEval<E> {
-    /// `objective` gives the loss, `[1]`, without gradient; the same model must give the same
-    /// bits. `interval` counts steps; 0 is taken as 1.
+    /// `objective` gives the loss, `[1]`, without gradient, for the model and the number of the
+    /// evaluation; the same model must give the same bits. `interval` counts steps; 0 is taken
+    /// as 1.
     pub fn new(objective: E, interval: usize, criterion: Dvar) -> Self {
-        Self { objective, interval: interval.max(1), criterion }
+        Self { objective, parts: &[], interval: interval.max(1), criterion }
+    }
+
+    /// Also records further losses, which the objective gives after the first, as
+    /// `eval_loss_{part}`.
+    #[must_use]
+    pub fn with_parts(self, parts: &'static [&'static str]) -> Self {
+        Self { parts, ..self }
     }
 }
 
-impl<M, E: Fn(&M) -> Tensor<1>> Callback<M> for DeterministicEval<E> {
+impl<M, E: Fn(&M, usize) -> Vec<Tensor<1>>> Callback<M> for DeterministicEval<E> {
     fn name(&self) -> &'static str {
         "deterministic-eval"
     }
@@ -37,11 +46,16 @@ impl<M, E: Fn(&M) -> Tensor<1>> Callback<M> for DeterministicEval<E> {
             if !step.record.step.is_multiple_of(self.interval) {
                 return Ok(Control::Continue);
             }
-            let loss = (self.objective)(step.model).into_data_async().await;
-            let loss = loss.map_err(|error| TrainError::Device(error.to_string()))?;
-            let loss = loss.iter::<f64>().next().unwrap_or(f64::NAN);
+            let losses = (self.objective)(step.model, step.record.step / self.interval);
+            let losses = Tensor::cat(losses, 0).into_data_async().await;
+            let losses = losses.map_err(|error| TrainError::Device(error.to_string()))?;
+            let losses: Vec<f64> = losses.iter::<f64>().collect();
+            let loss = losses.first().copied().unwrap_or(f64::NAN);
             let control = self.criterion.update(loss)?;
             step.record.set("eval_loss", loss);
+            for (part, loss) in self.parts.iter().zip(losses.iter().skip(1)) {
+                step.record.set(&format!("eval_loss_{part}"), *loss);
+            }
             step.record.set("ratio", self.criterion.ratio());
             Ok(match control {
                 Control::Stop(reason) => Control::Stop(reason.at_step(step.record.step)),

@@ -9,12 +9,18 @@ mod metrics;
 pub mod plot;
 #[cfg(feature = "cli")]
 mod progress;
+mod score_monitor;
+#[cfg(not(target_arch = "wasm32"))]
+mod timing;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, write_concept};
 pub use deterministic_eval::DeterministicEval;
 pub use interrupt::Interrupt;
 #[cfg(not(target_arch = "wasm32"))]
 pub use metrics::MetricsLog;
 #[cfg(feature = "cli")]
 pub use progress::Progress;
+pub use score_monitor::{ScoreMonitor, Scores};
+#[cfg(not(target_arch = "wasm32"))]
+pub use timing::{Seconds, Timing};

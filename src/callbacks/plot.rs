@@ -15,6 +15,8 @@ pub struct CurvePoint {
     /// The variance of the last window of deterministic losses over that of all of them (DVAR,
     /// arXiv 2302.04841), at steps that computed it.
     pub ratio: Option<f64>,
+    /// CLIP-I of samples, at steps that were scored.
+    pub clip_i: Option<f64>,
 }
 
 const WIDTH: f64 = 900.0;

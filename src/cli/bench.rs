@@ -13,10 +13,9 @@ use crate::{
     config::{TrainConfig, TrainOptions},
     data::{dataset::Dataset, png::encode_png},
     objective::DrawSource,
-    optim::AdamW,
+    optim::Optimizer,
     pipelines::ModelFolder,
-    session::{Session, Tokens},
-    trainer::Concept,
+    session::{Session, Start, Tokens},
 };
 
 /// Flags of `dvar bench`.
@@ -82,8 +81,8 @@ async fn session(
         })
         .collect::<Result<Vec<_>, CliError>>()?;
     let dataset = Dataset::from_bytes(pictures, size, config.crop).map_err(CliError::failed)?;
-    let tokens = Tokens::new(config, model).map_err(CliError::input)?;
-    Session::new(config, model, tokens, &dataset, device).await.map_err(CliError::input)
+    let tokens = Tokens::new(config, model, Start::Tokens(vec![0])).map_err(CliError::input)?;
+    Session::new(config, model, tokens, &dataset, None, device).await.map_err(CliError::input)
 }
 
 /// The times of each phase, one list for each of [`PHASES`].
@@ -93,8 +92,8 @@ fn time_phases(
     steps: usize,
 ) -> Result<[Vec<Duration>; 5], CliError> {
     let (objective, device) = (&session.objective, session.objective.device());
-    let mut concept = Concept::new(&session.initial, &device);
-    let mut optimizer = AdamW::new(config.trainer.adamw, &concept.vectors());
+    let mut concept = session.concept(config);
+    let mut optimizer = Optimizer::new(config.trainer.optimizer, &concept.values());
     let mut phases: [Vec<Duration>; 5] = Default::default();
     for step in 0..WARM_UP + steps {
         let batch = objective.batch(&session.draws.draw(step));
@@ -107,21 +106,22 @@ fn time_phases(
             clock = Instant::now();
             Ok(())
         };
-        let hidden_states = objective.encode(concept.tracked(), &batch);
+        let weights = concept.tracked();
+        let hidden_states = objective.encode(&weights, &batch);
         lap(0)?;
-        let loss = objective.loss_under(hidden_states, &batch);
+        let loss = objective.loss_under(hidden_states, &weights, &batch);
         lap(1)?;
         let gradients = loss.backward();
-        let gradient = concept.tracked().grad(&gradients);
-        let gradient = gradient.unwrap_or_else(|| concept.vectors().zeros_like());
+        let gradients = concept.parameters().iter().map(|parameter| {
+            let gradient = parameter.tracked().grad(&gradients);
+            gradient.unwrap_or_else(|| parameter.value().zeros_like())
+        });
+        let gradients = gradients.collect();
         lap(2)?;
-        concept.set(optimizer.update(
-            concept.vectors(),
-            gradient,
-            config.trainer.lr_schedule.at(step),
-        ));
+        let learning_rate = config.trainer.lr_schedule.at(step);
+        concept.set(optimizer.update(concept.values(), gradients, learning_rate));
         lap(3)?;
-        session.evaluation_loss(&concept);
+        session.evaluation_losses(&concept, step);
         lap(4)?;
     }
     Ok(phases)

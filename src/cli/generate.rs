@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use super::{
     CliError, device, model,
     run_folder::{RunFolder, free_folder},
 };
 use crate::{
+    concept::{LearnedAdapter, Weights},
     data::png::{encode_grid, encode_png},
     embedding::{self, LearnedEmbedding},
     files::read_limited,
@@ -25,6 +26,9 @@ pub(super) struct GenerateArgs {
     /// Learned embedding, whose token the prompts use
     #[arg(long, short, value_name = "FILE")]
     embedding: Option<PathBuf>,
+    /// What DreamBooth-LoRA or Custom Diffusion changed in the denoiser
+    #[arg(long, value_name = "FILE", requires = "embedding")]
+    adapter: Option<PathBuf>,
     /// Folder of the model in diffusers' layout, or `embedded` [default: embedded]
     #[arg(long, short, value_name = "DIR")]
     model: Option<PathBuf>,
@@ -69,6 +73,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     if let Some(embedding) = &embedding {
         check_fit(embedding, &model, args)?;
     }
+    let adapter = args.adapter.as_deref().map(read_adapter).transpose()?;
     let options = sampling_options(args, &model)?;
     let mut tokenizer = model.tokenizer().map_err(CliError::input)?;
     let placeholder_ids = match &embedding {
@@ -81,21 +86,23 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let encoder = encoder.map_err(CliError::input)?;
     let unet = model.load_unet(&device).map_err(CliError::input)?;
     let vae = model.load_vae(&device).map_err(CliError::input)?;
-    let scheduler = model.scheduler();
-    let pipeline = TextToImage { encoder: &encoder, unet: &unet, vae: &vae, scheduler };
     let prompts: Vec<String> =
         args.prompt.iter().flat_map(|prompt| vec![prompt.clone(); args.count]).collect();
-    let vectors = match &embedding {
-        Some(e) => TensorData::new(e.vectors().to_vec(), [e.num_vectors(), e.dim()]),
-        None => TensorData::zeros::<f32, _>([1, model.embedding_dim()]),
+    let weights = match &embedding {
+        Some(embedding) => Weights::from_learned(embedding, adapter.as_ref(), &unet, &device),
+        None => Ok(Weights::new(Tensor::zeros([1, model.embedding_dim()], &device))),
     };
-    let vectors = Tensor::<2>::from_data(vectors, &device);
+    let weights = weights.map_err(CliError::input)?;
+    let unet = weights.unet(&unet);
+    let scheduler = model.scheduler();
+    let pipeline = TextToImage { encoder: &encoder, unet: &unet, vae: &vae, scheduler };
     let folder = free_folder(args.output_dir.as_deref(), || "generated".into())?;
 
     let mut pictures = Vec::with_capacity(prompts.len());
     for prompts in prompts.chunks(BATCH) {
         let first = pictures.len();
-        let drawn = pipeline.generate(first, prompts, &args.negative_prompt, &vectors, &options);
+        let drawn =
+            pipeline.generate(first, prompts, &args.negative_prompt, &weights.vectors, &options);
         for picture in pollster::block_on(drawn).map_err(CliError::failed)? {
             let png = encode_png(picture.width(), picture.height(), picture.pixels());
             let path = folder.join(format!("{:04}.png", pictures.len()));
@@ -114,6 +121,16 @@ pub(super) fn read_embedding(path: &Path) -> Result<LearnedEmbedding, CliError> 
     let bytes = read_limited(path, embedding::MAX_FILE_BYTES)
         .map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", path.display())))?;
     embedding::read(&bytes, &path.display().to_string()).map_err(CliError::input)
+}
+
+/// The largest adapter that is read: a LoRA of rank 1024 of a full-size model.
+const MAX_ADAPTER_BYTES: usize = 2 << 30;
+
+/// Reads an adapter that `dvar train` wrote.
+pub(super) fn read_adapter(path: &Path) -> Result<LearnedAdapter, CliError> {
+    let bytes = read_limited(path, MAX_ADAPTER_BYTES)
+        .map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", path.display())))?;
+    LearnedAdapter::from_bytes(&bytes, &path.display().to_string()).map_err(CliError::input)
 }
 
 fn check_fit(

@@ -5,8 +5,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::CliError;
-use crate::files::write_atomic;
+use burn::tensor::Device;
+use dvar_models::unet::UNet2DConditionModel;
+
+use super::{
+    CliError,
+    generate::{read_adapter, read_embedding},
+};
+use crate::{concept::Weights, files::write_atomic};
+
+const EMBEDDING: &str = "learned_embeds.safetensors";
+const LORA: &str = "pytorch_lora_weights.safetensors";
+const CUSTOM_DIFFUSION: &str = "pytorch_custom_diffusion_weights.safetensors";
 
 /// Paths inside one run's folder.
 #[derive(Clone, Debug)]
@@ -68,7 +78,52 @@ impl RunFolder {
     }
 
     pub(super) fn embedding(&self) -> PathBuf {
-        self.0.join("learned_embeds.safetensors")
+        self.0.join(EMBEDDING)
+    }
+
+    /// The vectors as they started.
+    pub(super) fn initial_embedding(&self) -> PathBuf {
+        self.0.join("initial_embeds.safetensors")
+    }
+
+    /// The names of the files a learned concept may consist of.
+    pub(super) fn concept_files(&self) -> [&'static str; 3] {
+        [EMBEDDING, LORA, CUSTOM_DIFFUSION]
+    }
+
+    /// The learned concept, ready for the networks.
+    pub(super) fn read_concept(
+        &self,
+        unet: &UNet2DConditionModel,
+        device: &Device,
+    ) -> Result<Weights, CliError> {
+        let embedding = read_embedding(&self.embedding())?;
+        let adapter = [LORA, CUSTOM_DIFFUSION].map(|name| self.0.join(name));
+        let adapter = adapter.iter().find(|file| file.is_file());
+        let adapter = adapter.map(|file| read_adapter(file)).transpose()?;
+        Weights::from_learned(&embedding, adapter.as_ref(), unet, device).map_err(CliError::input)
+    }
+
+    /// A concept that was scored on the way, and its samples.
+    pub(super) fn checkpoint(&self, steps: usize) -> PathBuf {
+        self.0.join(format!("checkpoints/{steps:05}"))
+    }
+
+    /// The samples of the kept concept, one file each.
+    pub(super) fn sample_folder(&self) -> PathBuf {
+        self.0.join("samples")
+    }
+
+    pub(super) fn class_pictures(&self) -> PathBuf {
+        self.0.join("class_pictures")
+    }
+
+    pub(super) fn result(&self) -> PathBuf {
+        self.0.join("result.json")
+    }
+
+    pub(super) fn timing(&self) -> PathBuf {
+        self.0.join("timing.json")
     }
 
     pub(super) fn curve(&self) -> PathBuf {

@@ -1,63 +1,97 @@
-//! The sample grids of a run, before and after, and their score.
+//! The sample grids of a run, before, on the way and after, and their score.
 
-use burn::tensor::Tensor;
+use std::path::Path;
 
-use super::CliError;
+use serde::{Deserialize, Serialize};
+
+use super::{CliError, run_folder::RunFolder};
 use crate::{
+    concept::Weights,
     config::TrainConfig,
-    data::{
-        image::Picture,
-        templates::{LearnableProperty, fill},
-    },
+    data::{image::Picture, png::encode_png, templates::fill},
     eval::ClipScorer,
     objective::DiffusionObjective,
     pipelines::{ModelFolder, SamplingOptions, TextToImage},
 };
 
-/// Pictures in a grid; also how many the CLIP-I score is the mean over.
-const COUNT: usize = 8;
-
-/// Draws the same prompts from the same seeds, whatever the vectors.
+/// Draws the same prompts from the same seeds, whatever the concept.
 pub(super) struct Samples<'a> {
     pub config: &'a TrainConfig,
     pub model: &'a ModelFolder,
     pub objective: &'a DiffusionObjective,
-    /// Scores the pictures against the concept's, where the model brings a scorer.
+    /// Scores the pictures against the concept's, where there is a scorer.
     pub scorer: Option<&'a ClipScorer>,
     pub references: &'a [Picture],
 }
 
+/// Pictures and their mean CLIP-I score.
+pub(super) struct Drawn {
+    pub pictures: Vec<Picture>,
+    pub score: Option<f64>,
+}
+
+/// What the file [`PROMPTS`] says of one picture.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Named {
+    pub file: String,
+    pub prompt: String,
+}
+
+/// The file beside single pictures that says what they were drawn from: a list of [`Named`].
+pub(super) const PROMPTS: &str = "prompts.json";
+
 impl Samples<'_> {
-    /// The pictures and their mean CLIP-I score.
-    ///
+    /// The pictures and their score.
+    pub(super) async fn draw(&self, weights: &Weights) -> Result<Drawn, CliError> {
+        let pictures = self.generate(weights, self.config.guidance_scale).await?;
+        let score = match self.scorer {
+            Some(scorer) => {
+                let score = scorer.image_similarity(self.references, &pictures).await;
+                Some(score.map_err(CliError::failed)?)
+            }
+            None => None,
+        };
+        Ok(Drawn { pictures, score })
+    }
+
+    /// The pictures without guidance, not scored.
+    pub(super) async fn draw_unscaled(&self, weights: &Weights) -> Result<Drawn, CliError> {
+        Ok(Drawn { pictures: self.generate(weights, 1.0).await?, score: None })
+    }
+
     /// The autoencoder is loaded for this and dropped again.
-    pub(super) async fn draw(
-        &self,
-        vectors: &Tensor<2>,
-    ) -> Result<(Vec<Picture>, Option<f64>), CliError> {
+    async fn generate(&self, weights: &Weights, guidance: f64) -> Result<Vec<Picture>, CliError> {
         let (config, device) = (self.config, self.objective.device());
         let vae = self.model.load_vae(&device).map_err(CliError::failed)?;
         let pipeline = TextToImage {
             encoder: &self.objective.encoder,
-            unet: &self.objective.unet,
+            unet: &weights.unet(&self.objective.unet),
             vae: &vae,
             scheduler: self.model.scheduler(),
         };
         let options = sampling_options(config, self.model);
-        let pictures = pipeline
-            .generate(0, &prompts(config), "", vectors, &options)
-            .await
-            .map_err(CliError::failed)?;
-        let score = match self.scorer {
-            Some(scorer) => Some(
-                scorer
-                    .image_similarity(self.references, &pictures)
-                    .await
-                    .map_err(CliError::failed)?,
-            ),
-            None => None,
-        };
-        Ok((pictures, score))
+        let options = SamplingOptions { guidance_scale: guidance, ..options };
+        let drawn = pipeline.generate(0, &self.prompts(), "", &weights.vectors, &options).await;
+        drawn.map_err(CliError::failed)
+    }
+
+    fn prompts(&self) -> Vec<String> {
+        let token = &self.config.placeholder_token;
+        self.config.validation_prompts.iter().map(|prompt| fill(prompt, token)).collect()
+    }
+
+    /// Writes each picture by itself, and which prompt it was drawn from.
+    pub(super) fn write_each(&self, folder: &Path, pictures: &[Picture]) -> Result<(), CliError> {
+        std::fs::create_dir_all(folder).map_err(|error| CliError::write(folder, error))?;
+        let mut named = Vec::new();
+        for (i, (picture, prompt)) in pictures.iter().zip(self.prompts()).enumerate() {
+            let file = format!("{i:04}.png");
+            let png = encode_png(picture.width(), picture.height(), picture.pixels());
+            RunFolder::write(&folder.join(&file), &png.map_err(CliError::failed)?)?;
+            named.push(Named { file, prompt });
+        }
+        let json = serde_json::to_string_pretty(&named).map_err(CliError::failed)?;
+        RunFolder::write(&folder.join(PROMPTS), format!("{json}\n").as_bytes())
     }
 }
 
@@ -68,29 +102,9 @@ pub(super) fn sampling_options(config: &TrainConfig, model: &ModelFolder) -> Sam
         scheduler: config.scheduler.unwrap_or(model.scheduler().kind()),
         num_inference_steps: config.num_inference_steps,
         guidance_scale: config.guidance_scale,
-        eta: 0.0,
+        eta: config.eta,
         height: size,
         width: size,
         seed: config.sampling_seed,
     }
-}
-
-/// The user's prompts, or the kind's plainest one; `{}` stands for the concept.
-pub(super) fn templates(config: &TrainConfig) -> Vec<String> {
-    let plain = match config.learnable_property {
-        LearnableProperty::Object => "a photo of a {}",
-        LearnableProperty::Style => "a painting in the style of {}",
-    };
-    match config.validation_prompts.as_slice() {
-        [] => vec![plain.to_string()],
-        prompts => prompts.to_vec(),
-    }
-}
-
-/// The grid's prompts, each in turn.
-fn prompts(config: &TrainConfig) -> Vec<String> {
-    let templates = templates(config);
-    let count = COUNT.max(templates.len());
-    let filled = templates.iter().map(|prompt| fill(prompt, &config.placeholder_token));
-    filled.cycle().take(count).collect()
 }

@@ -2,14 +2,21 @@
 
 use std::path::PathBuf;
 
-use super::{ConfigError, TrainOptions};
+use super::{
+    ConfigError, InitStrategy, MixedPrecision, OptimizerKind, Stopping, TrainOptions,
+    range::{
+        batch, count, decay, not_negative, out_of_range, positive, required, set, share, within,
+    },
+};
 use crate::{
+    concept::{AdapterConfig, Method},
     data::{
         dataset::{CropMode, Pairing},
         templates::LearnableProperty,
     },
-    early_stopping::Dvar,
-    optim::{AdamWConfig, LrSchedule},
+    early_stopping::{Dvar, ScorePatience},
+    eval::EvaluationSwitches,
+    optim::{AdamWConfig, LrSchedule, OptimizerConfig, SamConfig},
     schedulers::SchedulerKind,
     trainer::TrainerConfig,
 };
@@ -21,10 +28,12 @@ pub struct TrainConfig {
     pub train_data_dir: PathBuf,
     /// New word that will stand for the concept.
     pub placeholder_token: String,
-    /// Known word that the concept starts from.
-    pub initializer_token: String,
-    /// Vectors that the concept is made of.
-    pub num_vectors: usize,
+    /// Where the concept's vectors start.
+    pub initializer: Initializer,
+    /// Vectors that the concept is made of; open where the initializer says it.
+    pub num_vectors: Option<usize>,
+    /// What is trained.
+    pub method: MethodConfig,
     /// What the pictures share.
     pub learnable_property: LearnableProperty,
     /// Seed of every random draw of the training.
@@ -39,30 +48,159 @@ pub struct TrainConfig {
     pub train_batch_size: usize,
     /// Steps, accumulation, learning rate, optimiser.
     pub trainer: TrainerConfig,
-    /// The stopping criterion at its start.
+    /// What the frozen networks should compute in.
+    pub mixed_precision: MixedPrecision,
+    /// What ends the run.
+    pub stopping: Stopping,
+    /// DVAR at its start.
     pub criterion: Dvar,
     /// DVAR's window, for messages.
     pub window: usize,
     /// DVAR's threshold, for messages.
     pub threshold: f64,
+    /// CLIP-s at its start.
+    pub patience: ScorePatience,
+    /// Updates between two scored samples, if there are any on the way.
+    pub sample_frequency: Option<usize>,
     /// Updates between two deterministic evaluations.
     pub eval_interval: usize,
     /// Inputs of the deterministic evaluation.
     pub eval_batch_size: usize,
     /// Rounds of the deterministic evaluation.
     pub eval_rounds: usize,
+    /// Which factors of the evaluation are fixed.
+    pub switches: EvaluationSwitches,
+    /// Evaluates the posterior's mean.
+    pub mean_latent: bool,
+    /// Evaluates without diffusion noise.
+    pub mean_noise: bool,
+    /// Records the evaluation of each third of the time steps.
+    pub triple: bool,
     /// Updates between two checkpoints.
     pub save_steps: usize,
-    /// Prompts of the sample grids; `{}` stands for the concept. Empty: the kind's usual ones.
+    /// Saves the vectors as they start.
+    pub save_init_embeds: bool,
+    /// Prompts of the sample grids, each as often as it is drawn; `{}` stands for the concept.
     pub validation_prompts: Vec<String>,
+    /// Draws a grid without guidance too.
+    pub log_unscaled: bool,
+    /// Folder of the CLIP model that scores; the model's own if open.
+    pub clip: Option<PathBuf>,
     /// Sampler of the sample grids; the model's own if open.
     pub scheduler: Option<SchedulerKind>,
     /// Denoising steps of the sample grids.
     pub num_inference_steps: usize,
     /// Guidance of the sample grids.
     pub guidance_scale: f64,
+    /// Share of fresh noise in each DDIM step of the sample grids.
+    pub eta: f64,
     /// Seed of the sample grids.
     pub sampling_seed: u64,
+}
+
+/// Where the vectors start.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Initializer {
+    /// At a known word.
+    Token(String),
+    /// At the tokens of a text.
+    Text(String),
+    /// At a learned embedding.
+    File(PathBuf),
+    /// At a token drawn from the seed.
+    Random,
+    /// At the token that CLIP finds nearest to the pictures.
+    Best,
+    /// At the token that CLIP finds farthest from them.
+    Worst,
+}
+
+/// What is trained, with its settings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MethodConfig {
+    /// The vectors alone.
+    TextualInversion,
+    /// Low-rank additions to the UNet too.
+    DreamboothLora {
+        /// Rank of the additions.
+        rank: usize,
+        /// How strongly they count.
+        scale: f64,
+    },
+    /// Keys and values of the attention to the text too, with prior preservation.
+    CustomDiffusion {
+        /// What the concept is one of.
+        class_prompt: String,
+        /// Folder with pictures of the class; the run's own if open.
+        class_data_dir: Option<PathBuf>,
+        /// How many of them.
+        num_class_images: usize,
+        /// What the loss on the class counts.
+        prior_loss_weight: f64,
+    },
+}
+
+impl MethodConfig {
+    /// What is trained in the UNet.
+    pub fn adapter(&self) -> AdapterConfig {
+        match self {
+            Self::TextualInversion => AdapterConfig::None,
+            Self::DreamboothLora { rank, scale } => {
+                AdapterConfig::Lora { rank: *rank, scale: *scale }
+            }
+            Self::CustomDiffusion { .. } => AdapterConfig::CustomDiffusion,
+        }
+    }
+
+    fn new(o: &TrainOptions) -> Result<Self, ConfigError> {
+        Ok(match set("method", o.method)? {
+            Method::TextualInversion => Self::TextualInversion,
+            Method::DreamboothLora => Self::DreamboothLora {
+                rank: within("lora_rank", o.lora_rank, 1..=1024, "from 1 to 1024")?,
+                scale: positive("lora_scale", o.lora_scale)?,
+            },
+            Method::CustomDiffusion => Self::CustomDiffusion {
+                class_prompt: required(
+                    "class-prompt",
+                    "custom-diffusion needs a word for what the concept is one of, such as `cat`",
+                    o.class_prompt.clone(),
+                )?,
+                class_data_dir: o.class_data_dir.clone(),
+                num_class_images: count("num_class_images", o.num_class_images)?,
+                prior_loss_weight: not_negative("prior_loss_weight", o.prior_loss_weight)?,
+            },
+        })
+    }
+}
+
+impl Initializer {
+    fn new(o: &TrainOptions) -> Result<Self, ConfigError> {
+        let strategy =
+            o.init_strategy.unwrap_or(match (&o.initializer_text, &o.initializer_file) {
+                (_, Some(_)) => InitStrategy::File,
+                (Some(_), None) => InitStrategy::Text,
+                (None, None) => InitStrategy::Token,
+            });
+        let token = "give a known word such as `cat`, or `--init-strategy best`";
+        Ok(match strategy {
+            InitStrategy::Token => {
+                Self::Token(required("initializer-token", token, o.initializer_token.clone())?)
+            }
+            InitStrategy::Text => Self::Text(required(
+                "initializer-text",
+                "give the text that the vectors start from",
+                o.initializer_text.clone(),
+            )?),
+            InitStrategy::File => Self::File(required(
+                "initializer-file",
+                "give the learned embedding that the vectors start from",
+                o.initializer_file.clone(),
+            )?),
+            InitStrategy::Random => Self::Random,
+            InitStrategy::Best => Self::Best,
+            InitStrategy::Worst => Self::Worst,
+        })
+    }
 }
 
 impl TrainConfig {
@@ -73,53 +211,39 @@ impl TrainConfig {
     /// [`ConfigError`] names the first option that is missing or out of range.
     pub fn new(options: &TrainOptions) -> Result<Self, ConfigError> {
         let o = options.clone();
+        let method = MethodConfig::new(&o)?;
         let train_batch_size = batch("train_batch_size", o.train_batch_size)?;
-        let gradient_accumulation_steps =
-            batch("gradient_accumulation_steps", o.gradient_accumulation_steps)?;
-        let max_train_steps = count("max_train_steps", o.max_train_steps)?;
-        let learning_rate = positive("learning_rate", o.learning_rate)?;
-        let scaled = set("scale_lr", o.scale_lr)?;
-        let scale = if scaled { train_batch_size * gradient_accumulation_steps } else { 1 };
-        let lr_schedule = LrSchedule {
-            kind: set("lr_scheduler", o.lr_scheduler)?,
-            base_lr: learning_rate * scale as f64,
-            warmup_steps: set("lr_warmup_steps", o.lr_warmup_steps)?,
-            total_steps: max_train_steps,
-            num_cycles: set("lr_num_cycles", o.lr_num_cycles)?,
-            power: positive("lr_power", o.lr_power)?,
-        };
-        let adamw = AdamWConfig {
-            beta1: decay("adam_beta1", o.adam_beta1)?,
-            beta2: decay("adam_beta2", o.adam_beta2)?,
-            epsilon: positive("adam_epsilon", o.adam_epsilon)?,
-            weight_decay: not_negative("adam_weight_decay", o.adam_weight_decay)?,
-        };
-        let validation_prompts = o.validation_prompt.unwrap_or_default();
-        if let Some(prompt) = validation_prompts.iter().find(|prompt| !prompt.contains("{}")) {
-            return Err(ConfigError::OutOfRange {
-                option: "validation_prompt",
-                value: format!("`{prompt}`"),
-                expected: "a text with `{}` where the concept stands",
-            });
-        }
+        let trainer = trainer(&o, &method, train_batch_size)?;
         let (window, threshold) = (set("window", o.window)?, set("threshold", o.threshold)?);
+        let stopping = set("stopping", o.stopping)?;
+        let sample_frequency = o.sample_frequency.unwrap_or(match stopping {
+            Stopping::ClipS => 50,
+            Stopping::Baseline => 500,
+            Stopping::Dvar | Stopping::FewIters => 0,
+        });
+        if sample_frequency == 0 && stopping.scores() {
+            let expected = "above 0 where scores decide (`clip-s`, `baseline`)";
+            return Err(out_of_range("sample_frequency", 0, expected));
+        }
+        let eval_batch_size = batch("eval_batch_size", o.eval_batch_size)?;
+        let eval_rounds =
+            batch("eval_gradient_accumulation_steps", o.eval_gradient_accumulation_steps)?;
         Ok(Self {
             train_data_dir: required(
                 "train-data-dir",
                 "give a folder with 3-6 pictures",
-                o.train_data_dir,
+                o.train_data_dir.clone(),
             )?,
             placeholder_token: required(
                 "placeholder-token",
                 "give a new word such as `<my-cat>`",
-                o.placeholder_token,
+                o.placeholder_token.clone(),
             )?,
-            initializer_token: required(
-                "initializer-token",
-                "give a known word such as `cat`",
-                o.initializer_token,
-            )?,
-            num_vectors: within("num_vectors", o.num_vectors, 1..=64, "from 1 to 64")?,
+            initializer: Initializer::new(&o)?,
+            num_vectors: (o.num_vectors)
+                .map(|n| within("num_vectors", Some(n), 1..=64, "from 1 to 64"))
+                .transpose()?,
+            method,
             learnable_property: set("learnable_property", o.learnable_property)?,
             seed: set("seed", o.seed)?,
             resolution: o
@@ -129,86 +253,98 @@ impl TrainConfig {
             crop: set("crop", o.crop)?,
             pairing: set("pairing", o.pairing)?,
             train_batch_size,
-            trainer: TrainerConfig {
-                max_train_steps,
-                gradient_accumulation_steps,
-                lr_schedule,
-                adamw,
-            },
+            trainer,
+            mixed_precision: set("mixed_precision", o.mixed_precision)?,
+            stopping,
             criterion: Dvar::new(window, threshold)?,
             window,
             threshold,
-            eval_interval: count("eval_interval", o.eval_interval)?,
-            eval_batch_size: batch("eval_batch_size", o.eval_batch_size)?,
-            eval_rounds: batch(
-                "eval_gradient_accumulation_steps",
-                o.eval_gradient_accumulation_steps,
+            patience: ScorePatience::new(
+                set("min_delta", o.min_delta)?,
+                set("patience", o.patience)?,
             )?,
+            sample_frequency: (sample_frequency > 0).then_some(sample_frequency),
+            eval_interval: count("eval_interval", o.eval_interval)?,
+            eval_batch_size,
+            eval_rounds,
+            switches: set("exp_code", o.exp_code)?,
+            mean_latent: set("mean_latent", o.mean_latent)?,
+            mean_noise: set("mean_noise", o.mean_noise)?,
+            triple: set("triple", o.triple)?,
             save_steps: count("save_steps", o.save_steps)?,
-            validation_prompts,
+            save_init_embeds: set("save_init_embeds", o.save_init_embeds)?,
+            validation_prompts: validation_prompts(&o)?,
+            log_unscaled: set("log_unscaled", o.log_unscaled)?,
+            clip: o.clip,
             scheduler: o.scheduler,
             num_inference_steps: count("num_inference_steps", o.num_inference_steps)?,
             guidance_scale: not_negative("guidance_scale", o.guidance_scale)?,
+            eta: share("eta", o.eta)?,
             sampling_seed: set("sampling_seed", o.sampling_seed)?,
         })
     }
 }
 
-fn required<T>(
-    flag: &'static str,
-    remedy: &'static str,
-    value: Option<T>,
-) -> Result<T, ConfigError> {
-    value.ok_or(ConfigError::Missing { flag, remedy })
+fn trainer(
+    o: &TrainOptions,
+    method: &MethodConfig,
+    train_batch_size: usize,
+) -> Result<TrainerConfig, ConfigError> {
+    let gradient_accumulation_steps =
+        batch("gradient_accumulation_steps", o.gradient_accumulation_steps)?;
+    let max_train_steps = count("max_train_steps", o.max_train_steps)?;
+    let custom = matches!(method, MethodConfig::CustomDiffusion { .. });
+    // the pictures of the class are inputs too
+    let inputs = train_batch_size * gradient_accumulation_steps * if custom { 2 } else { 1 };
+    let scale = if set("scale_lr", o.scale_lr)? { inputs } else { 1 };
+    let optimizer = match set("optimizer", o.optimizer)? {
+        OptimizerKind::AdamW => OptimizerConfig::AdamW(AdamWConfig {
+            beta1: decay("adam_beta1", o.adam_beta1)?,
+            beta2: decay("adam_beta2", o.adam_beta2)?,
+            epsilon: positive("adam_epsilon", o.adam_epsilon)?,
+            weight_decay: not_negative("adam_weight_decay", o.adam_weight_decay)?,
+        }),
+        OptimizerKind::Sam => OptimizerConfig::Sam(SamConfig {
+            rho: not_negative("sam_rho", o.sam_rho)?,
+            adaptive: set("sam_adaptive", o.sam_adaptive)?,
+            momentum: decay("sam_momentum", o.sam_momentum)?,
+        }),
+    };
+    let max_grad_norm = o.max_grad_norm.map(|n| positive("max_grad_norm", Some(n))).transpose()?;
+    Ok(TrainerConfig {
+        max_train_steps,
+        gradient_accumulation_steps,
+        lr_schedule: LrSchedule {
+            kind: set("lr_scheduler", o.lr_scheduler)?,
+            base_lr: positive("learning_rate", o.learning_rate)? * scale as f64,
+            warmup_steps: set("lr_warmup_steps", o.lr_warmup_steps)?,
+            total_steps: max_train_steps,
+            num_cycles: set("lr_num_cycles", o.lr_num_cycles)?,
+            power: positive("lr_power", o.lr_power)?,
+        },
+        optimizer,
+        max_grad_norm: max_grad_norm.or(custom.then_some(1.0)),
+    })
 }
 
-fn set<T>(option: &'static str, value: Option<T>) -> Result<T, ConfigError> {
-    required(option, "the defaults should have set it", value)
-}
-
-fn within(
-    option: &'static str,
-    value: Option<usize>,
-    range: std::ops::RangeInclusive<usize>,
-    expected: &'static str,
-) -> Result<usize, ConfigError> {
-    let value = set(option, value)?;
-    if range.contains(&value) {
-        return Ok(value);
+/// The grid's prompts: those of the user in turn, or the kind's plainest one.
+fn validation_prompts(o: &TrainOptions) -> Result<Vec<String>, ConfigError> {
+    let prompts = o.validation_prompt.clone().unwrap_or_default();
+    if let Some(prompt) = prompts.iter().find(|prompt| !prompt.contains("{}")) {
+        let expected = "a text with `{}` where the concept stands";
+        return Err(out_of_range("validation_prompt", format!("`{prompt}`"), expected));
     }
-    Err(ConfigError::OutOfRange { option, value: value.to_string(), expected })
-}
-
-fn count(option: &'static str, value: Option<usize>) -> Result<usize, ConfigError> {
-    within(option, value, 1..=100_000_000, "a whole number from 1 on")
-}
-
-/// Inputs or rounds: enough for any study, too few to ask for all memory.
-fn batch(option: &'static str, value: Option<usize>) -> Result<usize, ConfigError> {
-    within(option, value, 1..=1024, "from 1 to 1024")
-}
-
-fn number(
-    option: &'static str,
-    value: Option<f64>,
-    ok: impl Fn(f64) -> bool,
-    expected: &'static str,
-) -> Result<f64, ConfigError> {
-    let value = set(option, value)?;
-    if value.is_finite() && ok(value) {
-        return Ok(value);
+    let plain = match set("learnable_property", o.learnable_property)? {
+        LearnableProperty::Object => "a photo of a {}",
+        LearnableProperty::Style => "a painting in the style of {}",
+    };
+    let samples = batch("num_samples", o.num_samples)?;
+    if prompts.is_empty() {
+        return Ok(vec![plain.to_string(); samples]);
     }
-    Err(ConfigError::OutOfRange { option, value: value.to_string(), expected })
-}
-
-fn positive(option: &'static str, value: Option<f64>) -> Result<f64, ConfigError> {
-    number(option, value, |value| value > 0.0, "a number above 0")
-}
-
-fn not_negative(option: &'static str, value: Option<f64>) -> Result<f64, ConfigError> {
-    number(option, value, |value| value >= 0.0, "a number from 0 on")
-}
-
-fn decay(option: &'static str, value: Option<f64>) -> Result<f64, ConfigError> {
-    number(option, value, |value| (0.0..1.0).contains(&value), "from 0 to below 1")
+    let count = match o.n_images_per_val_prompt {
+        Some(each) => batch("n_images_per_val_prompt", Some(each))? * prompts.len(),
+        None => samples.max(prompts.len()),
+    };
+    Ok(prompts.into_iter().cycle().take(count).collect())
 }

@@ -2,7 +2,12 @@
 //! becomes of it when it is checked.
 
 mod checked;
+mod kinds;
 mod options;
+mod presets;
+mod range;
 
-pub use checked::TrainConfig;
+pub use checked::{Initializer, MethodConfig, TrainConfig};
+pub use kinds::{InitStrategy, MixedPrecision, OptimizerKind, Stopping};
 pub use options::{ConfigError, TrainOptions};
+pub use presets::Preset;

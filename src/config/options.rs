@@ -4,12 +4,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::{InitStrategy, MixedPrecision, OptimizerKind, Stopping};
 use crate::{
+    concept::Method,
     data::{
         dataset::{CropMode, Pairing},
         templates::LearnableProperty,
     },
     early_stopping::CriterionError,
+    eval::EvaluationSwitches,
     optim::LrScheduler,
     schedulers::SchedulerKind,
 };
@@ -26,7 +29,7 @@ const DEFAULTS: &str = include_str!("defaults.toml");
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainOptions {
-    /// Folder of the model in diffusers' layout, or `embedded` [default: embedded]
+    /// Folder of the model in diffusers' layout, its name on the Hub, `sd`, `ldm` or `embedded` [default: embedded]
     #[cfg_attr(feature = "cli", arg(long, short, value_name = "DIR"))]
     pub model: Option<PathBuf>,
     /// Folder with the 3-6 pictures of the concept
@@ -38,9 +41,21 @@ pub struct TrainOptions {
     /// Known word that the concept starts from, such as `cat`
     #[cfg_attr(feature = "cli", arg(long, value_name = "WORD"))]
     pub initializer_token: Option<String>,
+    /// Text whose tokens the vectors start from, one vector for each token
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TEXT"))]
+    pub initializer_text: Option<String>,
+    /// Learned embedding that the vectors start from
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
+    pub initializer_file: Option<PathBuf>,
+    /// Where the vectors start: token, text, file, random, or the vocabulary's best or worst by CLIP [default: as an initializer is given]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
+    pub init_strategy: Option<InitStrategy>,
     /// Vectors that the concept is made of [default: 1]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub num_vectors: Option<usize>,
+    /// What is trained: textual-inversion, dreambooth-lora or custom-diffusion [default: textual-inversion]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "METHOD"))]
+    pub method: Option<Method>,
     /// What the pictures share: `object` or `style` [default: object]
     #[cfg_attr(feature = "cli", arg(long, value_name = "KIND"))]
     pub learnable_property: Option<LearnableProperty>,
@@ -77,60 +92,138 @@ pub struct TrainOptions {
     /// Updates over which the learning rate rises, where the schedule has a rise [default: 0]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub lr_warmup_steps: Option<usize>,
+    /// adamw or sam [default: adamw]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    pub optimizer: Option<OptimizerKind>,
+    /// Whether the length of SAM's climb is scaled by the parameters [default: false]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true"))]
+    pub sam_adaptive: Option<bool>,
+    /// Length of SAM's climb [default: 0.05]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "LENGTH"))]
+    pub sam_rho: Option<f64>,
+    /// Momentum of the SGD inside SAM [default: 0.9]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
+    pub sam_momentum: Option<f64>,
+    /// Cut the gradient to this length [default: 1 for custom-diffusion, else none]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "LENGTH"))]
+    pub max_grad_norm: Option<f64>,
+    /// no, fp16 or bf16 [default: no]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE"))]
+    pub mixed_precision: Option<MixedPrecision>,
+    /// What ends the run: dvar, clip-s, few-iters or baseline [default: dvar]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
+    pub stopping: Option<Stopping>,
     /// DVAR: how many of the last deterministic losses are compared with all [default: 282]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub window: Option<usize>,
     /// DVAR: stop when the ratio of variances falls under this; 0 never stops [default: 0.39]
     #[cfg_attr(feature = "cli", arg(long, value_name = "RATIO"))]
     pub threshold: Option<f64>,
+    /// CLIP-s: a score must exceed the best one by this to count [default: 0.05]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "GAIN"))]
+    pub min_delta: Option<f64>,
+    /// CLIP-s: scores without such a gain that are allowed in a row [default: 5]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub patience: Option<usize>,
+    /// Updates between two scored samples; 0 draws none on the way [default: 50 for clip-s, 500 for baseline, else 0]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub sample_frequency: Option<usize>,
     /// Updates between two deterministic evaluations [default: 1]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub eval_interval: Option<usize>,
     /// Inputs of the deterministic evaluation [default: 4]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub eval_batch_size: Option<usize>,
+    /// Which factors of the evaluation are fixed (1) or redrawn (0): images, latents, noise, captions, timesteps [default: 11111]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "CODE"))]
+    pub exp_code: Option<EvaluationSwitches>,
+    /// Evaluate the posterior's mean in place of a sample [default: false]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true"))]
+    pub mean_latent: Option<bool>,
+    /// Evaluate without diffusion noise [default: false]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true"))]
+    pub mean_noise: Option<bool>,
+    /// Record the evaluation of each third of the time steps too [default: false]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true"))]
+    pub triple: Option<bool>,
+    /// Rounds of the deterministic evaluation, each with its own time steps [default: 1]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub eval_gradient_accumulation_steps: Option<usize>,
     /// Updates between two checkpoints [default: 50]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub save_steps: Option<usize>,
     /// Prompts of the sample grids, `{}` stands for the concept; may be repeated
     #[cfg_attr(feature = "cli", arg(long, value_name = "PROMPT"))]
     pub validation_prompt: Option<Vec<String>>,
-    /// Rounds of the deterministic evaluation, each with its own time steps [default: 1]
-    #[cfg_attr(feature = "cli", arg(skip))]
-    pub eval_gradient_accumulation_steps: Option<usize>,
+    /// Pictures of each validation prompt [default: as many as fill the grid]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub n_images_per_val_prompt: Option<usize>,
+    /// Pictures in a sample grid without validation prompts [default: 8]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub num_samples: Option<usize>,
+    /// Draw a sample grid without guidance too [default: false]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true"))]
+    pub log_unscaled: Option<bool>,
+    /// Save the vectors as they start too [default: false]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true"))]
+    pub save_init_embeds: Option<bool>,
+    /// Folder of the CLIP model that scores, or its name on the Hub [default: the model's `clip/`]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
+    pub clip: Option<PathBuf>,
+    /// custom-diffusion: what the concept is one of, such as `cat`
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TEXT"))]
+    pub class_prompt: Option<String>,
+    /// custom-diffusion: folder with pictures of the class; what is missing is drawn by the model [default: in the run's folder]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
+    pub class_data_dir: Option<PathBuf>,
+    /// custom-diffusion: pictures of the class [default: 200]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub num_class_images: Option<usize>,
+    /// custom-diffusion: what the loss on the class counts [default: 1]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "WEIGHT"))]
+    pub prior_loss_weight: Option<f64>,
+    /// dreambooth-lora: rank of the additions [default: 4]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub lora_rank: Option<usize>,
+    /// dreambooth-lora: how strongly the additions count [default: 1]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SCALE"))]
+    pub lora_scale: Option<f64>,
     /// How pictures meet templates: `all-pairs` or `official` [default: all-pairs]
-    #[cfg_attr(feature = "cli", arg(skip))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
     pub pairing: Option<Pairing>,
     /// Cycles of `cosine_with_restarts` [default: 1]
-    #[cfg_attr(feature = "cli", arg(skip))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub lr_num_cycles: Option<usize>,
     /// Power of `polynomial` [default: 1]
-    #[cfg_attr(feature = "cli", arg(skip))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "POWER"))]
     pub lr_power: Option<f64>,
-    /// AdamW's settings [default: torch's]
-    #[cfg_attr(feature = "cli", arg(skip))]
+    /// AdamW's decay of the mean [default: 0.9]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "VALUE"))]
     pub adam_beta1: Option<f64>,
-    /// See `adam_beta1`
-    #[cfg_attr(feature = "cli", arg(skip))]
+    /// AdamW's decay of the square [default: 0.999]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "VALUE"))]
     pub adam_beta2: Option<f64>,
-    /// See `adam_beta1`
-    #[cfg_attr(feature = "cli", arg(skip))]
+    /// AdamW's addition to the denominator [default: 1e-8]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "VALUE"))]
     pub adam_epsilon: Option<f64>,
-    /// See `adam_beta1`
-    #[cfg_attr(feature = "cli", arg(skip))]
+    /// AdamW's weight decay [default: 0.01]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "VALUE"))]
     pub adam_weight_decay: Option<f64>,
     /// Sampler of the sample grids [default: the model's]
-    #[cfg_attr(feature = "cli", arg(skip))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub scheduler: Option<SchedulerKind>,
     /// Denoising steps of the sample grids [default: 50]
-    #[cfg_attr(feature = "cli", arg(skip))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub num_inference_steps: Option<usize>,
     /// Guidance of the sample grids [default: 7.5]
-    #[cfg_attr(feature = "cli", arg(skip))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SCALE"))]
     pub guidance_scale: Option<f64>,
     /// Seed of the sample grids [default: 37]
-    #[cfg_attr(feature = "cli", arg(skip))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", value_parser = seeds()))]
     pub sampling_seed: Option<u64>,
+    /// Share of fresh noise in each DDIM step of the sample grids [default: 0]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
+    pub eta: Option<f64>,
 }
 
 /// Seeds that a TOML file can hold.

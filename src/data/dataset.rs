@@ -100,6 +100,7 @@ impl Dataset {
 /// Which picture and which caption template a running index means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Pairing {
     /// Every picture meets every template.
     ///

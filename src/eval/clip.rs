@@ -49,8 +49,7 @@ impl ClipScorer {
     ///
     /// [`PipelineError`] if its files are broken.
     pub fn load(folder: &ModelFolder, device: &Device) -> Result<Option<Self>, PipelineError> {
-        let files = folder.files();
-        files.has("clip/config.json").then(|| Self::open(files, "clip", device)).transpose()
+        folder.has_clip().then(|| Self::open(folder.files(), "clip", device)).transpose()
     }
 
     /// Loads a CLIP model in transformers' layout from the sub-folder `folder` of `files`, `.` for

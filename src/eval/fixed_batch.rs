@@ -1,21 +1,28 @@
-//! The training objective on inputs that never change (DVAR, section 4): its value depends on
-//! the vectors alone, so it shows convergence where the training loss shows noise.
+//! The training objective on inputs that do not change, or only in the factors that are to
+//! (arXiv 2302.04841v1, section 4): its value depends on the concept alone, so it shows convergence
+//! where the training loss shows noise.
 
 use burn::tensor::Tensor;
 
+use super::EvaluationSwitches;
 use crate::{
-    objective::{Batch, DiffusionObjective, Draws},
+    concept::Weights,
+    objective::{Batch, DiffusionObjective, Draws, Rescale},
     rng::{Purpose, Stream},
 };
 
-/// What the fixed batch is drawn from, once for a run.
+/// The names of the intervals of time steps that are looked at apart, with `triple`.
+pub const INTERVALS: [&str; 3] = ["begin", "middle", "end"];
+
+/// What the evaluation batch is drawn from.
 #[derive(Clone, Debug)]
 pub struct EvaluationDraws {
     /// The run's seed.
     pub seed: u64,
     /// Inputs evaluated at once.
     pub batch_size: usize,
-    /// Rounds over the same inputs, each with time steps of its own.
+    /// Rounds: over the fixed inputs again, or over more that are redrawn, each with time steps
+    /// of its own.
     pub accumulation_steps: usize,
     /// Training pictures.
     pub pictures: usize,
@@ -25,63 +32,174 @@ pub struct EvaluationDraws {
     pub latent_size: usize,
     /// Steps of the noise schedule.
     pub num_train_timesteps: usize,
+    /// Height and width of pictures that are rescaled at random; none: they are not.
+    pub rescaled_size: Option<usize>,
+    /// Which factors are drawn once.
+    pub switches: EvaluationSwitches,
+    /// The posterior's mean in place of a sample.
+    pub mean_latent: bool,
+    /// The diffusion noise's mean, zero, in place of a sample.
+    pub mean_noise: bool,
 }
 
 impl EvaluationDraws {
-    /// One [`Draws`] for each round: pictures in turn, templates, flips and noise at random, and
-    /// time steps without repetition until all were used.
-    pub fn draw(&self) -> Vec<Draws> {
-        let mut stream = Stream::new(self.seed, Purpose::Evaluation, 0);
-        let values = self.batch_size * self.latent_size;
-        let inputs = Draws {
-            pictures: (0..self.batch_size).map(|i| i % self.pictures).collect(),
-            templates: (0..self.batch_size).map(|_| stream.below(self.templates)).collect(),
-            flips: (0..self.batch_size).map(|_| stream.coin()).collect(),
-            posterior_noise: stream.normal(values),
-            noise: stream.normal(values),
-            timesteps: Vec::new(),
+    /// One [`Draws`] for each round of the evaluation that is number `evaluation` of its run.
+    ///
+    /// Fixed factors are the same in every round of every evaluation, but for the time steps,
+    /// which no two rounds share until all were used. Redrawn ones come from a stream of the
+    /// evaluation's own, so that a resumed run goes on with them.
+    pub fn draw(&self, evaluation: usize) -> Vec<Draws> {
+        let mut once = Stream::new(self.seed, Purpose::Evaluation, 0);
+        let mut anew = Stream::new(self.seed, Purpose::Evaluation, evaluation as u64 + 1);
+        let fixed = self.inputs(&mut once, (0..self.batch_size).collect());
+        let order = once.permutation(self.num_train_timesteps);
+        let switches = self.switches;
+        let order = match switches.timesteps {
+            true => order,
+            false => anew.permutation(self.num_train_timesteps),
         };
-        let order = stream.permutation(self.num_train_timesteps);
-        let mut timesteps = order.into_iter().cycle();
+        let rounds = order.into_iter().cycle();
+        let mut timesteps = rounds;
         (0..self.accumulation_steps)
-            .map(|_| Draws {
-                timesteps: timesteps.by_ref().take(self.batch_size).collect(),
-                ..inputs.clone()
+            .map(|_| {
+                let pictures = (0..self.batch_size).map(|_| anew.below(self.pictures)).collect();
+                let redrawn = self.inputs(&mut anew, pictures);
+                let pick = |fix: bool| if fix { &fixed } else { &redrawn };
+                Draws {
+                    pictures: pick(switches.images).pictures.clone(),
+                    flips: pick(switches.images).flips.clone(),
+                    rescales: pick(switches.images).rescales.clone(),
+                    templates: pick(switches.captions).templates.clone(),
+                    posterior_noise: pick(switches.latents).posterior_noise.clone(),
+                    noise: pick(switches.noise).noise.clone(),
+                    timesteps: timesteps.by_ref().take(self.batch_size).collect(),
+                    prior: None,
+                }
             })
             .collect()
     }
+
+    /// Everything but the time steps.
+    fn inputs(&self, stream: &mut Stream, pictures: Vec<usize>) -> Draws {
+        let values = self.batch_size * self.latent_size;
+        let normal = |stream: &mut Stream, mean: bool| match mean {
+            true => vec![0.0; values],
+            false => stream.normal(values),
+        };
+        Draws {
+            pictures: pictures.into_iter().map(|i| i % self.pictures).collect(),
+            templates: (0..self.batch_size).map(|_| stream.below(self.templates)).collect(),
+            flips: (0..self.batch_size).map(|_| stream.coin()).collect(),
+            posterior_noise: normal(stream, self.mean_latent),
+            noise: normal(stream, self.mean_noise),
+            rescales: match self.rescaled_size {
+                Some(size) => (0..self.batch_size).map(|_| Rescale::draw(stream, size)).collect(),
+                None => Vec::new(),
+            },
+            ..Draws::default()
+        }
+    }
+
+    /// The rounds of [`draw`](Self::draw) with time steps of one third of the schedule: the first
+    /// three thirds, without a remainder, as the official code's `--triple`.
+    pub fn interval(&self, interval: usize, rounds: &[Draws]) -> Vec<Draws> {
+        let third = self.num_train_timesteps / INTERVALS.len();
+        let seed_step = u64::MAX - interval as u64; // no evaluation's own stream
+        let order = Stream::new(self.seed, Purpose::Evaluation, seed_step).permutation(third);
+        let mut timesteps = order.into_iter().cycle().map(|time| interval * third + time);
+        rounds
+            .iter()
+            .map(|round| Draws {
+                timesteps: timesteps.by_ref().take(self.batch_size).collect(),
+                ..round.clone()
+            })
+            .collect()
+    }
+
+    /// Most inputs for which an interval's time steps do not repeat.
+    pub fn most_triple_inputs(num_train_timesteps: usize) -> usize {
+        num_train_timesteps / INTERVALS.len()
+    }
 }
 
-/// The prepared batch. Two evaluations of the same vectors on one device give the same bits.
+/// The evaluation of a run: prepared once where everything is fixed. Two evaluations of the same
+/// concept with the same number on one device give the same bits.
 #[derive(Clone, Debug)]
 pub struct FixedBatch {
-    batches: Vec<Batch>,
+    draws: Option<EvaluationDraws>,
+    triple: bool,
+    /// The whole schedule's batches, then each interval's with `triple`.
+    prepared: Vec<Vec<Batch>>,
 }
 
 impl FixedBatch {
-    /// Prepares each round's inputs, which then stay on the device.
-    pub fn new(objective: &DiffusionObjective, draws: &[Draws]) -> Self {
-        Self { batches: draws.iter().map(|draws| objective.batch(draws)).collect() }
+    /// Prepares given rounds, which then stay on the device.
+    pub fn new(objective: &DiffusionObjective, rounds: &[Draws]) -> Self {
+        Self { draws: None, triple: false, prepared: vec![batches(objective, rounds)] }
     }
 
-    /// The mean objective over all rounds, without gradient, reduced in f32.
-    ///
-    /// # Shapes
-    ///
-    /// - vectors: `[num_vectors, width]`
-    /// - output: `[1]`
-    pub fn loss(&self, objective: &DiffusionObjective, vectors: &Tensor<2>) -> Tensor<1> {
-        let vectors = vectors.clone().inner();
-        let losses = self.batches.iter().map(|batch| objective.loss(&vectors, batch)).collect();
-        Tensor::cat(losses, 0).mean()
+    /// Looks at the intervals of time steps apart too, on the given rounds for each.
+    #[must_use]
+    pub fn with_intervals(mut self, objective: &DiffusionObjective, rounds: &[Vec<Draws>]) -> Self {
+        self.triple = true;
+        self.prepared.extend(rounds.iter().map(|rounds| batches(objective, rounds)));
+        self
     }
+
+    /// Draws the rounds: once where everything is fixed, else at each evaluation.
+    pub fn from_draws(
+        objective: &DiffusionObjective,
+        draws: EvaluationDraws,
+        triple: bool,
+    ) -> Self {
+        let prepared = prepare(objective, &draws, triple, 0);
+        let redrawn = draws.switches != EvaluationSwitches::default();
+        Self { draws: redrawn.then_some(draws), triple, prepared }
+    }
+
+    /// The mean objective over all rounds, without gradient, reduced in f32, and each interval's
+    /// after it; each `[1]`. `evaluation` counts the evaluations of the run from 0.
+    pub fn losses(
+        &self,
+        objective: &DiffusionObjective,
+        weights: &Weights,
+        evaluation: usize,
+    ) -> Vec<Tensor<1>> {
+        let mean = |batches: &Vec<Batch>| {
+            let losses = batches.iter().map(|batch| objective.loss(weights, batch));
+            Tensor::cat(losses.collect(), 0).mean()
+        };
+        match &self.draws {
+            None => self.prepared.iter().map(mean).collect(),
+            Some(draws) => {
+                let prepared = prepare(objective, draws, self.triple, evaluation);
+                prepared.iter().map(mean).collect()
+            }
+        }
+    }
+}
+
+fn prepare(
+    objective: &DiffusionObjective,
+    draws: &EvaluationDraws,
+    triple: bool,
+    evaluation: usize,
+) -> Vec<Vec<Batch>> {
+    let rounds = draws.draw(evaluation);
+    let intervals = if triple { 0..INTERVALS.len() } else { 0..0 };
+    let apart = intervals.map(|interval| draws.interval(interval, &rounds));
+    std::iter::once(rounds.clone()).chain(apart).map(|r| batches(objective, &r)).collect()
+}
+
+fn batches(objective: &DiffusionObjective, rounds: &[Draws]) -> Vec<Batch> {
+    rounds.iter().map(|draws| objective.batch(draws)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn draws(accumulation_steps: usize) -> Vec<Draws> {
+    fn draws(accumulation_steps: usize, switches: EvaluationSwitches) -> EvaluationDraws {
         EvaluationDraws {
             seed: 3,
             batch_size: 4,
@@ -90,13 +208,20 @@ mod tests {
             templates: 57,
             latent_size: 8,
             num_train_timesteps: 10,
+            rescaled_size: None,
+            switches,
+            mean_latent: false,
+            mean_noise: false,
         }
-        .draw()
+    }
+
+    fn fixed(accumulation_steps: usize) -> Vec<Draws> {
+        draws(accumulation_steps, EvaluationSwitches::default()).draw(0)
     }
 
     #[test]
     fn rounds_share_everything_but_time_steps() {
-        let rounds = draws(3);
+        let rounds = fixed(3);
         assert_eq!(rounds[0].noise, rounds[2].noise);
         assert_ne!(rounds[0].timesteps, rounds[1].timesteps);
         assert_eq!(rounds[0].pictures, [0, 1, 2, 0]);
@@ -104,8 +229,60 @@ mod tests {
 
     #[test]
     fn more_inputs_than_time_steps_start_over() {
-        let used: Vec<usize> = draws(3).into_iter().flat_map(|round| round.timesteps).collect();
+        let used: Vec<usize> = fixed(3).into_iter().flat_map(|round| round.timesteps).collect();
         assert_eq!(used.len(), 12);
         assert_eq!(used[10..], used[..2]);
+    }
+
+    #[test]
+    fn each_of_the_32_combinations_redraws_its_factors_and_no_other() {
+        for switches in EvaluationSwitches::all() {
+            let draws = draws(2, switches);
+            let (first, second) = (draws.draw(0), draws.draw(1));
+            assert_eq!(draws.draw(1), second, "{switches}: an evaluation can be drawn again");
+            let same = |of: fn(&Draws) -> String| {
+                (0..2).map(|round| of(&first[round]) == of(&second[round])).collect::<Vec<_>>()
+            };
+            let factors: [(bool, fn(&Draws) -> String); 5] = [
+                (switches.images, |d| format!("{:?}{:?}", d.pictures, d.flips)),
+                (switches.latents, |d| format!("{:?}", d.posterior_noise)),
+                (switches.noise, |d| format!("{:?}", d.noise)),
+                (switches.captions, |d| format!("{:?}", d.templates)),
+                (switches.timesteps, |d| format!("{:?}", d.timesteps)),
+            ];
+            for (place, (fixed, factor)) in factors.into_iter().enumerate() {
+                assert_eq!(same(factor), [fixed; 2], "{switches}, factor {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn means_take_the_place_of_noise() {
+        let mean = EvaluationDraws {
+            mean_latent: true,
+            mean_noise: true,
+            ..draws(1, EvaluationSwitches::default())
+        };
+        let round = &mean.draw(0)[0];
+        assert_eq!((&round.noise, &round.posterior_noise), (&vec![0.0; 32], &vec![0.0; 32]));
+        assert_eq!(round.pictures, fixed(1)[0].pictures);
+    }
+
+    #[test]
+    fn intervals_are_thirds_of_the_schedule_without_repetition() {
+        let draws = EvaluationDraws {
+            num_train_timesteps: 1000,
+            ..draws(3, EvaluationSwitches::default())
+        };
+        let rounds = draws.draw(0);
+        for interval in 0..3 {
+            let drawn = draws.interval(interval, &rounds);
+            let mut times: Vec<usize> = drawn.iter().flat_map(|d| d.timesteps.clone()).collect();
+            times.sort_unstable();
+            times.dedup();
+            assert_eq!(times.len(), 12);
+            assert!(times.iter().all(|time| (interval * 333..(interval + 1) * 333).contains(time)));
+            assert_eq!(drawn[0].noise, rounds[0].noise);
+        }
     }
 }

@@ -7,6 +7,7 @@ mod features;
 mod fixed_batch;
 mod lpips;
 mod scores;
+mod switches;
 
 use dvar_models::ModelError;
 use serde::de::DeserializeOwned;
@@ -17,9 +18,10 @@ pub use clip::{ClipScorer, without_placeholder};
 pub use dino::DinoScorer;
 pub use features::Features;
 #[cfg(feature = "train")]
-pub use fixed_batch::{EvaluationDraws, FixedBatch};
+pub use fixed_batch::{EvaluationDraws, FixedBatch, INTERVALS};
 pub use lpips::LpipsScorer;
 pub use scores::{PromptPictures, References, Score, Scorers, Scores};
+pub use switches::{EvaluationSwitches, UnknownSwitches};
 
 /// A scorer lies in a folder of its own, of another layout than the models that draw.
 fn in_transformers_layout(error: impl Into<PipelineError>) -> PipelineError {

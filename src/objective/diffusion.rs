@@ -1,22 +1,39 @@
-//! The diffusion objective of Textual Inversion (Gal et al. 2022, equation 2).
+//! The diffusion objective of Textual Inversion (Gal et al. 2022, equation 2), and its extension by
+//! prior preservation (Ruiz et al. 2023, section 3.2).
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dvar_models::unet::UNet2DConditionModel;
+use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
 
-use super::Draws;
+use super::{CAPTION_PREFIXES, Draws};
 use crate::{
-    data::latents::LatentCache,
+    concept::Weights,
+    data::{image::Picture, latents::LatentCache},
     pipelines::{PromptEncoder, Prompts},
     schedulers::NoiseSchedule,
 };
 
-/// One batch, ready for the networks: all that does not depend on the vectors is computed.
+/// One batch, ready for the networks: all that does not depend on the concept is computed.
 #[derive(Clone, Debug)]
 pub struct Batch {
     prompts: Prompts,
     noisy_latents: Tensor<4>,
     timesteps: Vec<f64>,
     target: Tensor<4>,
+    /// What each squared error counts, `[batch_size, 1, height, width]`; all alike if none.
+    error_weights: Option<Tensor<4>>,
+}
+
+/// What one batch is made of; everything has the batch's length.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// Token ids.
+    pub captions: Vec<Vec<u32>>,
+    /// Scaled, `[batch_size, channels, height, width]`
+    pub latents: Tensor<4>,
+    /// The same shape.
+    pub noise: Tensor<4>,
+    /// From 0 to the schedule's last step.
+    pub timesteps: Vec<usize>,
 }
 
 /// Mean squared error between the noise in latents and the UNet's prediction of it.
@@ -24,17 +41,55 @@ pub struct Batch {
 pub struct DiffusionObjective {
     /// Captions to hidden states.
     pub encoder: PromptEncoder,
-    /// The frozen denoiser.
+    /// The denoiser, with its own weights.
     pub unet: UNet2DConditionModel,
     /// The noise schedule of training.
     pub noise_schedule: NoiseSchedule,
     /// The training pictures' latents.
     pub latents: LatentCache,
-    /// Token ids of the caption templates.
+    /// Token ids of the captions; with rescaled pictures, each template's
+    /// [`CAPTION_PREFIXES`] in turn.
     pub templates: Vec<Vec<u32>>,
+    /// For methods that rescale the pictures anew each time.
+    pub rescaled: Option<RescaledPictures>,
+    /// For methods that train on pictures of the class beside those of the concept.
+    pub prior: Option<PriorPreservation>,
+}
+
+/// Pictures that are encoded anew at each step, because each step rescales them.
+#[derive(Debug)]
+pub struct RescaledPictures {
+    /// The autoencoder.
+    pub vae: AutoencoderKl,
+    /// The training pictures.
+    pub pictures: Vec<Picture>,
+    /// Height and width of what is encoded, in pixels.
+    pub size: usize,
+}
+
+/// What keeps the class as it is while one of its members is learned.
+#[derive(Debug)]
+pub struct PriorPreservation {
+    /// The class pictures' latents.
+    pub latents: LatentCache,
+    /// Token ids of the class' caption.
+    pub caption: Vec<u32>,
+    /// What the class' loss counts beside the concept's.
+    pub weight: f64,
 }
 
 impl DiffusionObjective {
+    /// The objective of Textual Inversion and DreamBooth-LoRA.
+    pub fn new(
+        encoder: PromptEncoder,
+        unet: UNet2DConditionModel,
+        noise_schedule: NoiseSchedule,
+        latents: LatentCache,
+        templates: Vec<Vec<u32>>,
+    ) -> Self {
+        Self { encoder, unet, noise_schedule, latents, templates, rescaled: None, prior: None }
+    }
+
     /// Where the frozen networks live.
     pub fn device(&self) -> Device {
         self.latents.device()
@@ -42,44 +97,129 @@ impl DiffusionObjective {
 
     /// Puts the draws of one micro-batch together.
     pub fn batch(&self, draws: &Draws) -> Batch {
-        let [channels, height, width] = self.latents.latent_shape();
-        let tensor = |values: &[f32]| {
-            let shape = [draws.pictures.len(), channels, height, width];
-            Tensor::<4>::from_data(TensorData::new(values.to_vec(), shape), &self.device())
+        let (latents, mask) = self.instances(draws);
+        let captions =
+            draws.templates.iter().enumerate().map(|(i, template)| match draws.rescales.get(i) {
+                Some(rescale) => CAPTION_PREFIXES.len() * template + rescale.prefix,
+                None => *template,
+            });
+        let mut inputs = Inputs {
+            captions: captions.map(|i| self.templates[i].clone()).collect(),
+            noise: self.noise(&draws.noise, draws.pictures.len()),
+            timesteps: draws.timesteps.clone(),
+            latents,
         };
-        let noise = tensor(&draws.noise);
-        let latents =
-            self.latents.sample(&draws.pictures, &draws.flips, tensor(&draws.posterior_noise));
-        let captions: Vec<Vec<u32>> =
-            draws.templates.iter().map(|template| self.templates[*template].clone()).collect();
-        Batch {
-            prompts: self.encoder.prepare(&captions),
-            target: self.noise_schedule.target(latents.clone(), noise.clone(), &draws.timesteps),
-            noisy_latents: self.noise_schedule.add_noise(latents, noise, &draws.timesteps),
-            timesteps: draws.timesteps.iter().map(|time| *time as f64).collect(),
-        }
+        let (Some(prior), Some(drawn)) = (&self.prior, &draws.prior) else {
+            return self.prepare(inputs, None);
+        };
+        let count = drawn.pictures.len();
+        let posterior_noise = self.noise(&drawn.posterior_noise, count);
+        let class = prior.latents.sample(&drawn.pictures, &drawn.flips, posterior_noise);
+        inputs.latents = Tensor::cat(vec![inputs.latents, class], 0);
+        inputs.noise = Tensor::cat(vec![inputs.noise, self.noise(&drawn.noise, count)], 0);
+        inputs.timesteps.extend(&drawn.timesteps);
+        inputs.captions.extend(vec![prior.caption.clone(); count]);
+        self.prepare(inputs, Some(self.error_weights(&mask, count, prior.weight)))
     }
 
-    /// The loss of a batch under the given vectors. Tracked vectors give a tracked loss; plain
-    /// ones leave no graph. The reduction runs in f32.
+    /// Computes all that does not depend on the concept.
     ///
     /// # Shapes
     ///
-    /// - vectors: `[num_vectors, width]`
-    /// - output: `[1]`
-    pub fn loss(&self, vectors: &Tensor<2>, batch: &Batch) -> Tensor<1> {
-        self.loss_under(self.encode(vectors, batch), batch)
+    /// - error_weights: `[batch_size, 1, height, width]`; all errors count alike if none
+    pub fn prepare(&self, inputs: Inputs, error_weights: Option<Tensor<4>>) -> Batch {
+        let Inputs { captions, latents, noise, timesteps } = inputs;
+        Batch {
+            prompts: self.encoder.prepare(&captions),
+            target: self.noise_schedule.target(latents.clone(), noise.clone(), &timesteps),
+            noisy_latents: self.noise_schedule.add_noise(latents, noise, &timesteps),
+            timesteps: timesteps.iter().map(|time| *time as f64).collect(),
+            error_weights,
+        }
     }
 
-    /// The captions' hidden states under the given vectors: `[batch_size, length, width]`.
-    pub fn encode(&self, vectors: &Tensor<2>, batch: &Batch) -> Tensor<3> {
-        self.encoder.encode(&batch.prompts, vectors)
+    /// Scaled latents of the concept's pictures, and where each shows its picture.
+    fn instances(&self, draws: &Draws) -> (Tensor<4>, Vec<f32>) {
+        let count = draws.pictures.len();
+        let posterior_noise = self.noise(&draws.posterior_noise, count);
+        let [_, height, width] = self.latents.latent_shape();
+        let Some(rescaled) = self.rescaled.as_ref().filter(|_| !draws.rescales.is_empty()) else {
+            let latents = self.latents.sample(&draws.pictures, &draws.flips, posterior_noise);
+            return (latents, vec![1.0; count * height * width]);
+        };
+        let (size, vae) = (rescaled.size, &rescaled.vae);
+        let (mut moments, mut mask) = (Vec::new(), Vec::new());
+        for ((picture, flip), rescale) in
+            draws.pictures.iter().zip(&draws.flips).zip(&draws.rescales)
+        {
+            let picture = &rescaled.pictures[*picture];
+            let picture = if *flip { picture.flip() } else { picture.clone() };
+            let pixels = TensorData::new(rescale.apply(&picture, size), [1, 3, size, size]);
+            moments.push(vae.encode(Tensor::from_data(pixels, &self.device())));
+            mask.extend(rescale.mask(size, vae.downscale));
+        }
+        let mean = Tensor::cat(moments.iter().map(|m| m.mean.clone()).collect(), 0);
+        let std = Tensor::cat(moments.iter().map(|m| m.std()).collect(), 0);
+        ((mean + std * posterior_noise).mul_scalar(vae.scaling_factor), mask)
+    }
+
+    /// What each squared error counts in a batch of the concept's pictures and then `class` of its
+    /// class: the masked mean of each of the first, averaged, plus `weight` times the plain mean of
+    /// the others. As in the reference, the mask counts places, not channels: the concept's part is
+    /// their number times larger than a mean over its elements.
+    ///
+    /// # Shapes
+    ///
+    /// - mask: `height * width` values for each of the concept's pictures
+    /// - output: `[batch_size, 1, height, width]`
+    pub fn error_weights(&self, mask: &[f32], class: usize, weight: f64) -> Tensor<4> {
+        let [channels, height, width] = self.latents.latent_shape();
+        let places = height * width;
+        let count = mask.len() / places;
+        let mut weights: Vec<f32> = mask
+            .chunks(places)
+            .flat_map(|mask| {
+                let shown: f32 = mask.iter().sum();
+                mask.iter().map(move |seen| seen / (shown * count as f32))
+            })
+            .collect();
+        let each = weight / (class * channels * places) as f64;
+        weights.extend(vec![each as f32; class * places]);
+        let shape = [count + class, 1, height, width];
+        Tensor::from_data(TensorData::new(weights, shape), &self.device())
+    }
+
+    fn noise(&self, values: &[f32], count: usize) -> Tensor<4> {
+        let [channels, height, width] = self.latents.latent_shape();
+        let shape = [count, channels, height, width];
+        Tensor::from_data(TensorData::new(values.to_vec(), shape), &self.device())
+    }
+
+    /// The loss of a batch under the given weights. Tracked weights give a tracked loss; plain
+    /// ones leave no graph. The reduction runs in f32. Output: `[1]`
+    pub fn loss(&self, weights: &Weights, batch: &Batch) -> Tensor<1> {
+        self.loss_under(self.encode(weights, batch), weights, batch)
+    }
+
+    /// The captions' hidden states: `[batch_size, length, width]`.
+    pub fn encode(&self, weights: &Weights, batch: &Batch) -> Tensor<3> {
+        self.encoder.encode(&batch.prompts, &weights.vectors)
     }
 
     /// The loss under the given hidden states, `[1]`.
-    pub fn loss_under(&self, encoder_hidden_states: Tensor<3>, batch: &Batch) -> Tensor<1> {
+    pub fn loss_under(
+        &self,
+        encoder_hidden_states: Tensor<3>,
+        weights: &Weights,
+        batch: &Batch,
+    ) -> Tensor<1> {
         let sample = batch.noisy_latents.clone();
-        let prediction = self.unet.forward(sample, &batch.timesteps, encoder_hidden_states);
-        (prediction - batch.target.clone()).square().mean()
+        let unet = weights.unet(&self.unet);
+        let prediction = unet.forward(sample, &batch.timesteps, encoder_hidden_states);
+        let errors = (prediction - batch.target.clone()).square();
+        match &batch.error_weights {
+            Some(weights) => (errors * weights.clone()).sum(),
+            None => errors.mean(),
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! The random numbers of one training step.
 
+use super::Rescale;
 use crate::{
     data::dataset::Pairing,
     rng::{Purpose, Stream},
 };
 
 /// What one micro-batch draws; all lists have the batch's length.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Draws {
     /// Index of each input's picture.
     pub pictures: Vec<usize>,
@@ -20,6 +21,10 @@ pub struct Draws {
     pub noise: Vec<f32>,
     /// From 0 to the schedule's last step.
     pub timesteps: Vec<usize>,
+    /// Size and place of each picture, for methods that rescale them; else empty.
+    pub rescales: Vec<Rescale>,
+    /// The same for pictures of the concept's class, for methods that train on them.
+    pub prior: Option<Box<Draws>>,
 }
 
 /// Where training steps get their random numbers from.
@@ -45,12 +50,17 @@ pub struct SeededDraws {
     pub latent_size: usize,
     /// Steps of the noise schedule.
     pub num_train_timesteps: usize,
+    /// Height and width of pictures that are rescaled at random; none: they are not.
+    pub rescaled_size: Option<usize>,
+    /// Pictures of the concept's class; 0: there are none.
+    pub class_pictures: usize,
 }
 
 impl DrawSource for SeededDraws {
     fn draw(&self, micro: usize) -> Draws {
         let stream = |purpose| Stream::new(self.seed, purpose, micro as u64);
         let (mut flips, mut timesteps) = (stream(Purpose::Flips), stream(Purpose::Timesteps));
+        let mut rescaling = stream(Purpose::Rescaling);
         let pairs = self.pairs(micro);
         let values = self.batch_size * self.latent_size;
         Draws {
@@ -62,11 +72,33 @@ impl DrawSource for SeededDraws {
             timesteps: (0..self.batch_size)
                 .map(|_| timesteps.below(self.num_train_timesteps))
                 .collect(),
+            rescales: match self.rescaled_size {
+                Some(size) => {
+                    (0..self.batch_size).map(|_| Rescale::draw(&mut rescaling, size)).collect()
+                }
+                None => Vec::new(),
+            },
+            prior: (self.class_pictures > 0).then(|| Box::new(self.prior(micro))),
         }
     }
 }
 
 impl SeededDraws {
+    /// As many pictures of the class as of the concept, each as likely.
+    fn prior(&self, micro: usize) -> Draws {
+        let mut stream = Stream::new(self.seed, Purpose::Prior, micro as u64);
+        let (count, values) = (self.batch_size, self.batch_size * self.latent_size);
+        Draws {
+            pictures: (0..count).map(|_| stream.below(self.class_pictures)).collect(),
+            templates: vec![0; count],
+            flips: (0..count).map(|_| stream.coin()).collect(),
+            timesteps: (0..count).map(|_| stream.below(self.num_train_timesteps)).collect(),
+            posterior_noise: stream.normal(values),
+            noise: stream.normal(values),
+            ..Draws::default()
+        }
+    }
+
     /// Picture and template of each input: the pairs in random order, every pair once before any
     /// comes again.
     fn pairs(&self, micro: usize) -> Vec<(usize, usize)> {
@@ -103,6 +135,8 @@ mod tests {
             pairing: Pairing::AllPairs,
             latent_size: 2,
             num_train_timesteps: 1000,
+            rescaled_size: None,
+            class_pictures: 0,
         }
     }
 

@@ -2,6 +2,8 @@
 
 mod diffusion;
 mod draws;
+mod rescaling;
 
-pub use diffusion::{Batch, DiffusionObjective};
+pub use diffusion::{Batch, DiffusionObjective, Inputs, PriorPreservation, RescaledPictures};
 pub use draws::{DrawSource, Draws, SeededDraws};
+pub use rescaling::{CAPTION_PREFIXES, Rescale};

@@ -1,7 +1,11 @@
-//! The update: AdamW, and the learning rate of each step.
+//! The update: AdamW or SAM, and the learning rate of each step.
 
 mod adamw;
 pub mod lr_schedule;
+mod optimizer;
+mod sam;
 
 pub use adamw::{AdamW, AdamWConfig};
 pub use lr_schedule::{LrSchedule, LrScheduler, UnknownLrScheduler};
+pub use optimizer::{Optimizer, OptimizerConfig};
+pub use sam::SamConfig;

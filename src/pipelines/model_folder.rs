@@ -216,6 +216,11 @@ impl ModelFolder {
     pub fn load_vae(&self, device: &Device) -> Result<AutoencoderKl, PipelineError> {
         Ok(weights::load(self.vae.init(device), &self.files, "vae", DType::F32)?)
     }
+
+    /// Whether the folder brings a CLIP scorer, in `clip/`.
+    pub fn has_clip(&self) -> bool {
+        self.files.has("clip/config.json")
+    }
 }
 
 /// The tokenizer whose files' paths begin with `folder`.

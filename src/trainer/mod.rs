@@ -6,11 +6,9 @@
 mod callback;
 mod error;
 mod state;
-mod textual_inversion;
 mod train;
 
 pub use callback::{Callback, LocalBoxFuture, Record, StepContext};
 pub use error::TrainError;
 pub use state::TrainState;
-pub use textual_inversion::Concept;
 pub use train::{Trainer, TrainerConfig};

@@ -6,7 +6,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use crate::early_stopping::StopReason;
+use crate::{concept::HostTensor, early_stopping::StopReason};
 
 /// Everything a run needs to go on with the same bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,14 +19,14 @@ pub struct TrainState {
     pub stop: Option<StopReason>,
     /// What each callback saved, by its name.
     pub callbacks: BTreeMap<String, serde_json::Value>,
-    /// Vectors, then the optimiser's two means; each `num_vectors * width` values.
-    pub tensors: [Vec<f32>; 3],
-    /// Number of vectors and their width.
-    pub shape: [usize; 2],
+    /// The trained tensors, in their order.
+    pub parameters: Vec<HostTensor>,
+    /// What the optimiser remembers, named `parameter/memory`.
+    pub optimizer: Vec<HostTensor>,
 }
 
-const NAMES: [&str; 3] = ["vectors", "exp_avg", "exp_avg_sq"];
 const METADATA: &str = "dvar";
+const OPTIMIZER: &str = "optimizer/";
 
 #[derive(Serialize, Deserialize)]
 struct Metadata {
@@ -34,6 +34,9 @@ struct Metadata {
     fingerprint: u64,
     stop: Option<StopReason>,
     callbacks: BTreeMap<String, serde_json::Value>,
+    /// The order, which a safetensors file does not keep.
+    parameters: Vec<String>,
+    optimizer: Vec<String>,
 }
 
 impl TrainState {
@@ -44,23 +47,29 @@ impl TrainState {
     /// [`TrainError::State`] if a callback saved what JSON cannot hold.
     pub fn to_bytes(&self) -> Result<Vec<u8>, TrainError> {
         let failed = |error: &dyn std::fmt::Display| TrainError::State(error.to_string());
+        let names = |tensors: &[HostTensor]| tensors.iter().map(|t| t.name.clone()).collect();
         let metadata = Metadata {
             step: self.step,
             fingerprint: self.fingerprint,
             stop: self.stop,
             callbacks: self.callbacks.clone(),
+            parameters: names(&self.parameters),
+            optimizer: names(&self.optimizer),
         };
         let metadata = serde_json::to_string(&metadata).map_err(|e| failed(&e))?;
-        let bytes: Vec<Vec<u8>> = self
-            .tensors
-            .iter()
-            .map(|values| values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        let parameters = self.parameters.iter().map(|tensor| (tensor.name.clone(), tensor));
+        let optimizer = self.optimizer.iter().map(|t| (format!("{OPTIMIZER}{}", t.name), t));
+        let tensors: Vec<(String, [usize; 2], Vec<u8>)> = parameters
+            .chain(optimizer)
+            .map(|(name, tensor)| {
+                let bytes = tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                (name, tensor.shape, bytes)
+            })
             .collect();
-        let views = NAMES
+        let views = tensors
             .iter()
-            .zip(&bytes)
-            .map(|(name, bytes)| {
-                Ok((*name, TensorView::new(Dtype::F32, self.shape.to_vec(), bytes)?))
+            .map(|(name, shape, bytes)| {
+                Ok((name.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), bytes)?))
             })
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|e| failed(&e))?;
@@ -82,20 +91,23 @@ impl TrainState {
         let metadata = metadata.ok_or_else(|| broken(&"no metadata"))?;
         let metadata: Metadata = serde_json::from_str(metadata).map_err(|e| broken(&e))?;
         let file = SafeTensors::deserialize(bytes).map_err(|e| broken(&e))?;
-        let mut tensors: [Vec<f32>; 3] = Default::default();
-        let mut shape = [0; 2];
-        for (values, name) in tensors.iter_mut().zip(NAMES) {
-            let view = file.tensor(name).map_err(|e| broken(&e))?;
-            let &[num_vectors, dim] = view.shape() else { return Err(broken(&"a wrong shape")) };
-            if view.dtype() != Dtype::F32 || (name != NAMES[0] && shape != [num_vectors, dim]) {
-                return Err(broken(&"a wrong type or shape"));
+        let read = |name: String, key: String| {
+            let view = file.tensor(&key).map_err(|e| broken(&e))?;
+            let &[rows, columns] = view.shape() else { return Err(broken(&"a wrong shape")) };
+            if view.dtype() != Dtype::F32 {
+                return Err(broken(&"a wrong type"));
             }
-            shape = [num_vectors, dim];
             let words = view.data().as_chunks::<4>().0;
-            values.extend(words.iter().map(|word| f32::from_le_bytes(*word)));
-        }
-        let Metadata { step, fingerprint, stop, callbacks } = metadata;
-        Ok(Self { step, fingerprint, stop, callbacks, tensors, shape })
+            let values = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+            Ok(HostTensor { name, shape: [rows, columns], values })
+        };
+        let Metadata { step, fingerprint, stop, callbacks, parameters, optimizer } = metadata;
+        let parameters = parameters.into_iter().map(|name| read(name.clone(), name));
+        let optimizer =
+            optimizer.into_iter().map(|name| read(name.clone(), format!("{OPTIMIZER}{name}")));
+        let parameters = parameters.collect::<Result<_, _>>()?;
+        let optimizer = optimizer.collect::<Result<_, _>>()?;
+        Ok(Self { step, fingerprint, stop, callbacks, parameters, optimizer })
     }
 }
 
@@ -104,13 +116,18 @@ mod tests {
     use super::*;
 
     fn state() -> TrainState {
+        let tensor = |name: &str, values: [f32; 2]| HostTensor {
+            name: name.into(),
+            shape: [1, 2],
+            values: values.to_vec(),
+        };
         TrainState {
             step: 7,
             fingerprint: u64::MAX,
             stop: Some(StopReason::MaxSteps { steps: 7 }),
             callbacks: BTreeMap::from([("dvar".into(), serde_json::json!({ "mean": 0.1 }))]),
-            tensors: [vec![0.1, -2.0], vec![1e-30, 3.0], vec![f32::MIN_POSITIVE, 0.0]],
-            shape: [1, 2],
+            parameters: vec![tensor("vectors", [0.1, -2.0]), tensor("a", [1e-30, 3.0])],
+            optimizer: vec![tensor("vectors/exp_avg", [f32::MIN_POSITIVE, 0.0])],
         }
     }
 

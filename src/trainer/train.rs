@@ -1,14 +1,13 @@
 //! The loop: gradient, evaluation, update.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
-use super::{
-    Callback, Concept, Record, StepContext, TrainError, TrainState, textual_inversion::read,
-};
+use super::{Callback, Record, StepContext, TrainError, TrainState};
 use crate::{
+    concept::{Concept, HostTensor},
     early_stopping::{Control, StopReason},
     objective::{DiffusionObjective, DrawSource},
-    optim::{AdamW, AdamWConfig, LrSchedule},
+    optim::{LrSchedule, Optimizer, OptimizerConfig},
 };
 
 /// What the loop itself must know; everything else belongs to its parts or to callbacks.
@@ -20,19 +19,21 @@ pub struct TrainerConfig {
     pub gradient_accumulation_steps: usize,
     /// Learning rate of each update.
     pub lr_schedule: LrSchedule,
-    /// The optimiser's settings.
-    pub adamw: AdamWConfig,
+    /// The optimiser and its settings.
+    pub optimizer: OptimizerConfig,
+    /// The gradient's length is cut to this, over all parameters together.
+    pub max_grad_norm: Option<f64>,
 }
 
-/// Trains a concept's vectors through frozen networks.
+/// Trains a concept through frozen networks.
 pub struct Trainer<'a> {
     config: TrainerConfig,
     objective: &'a DiffusionObjective,
     draws: &'a dyn DrawSource,
     concept: Concept,
-    /// The last vectors whose losses were finite: what is left after an error.
-    last_good: Tensor<2>,
-    optimizer: AdamW<2>,
+    /// The last parameters whose losses were finite: what is left after an error.
+    last_good: Vec<Tensor<2>>,
+    optimizer: Optimizer,
     step: usize,
     fingerprint: u64,
 }
@@ -40,9 +41,10 @@ pub struct Trainer<'a> {
 /// Loss and gradient of one step, before the update.
 struct Gradient {
     loss: f64,
+    /// Over all parameters, before any cut.
     norm: f64,
-    /// `[num_vectors, width]`, plain.
-    gradient: Tensor<2>,
+    /// In the parameters' order and shapes, plain.
+    gradients: Vec<Tensor<2>>,
 }
 
 impl<'a> Trainer<'a> {
@@ -53,8 +55,8 @@ impl<'a> Trainer<'a> {
         draws: &'a dyn DrawSource,
         concept: Concept,
     ) -> Self {
-        let last_good = concept.vectors();
-        let optimizer = AdamW::new(config.adamw, &last_good);
+        let last_good = concept.values();
+        let optimizer = Optimizer::new(config.optimizer, &last_good);
         Self { config, objective, draws, concept, last_good, optimizer, step: 0, fingerprint: 0 }
     }
 
@@ -77,7 +79,7 @@ impl<'a> Trainer<'a> {
     /// Trains until a callback stops the run or `max_train_steps` is reached.
     ///
     /// The order within a step is the reference's (see [`Callback`]): a criterion judges the
-    /// vectors before the update, and a stop comes after the update of its step.
+    /// parameters before the update, and a stop comes after the update of its step.
     ///
     /// # Errors
     ///
@@ -110,17 +112,17 @@ impl<'a> Trainer<'a> {
     ) -> Result<Option<StopReason>, TrainError> {
         let mut record = Record::new(self.step);
         let mut stop = None;
-        let Gradient { loss, norm, gradient } = self.gradient().await?;
+        let Gradient { loss, norm, gradients } = self.gradient().await?;
         record.set("loss", loss);
         record.set("grad_norm", norm);
         for callback in callbacks.iter_mut() {
             let step = StepContext { model: &self.concept, record: &mut record };
             keep_first(&mut stop, callback.before_update(step).await?);
         }
-        self.last_good = self.concept.vectors();
+        self.last_good = self.concept.values();
         let learning_rate = self.config.lr_schedule.at(self.step);
         record.set("lr", learning_rate);
-        self.concept.set(self.optimizer.update(self.concept.vectors(), gradient, learning_rate));
+        self.update(gradients, norm, learning_rate).await?;
         let distance = read(self.concept.distance()).await?[0].into();
         finite("distance from the initial vectors", distance, self.step)?;
         record.set("embedding_distance", distance);
@@ -132,31 +134,65 @@ impl<'a> Trainer<'a> {
         Ok(stop)
     }
 
+    async fn update(
+        &mut self,
+        gradients: Vec<Tensor<2>>,
+        norm: f64,
+        learning_rate: f64,
+    ) -> Result<(), TrainError> {
+        let mut gradients = self.clipped(gradients, norm);
+        // SAM: the gradient of the same inputs, taken again where the first one leads uphill
+        if let Some(uphill) = self.optimizer.ascend(&self.last_good, &gradients) {
+            self.concept.set(uphill);
+            let second = self.gradient().await?;
+            gradients = self.clipped(second.gradients, second.norm);
+        }
+        let updated = self.optimizer.update(self.last_good.clone(), gradients, learning_rate);
+        self.concept.set(updated);
+        Ok(())
+    }
+
+    /// As torch's `clip_grad_norm_`.
+    fn clipped(&self, gradients: Vec<Tensor<2>>, norm: f64) -> Vec<Tensor<2>> {
+        let share = self.config.max_grad_norm.map_or(1.0, |most| most / (norm + 1e-6));
+        match share < 1.0 {
+            true => gradients.into_iter().map(|gradient| gradient.mul_scalar(share)).collect(),
+            false => gradients,
+        }
+    }
+
     /// The mean gradient over the step's micro-batches.
     async fn gradient(&self) -> Result<Gradient, TrainError> {
         let micro_batches = self.config.gradient_accumulation_steps;
-        let (mut losses, mut gradient) = (Vec::new(), None);
+        let (mut losses, mut sums) = (Vec::new(), Vec::<Tensor<2>>::new());
         for micro in 0..micro_batches {
             let draws = self.draws.draw(self.step * micro_batches + micro);
             let batch = self.objective.batch(&draws);
-            let loss = self.objective.loss(self.concept.tracked(), &batch);
-            let share = self.concept.tracked().grad(&loss.backward());
-            let share = share.unwrap_or_else(|| self.concept.vectors().zeros_like());
+            let loss = self.objective.loss(&self.concept.tracked(), &batch);
+            let gradients = loss.backward();
             losses.push(loss.inner());
-            gradient = Some(match gradient {
-                Some(sum) => sum + share,
-                None => share,
-            });
+            for (i, parameter) in self.concept.parameters().iter().enumerate() {
+                let share = parameter.tracked().grad(&gradients);
+                let share = share.unwrap_or_else(|| parameter.value().zeros_like());
+                match sums.get_mut(i) {
+                    Some(sum) => *sum = sum.clone() + share,
+                    None => sums.push(share),
+                }
+            }
         }
-        let gradient = gradient.unwrap_or_else(|| self.concept.vectors().zeros_like());
-        let gradient = gradient.div_scalar(micro_batches as f64);
+        let mean = |sum: Tensor<2>| match micro_batches {
+            1 => sum,
+            count => sum.div_scalar(count as f64),
+        };
+        let gradients: Vec<Tensor<2>> = sums.into_iter().map(mean).collect();
         let loss = Tensor::cat(losses, 0).mean();
-        let norm = gradient.clone().square().sum().sqrt();
+        let squares = gradients.iter().map(|gradient| gradient.clone().square().sum());
+        let norm = Tensor::cat(squares.collect(), 0).sum().sqrt();
         let figures = read(Tensor::cat(vec![loss, norm], 0)).await?;
         let (loss, norm) = (f64::from(figures[0]), f64::from(figures[1]));
         finite("training loss", loss, self.step)?;
         finite("gradient", norm, self.step)?;
-        Ok(Gradient { loss, norm, gradient })
+        Ok(Gradient { loss, norm, gradients })
     }
 
     async fn share_state(
@@ -167,6 +203,16 @@ impl<'a> Trainer<'a> {
         if !callbacks.iter().any(|callback| callback.wants_state(self.step, stop)) {
             return Ok(());
         }
+        let failed =
+            |error: crate::embedding::EmbeddingError| TrainError::Device(error.to_string());
+        let (mut parameters, mut optimizer) = (Vec::new(), Vec::new());
+        for (parameter, memory) in self.concept.parameters().iter().zip(self.optimizer.memory()) {
+            parameters.push(parameter.read().await.map_err(failed)?);
+            for (name, tensor) in memory {
+                let name = format!("{}/{name}", parameter.name);
+                optimizer.push(HostTensor::read(&name, tensor).await.map_err(failed)?);
+            }
+        }
         let saved = callbacks
             .iter()
             .filter_map(|callback| Some((callback.name().into(), callback.save()?)));
@@ -175,12 +221,8 @@ impl<'a> Trainer<'a> {
             fingerprint: self.fingerprint,
             stop: stop.copied(),
             callbacks: saved.collect(),
-            shape: self.concept.vectors().dims(),
-            tensors: [
-                read(self.concept.vectors()).await?,
-                read(self.optimizer.exp_avg.clone()).await?,
-                read(self.optimizer.exp_avg_sq.clone()).await?,
-            ],
+            parameters,
+            optimizer,
         };
         for callback in callbacks.iter_mut() {
             if callback.wants_state(self.step, stop) {
@@ -200,40 +242,53 @@ impl<'a> Trainer<'a> {
         state: &TrainState,
         callbacks: &mut [Box<dyn Callback<Concept> + '_>],
     ) -> Result<(), TrainError> {
-        let shape = self.concept.vectors().dims();
-        if state.shape != shape {
-            let message =
-                format!("the saved vectors are {:?}, this run's are {shape:?}", state.shape);
-            return Err(TrainError::State(message));
-        }
+        let refuse = |message: String| Err(TrainError::State(message));
         if state.fingerprint != self.fingerprint {
-            let message = "the options or the pictures are not those that the run began with; \
-                           put them back, or start a new run";
-            return Err(TrainError::State(message.into()));
+            return refuse(
+                "the options or the pictures are not those that the run began with; \
+                 put them back, or start a new run"
+                    .into(),
+            );
+        }
+        let memory = self.optimizer.memory();
+        let fits = |tensor: &HostTensor, name: &str, like: &Tensor<2>| {
+            tensor.name == name && tensor.shape == like.dims()
+        };
+        let parameters = self.concept.parameters();
+        let slots = parameters.iter().zip(&memory).flat_map(|(parameter, slots)| {
+            slots.iter().map(|(slot, like)| (format!("{}/{slot}", parameter.name), like))
+        });
+        let whole = state.parameters.len() == parameters.len()
+            && (state.parameters.iter().zip(parameters))
+                .all(|(saved, ours)| fits(saved, &ours.name, &ours.value()))
+            && state.optimizer.len() == memory.iter().map(Vec::len).sum::<usize>()
+            && (state.optimizer.iter().zip(slots)).all(|(saved, (name, l))| fits(saved, &name, l));
+        if !whole {
+            return refuse("the saved tensors are not those of this run's method".into());
         }
         let device = self.objective.device();
-        let [vectors, exp_avg, exp_avg_sq] = state
-            .tensors
-            .each_ref()
-            .map(|values| Tensor::from_data(TensorData::new(values.clone(), shape), &device));
-        self.last_good = vectors.clone();
-        self.concept.set(vectors);
-        self.optimizer.exp_avg = exp_avg;
-        self.optimizer.exp_avg_sq = exp_avg_sq;
-        self.optimizer.step = state.step;
+        let load = |tensor: &HostTensor| tensor.to_device(&device);
+        let mut saved = state.optimizer.iter().map(load);
+        let memory = memory.iter().map(|slots| saved.by_ref().take(slots.len()).collect());
+        self.optimizer.restore(state.step, memory.collect());
+        self.last_good = state.parameters.iter().map(load).collect();
+        self.concept.set(self.last_good.clone());
         self.step = state.step;
         for callback in callbacks.iter_mut() {
             match state.callbacks.get(callback.name()) {
                 Some(saved) => callback.restore(saved.clone())?,
                 None if callback.save().is_none() => {}
-                None => {
-                    let message = format!("the saved state lacks `{}`", callback.name());
-                    return Err(TrainError::State(message));
-                }
+                None => return refuse(format!("the saved state lacks `{}`", callback.name())),
             }
         }
         Ok(())
     }
+}
+
+/// Reads a tensor's values without blocking.
+async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, TrainError> {
+    let data = tensor.into_data_async().await.map_err(|e| TrainError::Device(e.to_string()))?;
+    Ok(data.iter::<f32>().collect())
 }
 
 fn finite(what: &'static str, value: f64, step: usize) -> Result<(), TrainError> {

@@ -117,10 +117,15 @@ fn a_run_is_scored_by_what_it_learned_as_the_training_did() {
     let two = json(evaluate(&cli, &["run", "--json", "--n-images-per-prompt", "2"]));
     assert_eq!(two["counts"]["pictures"], 2);
 
-    // single pictures that the run has saved are scored as they are
+    // drawn anew, they are the pictures that the run saved
+    fs::rename(cli.path("run/samples"), cli.path("saved")).unwrap();
+    assert_eq!(json(evaluate(&cli, &[&["run", "--json"], &scorers[..]].concat())), scores);
+
+    // pictures that the run has saved are scored as they are
     cli.concept("blue-umbrella", "run/samples");
-    let prompts = r#"{"0.png": "a photo of a <umb>", "1.png": "a photo of a <umb>"}"#;
-    fs::write(cli.path("run/samples/prompts.json"), prompts).unwrap();
+    let named = |file| serde_json::json!({ "file": file, "prompt": "a photo of a <umb>" });
+    let prompts = serde_json::json!([named("0.png"), named("1.png")]);
+    fs::write(cli.path("run/samples/prompts.json"), prompts.to_string()).unwrap();
     let saved = json(evaluate(&cli, &["run", "--json"]));
     assert_eq!((&saved["counts"]["pictures"], &saved["counts"]["clip_t"]), (&2.into(), &2.into()));
     assert!(saved["clip_i"].as_f64().unwrap() > scores["clip_i"].as_f64().unwrap());

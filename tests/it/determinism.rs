@@ -2,11 +2,12 @@
 
 use burn::tensor::Device;
 use dvar::{
-    config::{TrainConfig, TrainOptions},
+    concept::{Concept, Method},
+    config::{OptimizerKind, TrainConfig, TrainOptions},
     data::dataset::Dataset,
     early_stopping::StopReason,
-    session::{Session, Tokens},
-    trainer::{Callback, Concept, LocalBoxFuture, TrainError, TrainState},
+    session::{Session, Start, Tokens},
+    trainer::{Callback, LocalBoxFuture, TrainError, TrainState},
 };
 use std::{cell::RefCell, rc::Rc};
 
@@ -36,7 +37,13 @@ impl Callback<Concept> for States {
     }
 }
 
-fn run(steps: usize, accumulation: usize, from: Option<&TrainState>) -> Vec<TrainState> {
+/// A run of a method with an optimiser, from its start or from a saved state.
+fn run(
+    kind: (Method, OptimizerKind),
+    steps: usize,
+    accumulation: usize,
+    from: Option<&TrainState>,
+) -> Vec<TrainState> {
     let model = tiny_sd();
     let meta = golden::json("tokenizer_clip");
     let text = |key: &str| Some(meta[key].as_str().unwrap().to_string());
@@ -50,6 +57,9 @@ fn run(steps: usize, accumulation: usize, from: Option<&TrainState>) -> Vec<Trai
         max_train_steps: Some(steps),
         window: Some(4),
         threshold: Some(0.0),
+        method: Some(kind.0),
+        optimizer: Some(kind.1),
+        class_prompt: Some("cat".into()),
         ..TrainOptions::default()
     };
     let config = TrainConfig::new(&options.with_defaults().unwrap()).unwrap();
@@ -61,9 +71,12 @@ fn run(steps: usize, accumulation: usize, from: Option<&TrainState>) -> Vec<Trai
         )
     });
     let dataset = Dataset::from_bytes(pictures.to_vec(), size, config.crop).unwrap();
-    let tokens = Tokens::new(&config, &model).unwrap();
+    let start = Start::from_tokenizer(&config, &model.tokenizer().unwrap()).unwrap().unwrap();
+    let tokens = Tokens::new(&config, &model, start).unwrap();
     let device = Device::flex();
-    let session = pollster::block_on(Session::new(&config, &model, tokens, &dataset, &device));
+    let class = (kind.0 == Method::CustomDiffusion).then_some(&dataset);
+    let session = Session::new(&config, &model, tokens, &dataset, class, &device);
+    let session = pollster::block_on(session);
     let session = session.unwrap();
     let kept = Rc::new(RefCell::new(Vec::new()));
     let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> =
@@ -77,20 +90,43 @@ fn run(steps: usize, accumulation: usize, from: Option<&TrainState>) -> Vec<Trai
     Rc::into_inner(kept).unwrap().into_inner()
 }
 
+const KINDS: [(Method, OptimizerKind); 4] = [
+    (Method::TextualInversion, OptimizerKind::AdamW),
+    (Method::TextualInversion, OptimizerKind::Sam),
+    (Method::DreamboothLora, OptimizerKind::AdamW),
+    (Method::CustomDiffusion, OptimizerKind::AdamW),
+];
+
 #[test]
 fn two_runs_with_one_seed_end_in_the_same_bytes() {
-    let bytes = || run(5, 1, None).last().unwrap().to_bytes().unwrap();
-    assert_eq!(bytes(), bytes());
+    for kind in KINDS {
+        let bytes = || run(kind, 3, 1, None).last().unwrap().to_bytes().unwrap();
+        assert_eq!(bytes(), bytes(), "{kind:?}");
+    }
 }
 
 #[test]
 fn a_resumed_run_ends_in_the_bytes_of_one_that_was_never_stopped() {
-    let whole = run(6, 2, None);
-    let saved = TrainState::from_bytes(&whole[0].to_bytes().unwrap()).unwrap();
-    assert_eq!(saved.step, 3);
-    let resumed = run(6, 2, Some(&saved));
-    assert_eq!(
-        whole.last().unwrap().to_bytes().unwrap(),
-        resumed.last().unwrap().to_bytes().unwrap()
-    );
+    for kind in KINDS {
+        let whole = run(kind, 5, 2, None);
+        let saved = TrainState::from_bytes(&whole[0].to_bytes().unwrap()).unwrap();
+        assert_eq!(saved.step, 3);
+        let resumed = run(kind, 5, 2, Some(&saved));
+        let bytes = |states: &[TrainState]| states.last().unwrap().to_bytes().unwrap();
+        assert_eq!(bytes(&whole), bytes(&resumed), "{kind:?}");
+    }
+}
+
+/// At a level of one pixel the attention to itself has one key: its queries and keys get no
+/// gradient, whatever the network.
+#[test]
+fn what_a_method_trains_moves() {
+    for kind in KINDS {
+        let states = run(kind, 4, 1, None);
+        let pairs = states[0].parameters.iter().zip(&states[1].parameters);
+        let moved = pairs.filter(|(before, after)| before.values != after.values).count();
+        let all = states[0].parameters.len();
+        assert!(5 * moved >= 4 * all, "{kind:?}: {moved} of {all} tensors moved");
+        assert_ne!(states[0].parameters[0].values, states[1].parameters[0].values, "{kind:?}");
+    }
 }

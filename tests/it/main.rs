@@ -10,6 +10,7 @@ mod early_stopping;
 mod embedding;
 mod golden;
 mod lr_schedules;
+mod methods;
 mod networks;
 mod optimizers;
 mod replay;

@@ -1,7 +1,8 @@
-//! AdamW against torch 2.8.0.
+//! AdamW and SAM against torch 2.8.0.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dvar::optim::{AdamW, AdamWConfig};
+use dvar::optim::{AdamW, AdamWConfig, Optimizer, OptimizerConfig, SamConfig};
+use serde_json::Value;
 
 use crate::{
     golden::{self, Tensors, assert_close, number, numbers},
@@ -34,4 +35,47 @@ fn adamw_follows_torch_step_by_step() {
         }
         assert_close(name, &path, &golden.get(&format!("{name}.params")).values, 0.0, 2e-6);
     }
+}
+
+/// The golden's objective `0.5 p A pᵀ - p·b + sum(sin p)`: its gradient.
+fn gradient(p: &Tensor<2>, a: &Tensor<2>, b: &Tensor<2>) -> Tensor<2> {
+    let quadratic = p.clone().matmul(a.clone() + a.clone().transpose()).mul_scalar(0.5);
+    quadratic - b.clone() + p.clone().cos()
+}
+
+#[test]
+fn sam_takes_its_second_gradient_where_the_first_one_leads() {
+    let (golden, meta) = (Tensors::open("optimizers"), golden::json("optimizers"));
+    let device = Device::flex();
+    let (start, a) = (golden.get("p0"), tensor::<2>(golden.get("A"), &device));
+    let b = golden.get("b");
+    let b = Tensor::from_data(TensorData::new(b.f32(), [1, b.values.len()]), &device);
+    let cases = meta["cases"].as_object().unwrap();
+    let mut met = 0;
+    // the official loop never takes the second gradient: it is plain SGD
+    let is_sam = |case: &Value| {
+        case["kind"] == "sam"
+            && case["closure"].as_str().is_some_and(|c| c.starts_with("re-forward"))
+    };
+    for (name, case) in cases.iter().filter(|(_, case)| is_sam(case)) {
+        let config = SamConfig {
+            rho: number(&case["rho"]),
+            adaptive: case["adaptive"].as_bool().unwrap(),
+            momentum: number(&case["momentum"]),
+        };
+        let want = &golden.get(&format!("{name}.params")).values;
+        let mut parameters = vec![tensor::<2>(start, &device)];
+        let mut optimizer = Optimizer::new(OptimizerConfig::Sam(config), &parameters);
+        let mut path = values(parameters[0].clone());
+        for _ in 1..want.len() / start.values.len() {
+            let first = vec![gradient(&parameters[0], &a, &b)];
+            let uphill = optimizer.ascend(&parameters, &first).unwrap();
+            let second = vec![gradient(&uphill[0], &a, &b)];
+            parameters = optimizer.update(parameters, second, number(&case["lr"]));
+            path.extend(values(parameters[0].clone()));
+        }
+        assert_close(name, &path, want, 0.0, 1e-5);
+        met += 1;
+    }
+    assert!(met > 0, "the set holds no SAM");
 }

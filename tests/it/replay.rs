@@ -6,15 +6,14 @@ use std::{cell::RefCell, rc::Rc};
 use burn::tensor::{Device, Tensor, TensorData};
 use dvar::{
     callbacks::DeterministicEval,
+    concept::{Concept, Weights},
     data::latents::LatentCache,
     early_stopping::{Control, Dvar, StopReason},
     embedding::LearnedEmbedding,
-    eval::FixedBatch,
+    eval::{FixedBatch, INTERVALS},
     objective::{DiffusionObjective, DrawSource, Draws},
-    optim::{AdamWConfig, LrSchedule},
-    trainer::{
-        Callback, Concept, LocalBoxFuture, Record, StepContext, TrainError, Trainer, TrainerConfig,
-    },
+    optim::{AdamWConfig, LrSchedule, OptimizerConfig},
+    trainer::{Callback, LocalBoxFuture, Record, StepContext, TrainError, Trainer, TrainerConfig},
 };
 use serde_json::Value;
 
@@ -42,13 +41,13 @@ impl Recording {
         let pixels: usize = images.shape[1..].iter().product();
         let pictures: Vec<Vec<f32>> = images.f32().chunks(pixels).map(<[f32]>::to_vec).collect();
         let vae = model.load_vae(&device).unwrap();
-        let objective = DiffusionObjective {
-            encoder: prompt_encoder(&model, &device),
-            unet: model.load_unet(&device).unwrap(),
-            noise_schedule: model.scheduler().noise_schedule().clone(),
-            latents: LatentCache::new(&vae, &pictures, images.shape[2], &device),
-            templates: rows(golden.get("tokenized_templates")),
-        };
+        let objective = DiffusionObjective::new(
+            prompt_encoder(&model, &device),
+            model.load_unet(&device).unwrap(),
+            model.scheduler().noise_schedule().clone(),
+            LatentCache::new(&vae, &pictures, images.shape[2], &device),
+            rows(golden.get("tokenized_templates")),
+        );
         Self { name, golden, meta, objective, kept: RefCell::default() }
     }
 
@@ -95,21 +94,33 @@ impl Recording {
             posterior_noise: posterior_noise.f32(),
             noise: noise.f32(),
             timesteps,
+            ..Draws::default()
         }
     }
 
     fn evaluation(&self) -> FixedBatch {
+        let batch = FixedBatch::new(&self.objective, &self.rounds("eval_timestep_perm"));
+        match self.config("triple").as_bool() {
+            Some(true) => {
+                let thirds = INTERVALS.map(|third| self.rounds(&format!("triple_perm.{third}")));
+                batch.with_intervals(&self.objective, &thirds)
+            }
+            _ => batch,
+        }
+    }
+
+    /// The evaluation's inputs with time steps from a recorded permutation.
+    fn rounds(&self, order: &str) -> Vec<Draws> {
         let get = |name: &str| self.golden.get(name);
         let (size, rounds) = (self.number("eval_bs") as usize, self.number("accum_eval") as usize);
-        let order = get("eval_timestep_perm").usize();
-        let draws: Vec<Draws> = (0..rounds)
+        let order = get(order).usize();
+        (0..rounds)
             .map(|round| {
                 let timesteps = order[round * size..(round + 1) * size].to_vec();
                 let noise = [get("eval_posterior_noise"), get("eval_noise")];
                 self.draws(get("eval_indices"), get("eval_flips"), noise, timesteps)
             })
-            .collect();
-        FixedBatch::new(&self.objective, &draws)
+            .collect()
     }
 
     fn vectors(&self, step: usize) -> Tensor<2> {
@@ -143,12 +154,13 @@ impl Recording {
                 self.number("warmup") as usize,
                 self.steps(),
             ),
-            adamw: AdamWConfig {
+            optimizer: OptimizerConfig::AdamW(AdamWConfig {
                 beta1: betas[0],
                 beta2: betas[1],
                 epsilon: number(&adamw["eps"]),
                 weight_decay: number(&adamw["weight_decay"]),
-            },
+            }),
+            max_grad_norm: None,
         };
         let width = self.golden.get("embeddings").shape[1];
         let token = self.meta["placeholder"].as_str().unwrap();
@@ -156,11 +168,16 @@ impl Recording {
         let initial = LearnedEmbedding::new(token, initial, 1, width).unwrap();
         let concept = Concept::new(&initial, &self.objective.device());
         let evaluation = self.evaluation();
-        let objective = |concept: &Concept| evaluation.loss(&self.objective, &concept.vectors());
+        let objective =
+            |concept: &Concept, step| evaluation.losses(&self.objective, &concept.plain(), step);
+        let parts: &[&str] = match self.config("triple").as_bool() {
+            Some(true) => &INTERVALS,
+            _ => &[],
+        };
         let dvar = Dvar::new(self.number("window") as usize, threshold).unwrap();
         let seen = Rc::new(RefCell::new((Vec::new(), values(concept.vectors()))));
         let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> = vec![
-            Box::new(DeterministicEval::new(objective, 1, dvar)),
+            Box::new(DeterministicEval::new(objective, 1, dvar).with_parts(parts)),
             Box::new(Collector(seen.clone())),
         ];
         let mut trainer = Trainer::new(config, &self.objective, draws, concept);
@@ -226,6 +243,16 @@ fn replay(name: &'static str) {
     }
     let want = &recording.golden.get("embeddings").values;
     assert_close(&format!("{name} embeddings"), &embeddings, want, 5e-5, 0.0);
+    if recording.config("triple").as_bool() == Some(true) {
+        for third in INTERVALS {
+            let want: Vec<f64> = (recording.meta["trace_f32"]["triple"].as_array().unwrap())
+                .iter()
+                .map(|thirds| number(&thirds[third]))
+                .collect();
+            let ours = column(&format!("eval_loss_{third}"));
+            assert_close(&format!("{name} {third}"), &ours, &want, 5e-6, 0.0);
+        }
+    }
 }
 
 fn stops_where_the_reference_stops(name: &'static str) {
@@ -274,6 +301,7 @@ impl DrawSource for Singles<'_> {
             timesteps: vec![draws.timesteps[i]],
             posterior_noise: draws.posterior_noise[values.clone()].to_vec(),
             noise: draws.noise[values].to_vec(),
+            ..Draws::default()
         }
     }
 }
@@ -337,7 +365,8 @@ fn the_gradient_of_every_recorded_step_agrees_with_torch() {
         for step in 0..recording.steps() {
             let vectors = recording.vectors(step).autodiff().require_grad();
             let batch = recording.objective.batch(&recording.draw(step));
-            let loss = recording.objective.loss(&vectors, &batch);
+            let weights = Weights::new(vectors.clone());
+            let loss = recording.objective.loss(&weights, &batch);
             gradients.extend(values(vectors.grad(&loss.backward()).unwrap()));
         }
         let want = &recording.golden.get("grads").values;

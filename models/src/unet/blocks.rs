@@ -54,7 +54,7 @@ fn transformers(
 #[derive(Module, Debug)]
 pub(super) struct DownBlock2D {
     resnets: Vec<ResnetBlock2D>,
-    attentions: Vec<Transformer2D>,
+    pub(super) attentions: Vec<Transformer2D>,
     downsamplers: Vec<Downsample2D>,
 }
 
@@ -108,7 +108,7 @@ impl DownBlock2D {
 #[derive(Module, Debug)]
 pub(super) struct MidBlock2D {
     resnets: Vec<ResnetBlock2D>,
-    attentions: Vec<Transformer2D>,
+    pub(super) attentions: Vec<Transformer2D>,
 }
 
 impl MidBlock2D {
@@ -136,7 +136,7 @@ impl MidBlock2D {
 #[derive(Module, Debug)]
 pub(super) struct UpBlock2D {
     resnets: Vec<ResnetBlock2D>,
-    attentions: Vec<Transformer2D>,
+    pub(super) attentions: Vec<Transformer2D>,
     upsamplers: Vec<Upsample2D>,
 }
 

@@ -5,6 +5,7 @@ mod blocks;
 mod config;
 mod embeddings;
 mod model;
+mod projections;
 mod transformer;
 
 pub use config::{UNet2DConditionConfig, UpDownBlock};

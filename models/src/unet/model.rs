@@ -19,9 +19,9 @@ use crate::layers::{conv, group_norm};
 pub struct UNet2DConditionModel {
     time_embedding: TimestepEmbedding,
     conv_in: Conv2d,
-    down_blocks: Vec<DownBlock2D>,
-    mid_block: MidBlock2D,
-    up_blocks: Vec<UpBlock2D>,
+    pub(super) down_blocks: Vec<DownBlock2D>,
+    pub(super) mid_block: MidBlock2D,
+    pub(super) up_blocks: Vec<UpBlock2D>,
     conv_norm_out: GroupNorm,
     conv_out: Conv2d,
     #[module(skip)]

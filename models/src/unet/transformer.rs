@@ -24,6 +24,8 @@ pub(super) struct Attention {
     to_v: Linear,
     to_out: Linear,
     heads: usize,
+    /// Whether the first token's key and value carry no gradient.
+    first_token_detached: bool,
 }
 
 impl Attention {
@@ -34,6 +36,7 @@ impl Attention {
             to_v: linear(context_dim, channels, false, device),
             to_out: linear(channels, channels, true, device),
             heads,
+            first_token_detached: false,
         }
     }
 
@@ -44,9 +47,19 @@ impl Attention {
     /// - output: the shape of `x`
     fn forward(&self, x: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
         let query = self.to_q.forward(x);
-        let (key, value) = (self.to_k.forward(context.clone()), self.to_v.forward(context));
+        let (mut key, mut value) = (self.to_k.forward(context.clone()), self.to_v.forward(context));
+        if self.first_token_detached {
+            (key, value) = (detach_first(key), detach_first(value));
+        }
         self.to_out.forward(multi_head_attention(query, key, value, self.heads, None))
     }
+}
+
+/// The same values; those of the first token without gradient.
+fn detach_first(x: Tensor<3>) -> Tensor<3> {
+    let [_, length, _] = x.dims();
+    let first = x.clone().narrow(1, 0, 1).detach();
+    Tensor::cat(vec![first, x.narrow(1, 1, length - 1)], 1)
 }
 
 /// A linear layer whose second half gates the first by GELU, and one back (Shazeer 2020).
@@ -160,6 +173,29 @@ impl Transformer2D {
                 device,
             )],
             proj_out: projection(),
+        }
+    }
+
+    /// Shows every linear layer that projects queries, keys, values, their output, or the gated
+    /// input of a feed-forward layer, under its name in diffusers.
+    pub(super) fn projections(&mut self, visitor: &mut dyn FnMut(&str, &mut Linear)) {
+        for (i, block) in self.transformer_blocks.iter_mut().enumerate() {
+            let attentions = [("attn1", &mut block.attn1), ("attn2", &mut block.attn2)];
+            for (name, attention) in attentions {
+                let prefix = format!("transformer_blocks.{i}.{name}");
+                visitor(&format!("{prefix}.to_q"), &mut attention.to_q);
+                visitor(&format!("{prefix}.to_k"), &mut attention.to_k);
+                visitor(&format!("{prefix}.to_v"), &mut attention.to_v);
+                visitor(&format!("{prefix}.to_out.0"), &mut attention.to_out);
+            }
+            visitor(&format!("transformer_blocks.{i}.ff.net.0.proj"), &mut block.ff.proj);
+        }
+    }
+
+    /// From here on, keys and values of a text's first token carry no gradient.
+    pub(super) fn detach_first_token(&mut self) {
+        for block in &mut self.transformer_blocks {
+            block.attn2.first_token_detached = true;
         }
     }
 

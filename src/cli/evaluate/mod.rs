@@ -12,7 +12,7 @@ use dvar_models::weights::ModelFiles;
 use super::{CliError, device, model, run_folder::RunFolder};
 use crate::{
     data::image::Picture,
-    eval::{ClipScorer, DinoScorer, LpipsScorer, PromptPictures, Scorers, Scores},
+    eval::{DinoScorer, LpipsScorer, PromptPictures, Scorers, Scores},
     pipelines::ModelFolder,
 };
 
@@ -32,7 +32,7 @@ pub(super) struct EvaluateArgs {
     /// their names, or for as many equal parts of the pictures
     #[arg(long, short, value_name = "TEXT")]
     prompt: Vec<String>,
-    /// CLIP model: a folder in transformers' layout [default: the model's own `clip/`]
+    /// CLIP model: a folder in transformers' layout [default: the run's, or the model's own]
     #[arg(long, value_name = "DIR")]
     clip: Option<PathBuf>,
     /// DINO model: a folder in transformers' layout, such as of facebook/dino-vits16
@@ -41,7 +41,7 @@ pub(super) struct EvaluateArgs {
     /// Folder with alexnet-owt-7be5be79.pth and alex.pth, for the diversity
     #[arg(long, value_name = "DIR")]
     lpips: Option<PathBuf>,
-    /// Pictures to draw of each prompt, for a run that has saved none [default: 8]
+    /// Draw so many pictures of each of the run's prompts [default: score those that it saved]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     n_images_per_prompt: Option<u64>,
     /// Print JSON in place of the table
@@ -59,7 +59,9 @@ pub(super) struct EvaluateArgs {
 struct Subject {
     generated: Generated,
     references: Vec<Picture>,
-    /// Brings the scorers that no flag names.
+    /// The CLIP model that the run was scored by, where it names one.
+    clip: Option<PathBuf>,
+    /// Brings a CLIP model of its own, where none is named.
     model: Option<ModelFolder>,
 }
 
@@ -81,7 +83,8 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
         true => run::subject(args, &RunFolder::open(&args.path)?)?,
         false => pictures::subject(args)?,
     };
-    let scorers = scorers(args, subject.model.as_ref(), &device)?;
+    let clip = args.clip.as_deref().or(subject.clip.as_deref());
+    let scorers = scorers(args, clip, subject.model.as_ref(), &device)?;
     let references = scorers.references(&subject.references);
     let mut counts = Counts::of_references(subject.references.len());
     let mut scores = Scores::default();
@@ -110,19 +113,13 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
 
 fn scorers(
     args: &EvaluateArgs,
+    clip: Option<&Path>,
     model: Option<&ModelFolder>,
     device: &Device,
 ) -> Result<Scorers, CliError> {
-    let clip = match (&args.clip, model) {
-        (Some(folder), _) => {
-            let files = scorer_files(folder, "--clip")?;
-            Some(ClipScorer::open(&files, ".", device).map_err(CliError::input)?)
-        }
-        (None, Some(model)) => ClipScorer::load(model, device).map_err(CliError::input)?,
-        (None, None) => None,
-    };
+    let clip = model::clip_scorer(clip, model, device)?;
     let dino = args.dino.as_deref().map(|folder| {
-        let files = scorer_files(folder, "--dino")?;
+        let files = model::scorer_files(folder, "--dino")?;
         DinoScorer::open(&files, device).map_err(CliError::input)
     });
     let lpips = args.lpips.as_deref().map(|folder| {
@@ -130,19 +127,4 @@ fn scorers(
         LpipsScorer::open(&files, device).map_err(CliError::input)
     });
     Ok(Scorers { clip, dino: dino.transpose()?, lpips: lpips.transpose()? })
-}
-
-/// The files of a folder, or of a name on the Hub.
-fn scorer_files(folder: &Path, flag: &str) -> Result<ModelFiles, CliError> {
-    if folder.is_dir() {
-        return Ok(ModelFiles::Folder(folder.to_path_buf()));
-    }
-    #[cfg(feature = "hub")]
-    if let Some(repository) = model::repository(folder) {
-        return ModelFiles::scorer_from_hub(repository).map_err(CliError::input);
-    }
-    Err(CliError::Input(format!(
-        "there is no folder `{}` for `{flag}`; give a model folder in transformers' layout, or a name on the Hub to a build with `--features hub`",
-        folder.display()
-    )))
 }

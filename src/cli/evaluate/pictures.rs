@@ -59,6 +59,7 @@ pub(super) fn subject(args: &EvaluateArgs) -> Result<Subject, CliError> {
     Ok(Subject {
         generated: Generated::Saved(generated),
         references: all(references)?,
+        clip: None,
         // a build without the default model has no CLIP to fall back on, and the table says so
         model: if cfg!(feature = "embedded") { Some(model::open(None)?) } else { None },
     })

@@ -2,30 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 
 use super::{
     CliError, EvaluateArgs, Generated, Subject, model,
     pictures::{self, Group, Pictures},
 };
 use crate::{
-    cli::{generate::read_embedding, run_folder::RunFolder, samples},
+    cli::{
+        generate::read_embedding,
+        run_folder::RunFolder,
+        samples::{self, Named, PROMPTS},
+    },
     config::{TrainConfig, TrainOptions},
     data::{dataset::Dataset, templates::fill},
     embedding::LearnedEmbedding,
     eval::without_placeholder,
-    pipelines::{BATCH, ModelFolder, TextToImage},
+    pipelines::{ModelFolder, TextToImage},
 };
-
-/// Pictures of each prompt; of the usual single prompt, these are the grid's.
-const COUNT: u64 = 8;
 
 /// What is needed to draw a run's pictures anew.
 pub(super) struct Drawing {
     config: TrainConfig,
     model: ModelFolder,
+    run: RunFolder,
     embedding: LearnedEmbedding,
-    count: usize,
+    /// With `{}` where the concept stands, each as often as it is drawn.
+    prompts: Vec<String>,
 }
 
 pub(super) fn subject(args: &EvaluateArgs, run: &RunFolder) -> Result<Subject, CliError> {
@@ -48,13 +51,13 @@ pub(super) fn subject(args: &EvaluateArgs, run: &RunFolder) -> Result<Subject, C
     let generated = match saved(run, &config)? {
         Some(groups) if args.n_images_per_prompt.is_none() => Generated::Saved(groups),
         _ => {
-            let count = args.n_images_per_prompt.unwrap_or(COUNT) as usize;
-            let embedding = learned(run, &model)?;
-            let model = model.clone();
-            Generated::ToDraw(Box::new(Drawing { config, model, embedding, count }))
+            let (run, embedding) = (run.clone(), learned(run, &model)?);
+            let (config, model) = (config.clone(), model.clone());
+            let prompts = prompts(&config, args.n_images_per_prompt);
+            Generated::ToDraw(Box::new(Drawing { config, model, run, embedding, prompts }))
         }
     };
-    Ok(Subject { generated, references, model: Some(model) })
+    Ok(Subject { generated, references, clip: config.clip, model: Some(model) })
 }
 
 fn read_config(run: &RunFolder) -> Result<(TrainConfig, ModelFolder), CliError> {
@@ -69,21 +72,39 @@ fn read_config(run: &RunFolder) -> Result<(TrainConfig, ModelFolder), CliError> 
     Ok((config.map_err(CliError::input)?, model))
 }
 
-/// The pictures in the run's `samples/`, by the prompts that `prompts.json` gives their names.
-fn saved(run: &RunFolder, config: &TrainConfig) -> Result<Option<Vec<Group>>, CliError> {
-    let folder = run.path().join("samples");
-    let file = folder.join("prompts.json");
-    let Ok(text) = std::fs::read_to_string(&file) else { return Ok(None) };
-    let prompts: BTreeMap<String, String> = serde_json::from_str(&text).map_err(|e| {
-        CliError::Input(format!("`{}` is not usable: {e}; remove the folder", file.display()))
-    })?;
-    let mut groups: BTreeMap<String, Vec<_>> = BTreeMap::new();
-    for (name, prompt) in prompts {
-        let prompt = without_placeholder(&prompt, &config.placeholder_token);
-        groups.entry(prompt).or_default().push(folder.join(name));
+/// The run's prompts as it draws them itself, or each of them `count` times.
+fn prompts(config: &TrainConfig, count: Option<u64>) -> Vec<String> {
+    let Some(count) = count else { return config.validation_prompts.clone() };
+    let mut prompts: Vec<String> = Vec::new();
+    for prompt in &config.validation_prompts {
+        if !prompts.contains(prompt) {
+            prompts.push(prompt.clone());
+        }
     }
+    prompts.into_iter().flat_map(|prompt| vec![prompt; count as usize]).collect()
+}
+
+/// The single pictures that the run saved, by their prompts.
+fn saved(run: &RunFolder, config: &TrainConfig) -> Result<Option<Vec<Group>>, CliError> {
+    let folder = run.sample_folder();
+    let file = folder.join(PROMPTS);
+    let Ok(text) = std::fs::read_to_string(&file) else { return Ok(None) };
+    let named: Vec<Named> = serde_json::from_str(&text).map_err(|e| {
+        CliError::Input(format!("`{}` is not usable: {e}; remove its folder", file.display()))
+    })?;
+    let pictures = named.into_iter().map(|Named { file, prompt }| {
+        (without_placeholder(&prompt, &config.placeholder_token), folder.join(file))
+    });
     let group = |(prompt, files)| Group { prompt: Some(prompt), pictures: Pictures::Files(files) };
-    Ok(Some(groups.into_iter().map(group).collect()))
+    Ok(Some(by_prompt(pictures).into_iter().map(group).collect()))
+}
+
+fn by_prompt<T>(pictures: impl Iterator<Item = (String, T)>) -> BTreeMap<String, Vec<T>> {
+    let mut groups: BTreeMap<String, Vec<T>> = BTreeMap::new();
+    for (prompt, picture) in pictures {
+        groups.entry(prompt).or_default().push(picture);
+    }
+    groups
 }
 
 /// What the run has learned, where it fits the run's model.
@@ -111,7 +132,7 @@ fn learned(run: &RunFolder, model: &ModelFolder) -> Result<LearnedEmbedding, Cli
 
 impl Drawing {
     pub(super) fn draw(&self, device: &Device) -> Result<Vec<Group>, CliError> {
-        let Self { config, model, embedding, count } = self;
+        let Self { config, model, run, embedding, prompts } = self;
         let token = embedding.placeholder_token();
         let mut tokenizer = model.tokenizer().map_err(CliError::input)?;
         let ids = tokenizer.add_placeholder(token, embedding.num_vectors());
@@ -119,27 +140,21 @@ impl Drawing {
         let encoder = encoder.map_err(CliError::input)?;
         let unet = model.load_unet(device).map_err(CliError::input)?;
         let vae = model.load_vae(device).map_err(CliError::input)?;
-        let pipeline =
-            TextToImage { encoder: &encoder, unet: &unet, vae: &vae, scheduler: model.scheduler() };
-        let shape = [embedding.num_vectors(), embedding.dim()];
-        let vectors = TensorData::new(embedding.vectors().to_vec(), shape);
-        let vectors = Tensor::<2>::from_data(vectors, device);
+        let weights = run.read_concept(&unet, device)?;
+        let unet = weights.unet(&unet);
+        let scheduler = model.scheduler();
+        let pipeline = TextToImage { encoder: &encoder, unet: &unet, vae: &vae, scheduler };
         let options = samples::sampling_options(config, model);
 
-        let templates = samples::templates(config);
-        eprintln!("drawing {count} pictures of each of {} prompt(s)", templates.len());
-        let mut groups = Vec::with_capacity(templates.len());
-        for (index, template) in templates.iter().enumerate() {
-            let prompts = vec![fill(template, token); *count];
-            let mut drawn = Vec::with_capacity(*count);
-            for prompts in prompts.chunks(BATCH) {
-                let first = index * count + drawn.len();
-                let pictures = pipeline.generate(first, prompts, "", &vectors, &options);
-                drawn.extend(pollster::block_on(pictures).map_err(CliError::failed)?);
-            }
-            let prompt = Some(fill(template, ""));
-            groups.push(Group { prompt, pictures: Pictures::Drawn(drawn) });
-        }
-        Ok(groups)
+        eprintln!("drawing {} pictures", prompts.len());
+        let filled: Vec<String> = prompts.iter().map(|prompt| fill(prompt, token)).collect();
+        let drawn = pipeline.generate(0, &filled, "", &weights.vectors, &options);
+        let drawn = pollster::block_on(drawn).map_err(CliError::failed)?;
+        let drawn = prompts.iter().map(|prompt| fill(prompt, "")).zip(drawn);
+        let group = |(prompt, pictures)| Group {
+            prompt: Some(prompt),
+            pictures: Pictures::Drawn(pictures),
+        };
+        Ok(by_prompt(drawn).into_iter().map(group).collect())
     }
 }

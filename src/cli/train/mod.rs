@@ -1,0 +1,65 @@
+//! `dvar train`
+
+mod class_pictures;
+mod plan;
+mod report;
+mod run;
+
+use std::path::{Path, PathBuf};
+
+use super::{CliError, run_folder::RunFolder};
+use crate::config::{Preset, TrainOptions};
+
+/// Flags of `dvar train`; of a flag that is given twice, the last one holds.
+#[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
+pub(super) struct TrainArgs {
+    #[command(flatten)]
+    options: TrainOptions,
+    /// Settings of one of the paper's experiments; flags and `--config` win over them
+    #[arg(long, value_name = "NAME")]
+    preset: Option<Preset>,
+    /// File with options; flags win over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Go on with an interrupted run; takes its options
+    #[arg(long, value_name = "RUN")]
+    resume: Option<PathBuf>,
+    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: CUDA where there is one, else the CPU
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    device: String,
+}
+
+pub(super) fn run(args: TrainArgs) -> Result<(), CliError> {
+    let plan = plan::Plan::new(&args)?;
+    plan.announce();
+    pollster::block_on(plan.run())
+}
+
+/// The options of the flags, the configuration file or the resumed run, and that run's folder.
+fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliError> {
+    let read = |path: &Path| {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", path.display())))?;
+        TrainOptions::from_toml(&text, &path.display().to_string()).map_err(CliError::input)
+    };
+    if let Some(run) = &args.resume {
+        let more = args.config.is_some() || args.preset.is_some();
+        if args.options != TrainOptions::default() || more {
+            return Err(CliError::input(
+                "`--resume` takes every option from the run; give no other than `--device` beside it",
+            ));
+        }
+        let folder = RunFolder::open(run)?;
+        return Ok((read(&folder.config())?, Some(folder)));
+    }
+    let mut options = args.options.clone();
+    if let Some(file) = &args.config {
+        options = options.over(&read(file)?).map_err(CliError::input)?;
+    }
+    if let Some(preset) = args.preset {
+        let preset = preset.options().map_err(CliError::input)?;
+        options = options.over(&preset).map_err(CliError::input)?;
+    }
+    Ok((options, None))
+}

@@ -1,0 +1,147 @@
+//! What a run says of itself: its settings in words, its curve, its result.
+
+use serde::Serialize;
+
+use crate::{
+    callbacks::plot,
+    cli::{CliError, run_folder::RunFolder},
+    concept::Concept,
+    config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig},
+    early_stopping::StopReason,
+    embedding,
+    trainer::TrainError,
+};
+
+/// `result.json`: what came of a run, without clock times, so that equal runs give equal bytes.
+#[derive(Debug, Serialize)]
+pub(super) struct RunResult {
+    /// Updates made.
+    pub steps: usize,
+    /// Updates of the concept that was kept.
+    pub kept_steps: usize,
+    pub stop: StopReason,
+    /// CLIP-I of the samples before and after training, where the model brings a scorer.
+    pub clip_i_before: Option<f64>,
+    pub clip_i: Option<f64>,
+    /// The token that `best`, `worst` or `random` found.
+    pub initializer_token: Option<String>,
+}
+
+pub(super) fn initializer(initializer: &Initializer) -> String {
+    match initializer {
+        Initializer::Token(word) => format!("`{word}`"),
+        Initializer::Text(text) => format!("the tokens of `{text}`"),
+        Initializer::File(file) => file.display().to_string(),
+        Initializer::Random => "a random token".into(),
+        Initializer::Best => "the vocabulary's best token".into(),
+        Initializer::Worst => "the vocabulary's worst token".into(),
+    }
+}
+
+pub(super) fn method(method: &MethodConfig) -> String {
+    match method {
+        MethodConfig::TextualInversion => String::new(),
+        MethodConfig::DreamboothLora { rank, .. } => format!("DreamBooth-LoRA of rank {rank}, "),
+        MethodConfig::CustomDiffusion { class_prompt, .. } => {
+            format!("Custom Diffusion of a `{class_prompt}`, ")
+        }
+    }
+}
+
+pub(super) fn precision(precision: MixedPrecision) -> &'static str {
+    match precision {
+        MixedPrecision::No => "no",
+        MixedPrecision::Fp16 => "fp16",
+        MixedPrecision::Bf16 => "bf16",
+    }
+}
+
+pub(super) fn criterion(config: &TrainConfig) -> String {
+    let every = config.sample_frequency.unwrap_or(0);
+    match config.stopping {
+        Stopping::Dvar => dvar(config),
+        Stopping::ClipS => format!("CLIP-s, scored every {every} steps"),
+        Stopping::FewIters => "a fixed number of steps".into(),
+        Stopping::Baseline => format!("the best of all checkpoints, scored every {every} steps"),
+    }
+}
+
+fn dvar(config: &TrainConfig) -> String {
+    let evaluations = config.trainer.max_train_steps.div_ceil(config.eval_interval);
+    let dvar = format!("DVAR, window {}, threshold {}", config.window, config.threshold);
+    if config.threshold == 0.0 {
+        format!("{dvar}: never stops, a threshold of 0 only watches")
+    } else if config.window >= evaluations {
+        format!(
+            "{dvar}: never stops, the window is as long as the {evaluations} evaluations or longer"
+        )
+    } else {
+        dvar
+    }
+}
+
+/// Saves the last parameters that gave finite losses.
+pub(super) async fn keep_last_good(
+    folder: &RunFolder,
+    concept: &Concept,
+    error: TrainError,
+) -> CliError {
+    let kept = concept.read().await.map_err(CliError::failed);
+    let path = folder.embedding();
+    match kept.and_then(|kept| RunFolder::write(&path, &embedding::write(&kept.embedding))) {
+        Ok(()) => {
+            CliError::Failed(format!("{error}; the last good vectors are in `{}`", path.display()))
+        }
+        Err(_) => CliError::failed(error),
+    }
+}
+
+/// The recorded steps of a run.
+pub(super) fn read_metrics(folder: &RunFolder) -> Result<Vec<plot::CurvePoint>, CliError> {
+    let text = std::fs::read_to_string(folder.metrics()).map_err(CliError::failed)?;
+    let points: Result<Vec<plot::CurvePoint>, _> = text.lines().map(serde_json::from_str).collect();
+    points.map_err(CliError::failed)
+}
+
+pub(super) fn write_curve(
+    folder: &RunFolder,
+    config: &TrainConfig,
+    points: &[plot::CurvePoint],
+    stop: &StopReason,
+) -> Result<(), CliError> {
+    let label = matches!(
+        stop,
+        StopReason::Dvar { .. }
+            | StopReason::ConstantObjective { .. }
+            | StopReason::NoImprovement { .. }
+    )
+    .then(|| format!("stopped after {} steps", points.len()));
+    let title = format!("{} - {}", config.placeholder_token, criterion(config));
+    let svg = plot::curve_svg(points, config.threshold, label.as_deref(), &title);
+    RunFolder::write(&folder.curve(), svg.as_bytes())
+}
+
+pub(super) fn report(folder: &RunFolder, result: &RunResult) -> Result<(), CliError> {
+    let json = serde_json::to_string_pretty(result).map_err(CliError::failed)?;
+    RunFolder::write(&folder.result(), format!("{json}\n").as_bytes())?;
+    println!("stopped    {}", result.stop);
+    if let StopReason::ConstantObjective { .. } = result.stop {
+        println!(
+            "warning    the deterministic loss never changed: check the pictures and the learning rate"
+        );
+    }
+    if result.kept_steps != result.steps {
+        println!("kept       the concept after {} steps, which scored best", result.kept_steps);
+    }
+    if let (Some(before), Some(after)) = (result.clip_i_before, result.clip_i) {
+        println!("CLIP-I     {before:.3} before, {after:.3} after");
+    }
+    println!("embedding  {}", folder.embedding().display());
+    println!(
+        "samples    {} and {}",
+        folder.samples("before").display(),
+        folder.samples("after").display()
+    );
+    println!("curve      {}", folder.curve().display());
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! A run, from the networks to the last picture.
+
+use std::{cell::RefCell, sync::atomic::Ordering};
+
+use super::{
+    class_pictures,
+    plan::{Plan, with_pictures},
+    report::{self, RunResult, keep_last_good},
+};
+use crate::{
+    callbacks::{
+        Checkpoint, Interrupt, MetricsLog, Progress, ScoreMonitor, Scores, Timing, write_concept,
+    },
+    cli::{CliError, model, run_folder::RunFolder, samples::Samples},
+    concept::Concept,
+    config::Stopping,
+    data::png::encode_grid,
+    early_stopping::StopReason,
+    embedding,
+    eval::ClipScorer,
+    session::{Session, Tokens},
+    trainer::{Callback, TrainError},
+};
+
+impl Plan {
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        let interrupt = interrupt_on_ctrl_c()?;
+        let prepared = self.prepare().await.inspect_err(|_| {
+            if self.state.is_none() {
+                self.folder.discard();
+            }
+        })?;
+        let Prepared { session, scorer, token, fingerprint } = prepared;
+        let Self { config, model, dataset, folder, state, .. } = self;
+        let samples = Samples {
+            config: &config,
+            model: &model,
+            objective: &session.objective,
+            scorer: scorer.as_ref(),
+            references: dataset.pictures(),
+        };
+        let mut trainer = session.trainer(&config).with_fingerprint(fingerprint);
+        if config.save_init_embeds && state.is_none() {
+            let path = folder.initial_embedding();
+            RunFolder::write(&path, &embedding::write(&session.initial))?;
+        }
+        let before = samples.draw(&trainer.concept().plain()).await?;
+        write_grid(&folder, "before", &before)?;
+
+        let step = state.as_ref().map_or(0, |state| state.step);
+        let metrics = MetricsLog::open(&folder.metrics(), step, config.save_steps)
+            .map_err(|error| CliError::write(&folder.metrics(), error))?;
+        let monitor = Monitor { samples: &samples, folder: &folder, failed: RefCell::default() };
+        let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> = Vec::new();
+        if config.stopping == Stopping::Dvar {
+            callbacks.push(session.deterministic_eval(&config));
+        }
+        if let Some(interval) = config.sample_frequency {
+            let score = async |concept: &Concept, updates| monitor.score(concept, updates).await;
+            let scores = ScoreMonitor::new(score, interval);
+            callbacks.push(Box::new(match config.stopping {
+                Stopping::ClipS => scores.stop_when(config.patience.clone()),
+                _ => scores,
+            }));
+        }
+        let timing = Timing::open(&folder.timing(), config.save_steps, state.is_some())
+            .map_err(|error| CliError::write(&folder.timing(), error))?;
+        callbacks.push(Box::new(metrics));
+        callbacks.push(Box::new(interrupt));
+        callbacks.push(Box::new(timing));
+        callbacks.push(Box::new(Checkpoint {
+            state: folder.state(),
+            folder: folder.path().to_path_buf(),
+            placeholder_token: config.placeholder_token.clone(),
+            adapter: config.method.adapter(),
+            interval: config.save_steps,
+        }));
+        let finished = state.as_ref().and_then(|state| state.stop).filter(is_final);
+        if let Some(state) = &state {
+            trainer.restore(state, &mut callbacks).map_err(CliError::input)?;
+        }
+        let stop = match finished {
+            Some(stop) => stop,
+            None => {
+                let steps = config.trainer.max_train_steps;
+                callbacks.push(Box::new(Progress::new(steps, step, config.threshold)));
+                let result = trainer.train(&mut callbacks).await;
+                drop(callbacks);
+                if let Some(error) = monitor.failed.take() {
+                    return Err(error);
+                }
+                match result {
+                    Ok(stop) => stop,
+                    Err(error) => {
+                        return Err(keep_last_good(&folder, trainer.concept(), error).await);
+                    }
+                }
+            }
+        };
+        if let StopReason::Interrupted { .. } = stop {
+            println!(
+                "stopped    {stop}; go on with: dvar train --resume {}",
+                folder.path().display()
+            );
+            return Err(CliError::Interrupted);
+        }
+        let points = report::read_metrics(&folder)?;
+        let steps = points.len();
+        let best = match config.stopping {
+            Stopping::Baseline => keep_best(&folder, &points)?,
+            _ => None,
+        };
+        let kept = match best {
+            Some(_) => folder.read_concept(&session.objective.unet, &session.objective.device())?,
+            None => trainer.concept().plain(),
+        };
+        let after = samples.draw(&kept).await?;
+        write_grid(&folder, "after", &after)?;
+        samples.write_each(&folder.sample_folder(), &after.pictures)?;
+        if config.log_unscaled {
+            write_grid(&folder, "unscaled", &samples.draw_unscaled(&kept).await?)?;
+        }
+        report::write_curve(&folder, &config, &points, &stop)?;
+        let result = RunResult {
+            steps,
+            kept_steps: best.unwrap_or(steps),
+            stop,
+            clip_i_before: before.score,
+            clip_i: after.score,
+            initializer_token: token,
+        };
+        report::report(&folder, &result)
+    }
+
+    /// Loads the networks, after the vocabulary was searched and the class drawn where they must be.
+    async fn prepare(&self) -> Result<Prepared, CliError> {
+        let Self { config, model, dataset, device, folder, .. } = self;
+        let scorer = model::clip_scorer(config.clip.as_deref(), Some(model), device)?;
+        let (start, token) = match &self.start {
+            Some(start) => (start.clone(), None),
+            None => {
+                return Err(CliError::input("searching the vocabulary is not wired yet"));
+            }
+        };
+        let class =
+            class_pictures::load(config, model, device, folder.class_pictures(), self.size).await?;
+        let tokens = Tokens::new(config, model, start).map_err(CliError::input)?;
+        let session = Session::new(config, model, tokens, dataset, class.as_ref(), device).await;
+        let session = session.map_err(CliError::input)?;
+        let fingerprint = match &class {
+            Some(class) => with_pictures(self.fingerprint, class),
+            None => self.fingerprint,
+        };
+        Ok(Prepared { session, scorer, token, fingerprint: fingerprint.0 })
+    }
+}
+
+struct Prepared {
+    session: Session,
+    scorer: Option<ClipScorer>,
+    /// The token that a search found.
+    token: Option<String>,
+    fingerprint: u64,
+}
+
+/// Draws, scores and keeps the concept on the way.
+struct Monitor<'a> {
+    samples: &'a Samples<'a>,
+    folder: &'a RunFolder,
+    /// What went wrong, in the CLI's words.
+    failed: RefCell<Option<CliError>>,
+}
+
+impl Monitor<'_> {
+    async fn score(&self, concept: &Concept, updates: usize) -> Result<Scores, TrainError> {
+        let scored = self.try_score(concept, updates).await;
+        scored.map_err(|error| {
+            let source = error.to_string().into();
+            self.failed.replace(Some(error));
+            TrainError::Callback { callback: "score-monitor".into(), source }
+        })
+    }
+
+    async fn try_score(&self, concept: &Concept, updates: usize) -> Result<Scores, CliError> {
+        let drawn = self.samples.draw(&concept.plain()).await?;
+        let folder = self.folder.checkpoint(updates);
+        std::fs::create_dir_all(&folder).map_err(|error| CliError::write(&folder, error))?;
+        let grid = encode_grid(&drawn.pictures, 4).map_err(CliError::failed)?;
+        RunFolder::write(&folder.join("samples.png"), &grid)?;
+        let learned = concept.read().await.map_err(CliError::failed)?;
+        write_concept(&folder, &learned).map_err(CliError::failed)?;
+        Ok(drawn.score.map(|score| ("clip_i", score)).into_iter().collect())
+    }
+}
+
+/// Puts the files of the checkpoint with the best score in the run's own place, and says how many
+/// updates it had.
+fn keep_best(
+    folder: &RunFolder,
+    points: &[crate::callbacks::plot::CurvePoint],
+) -> Result<Option<usize>, CliError> {
+    let scored = points.iter().filter_map(|point| Some((point.step + 1, point.clip_i?)));
+    // of equal scores, the earliest
+    let best = scored.fold(None, |best: Option<(usize, f64)>, (steps, score)| match best {
+        Some((_, most)) if score <= most => best,
+        _ => Some((steps, score)),
+    });
+    let Some((steps, _)) = best else { return Ok(None) };
+    let from = folder.checkpoint(steps);
+    for file in folder.concept_files() {
+        let source = from.join(file);
+        if source.is_file() {
+            let bytes = std::fs::read(&source).map_err(CliError::failed)?;
+            RunFolder::write(&folder.path().join(file), &bytes)?;
+        }
+    }
+    Ok(Some(steps))
+}
+
+fn write_grid(
+    folder: &RunFolder,
+    when: &str,
+    drawn: &crate::cli::samples::Drawn,
+) -> Result<(), CliError> {
+    let grid = encode_grid(&drawn.pictures, 4).map_err(CliError::failed)?;
+    RunFolder::write(&folder.samples(when), &grid)
+}
+
+fn is_final(stop: &StopReason) -> bool {
+    !matches!(stop, StopReason::Interrupted { .. })
+}
+
+fn interrupt_on_ctrl_c() -> Result<Interrupt, CliError> {
+    let interrupt = Interrupt::default();
+    let flag = interrupt.0.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130); // asked twice: at once; files are whole at every instant
+        }
+        eprintln!("\nstopping; press Ctrl-C again to stop at once");
+    })
+    .map_err(CliError::failed)?;
+    Ok(interrupt)
+}

@@ -1,0 +1,231 @@
+//! What a run trains: the concept's vectors, and with DreamBooth-LoRA or Custom Diffusion some of
+//! the UNet's attention weights beside them.
+
+mod adapter;
+mod files;
+mod method;
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use dvar_models::unet::UNet2DConditionModel;
+
+use crate::embedding::{EmbeddingError, LearnedEmbedding};
+
+pub use adapter::AdapterConfig;
+pub use files::{AdapterError, LearnedAdapter, LearnedConcept};
+pub use method::Method;
+
+/// The name of the vectors among the parameters.
+const VECTORS: &str = "vectors";
+
+/// One trained tensor.
+#[derive(Clone, Debug)]
+pub struct Parameter {
+    /// `vectors`, or where the tensor belongs in the UNet and what it is there.
+    pub name: String,
+    /// Tracked by autodiff.
+    value: Tensor<2>,
+}
+
+/// A trained tensor on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostTensor {
+    /// The parameter's name.
+    pub name: String,
+    /// Rows and columns.
+    pub shape: [usize; 2],
+    /// Row by row.
+    pub values: Vec<f32>,
+}
+
+/// The trained tensors, tracked by autodiff, and where the vectors began.
+#[derive(Clone, Debug)]
+pub struct Concept {
+    /// Stands for the concept in prompts.
+    pub placeholder_token: String,
+    adapter: AdapterConfig,
+    /// The vectors, `[num_vectors, width]`, then the adapter's tensors.
+    parameters: Vec<Parameter>,
+    /// The vectors' start, `[num_vectors, width]`, plain.
+    initial: Tensor<2>,
+    /// The adapted layers' own weights, plain; empty for Textual Inversion.
+    frozen: BTreeMap<String, Tensor<2>>,
+}
+
+/// What the networks need of a concept: tracked or plain, as it was asked for.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    /// `[num_vectors, width]`
+    pub vectors: Tensor<2>,
+    /// Weights that take the place of the UNet's own; empty for Textual Inversion.
+    projections: BTreeMap<String, Tensor<2>>,
+}
+
+impl Weights {
+    /// A concept that leaves the UNet as it is.
+    pub fn new(vectors: Tensor<2>) -> Self {
+        Self { vectors, projections: BTreeMap::new() }
+    }
+
+    /// A learned concept on a device, its adapter merged into the denoiser's weights.
+    ///
+    /// # Errors
+    ///
+    /// [`AdapterError::Fit`] if the adapter is of another model.
+    pub fn from_learned(
+        embedding: &LearnedEmbedding,
+        adapter: Option<&LearnedAdapter>,
+        unet: &UNet2DConditionModel,
+        device: &Device,
+    ) -> Result<Self, AdapterError> {
+        let shape = [embedding.num_vectors(), embedding.dim()];
+        let vectors = to_device(embedding.vectors().to_vec(), shape, device);
+        let projections = adapter.map(|adapter| adapter.merged(unet, device)).transpose()?;
+        Ok(Self { vectors, projections: projections.unwrap_or_default() })
+    }
+
+    /// The denoiser under these weights.
+    pub fn unet<'a>(&self, base: &'a UNet2DConditionModel) -> Cow<'a, UNet2DConditionModel> {
+        match self.projections.is_empty() {
+            true => Cow::Borrowed(base),
+            false => Cow::Owned(base.with_projections(&self.projections)),
+        }
+    }
+}
+
+impl Concept {
+    /// Textual Inversion: vectors that start at `initial`, and nothing else.
+    pub fn new(initial: &LearnedEmbedding, device: &Device) -> Self {
+        let vectors =
+            to_device(initial.vectors().to_vec(), [initial.num_vectors(), initial.dim()], device);
+        Self {
+            placeholder_token: initial.placeholder_token().to_string(),
+            adapter: AdapterConfig::None,
+            parameters: vec![Parameter { name: VECTORS.into(), value: track(vectors.clone()) }],
+            initial: vectors,
+            frozen: BTreeMap::new(),
+        }
+    }
+
+    /// Trains weights of `unet` too, from their start: LoRA's draws come from `seed`.
+    #[must_use]
+    pub fn with_adapter(
+        mut self,
+        adapter: AdapterConfig,
+        unet: &UNet2DConditionModel,
+        seed: u64,
+    ) -> Self {
+        let projections = unet.projections();
+        self.frozen = projections.into_iter().filter(|(name, _)| adapter.trains(name)).collect();
+        self.parameters.extend(
+            (adapter.initial(&self.frozen, seed))
+                .map(|(name, value)| Parameter { name, value: track(value) }),
+        );
+        self.adapter = adapter;
+        self
+    }
+
+    /// The parameters, in an order that does not change.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// The parameters without a graph.
+    pub fn values(&self) -> Vec<Tensor<2>> {
+        self.parameters.iter().map(Parameter::value).collect()
+    }
+
+    /// Replaces the parameters by plain tensors, in the order of
+    /// [`parameters`](Self::parameters).
+    pub fn set(&mut self, values: Vec<Tensor<2>>) {
+        for (parameter, value) in self.parameters.iter_mut().zip(values) {
+            parameter.value = track(value);
+        }
+    }
+
+    /// The vectors without a graph, `[num_vectors, width]`.
+    pub fn vectors(&self) -> Tensor<2> {
+        self.parameters[0].value() // the vectors are there from `new` on
+    }
+
+    /// What the networks need for training: every part carries its graph.
+    pub fn tracked(&self) -> Weights {
+        self.weights(|parameter| parameter.value.clone())
+    }
+
+    /// What the networks need for evaluation and sampling: no part carries a graph.
+    pub fn plain(&self) -> Weights {
+        self.weights(Parameter::value)
+    }
+
+    fn weights(&self, value: impl Fn(&Parameter) -> Tensor<2>) -> Weights {
+        let vectors = value(&self.parameters[0]);
+        let trained: BTreeMap<&str, Tensor<2>> =
+            self.parameters[1..].iter().map(|p| (p.name.as_str(), value(p))).collect();
+        Weights { vectors, projections: self.adapter.projections(&self.frozen, &trained) }
+    }
+
+    /// Euclidean distance of the vectors from the initial ones, `[1]`.
+    pub fn distance(&self) -> Tensor<1> {
+        (self.vectors() - self.initial.clone()).square().sum().sqrt()
+    }
+
+    /// The concept as it would be saved.
+    ///
+    /// # Errors
+    ///
+    /// [`EmbeddingError`] if the device fails or a vector is not finite.
+    pub async fn read(&self) -> Result<LearnedConcept, EmbeddingError> {
+        let mut tensors = Vec::new();
+        for parameter in &self.parameters {
+            tensors.push(parameter.read().await?);
+        }
+        LearnedConcept::new(&self.placeholder_token, self.adapter, tensors)
+    }
+
+    /// The method and its settings.
+    pub fn adapter(&self) -> AdapterConfig {
+        self.adapter
+    }
+}
+
+impl Parameter {
+    /// The tensor without a graph.
+    pub fn value(&self) -> Tensor<2> {
+        self.value.clone().inner()
+    }
+
+    /// The tensor with its graph.
+    pub fn tracked(&self) -> &Tensor<2> {
+        &self.value
+    }
+
+    /// The tensor on the host.
+    pub async fn read(&self) -> Result<HostTensor, EmbeddingError> {
+        HostTensor::read(&self.name, self.value()).await
+    }
+}
+
+impl HostTensor {
+    /// Reads a plain tensor without blocking.
+    pub async fn read(name: &str, tensor: Tensor<2>) -> Result<Self, EmbeddingError> {
+        let shape = tensor.dims();
+        let data =
+            tensor.into_data_async().await.map_err(|e| EmbeddingError::Device(e.to_string()))?;
+        Ok(Self { name: name.into(), shape, values: data.iter::<f32>().collect() })
+    }
+
+    /// Puts the tensor on a device.
+    pub fn to_device(&self, device: &Device) -> Tensor<2> {
+        to_device(self.values.clone(), self.shape, device)
+    }
+}
+
+fn to_device(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+fn track(value: Tensor<2>) -> Tensor<2> {
+    value.autodiff().require_grad()
+}

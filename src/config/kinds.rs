@@ -1,0 +1,72 @@
+//! Options with a few named values.
+
+use serde::{Deserialize, Serialize};
+
+/// What ends a run, by the names of the paper's table 1 (arXiv 2302.04841v1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Stopping {
+    /// The variance of the deterministic objective.
+    #[default]
+    Dvar,
+    /// A CLIP-I score of samples that no longer rises.
+    ClipS,
+    /// The number of steps alone, without samples on the way.
+    FewIters,
+    /// The number of steps; of the checkpoints that were scored, the best is kept.
+    Baseline,
+}
+
+impl Stopping {
+    /// Whether samples are scored on the way.
+    pub fn scores(self) -> bool {
+        matches!(self, Self::ClipS | Self::Baseline)
+    }
+}
+
+/// Where the vectors start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum InitStrategy {
+    /// At a known word, `initializer_token`.
+    Token,
+    /// At the tokens of a text, `initializer_text`.
+    Text,
+    /// At a learned embedding, `initializer_file`.
+    File,
+    /// At a token of the vocabulary drawn from the seed.
+    Random,
+    /// At the token that CLIP finds nearest to the pictures.
+    Best,
+    /// At the token that CLIP finds farthest from them.
+    Worst,
+}
+
+/// Which optimiser.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(feature = "cli", value(rename_all = "lower"))]
+pub enum OptimizerKind {
+    /// AdamW.
+    #[default]
+    AdamW,
+    /// Sharpness-aware minimisation around SGD with momentum.
+    Sam,
+}
+
+/// What the frozen networks compute in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum MixedPrecision {
+    /// f32.
+    #[default]
+    No,
+    /// f16, where the device can.
+    Fp16,
+    /// bf16, where the device can.
+    Bf16,
+}
