@@ -6,6 +6,7 @@ mod error;
 mod evaluate;
 mod generate;
 mod info;
+mod logs;
 mod model;
 mod run_folder;
 mod samples;

@@ -6,7 +6,11 @@ use burn::tensor::Device;
 use dvar_models::weights::ModelFiles;
 
 use super::CliError;
-use crate::{config::TrainOptions, eval::ClipScorer, pipelines::ModelFolder};
+use crate::{
+    config::{TrainConfig, TrainOptions},
+    eval::ClipScorer,
+    pipelines::ModelFolder,
+};
 
 /// The value of `--model` that means the model inside the binary.
 pub(super) const EMBEDDED: &str = "embedded";
@@ -23,7 +27,7 @@ pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
                         .map_err(CliError::input);
                 }
                 return Err(CliError::Input(format!(
-                    "there is no model folder `{}`; give a Stable Diffusion 1.x folder in diffusers' layout, or leave `--model` out",
+                    "there is no model folder `{}`; give a Stable Diffusion 1.x or LDM text-to-image folder in diffusers' layout, or leave `--model` out",
                     folder.display()
                 )));
             }
@@ -31,6 +35,18 @@ pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
         }
         _ => embedded(),
     }
+}
+
+/// A run's options over the model's advice and the defaults, its model, and both checked.
+pub(super) fn of_run(
+    options: TrainOptions,
+) -> Result<(TrainOptions, ModelFolder, TrainConfig), CliError> {
+    let model = open(options.model.as_deref())?;
+    let options = options.over(&preset(&model)?).and_then(|options| options.with_defaults());
+    let options = options.map_err(CliError::input)?;
+    let model = model.with_beta_schedule(options.beta_schedule).map_err(CliError::input)?;
+    let config = TrainConfig::new(&options).map_err(CliError::input)?;
+    Ok((options, model, config))
 }
 
 /// The CLIP model that a flag names, or the one that the model brings, where it does.

@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use dvar_models::{
     clip::{ClipConfig, ClipModel},
-    tokenizer::ClipTokenizer,
+    tokenizer::PromptTokenizer,
     weights::{self, ModelFiles},
 };
 use serde::Deserialize;
@@ -14,14 +14,14 @@ use crate::{
         clip_pixels::{CLIP_MEAN, CLIP_STD, ClipOrder, clip_pixel_values},
         image::Picture,
     },
-    pipelines::{ModelFolder, PipelineError, read_tokenizer},
+    pipelines::{ModelFamily, ModelFolder, PipelineError, read_tokenizer},
 };
 
 /// Compares pictures with pictures and with texts by the features of a CLIP model.
 #[derive(Debug)]
 pub struct ClipScorer {
     model: ClipModel,
-    tokenizer: ClipTokenizer,
+    tokenizer: PromptTokenizer,
     image_size: usize,
     mean: [f32; 3],
     std: [f32; 3],
@@ -70,7 +70,8 @@ impl ClipScorer {
                 None => Preprocessor::default(),
             };
         let text = &config.text_config;
-        let tokenizer = read_tokenizer(files, &path("")).map_err(in_transformers_layout)?;
+        let tokenizer = read_tokenizer(files, ModelFamily::StableDiffusion, &path(""));
+        let tokenizer = tokenizer.map_err(in_transformers_layout)?;
         if tokenizer.vocab_size() > text.vocab_size {
             return Err(PipelineError::Mismatch {
                 model: files.display(folder),

@@ -5,6 +5,7 @@ mod evaluate;
 mod harness;
 #[cfg(feature = "hub")]
 mod hub;
+mod ldm;
 mod pickled;
 mod resume;
 mod run;

@@ -9,6 +9,7 @@ mod determinism;
 mod early_stopping;
 mod embedding;
 mod golden;
+mod ldm;
 mod lr_schedules;
 mod methods;
 mod networks;

@@ -10,10 +10,10 @@ use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 use super::{ModelFiles, load};
 use crate::ModelError;
 
-/// The parts of a Stable Diffusion folder that are read whole, by their path's beginning.
+/// The parts of a model folder that are read whole, by their path's beginning.
 const WHOLE: [&str; 4] = ["model_index.json", "dvar.toml", "scheduler/", "tokenizer/"];
-/// The parts that hold weights, beside their `config.json`.
-const NETWORKS: [&str; 3] = ["text_encoder", "unet", "vae"];
+/// The parts that may hold weights, beside their `config.json`, in Stable Diffusion or LDM.
+const NETWORKS: [&str; 5] = ["text_encoder", "bert", "unet", "vae", "vqvae"];
 /// What a scorer's folder holds beside its weights; which of it a scorer needs, it says itself.
 const SCORER: [&str; 6] = [
     "config.json",
@@ -40,7 +40,11 @@ impl ModelFiles {
             .cloned()
             .collect();
         for network in NETWORKS {
-            files.push(format!("{network}/config.json"));
+            let config = format!("{network}/config.json");
+            if !listed.contains(&config) {
+                continue; // the other family's; opening the folder tells what is truly missing
+            }
+            files.push(config);
             files.extend(hub.weights(network, "diffusers' layout")?);
         }
         hub.fetch(&files)

@@ -30,9 +30,9 @@ const ORIGINALS: [(&str, &str); 6] = [
 
 /// Tensors that files may hold beyond the weights, and that no forward pass here reads.
 const BUFFERS: [&str; 2] = ["position_ids", "logit_scale"];
-/// Whole parts of that kind, by their names' beginning: what DINO's class token would go on to,
-/// and what AlexNet's features would.
-const UNUSED_PARTS: [&str; 2] = ["pooler.", "classifier."];
+/// Whole parts of that kind, by their names' beginning: the head of LDM's text encoder, and what
+/// DINO's class token and AlexNet's features would go on to.
+const UNUSED_PARTS: [&str; 3] = ["to_logits.", "pooler.", "classifier."];
 
 /// Checkpoint names to ours.
 pub(super) fn remapper() -> Result<KeyRemapper, String> {

@@ -66,10 +66,8 @@ fn read_config(run: &RunFolder) -> Result<(TrainConfig, ModelFolder), CliError> 
         .map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", path.display())))?;
     let options = TrainOptions::from_toml(&text, &path.display().to_string());
     let options = options.map_err(CliError::input)?;
-    let model = model::open(options.model.as_deref())?;
-    let options = options.over(&model::preset(&model)?).and_then(|options| options.with_defaults());
-    let config = options.and_then(|options| TrainConfig::new(&options));
-    Ok((config.map_err(CliError::input)?, model))
+    let (_, model, config) = model::of_run(options)?;
+    Ok((config, model))
 }
 
 /// The run's prompts as it draws them itself, or each of them `count` times.
