@@ -11,7 +11,7 @@ use crate::{
     callbacks::{
         Checkpoint, Interrupt, MetricsLog, Progress, ScoreMonitor, Scores, Timing, write_concept,
     },
-    cli::{CliError, logs::Logs, run_folder::RunFolder, samples::Samples},
+    cli::{CliError, logs::Logs, model, run_folder::RunFolder, samples::Samples},
     concept::Concept,
     config::Stopping,
     data::png::encode_grid,
@@ -141,7 +141,7 @@ impl Plan {
     /// Loads the networks, after the vocabulary was searched and the class drawn where they must be.
     async fn prepare(&self) -> Result<Prepared, CliError> {
         let Self { config, model, dataset, device, folder, .. } = self;
-        let scorer = ClipScorer::load(model, device).map_err(CliError::input)?;
+        let scorer = model::clip_scorer(config.clip.as_deref(), Some(model), device)?;
         let (start, token) = match &self.start {
             Some(start) => (start.clone(), None),
             None => {
