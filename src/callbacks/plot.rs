@@ -65,10 +65,8 @@ pub fn curve_svg(points: &[CurvePoint], threshold: f64, stop: Option<&str>, titl
     let anchors = threshold.map_or(Vec::new(), |threshold| vec![0.0, 1.0, threshold]);
     let watched_scale = BOTTOM_PANEL.scale(&watched, &anchors);
 
-    let mut legend = vec![
-        ("training loss (right axis)".to_owned(), PALE_GREY, ""),
-        (name.into(), ORANGE, ""),
-    ];
+    let mut legend =
+        vec![("training loss (right axis)".to_owned(), PALE_GREY, ""), (name.into(), ORANGE, "")];
     if !eval_loss.is_empty() {
         legend.insert(0, ("deterministic loss".into(), BLUE, ""));
     }

@@ -9,7 +9,7 @@ use crate::{
     concept::Weights,
     config::TrainConfig,
     data::{image::Picture, png::encode_png, templates::fill},
-    eval::ClipScorer,
+    eval::{ClipScorer, Features},
     objective::DiffusionObjective,
     pipelines::{ModelFolder, SamplingOptions, TextToImage},
 };
@@ -19,9 +19,8 @@ pub(super) struct Samples<'a> {
     pub config: &'a TrainConfig,
     pub model: &'a ModelFolder,
     pub objective: &'a DiffusionObjective,
-    /// Scores the pictures against the concept's, where there is a scorer.
-    pub scorer: Option<&'a ClipScorer>,
-    pub references: &'a [Picture],
+    /// Where there is a scorer: what it sees in the concept's pictures.
+    pub scorer: Option<(&'a ClipScorer, Features)>,
 }
 
 /// Pictures and their mean CLIP-I score.
@@ -44,9 +43,9 @@ impl Samples<'_> {
     /// The pictures and their score.
     pub(super) async fn draw(&self, weights: &Weights) -> Result<Drawn, CliError> {
         let pictures = self.generate(weights, self.config.guidance_scale).await?;
-        let score = match self.scorer {
-            Some(scorer) => {
-                let score = scorer.image_similarity(self.references, &pictures).await;
+        let score = match &self.scorer {
+            Some((scorer, references)) => {
+                let score = references.mean_similarity(&scorer.image_features(&pictures)).await;
                 Some(score.map_err(CliError::failed)?)
             }
             None => None,

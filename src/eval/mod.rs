@@ -8,6 +8,7 @@ mod fixed_batch;
 mod lpips;
 mod scores;
 mod switches;
+mod vocabulary;
 
 use dvar_models::ModelError;
 use serde::de::DeserializeOwned;
@@ -22,6 +23,7 @@ pub use fixed_batch::{EvaluationDraws, FixedBatch, INTERVALS};
 pub use lpips::LpipsScorer;
 pub use scores::{PromptPictures, References, Score, Scorers, Scores};
 pub use switches::{EvaluationSwitches, UnknownSwitches};
+pub use vocabulary::{WORDS_AT_ONCE, WordScores};
 
 /// A scorer lies in a folder of its own, of another layout than the models that draw.
 fn in_transformers_layout(error: impl Into<PipelineError>) -> PipelineError {
