@@ -7,6 +7,7 @@ mod evaluate;
 mod generate;
 mod info;
 mod logs;
+mod merge;
 mod model;
 mod run_folder;
 mod samples;
@@ -34,6 +35,8 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Say what a model folder, a run folder or an embedding file is
     Info(info::InfoArgs),
+    /// Write the model's denoiser with what a run changed in it
+    Merge(merge::MergeArgs),
     /// List the devices that this program can compute on here
     Devices,
     /// Time the phases of a training step
@@ -51,6 +54,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Generate(args) => generate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Devices => device::list(),
         Command::Bench(args) => bench::run(&args),
     }

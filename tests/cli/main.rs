@@ -6,6 +6,7 @@ mod harness;
 #[cfg(feature = "hub")]
 mod hub;
 mod ldm;
+mod methods;
 mod pickled;
 mod resume;
 mod run;
