@@ -417,9 +417,8 @@ fn bad_methods_and_evaluations() {
     let class = ["--class-prompt", "bear", "--class-data-dir", "empty"];
     messages.refused("an empty class folder", train(&[&custom[..], &class].concat()));
     messages.refused("an unknown method", train(&["--method", "hypernetwork"]));
-    let golden = root().join("tests/fixtures/golden/models/tiny-sd");
-    let golden = golden.to_str().unwrap();
-    let word = ["--model", golden, "--initializer-token", "a"];
+    cli.copy_folder(&root().join("tests/fixtures/golden/models/tiny-sd"), "tiny-sd");
+    let word = ["--model", "tiny-sd", "--initializer-token", "a"];
     let scored = [&word[..], &["--stopping", "clip-s"]].concat();
     messages.refused("scores without a scorer", train(&scored));
     let searched = [&word[..], &["--init-strategy", "best"]].concat();
@@ -429,7 +428,7 @@ fn bad_methods_and_evaluations() {
         "a baseline that scores never",
         train(&["--stopping", "baseline", "--sample-frequency", "0"]),
     );
-    messages.refused("a learning rate of SAM", train(&["--optimizer", "sam", "--sam-rho", "-1"]));
+    messages.refused("a negative climb of SAM", train(&["--optimizer", "sam", "--sam-rho=-1"]));
     assert!(!cli.path("run").exists(), "nothing was begun");
 
     let lora = ["--method", "dreambooth-lora", "--max-train-steps", "1", "--num-samples", "1"];
