@@ -3,6 +3,7 @@
 mod bench;
 mod device;
 mod error;
+mod experiment;
 mod generate;
 mod info;
 mod logs;
@@ -27,6 +28,8 @@ pub struct Cli {
 enum Command {
     /// Learn a concept from a folder of pictures
     Train(Box<train::TrainArgs>),
+    /// Rerun one of the paper's experiments: every variant on every concept, tables and figures
+    Experiment(experiment::ExperimentArgs),
     /// Draw pictures, with a learned embedding or without
     Generate(generate::GenerateArgs),
     /// Say what a model folder, a run folder or an embedding file is
@@ -45,6 +48,7 @@ enum Command {
 pub fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Train(args) => train::run(*args),
+        Command::Experiment(args) => experiment::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Devices => device::list(),
