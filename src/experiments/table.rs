@@ -94,10 +94,10 @@ impl Table {
             lines.push(cells.chain([runs]).collect());
         }
         let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-        let widths: Vec<usize> = (0..=self.columns.len()).map(|c| width(c).unwrap_or(0).max(3)).collect();
-        let is_text = |column: usize| {
-            self.rows.iter().any(|row| matches!(row.cell(column), Cell::Text(_)))
-        };
+        let widths: Vec<usize> =
+            (0..=self.columns.len()).map(|c| width(c).unwrap_or(0).max(3)).collect();
+        let is_text =
+            |column: usize| self.rows.iter().any(|row| matches!(row.cell(column), Cell::Text(_)));
         let line = |cells: &Vec<String>| {
             let cells = cells.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
                 if is_text(column) { format!("{cell:<width$}") } else { format!("{cell:>width$}") }

@@ -165,10 +165,12 @@ impl Grid {
         check_names("concepts", file.concepts.iter().map(|c| &*c.name)).map_err(refuse)?;
         check_names("variants", variants.iter().map(|v| &*v.name)).map_err(refuse)?;
         check_steps(&variants).map_err(refuse)?;
-        let all = file.concepts.iter().map(|c| &c.options).chain(variants.iter().map(|v| &v.options));
+        let all =
+            file.concepts.iter().map(|c| &c.options).chain(variants.iter().map(|v| &v.options));
         if all.chain([&file.options]).any(|options| options.output_dir.is_some()) {
             return Err(refuse(
-                "sets `output_dir`; every run has a folder of its own, give `--output-dir` for all".into(),
+                "sets `output_dir`; every run has a folder of its own, give `--output-dir` for all"
+                    .into(),
             ));
         }
         Ok(Self { source, options: file.options, concepts: file.concepts, variants })
@@ -209,10 +211,7 @@ fn slug(name: &str) -> String {
     words.split_whitespace().collect::<Vec<_>>().join("-")
 }
 
-fn check_names<'a>(
-    what: &str,
-    names: impl Iterator<Item = &'a str>,
-) -> Result<(), String> {
+fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), String> {
     let mut slugs = HashSet::new();
     for name in names {
         let slug = slug(name);

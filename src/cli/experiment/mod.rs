@@ -76,8 +76,7 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
     let grid = read_grid(args)?;
     let cells = grid.cells()?;
     device::open(&args.device)?;
-    let folder =
-        args.output_dir.clone().unwrap_or_else(|| Path::new("experiments").join(name));
+    let folder = args.output_dir.clone().unwrap_or_else(|| Path::new("experiments").join(name));
     let runs = folder.join("runs");
     std::fs::create_dir_all(&runs).map_err(|error| {
         CliError::Input(format!(

@@ -154,9 +154,10 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> String {
 fn variant_line(variant: &super::grid::Variant) -> Result<String, CliError> {
     let options = toml::to_string(&variant.options).map_err(CliError::failed)?;
     let options = options.lines().map(|line| format!("`{line}`"));
-    let steps = variant.steps_from.iter().map(|from| {
-        format!("as many steps as the {} of {}", from.statistic.name(), from.variant)
-    });
+    let steps = variant
+        .steps_from
+        .iter()
+        .map(|from| format!("as many steps as the {} of {}", from.statistic.name(), from.variant));
     let all: Vec<String> = options.chain(steps).collect();
     Ok(format!("- **{}**: {}\n", variant.name, all.join(", ")))
 }

@@ -15,7 +15,9 @@ use crate::{
     cli::{CliError, run_folder::RunFolder, train::read_metrics},
     config::{Stopping, TrainOptions},
     eval::EvaluationSwitches,
-    experiments::{Cell, Failure, LossPanel, Row, Spread, Table, csv_line, loss_panels_svg, r_squared},
+    experiments::{
+        Cell, Failure, LossPanel, Row, Spread, Table, csv_line, loss_panels_svg, r_squared,
+    },
 };
 
 /// The study's table in a grid file.
@@ -137,9 +139,8 @@ fn fits<'a>(runs: &'a [Finished<'a>]) -> Result<Vec<Fit<'a>>, CliError> {
         let points = points.unwrap_or_default();
         let training: Vec<f64> = points.iter().map(|point| point.loss).collect();
         if let Outcome::Done(_) = run.outcome {
-            let (other, first) = trainings
-                .entry(&run.cell.concept)
-                .or_insert_with(|| (run, training.clone()));
+            let (other, first) =
+                trainings.entry(&run.cell.concept).or_insert_with(|| (run, training.clone()));
             if *first != training {
                 return Err(CliError::Failed(format!(
                     "the training losses of `{}` and `{}` differ, so that their evaluations cannot be compared; remove both and rerun them on one machine",
@@ -276,7 +277,10 @@ mod tests {
         let want = ["11111, 2 inputs", "01111, 2 inputs", "11111, 32 inputs", "01111, 32 inputs"];
         assert_eq!(names, want);
         let batches = variants.iter().map(|v| {
-            (v.options.eval_batch_size.unwrap(), v.options.eval_gradient_accumulation_steps.unwrap())
+            (
+                v.options.eval_batch_size.unwrap(),
+                v.options.eval_gradient_accumulation_steps.unwrap(),
+            )
         });
         assert_eq!(batches.collect::<Vec<_>>(), [(2, 1), (2, 1), (8, 4), (8, 4)]);
         assert!(study(&["11111"], &[10]).variants(None).unwrap_err().contains("no multiple"));

@@ -97,9 +97,7 @@ pub(super) async fn keep_last_good(
 }
 
 /// The recorded steps of a run.
-pub(in crate::cli) fn read_metrics(
-    folder: &RunFolder,
-) -> Result<Vec<plot::CurvePoint>, CliError> {
+pub(in crate::cli) fn read_metrics(folder: &RunFolder) -> Result<Vec<plot::CurvePoint>, CliError> {
     let text = std::fs::read_to_string(folder.metrics()).map_err(CliError::failed)?;
     let points: Result<Vec<plot::CurvePoint>, _> = text.lines().map(serde_json::from_str).collect();
     points.map_err(CliError::failed)
