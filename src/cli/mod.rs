@@ -4,6 +4,7 @@ mod bench;
 mod device;
 mod error;
 mod evaluate;
+mod experiment;
 mod generate;
 mod info;
 mod logs;
@@ -29,6 +30,8 @@ pub struct Cli {
 enum Command {
     /// Learn a concept from a folder of pictures
     Train(Box<train::TrainArgs>),
+    /// Rerun one of the paper's experiments: every variant on every concept, tables and figures
+    Experiment(experiment::ExperimentArgs),
     /// Draw pictures, with a learned embedding or without
     Generate(generate::GenerateArgs),
     /// Score a run's pictures, or a folder of generated ones: CLIP-I, CLIP-T, DINO, diversity
@@ -51,6 +54,7 @@ enum Command {
 pub fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Train(args) => train::run(*args),
+        Command::Experiment(args) => experiment::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Info(args) => info::run(&args),

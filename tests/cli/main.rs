@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod evaluate;
+mod experiment;
 mod harness;
 #[cfg(feature = "hub")]
 mod hub;
