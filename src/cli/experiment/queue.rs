@@ -52,7 +52,7 @@ impl Finished<'_> {
 
 /// The options of a run, as far as they can be known.
 enum Options {
-    Known(TrainOptions),
+    Known(Box<TrainOptions>),
     /// Runs that it takes its steps from are not finished.
     Open,
     /// One of them failed.
@@ -138,7 +138,7 @@ impl<'a> Queue<'a> {
         let mut finished = Vec::new();
         for (index, cell) in self.cells.iter().enumerate() {
             let options = match self.options(index)? {
-                Options::Known(options) => options,
+                Options::Known(options) => *options,
                 Options::Open | Options::Never(_) => cell.options.clone(),
             };
             let Some(outcome) = self.outcomes[index].clone() else { continue };
@@ -206,7 +206,8 @@ impl<'a> Queue<'a> {
 
     fn options(&mut self, index: usize) -> Result<Options, CliError> {
         let cell = &self.cells[index];
-        let Some(from) = &cell.steps_from else { return Ok(Options::Known(cell.options.clone())) };
+        let known = |options| Ok(Options::Known(Box::new(options)));
+        let Some(from) = &cell.steps_from else { return known(cell.options.clone()) };
         let mut steps = Vec::new();
         for (source, other) in self.cells.iter().enumerate() {
             if other.variant != from.variant {
@@ -226,7 +227,7 @@ impl<'a> Queue<'a> {
             }
         }
         let max_train_steps = Some(from.statistic.of(&steps));
-        Ok(Options::Known(TrainOptions { max_train_steps, ..cell.options.clone() }))
+        known(TrainOptions { max_train_steps, ..cell.options.clone() })
     }
 
     /// A run that was made with other options must not count for these.

@@ -195,3 +195,148 @@ fn table(grid: &Grid, runs: &[Finished<'_>]) -> Table {
         rows: rows.collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{
+        cli::experiment::{
+            Experiment,
+            cell::Interrupts,
+            queue::{Outcome, Queue},
+        },
+        config::Stopping,
+    };
+
+    const GRID: &str = "
+concepts = [{ name = 'a' }, { name = 'b' }, { name = 'c' }]
+
+[[variants]]
+name = 'CLIP-s'
+stopping = 'clip-s'
+
+[[variants]]
+name = 'few'
+steps_from = { variant = 'CLIP-s', statistic = 'mean' }
+";
+
+    fn cells(grid: &Grid) -> Vec<Cell> {
+        let pairs = grid.variants.iter().flat_map(|v| grid.concepts.iter().map(move |c| (v, c)));
+        let cell = |(variant, concept): (&crate::cli::experiment::grid::Variant, _)| {
+            let concept: &crate::cli::experiment::grid::Concept = concept;
+            Cell {
+                concept: concept.name.clone(),
+                variant: variant.name.clone(),
+                run: format!("{}--{}", concept.name, variant.name),
+                model: "a model".into(),
+                options: TrainOptions {
+                    seed: Some(7),
+                    learning_rate: Some(0.25),
+                    ..variant.options.clone()
+                },
+                steps_from: variant.steps_from.clone(),
+            }
+        };
+        pairs.map(cell).collect()
+    }
+
+    /// Writes a finished run.
+    fn run(runs: &Path, cell: &Cell, options: &TrainOptions, steps: usize, score: Option<f64>) {
+        let folder = runs.join(&cell.run);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("config.toml"), options.to_toml().unwrap()).unwrap();
+        let result = serde_json::json!({
+            "steps": steps,
+            "kept_steps": steps,
+            "stop": { "reason": "max_steps", "steps": steps },
+            "clip_i_before": 0.125,
+            "clip_i": score,
+            "initializer_token": null,
+        });
+        fs::write(folder.join("result.json"), result.to_string()).unwrap();
+        let seconds = 6.0 * steps as f64;
+        fs::write(folder.join("timing.json"), format!("{{\"train_seconds\":{seconds}}}")).unwrap();
+    }
+
+    fn read<'a>(cells: &'a [Cell], runs: &Path) -> Result<Vec<Finished<'a>>, CliError> {
+        Queue::new(cells, "my.toml", runs, Interrupts::default())?.finished()
+    }
+
+    #[test]
+    fn a_table_sums_up_the_run_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
+        let cells = cells(&grid);
+        let runs = folder.path().join("runs");
+        for (cell, (steps, score)) in cells.iter().zip([(10, 0.5), (40, 0.9), (20, 0.6)]) {
+            run(&runs, cell, &cell.options, steps, Some(score));
+        }
+        // the mean of 10, 40 and 20
+        let few = TrainOptions { max_train_steps: Some(23), ..cells[3].options.clone() };
+        for cell in &cells[3..5] {
+            run(&runs, cell, &few, 23, None);
+        }
+        fs::write(runs.join("c--few.failed"), "the device, it burnt\n").unwrap();
+        // a failure of an earlier call is tried again, one that came since counts
+        assert_eq!(read(&cells, &runs).unwrap().len(), 5);
+        let mut queue = Queue::new(&cells, "my.toml", &runs, Interrupts::default()).unwrap();
+        fs::remove_file(runs.join("c--few.failed")).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        fs::write(runs.join("c--few.failed"), "the device, it burnt\n").unwrap();
+        queue.work("none").unwrap();
+        let finished = queue.finished().unwrap();
+        assert!(matches!(finished[5].outcome, Outcome::Failed(_)));
+
+        write_results(folder.path(), "t", &grid, &finished).unwrap();
+        write_runs(folder.path(), &finished).unwrap();
+        let text = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        // quartiles of .5 .6 .9: .55 and .75; of 10 20 40: 15 and 30; minutes are a tenth
+        let lines: Vec<String> = text("t.csv").lines().map(String::from).collect();
+        assert_eq!(lines[1], "CLIP-s,0.6,0.19999999999999996,20,15,2,1.5,3,0,");
+        assert_eq!(lines[2], "few,,,23,0,2.3,0,3,1,\"c, few\"");
+        let markdown = text("t.md");
+        for words in [
+            "Model: a model. Concepts: a, b, c.",
+            "| CLIP-s  | 0.600 ± 0.200 |    20 ± 15 | 2.0 ± 1.5 |            3 |",
+            "- c, few: the device, it burnt",
+            "- **few**: as many steps as the mean of CLIP-s",
+            "```toml\nlearning_rate = 0.25\nseed = 7\n```",
+        ] {
+            assert!(markdown.contains(words), "{words}: {markdown}");
+        }
+        let line = "runs/a--CLIP-s,a,CLIP-s,,10,10,0.125,0.5,1,,stopped after all 10 steps,";
+        assert_eq!(text("runs.csv").lines().nth(1), Some(line));
+        assert!(text("runs.csv").ends_with("c,few,23,,,,,,,,\"the device, it burnt\"\r\n"));
+    }
+
+    #[test]
+    fn runs_with_other_options_than_the_grids_do_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
+        let cells = cells(&grid);
+        let refused = |options: TrainOptions| {
+            run(folder.path(), &cells[0], &options, 10, None);
+            read(&cells, folder.path()).map(|_| ()).unwrap_err().to_string()
+        };
+        let other = TrainOptions { learning_rate: Some(0.5), ..cells[0].options.clone() };
+        let error = refused(other);
+        let words =
+            "made with `learning_rate = 0.5`, the grid `my.toml` says `learning_rate = 0.25`";
+        assert!(error.contains(words) && error.contains("a--CLIP-s"), "{error}");
+        let more = TrainOptions { window: Some(9), ..cells[0].options.clone() };
+        assert!(refused(more).contains("`window = 9`, the grid `my.toml` says nothing"));
+        let less = TrainOptions { stopping: None, ..cells[0].options.clone() };
+        assert!(refused(less).contains("with nothing, the grid `my.toml` says `stopping ="));
+        assert_eq!(cells[0].options.stopping, Some(Stopping::ClipS));
+        // one that takes its steps from others is looked at once they are there
+        for cell in &cells[..3] {
+            run(folder.path(), cell, &cell.options, 10, None);
+        }
+        let few = TrainOptions { max_train_steps: Some(11), ..cells[3].options.clone() };
+        run(folder.path(), &cells[3], &few, 11, None);
+        let error = read(&cells, folder.path()).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("`max_train_steps = 10`"), "{error}");
+    }
+}
