@@ -11,6 +11,13 @@ use crate::{config::TrainOptions, pipelines::ModelFolder};
 /// The value of `--model` that means the model inside the binary.
 pub(super) const EMBEDDED: &str = "embedded";
 
+/// The official code's names of models, and their names on the Hub.
+#[cfg(feature = "hub")]
+const SHORT_NAMES: [(&str, &str); 2] = [
+    ("sd", "stable-diffusion-v1-5/stable-diffusion-v1-5"),
+    ("ldm", "CompVis/ldm-text2im-large-256"),
+];
+
 /// Opens the model folder, or the embedded default.
 pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
     match model {
@@ -33,10 +40,13 @@ pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
     }
 }
 
-/// `owner/name`, if the value looks like a name on the Hugging Face Hub.
+/// `owner/name`, if the value is a short name or looks like a name on the Hugging Face Hub.
 #[cfg(feature = "hub")]
 fn repository(model: &Path) -> Option<&str> {
     let name = model.to_str()?;
+    if let Some((_, name)) = SHORT_NAMES.iter().find(|(short, _)| *short == name) {
+        return Some(name);
+    }
     let word = |word: &str| {
         !word.starts_with('.')
             && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
