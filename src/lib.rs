@@ -14,6 +14,7 @@ pub mod data;
 pub mod early_stopping;
 pub mod embedding;
 pub mod eval;
+pub mod experiments;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod files;
 #[cfg(feature = "cli")]
@@ -26,6 +27,7 @@ pub mod rng;
 pub mod schedulers;
 #[cfg(feature = "train")]
 pub mod session;
+mod svg;
 #[cfg(feature = "train")]
 pub mod trainer;
 

@@ -1,7 +1,7 @@
 //! One training run, put together from its parts; native code and the browser share this.
 
 use burn::tensor::Device;
-use dvar_models::tokenizer::ClipTokenizer;
+use dvar_models::tokenizer::PromptTokenizer;
 
 use crate::{
     callbacks::DeterministicEval,
@@ -41,7 +41,7 @@ pub enum Start {
 /// The tokens of a run, checked against a model's tokenizer before anything is loaded.
 #[derive(Debug)]
 pub struct Tokens {
-    tokenizer: ClipTokenizer,
+    tokenizer: PromptTokenizer,
     placeholder_ids: Vec<u32>,
     start: Start,
 }
@@ -98,7 +98,7 @@ impl Start {
     /// [`PipelineError::Tokenizer`] if a token is none of the model's.
     pub fn from_tokenizer(
         config: &TrainConfig,
-        tokenizer: &ClipTokenizer,
+        tokenizer: &PromptTokenizer,
     ) -> Result<Option<Self>, PipelineError> {
         Ok(Some(match &config.initializer {
             Initializer::Token(word) => Self::Tokens(vec![tokenizer.initializer_id(word)?]),
@@ -172,7 +172,7 @@ impl Session {
         {
             objective.prior = Some(PriorPreservation {
                 latents: latents(class),
-                caption: objective.encoder.tokenize(class_prompt),
+                caption: objective.encoder.tokenize_caption(class_prompt),
                 weight: *prior_loss_weight,
             });
             objective.unet = objective.unet.with_first_token_detached();
@@ -260,10 +260,10 @@ fn captions(config: &TrainConfig, encoder: &PromptEncoder) -> Vec<Vec<u32>> {
     let templates = config.learnable_property.templates();
     let token = &config.placeholder_token;
     let MethodConfig::CustomDiffusion { class_prompt, .. } = &config.method else {
-        return templates.iter().map(|t| encoder.tokenize(&fill(t, token))).collect();
+        return templates.iter().map(|t| encoder.tokenize_caption(&fill(t, token))).collect();
     };
     let drawn = Stream::new(config.seed, Purpose::Pairs, u64::MAX).below(templates.len());
     let caption = fill(templates[drawn], &format!("{token} {class_prompt}"));
     let prefixes = CAPTION_PREFIXES.iter();
-    prefixes.map(|prefix| encoder.tokenize(&format!("{prefix}{caption}"))).collect()
+    prefixes.map(|prefix| encoder.tokenize_caption(&format!("{prefix}{caption}"))).collect()
 }

@@ -52,6 +52,13 @@ impl<'a> Checks<'a> {
         }
     }
 
+    /// Room for the longest prompt: begin, a word, a learned vector and end at least.
+    pub(crate) fn positions(&self, value: usize) -> Result<(), ModelError> {
+        let key = "max_position_embeddings";
+        self.size(key, value)?;
+        if value >= 4 { Ok(()) } else { Err(self.unsupported(key, value, "4 and more")) }
+    }
+
     /// Height and width of the training pictures or latents, where the file tells them.
     pub(crate) fn sample_size(&self, value: Option<usize>) -> Result<(), ModelError> {
         match value {
@@ -70,9 +77,11 @@ impl<'a> Checks<'a> {
     /// Keys whose other values would change the numbers in ways that are not built.
     pub(crate) fn plain(&self, keys: &[(&str, bool)]) -> Result<(), ModelError> {
         match keys.iter().find(|(_, plain)| !plain) {
-            Some((key, _)) => {
-                Err(self.unsupported(key, "its value here", "Stable Diffusion 1.x and 2.x"))
-            }
+            Some((key, _)) => Err(self.unsupported(
+                key,
+                "its value here",
+                "Stable Diffusion 1.x and 2.x and LDM text-to-image",
+            )),
             None => Ok(()),
         }
     }

@@ -1,12 +1,14 @@
-//! The networks of Stable Diffusion 1.x on [burn](https://burn.dev), and how their weights are
-//! read. No training code: that is the `dvar` crate's.
+//! The networks of Stable Diffusion 1.x and of CompVis' LDM text-to-image on
+//! [burn](https://burn.dev), and how their weights are read. No training code: that is the `dvar`
+//! crate's.
 //!
 //! | module | what |
 //! |---|---|
-//! | [`clip`] | text encoder, and both towers for scoring |
+//! | [`clip`] | Stable Diffusion's text encoder, and both towers for scoring |
+//! | [`ldm_bert`] | LDM's text encoder |
 //! | [`unet`] | the denoiser |
 //! | [`vae`] | the autoencoder between pictures and latents |
-//! | [`tokenizer`] | CLIP's byte-pair encoding, with learned tokens |
+//! | [`tokenizer`] | CLIP's byte-pair encoding and BERT's WordPiece, with learned tokens |
 //! | [`weights`] | files to networks |
 //!
 //! burn 0.22 has no backend type parameter: one build of these networks runs on every
@@ -17,6 +19,7 @@ mod checks;
 pub mod clip;
 mod error;
 mod layers;
+pub mod ldm_bert;
 #[cfg(feature = "embedded")]
 pub mod pretrained;
 mod resnet;

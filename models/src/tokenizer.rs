@@ -1,148 +1,67 @@
-//! CLIP's byte-level BPE tokenizer, as transformers' `CLIPTokenizerFast` builds it from a model
-//! folder's `tokenizer/vocab.json` and `merges.txt` (`CLIPConverter`, transformers 4.57).
-//!
-//! Text is brought to NFC, its white space collapsed, lower-cased, split into words, digits and
-//! punctuation, and every piece merged byte by byte; the last byte of a piece carries `</w>`.
+//! Prompts to token ids: CLIP's byte-level BPE for Stable Diffusion, BERT's WordPiece for LDM, both
+//! with learned tokens.
 
-mod files;
+mod bert;
+mod clip;
+mod error;
+mod settings;
 
-use tokenizers::{AddedToken, Encoding, Tokenizer, models::bpe::BPE};
+use tokenizers::{AddedToken, Encoding, Tokenizer};
 
-use files::Settings;
+pub use error::TokenizerError;
+use settings::Settings;
 
+/// What CLIP's vocabulary writes behind a token that ends a word.
 const WORD_END: &str = "</w>";
 
-/// Why a tokenizer could not be built or a word not be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenizerError {
-    /// The vocabulary is not a JSON object from tokens to the numbers 0, 1, 2, ...
-    #[error("`vocab.json` is not a CLIP vocabulary ({0}): download it again")]
-    Vocabulary(String),
-    /// A merge rule that cannot be followed.
-    #[error("`merges.txt` does not fit `vocab.json` ({0}): download both again")]
-    Merges(String),
-    /// A configuration file that cannot be read, or names a token or a length that cannot be.
-    #[error(
-        "`tokenizer_config.json` or `special_tokens_map.json` is not usable ({0}): download it again"
-    )]
-    Config(String),
-    /// A placeholder that is empty or holds white space.
-    #[error("the placeholder `{0}` must be one word without white space")]
-    PlaceholderForm(String),
-    /// A number of vectors that no prompt holds.
-    #[error("the placeholder `{placeholder}` has {num_vectors} vectors but must have 1 to {most}")]
-    PlaceholderVectors {
-        /// The refused placeholder.
-        placeholder: String,
-        /// The refused number.
-        num_vectors: usize,
-        /// As many as a prompt has room for beside BOS and EOS.
-        most: usize,
-    },
-    /// A placeholder that already has a meaning.
-    #[error(
-        "the placeholder `{placeholder}` already is the token `{token}`: choose another, for \
-         example `<my-concept>`"
-    )]
-    PlaceholderTaken {
-        /// The refused placeholder.
-        placeholder: String,
-        /// The token of the vocabulary that it is.
-        token: String,
-    },
-    /// A placeholder that a prompt would never contain as such.
-    #[error(
-        "the placeholder `{placeholder}` would be read as {}: choose another, for example \
-         `<my-concept>`",
-        listed(.pieces)
-    )]
-    PlaceholderSplits {
-        /// The refused placeholder.
-        placeholder: String,
-        /// What it is read as.
-        pieces: Vec<String>,
-    },
-    /// An initializer that is not exactly one token.
-    #[error(
-        "the initializer `{word}` must be one token but is read as {}: choose a shorter, common \
-         word",
-        listed(.pieces)
-    )]
-    Initializer {
-        /// The refused word.
-        word: String,
-        /// What it is read as.
-        pieces: Vec<String>,
-    },
-}
-
-fn listed(pieces: &[String]) -> String {
-    match pieces {
-        [] => "nothing".into(),
-        pieces => pieces.iter().map(|piece| format!("`{piece}`")).collect::<Vec<_>>().join(", "),
-    }
-}
-
-/// Turns prompts into token ids.
+/// Turns prompts into token ids. Made by [`clip`](Self::clip) or [`bert`](Self::bert).
 #[derive(Clone, Debug)]
-pub struct ClipTokenizer {
+pub struct PromptTokenizer {
     tokenizer: Tokenizer,
     placeholders: Vec<Vec<u32>>,
     vocab_size: usize,
     model_max_length: usize,
+    positions: usize,
     bos_id: u32,
     eos_id: u32,
     unk_id: u32,
     pad_id: u32,
 }
 
-impl ClipTokenizer {
-    /// Builds the tokenizer from the contents of `vocab.json`, `merges.txt` and, where the folder
-    /// has them, `tokenizer_config.json` and `special_tokens_map.json`, which name the special
-    /// tokens and the greatest length (defaults: CLIP's).
-    ///
-    /// # Errors
-    /// Contents that cannot be read, or contradict each other.
-    pub fn new(
-        vocab_json: &[u8],
-        merges: &[u8],
-        config: Option<&[u8]>,
-        special_tokens_map: Option<&[u8]>,
-    ) -> Result<Self, TokenizerError> {
-        let vocab = files::read_vocab(vocab_json)?;
-        let merges = files::read_merges(merges, &vocab)?;
-        let settings = Settings::read(config, special_tokens_map)?;
-        let unk = settings.special("unk_token", "<|endoftext|>", true)?;
-        if !vocab.contains_key(&unk.content) {
-            return Err(files::missing(&unk));
-        }
-        let bpe = BPE::builder()
-            .vocab_and_merges(vocab, merges)
-            .unk_token(unk.content.clone())
-            .end_of_word_suffix(WORD_END.into())
-            .build()
-            .map_err(|error| TokenizerError::Merges(error.to_string()))?;
-        let mut tokenizer = files::clip_pipeline(bpe).map_err(files::unusable)?;
-        settings.add_saved_tokens(&mut tokenizer)?;
+/// What begins, ends and fills a prompt, and what stands for a piece without token.
+struct SpecialTokens {
+    bos: AddedToken,
+    eos: AddedToken,
+    unk: AddedToken,
+    pad: AddedToken,
+}
 
-        let bos = settings.special("bos_token", "<|startoftext|>", true)?;
-        let eos = settings.special("eos_token", "<|endoftext|>", true)?;
-        let pad = settings.special("pad_token", "<|endoftext|>", false)?;
+impl PromptTokenizer {
+    /// What both kinds of tokenizer have in common, on top of the pipeline that reads text.
+    fn new(
+        mut tokenizer: Tokenizer,
+        settings: &Settings,
+        special: SpecialTokens,
+        default_max_length: usize,
+    ) -> Result<Self, TokenizerError> {
+        settings.add_saved_tokens(&mut tokenizer)?;
         let mut special_id = |token: AddedToken| {
             let Some(id) = tokenizer.token_to_id(&token.content) else {
-                return Err(files::missing(&token));
+                return Err(settings::missing(&token));
             };
             if !tokenizer.get_added_tokens_decoder().contains_key(&id) {
-                tokenizer.add_special_tokens([token]).map_err(files::unusable)?;
+                tokenizer.add_special_tokens([token]).map_err(settings::unusable)?;
             }
             Ok(id)
         };
+        let model_max_length = settings.model_max_length(default_max_length)?;
         Ok(Self {
-            bos_id: special_id(bos)?,
-            eos_id: special_id(eos)?,
-            unk_id: special_id(unk)?,
-            pad_id: special_id(pad)?,
-            model_max_length: settings.model_max_length()?,
+            bos_id: special_id(special.bos)?,
+            eos_id: special_id(special.eos)?,
+            unk_id: special_id(special.unk)?,
+            pad_id: special_id(special.pad)?,
+            model_max_length,
+            positions: model_max_length,
             vocab_size: tokenizer.get_vocab_size(true),
             placeholders: Vec::new(),
             tokenizer,
@@ -154,25 +73,31 @@ impl ClipTokenizer {
         self.vocab_size
     }
 
-    /// The same tokenizer for a text encoder with fewer positions than the tokenizer's files say.
+    /// The same tokenizer for a text encoder with so many positions, where these are fewer than the
+    /// tokenizer's files say.
     #[must_use]
     pub fn with_positions(self, positions: usize) -> Self {
-        let model_max_length = self.model_max_length.min(positions);
-        Self { model_max_length, ..self }
+        let positions = self.model_max_length.min(positions);
+        Self { positions, ..self }
     }
 
-    /// Greatest number of ids the model takes, [BOS](Self::bos_id) and [EOS](Self::eos_id)
-    /// included.
+    /// Greatest number of ids that the tokenizer's files name, [begin](Self::bos_id) and
+    /// [end](Self::eos_id) included. LDM's is 512, far more than its text encoder's positions.
     pub fn model_max_length(&self) -> usize {
         self.model_max_length
     }
 
-    /// Id that begins every prompt.
+    /// Number of ids that the text encoder takes.
+    pub fn positions(&self) -> usize {
+        self.positions
+    }
+
+    /// Id that begins every prompt: CLIP's BOS, BERT's `[CLS]`.
     pub fn bos_id(&self) -> u32 {
         self.bos_id
     }
 
-    /// Id that ends every prompt.
+    /// Id that ends every prompt: CLIP's EOS, BERT's `[SEP]`.
     pub fn eos_id(&self) -> u32 {
         self.eos_id
     }
@@ -198,7 +123,7 @@ impl ClipTokenizer {
         if token.is_empty() || token.contains(char::is_whitespace) {
             return Err(TokenizerError::PlaceholderForm(token.into()));
         }
-        let most = self.model_max_length.saturating_sub(2);
+        let most = self.positions.saturating_sub(2);
         if !(1..=most).contains(&num_vectors) {
             let placeholder = token.into();
             return Err(TokenizerError::PlaceholderVectors { placeholder, num_vectors, most });
@@ -211,7 +136,7 @@ impl ClipTokenizer {
 
         let mut extended = self.clone();
         let added = names.iter().map(|name| AddedToken::from(name.as_str(), false));
-        extended.tokenizer.add_tokens(added).map_err(files::unusable)?;
+        extended.tokenizer.add_tokens(added).map_err(settings::unusable)?;
         let ids: Vec<u32> =
             names.iter().filter_map(|name| extended.tokenizer.token_to_id(name)).collect();
         extended.placeholders.push(ids.clone());
@@ -223,13 +148,21 @@ impl ClipTokenizer {
         Ok(ids)
     }
 
-    /// The `max_length` ids of a prompt: BOS, [its ids](Self::token_ids) as far as they fit, EOS,
-    /// padding. A `max_length` below 2 has room for no more than the BOS.
+    /// The `max_length` ids of a prompt: begin, [its ids](Self::token_ids) as far as they fit, end,
+    /// padding. A `max_length` below 2 has room for no more than the begin.
     pub fn encode(&self, prompt: &str, max_length: usize) -> Vec<u32> {
         let mut ids = vec![self.bos_id];
         ids.extend(self.token_ids(prompt).into_iter().take(max_length.saturating_sub(2)));
         ids.push(self.eos_id);
         ids.resize(max_length, self.pad_id);
+        ids
+    }
+
+    /// The ids of a training caption: [encoded](Self::encode) to the greatest length and then cut
+    /// to the positions, as the official code does. So LDM's long captions lose their end.
+    pub fn encode_caption(&self, caption: &str) -> Vec<u32> {
+        let mut ids = self.encode(caption, self.model_max_length);
+        ids.truncate(self.positions);
         ids
     }
 
@@ -262,8 +195,8 @@ impl ClipTokenizer {
 
     /// The tokens of a text, each placeholder as one.
     fn read(&self, text: &str) -> Encoding {
-        // The one error of this pipeline is a byte without token where the unknown token has no
-        // id either; `new` refuses such a vocabulary.
+        // The one error of these pipelines is a piece without token where the unknown token has
+        // no id either; the constructors refuse such a vocabulary.
         self.tokenizer.encode(text, false).unwrap_or_default()
     }
 
@@ -273,8 +206,13 @@ impl ClipTokenizer {
         let entry = [name, &at_word_end];
         let entry = entry.into_iter().find(|token| self.tokenizer.token_to_id(token).is_some());
         let read = self.read(name);
+        // BERT reads any word of unknown characters as the one unknown token, which names nothing.
+        let unknown = |token: &str| {
+            self.tokenizer.token_to_id(token) == Some(self.unk_id)
+                && !token.eq_ignore_ascii_case(name)
+        };
         let one = match read.get_tokens() {
-            [token] => Some(token.as_str()),
+            [token] if !unknown(token) => Some(token.as_str()),
             _ => None,
         };
         entry.or(one).map_or(Ok(()), |token| {

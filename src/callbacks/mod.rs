@@ -4,6 +4,8 @@
 mod checkpoint;
 mod deterministic_eval;
 mod interrupt;
+#[cfg(feature = "loggers")]
+pub mod loggers;
 #[cfg(not(target_arch = "wasm32"))]
 mod metrics;
 pub mod plot;

@@ -1,7 +1,10 @@
 //! The curve that shows why a run stopped, as an SVG file: losses above, DVAR's ratio below.
 //!
-//! Written by hand: two panels that share one axis need a second scale on the right and a layout
-//! that does not depend on installed fonts, and equal runs must give equal bytes.
+//! Two panels share one axis of steps; the upper one has a second scale on its right.
+
+use crate::svg::{
+    BLUE, FRAME, GREY, INK, Scale, axis_name, document, escape, extent, frame, line, polyline, text,
+};
 
 /// What one training step adds to the curve.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize)]
@@ -28,10 +31,6 @@ const BOTTOM_PANEL: Panel = Panel { top: 304.0, bottom: 464.0 };
 /// The part of a panel above its data, kept free for the label of the stop.
 const HEADROOM: f64 = 0.16;
 
-const INK: &str = "#24292f";
-const FRAME: &str = "#d0d7de";
-const BLUE: &str = "#1f5fbf";
-const GREY: &str = "#7d858d";
 const PALE_GREY: &str = "#bfc5cb";
 const ORANGE: &str = "#d9730d";
 const RED: &str = "#b3261e";
@@ -58,14 +57,6 @@ pub fn curve_svg(points: &[CurvePoint], threshold: f64, stop: Option<&str>, titl
     let eval_loss_scale = TOP_PANEL.scale(&eval_loss, &[]);
     let ratio_scale = BOTTOM_PANEL.scale(&ratio, &[0.0, 1.0, threshold]);
 
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
-         viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-size=\"12\" fill=\"{INK}\" \
-         font-family=\"'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif\">\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n\
-         <text x=\"{LEFT}\" y=\"30\" font-size=\"16\" font-weight=\"bold\">{}</text>\n",
-        escape(title)
-    );
     let mut legend = vec![
         ("deterministic loss".to_owned(), BLUE, ""),
         ("training loss (right axis)".into(), PALE_GREY, ""),
@@ -74,7 +65,7 @@ pub fn curve_svg(points: &[CurvePoint], threshold: f64, stop: Option<&str>, titl
     if threshold.is_finite() {
         legend.push((format!("threshold {threshold}"), INK, "6 4"));
     }
-    svg += &legend_row(&legend);
+    let mut svg = legend_row(&legend);
 
     for panel in [TOP_PANEL, BOTTOM_PANEL] {
         svg += &panel.step_lines(&steps);
@@ -95,7 +86,7 @@ pub fn curve_svg(points: &[CurvePoint], threshold: f64, stop: Option<&str>, titl
         svg += &panel.frame();
         svg += &stop.map_or_else(String::new, |label| panel.stop(steps.at(last), label));
     }
-    svg + "</svg>\n"
+    document((WIDTH, HEIGHT), LEFT, title, &svg)
 }
 
 /// The vertical extent of a panel in pixels.
@@ -109,17 +100,7 @@ impl Panel {
     /// A scale that fits the values and `also`, with a margin below and [`HEADROOM`] above.
     fn scale(&self, values: &[(f64, f64)], also: &[f64]) -> Scale {
         let all = values.iter().map(|(_, value)| *value).chain(also.iter().copied());
-        let (low, high) = all
-            .filter(|value| value.is_finite())
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-        let (low, high) = if low > high { (0.0, 1.0) } else { (low, high) };
-        let size = low.abs().max(high.abs());
-        let span = match high - low {
-            span if span > 1e-9 * size => span,
-            // A flat curve gets a range around it.
-            _ if size > 0.0 => 0.01 * size,
-            _ => 1.0,
-        };
+        let (low, span) = extent(all);
         let below = if low == 0.0 { 0.0 } else { 0.06 * span };
         let high = low + span * (1.0 + HEADROOM / (1.0 - HEADROOM));
         Scale { low: low - below, high, from: self.bottom, to: self.top }
@@ -132,13 +113,7 @@ impl Panel {
     }
 
     fn frame(&self) -> String {
-        format!(
-            "<rect x=\"{LEFT}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"none\" \
-             stroke=\"{FRAME}\"/>\n",
-            self.top,
-            RIGHT - LEFT,
-            self.bottom - self.top
-        )
+        frame((LEFT, self.top), (RIGHT, self.bottom))
     }
 
     fn stop(&self, x: f64, label: &str) -> String {
@@ -155,52 +130,6 @@ impl Panel {
     }
 }
 
-/// Maps `low..=high` to the pixels `from..=to`.
-struct Scale {
-    low: f64,
-    high: f64,
-    from: f64,
-    to: f64,
-}
-
-impl Scale {
-    fn at(&self, value: f64) -> f64 {
-        self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
-    }
-
-    /// About `count` round values inside the scale, at least `least` apart.
-    fn ticks(&self, count: f64, least: f64) -> Ticks {
-        let rough = (self.high - self.low) / count;
-        let power = 10_f64.powf(rough.log10().floor());
-        let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * power >= rough);
-        let distance = (factor.unwrap_or(10.0) * power).max(least);
-        let first = (self.low / distance).ceil();
-        let values = (0..=count as usize + 1).map(|index| (first + index as f64) * distance);
-        let decimals = (-(distance * 1.0001).log10().floor()).max(0.0) as usize;
-        Ticks { values: values.filter(|value| *value <= self.high).collect(), decimals }
-    }
-}
-
-struct Ticks {
-    values: Vec<f64>,
-    decimals: usize,
-}
-
-impl Ticks {
-    /// Each value with its label, all of the same number of decimals.
-    fn labelled(&self) -> impl Iterator<Item = (f64, String)> {
-        self.values.iter().map(|value| {
-            // A multiple of the distance can come out as -0.
-            let value = value + 0.0;
-            let label = match self.decimals {
-                0..=6 if value.abs() < 1e7 => format!("{value:.*}", self.decimals),
-                _ => format!("{value:.3e}"),
-            };
-            (value, label)
-        })
-    }
-}
-
 fn left_axis(scale: &Scale, name: &str, colour: &str) -> String {
     let ticks = scale.ticks(5.0, 0.0);
     let labels = ticks.labelled().map(|(value, label)| {
@@ -208,7 +137,7 @@ fn left_axis(scale: &Scale, name: &str, colour: &str) -> String {
         line((LEFT, y), (RIGHT, y), FRAME, "stroke-opacity=\"0.5\"")
             + &text((LEFT - 8.0, y + 4.0), "end", INK, &label)
     });
-    labels.collect::<String>() + &axis_name(scale, 20.0, name, colour)
+    labels.collect::<String>() + &axis_name(20.0, scale.middle(), name, colour)
 }
 
 fn right_axis(scale: &Scale, name: &str) -> String {
@@ -216,7 +145,7 @@ fn right_axis(scale: &Scale, name: &str) -> String {
     let labels = ticks
         .labelled()
         .map(|(value, label)| text((RIGHT + 8.0, scale.at(value) + 4.0), "start", GREY, &label));
-    labels.collect::<String>() + &axis_name(scale, WIDTH - 14.0, name, GREY)
+    labels.collect::<String>() + &axis_name(WIDTH - 14.0, scale.middle(), name, GREY)
 }
 
 fn step_axis(steps: &Scale) -> String {
@@ -226,14 +155,6 @@ fn step_axis(steps: &Scale) -> String {
     });
     let middle = ((LEFT + RIGHT) / 2.0, BOTTOM_PANEL.bottom + 40.0);
     labels.collect::<String>() + &text(middle, "middle", INK, "training step")
-}
-
-fn axis_name(scale: &Scale, x: f64, name: &str, colour: &str) -> String {
-    let y = (scale.from + scale.to) / 2.0;
-    format!(
-        "<text transform=\"translate({x:.1} {y:.1}) rotate(-90)\" text-anchor=\"middle\" \
-         fill=\"{colour}\">{name}</text>\n"
-    )
 }
 
 fn legend_row(entries: &[(String, &str, &str)]) -> String {
@@ -251,48 +172,7 @@ fn legend_row(entries: &[(String, &str, &str)]) -> String {
 
 fn curve(values: &[(f64, f64)], steps: &Scale, scale: &Scale, colour: &str, width: f64) -> String {
     let pixels = values.iter().map(|(step, value)| (steps.at(*step), scale.at(*value))).collect();
-    let places: Vec<String> =
-        thin_out(pixels).iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-    format!(
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" \
-         stroke-linejoin=\"round\" stroke-linecap=\"round\"/>\n",
-        places.join(" ")
-    )
-}
-
-/// Keeps the highest and the lowest point of every pixel column, in their order, which draws the
-/// same line.
-fn thin_out(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
-    let columns = points.chunk_by(|a, b| a.0.floor() == b.0.floor());
-    let extremes = columns.flat_map(|column| {
-        let by_height = |a: &usize, b: &usize| column[*a].1.total_cmp(&column[*b].1);
-        let lowest = (0..column.len()).min_by(by_height);
-        let highest = (0..column.len()).max_by(by_height);
-        let (first, second) = (lowest.min(highest), lowest.max(highest));
-        let second = second.filter(|_| first != second);
-        first.into_iter().chain(second).map(|index| column[index])
-    });
-    extremes.collect()
-}
-
-fn line(from: (f64, f64), to: (f64, f64), colour: &str, style: &str) -> String {
-    format!(
-        "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" stroke=\"{colour}\" {style}/>\n",
-        from.0, from.1, to.0, to.1
-    )
-}
-
-fn text(at: (f64, f64), anchor: &str, colour: &str, content: &str) -> String {
-    format!(
-        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" fill=\"{colour}\">{content}</text>\n",
-        at.0, at.1
-    )
-}
-
-/// Text as XML content; control characters, which XML cannot hold, become spaces.
-fn escape(text: &str) -> String {
-    let plain = text.replace(|character: char| character.is_control(), " ");
-    plain.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    polyline(pixels, colour, width)
 }
 
 #[cfg(test)]
@@ -305,6 +185,7 @@ mod tests {
             loss: 0.1 + 0.05 * (step as f64 * 1.7).sin(),
             eval_loss: Some(0.36 + 0.01 / (1.0 + step as f64)),
             ratio: (step >= 150).then(|| 150.0 / step as f64),
+            clip_i: None,
         };
         (0..steps).map(point).collect()
     }
@@ -369,15 +250,5 @@ mod tests {
     fn titles_and_labels_are_escaped() {
         let svg = curve_svg(&run(2), 0.39, Some("a & b"), "<cat-toy>\u{1}");
         assert!(svg.contains(">&lt;cat-toy&gt; </text>") && svg.contains(">a &amp; b</text>"));
-    }
-
-    #[test]
-    fn ticks_are_round_and_inside() {
-        let scale = Scale { low: 0.3594, high: 0.3741, from: 0.0, to: 1.0 };
-        let ticks = scale.ticks(5.0, 0.0);
-        let labels: Vec<_> = ticks.labelled().map(|(_, label)| label).collect();
-        assert_eq!(labels, ["0.360", "0.365", "0.370"]);
-        let steps = Scale { low: 0.0, high: 3.0, from: 0.0, to: 1.0 };
-        assert_eq!(steps.ticks(8.0, 1.0).values, [0.0, 1.0, 2.0, 3.0]);
     }
 }

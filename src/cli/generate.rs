@@ -10,11 +10,12 @@ use super::{
 };
 use crate::{
     concept::{LearnedAdapter, Weights},
+    config::TrainOptions,
     data::png::{encode_grid, encode_png},
     embedding::{self, LearnedEmbedding},
     files::read_limited,
     pipelines::{BATCH, ModelFolder, SamplingOptions, TextToImage},
-    schedulers::SchedulerKind,
+    schedulers::{BetaSchedule, SchedulerKind},
 };
 
 /// Flags of `dvar generate`.
@@ -50,6 +51,9 @@ pub(super) struct GenerateArgs {
     /// pndm, ddim, ddpm, euler, lms or dpm++ [default: the model's]
     #[arg(long, value_name = "NAME")]
     scheduler: Option<SchedulerKind>,
+    /// Noise of training: linear, scaled_linear or squaredcos_cap_v2 [default: the model's]
+    #[arg(long, value_name = "NAME")]
+    beta_schedule: Option<BetaSchedule>,
     /// Share of fresh noise in each DDIM step, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     eta: f64,
@@ -69,12 +73,15 @@ pub(super) struct GenerateArgs {
 
 pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let model = model::open(args.model.as_deref())?;
+    let advice = model::preset(&model)?.with_defaults().map_err(CliError::input)?;
+    let beta_schedule = args.beta_schedule.or(advice.beta_schedule);
+    let model = model.with_beta_schedule(beta_schedule).map_err(CliError::input)?;
     let embedding = args.embedding.as_deref().map(read_embedding).transpose()?;
     if let Some(embedding) = &embedding {
         check_fit(embedding, &model, args)?;
     }
     let adapter = args.adapter.as_deref().map(read_adapter).transpose()?;
-    let options = sampling_options(args, &model)?;
+    let options = sampling_options(args, &advice, &model)?;
     let mut tokenizer = model.tokenizer().map_err(CliError::input)?;
     let placeholder_ids = match &embedding {
         Some(e) => tokenizer.add_placeholder(e.placeholder_token(), e.num_vectors()),
@@ -138,14 +145,8 @@ fn check_fit(
     model: &ModelFolder,
     args: &GenerateArgs,
 ) -> Result<(), CliError> {
-    let (token, dim) = (embedding.placeholder_token(), embedding.dim());
-    if dim != model.embedding_dim() {
-        return Err(CliError::Input(format!(
-            "the embedding of `{token}` is {dim} wide, {} takes {}; give the `--model` that it was trained with",
-            model.name(),
-            model.embedding_dim()
-        )));
-    }
+    embedding.check_fit(model).map_err(CliError::input)?;
+    let token = embedding.placeholder_token();
     if !args.prompt.iter().any(|prompt| prompt.contains(token)) {
         return Err(CliError::Input(format!(
             "no prompt contains `{token}`, the token of this embedding; write it into `--prompt`"
@@ -154,14 +155,17 @@ fn check_fit(
     Ok(())
 }
 
-fn sampling_options(args: &GenerateArgs, model: &ModelFolder) -> Result<SamplingOptions, CliError> {
+fn sampling_options(
+    args: &GenerateArgs,
+    advice: &TrainOptions,
+    model: &ModelFolder,
+) -> Result<SamplingOptions, CliError> {
     if !(1..=10_000).contains(&args.count) {
         return Err(CliError::Input(format!(
             "`--count` is {}; it must be from 1 to 10000",
             args.count
         )));
     }
-    let advice = model::preset(model)?.with_defaults().map_err(CliError::input)?;
     let size = model.native_resolution();
     let options = SamplingOptions {
         scheduler: args.scheduler.or(advice.scheduler).unwrap_or(model.scheduler().kind()),

@@ -77,12 +77,13 @@ fn training_run(folder: &Path) -> Result<(), CliError> {
 fn model_folder(model: &ModelFolder) -> Result<(), CliError> {
     let tokenizer = model.tokenizer().map_err(CliError::input)?;
     println!("model      {}", model.name());
+    println!("family     {}", model.family());
     println!("pictures   {0} x {0} pixels", model.native_resolution());
     println!("embedding  {} wide", model.embedding_dim());
     println!(
         "tokenizer  {} entries, prompts of {} tokens",
         tokenizer.vocab_size(),
-        tokenizer.model_max_length()
+        tokenizer.positions()
     );
     println!("scheduler  {}", model.scheduler().kind());
     println!("scorer     {}", if model.files().has("clip/config.json") { "clip/" } else { "none" });

@@ -5,6 +5,7 @@ mod device;
 mod error;
 mod generate;
 mod info;
+mod logs;
 mod model;
 mod official;
 mod run_folder;

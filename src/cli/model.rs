@@ -30,7 +30,7 @@ pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
                         .map_err(CliError::input);
                 }
                 return Err(CliError::Input(format!(
-                    "there is no model folder `{}`; give a Stable Diffusion 1.x folder in diffusers' layout, or leave `--model` out",
+                    "there is no model folder `{}`; give a Stable Diffusion 1.x or LDM text-to-image folder in diffusers' layout, or leave `--model` out",
                     folder.display()
                 )));
             }

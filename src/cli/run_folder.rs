@@ -73,6 +73,10 @@ impl RunFolder {
         self.0.join("metrics.jsonl")
     }
 
+    pub(super) fn logs(&self) -> PathBuf {
+        self.0.join("logs")
+    }
+
     pub(super) fn state(&self) -> PathBuf {
         self.0.join("state/state.safetensors")
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
-    ConfigError, InitStrategy, MixedPrecision, OptimizerKind, Stopping, TrainOptions,
+    ConfigError, InitStrategy, Logger, MixedPrecision, OptimizerKind, Stopping, TrainOptions,
     range::{
         batch, count, decay, not_negative, out_of_range, positive, required, set, share, within,
     },
@@ -96,6 +96,14 @@ pub struct TrainConfig {
     pub eta: f64,
     /// Seed of the sample grids.
     pub sampling_seed: u64,
+    /// The program that the run also logs for.
+    pub logger: Logger,
+    /// W&B project.
+    pub project_name: String,
+    /// W&B name of the run; the output folder's if open.
+    pub exp_name: Option<String>,
+    /// W&B user or team; whoever sends the run if open.
+    pub wandb: Option<String>,
 }
 
 /// Where the vectors start.
@@ -281,6 +289,10 @@ impl TrainConfig {
             guidance_scale: not_negative("guidance_scale", o.guidance_scale)?,
             eta: share("eta", o.eta)?,
             sampling_seed: set("sampling_seed", o.sampling_seed)?,
+            logger: set("logger", o.logger)?,
+            project_name: set("project_name", o.project_name)?,
+            exp_name: o.exp_name,
+            wandb: o.wandb,
         })
     }
 }

@@ -70,3 +70,16 @@ pub enum MixedPrecision {
     /// bf16, where the device can.
     Bf16,
 }
+
+/// A program that a run also logs for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Logger {
+    /// None: `metrics.jsonl` alone.
+    None,
+    /// TensorBoard, by event files.
+    Tensorboard,
+    /// W&B, by an offline run for `wandb sync`.
+    Wandb,
+}

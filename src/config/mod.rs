@@ -8,6 +8,6 @@ mod presets;
 mod range;
 
 pub use checked::{Initializer, MethodConfig, TrainConfig};
-pub use kinds::{InitStrategy, MixedPrecision, OptimizerKind, Stopping};
+pub use kinds::{InitStrategy, Logger, MixedPrecision, OptimizerKind, Stopping};
 pub use options::{ConfigError, TrainOptions};
 pub use presets::Preset;

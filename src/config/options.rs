@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{InitStrategy, MixedPrecision, OptimizerKind, Stopping};
+use super::{InitStrategy, Logger, MixedPrecision, OptimizerKind, Stopping};
 use crate::{
     concept::Method,
     data::{
@@ -14,7 +14,7 @@ use crate::{
     early_stopping::CriterionError,
     eval::EvaluationSwitches,
     optim::LrScheduler,
-    schedulers::SchedulerKind,
+    schedulers::{BetaSchedule, SchedulerKind},
 };
 
 /// What is taken where no flag, file or preset says otherwise.
@@ -152,6 +152,9 @@ pub struct TrainOptions {
     /// Updates between two checkpoints [default: 50]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub save_steps: Option<usize>,
+    /// Noise of training: linear, scaled_linear or squaredcos_cap_v2 [default: the model's]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    pub beta_schedule: Option<BetaSchedule>,
     /// Prompts of the sample grids, `{}` stands for the concept; may be repeated
     #[cfg_attr(feature = "cli", arg(long, value_name = "PROMPT"))]
     pub validation_prompt: Option<Vec<String>>,
@@ -188,6 +191,18 @@ pub struct TrainOptions {
     /// dreambooth-lora: how strongly the additions count [default: 1]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SCALE"))]
     pub lora_scale: Option<f64>,
+    /// Also log for another program: `none`, `tensorboard` or `wandb` [default: none]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    pub logger: Option<Logger>,
+    /// W&B project [default: dvar_inversion]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    pub project_name: Option<String>,
+    /// W&B name of the run [default: the output folder's name]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    pub exp_name: Option<String>,
+    /// W&B user or team [default: whoever runs `wandb sync`]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "ENTITY"))]
+    pub wandb: Option<String>,
     /// How pictures meet templates: `all-pairs` or `official` [default: all-pairs]
     #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
     pub pairing: Option<Pairing>,

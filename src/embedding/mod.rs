@@ -4,6 +4,8 @@
 mod format;
 pub mod init;
 
+use crate::pipelines::ModelFolder;
+
 pub use format::{FileProblem, MAX_FILE_BYTES, read, write};
 
 /// A placeholder token and its vectors, checked: at least one vector, every value finite.
@@ -70,6 +72,22 @@ impl LearnedEmbedding {
     pub fn dim(&self) -> usize {
         self.dim
     }
+
+    /// Checks that the vectors are as wide as the model's token embeddings.
+    ///
+    /// # Errors
+    /// [`EmbeddingError::Width`] where the embedding is another model's.
+    pub fn check_fit(&self, model: &ModelFolder) -> Result<(), EmbeddingError> {
+        if self.dim == model.embedding_dim() {
+            return Ok(());
+        }
+        Err(EmbeddingError::Width {
+            token: self.placeholder_token.clone(),
+            dim: self.dim,
+            model: model.name().into(),
+            expected: model.embedding_dim(),
+        })
+    }
 }
 
 /// Why an embedding cannot be made or read.
@@ -106,6 +124,21 @@ pub enum EmbeddingError {
         token: String,
         /// The first vector with such a value, counted from 0.
         vector: usize,
+    },
+    /// The vectors are for a text encoder of another width.
+    #[error(
+        "the embedding of `{token}` is {dim} wide, {model} takes {expected}; give the `--model` \
+         that it was trained with"
+    )]
+    Width {
+        /// The placeholder token.
+        token: String,
+        /// The width of its vectors.
+        dim: usize,
+        /// The model that they were to be used with.
+        model: String,
+        /// The width that this model takes.
+        expected: usize,
     },
     /// A file is not a learned embedding that this crate can use.
     #[error("cannot read the learned embedding `{file}`: {problem}")]

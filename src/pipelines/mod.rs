@@ -1,11 +1,15 @@
 //! Model folders, prompts with learned tokens, and text to pictures.
 
+mod family;
 mod model_folder;
 mod prompt;
+mod text_encoder;
 mod text_to_image;
 
+pub use family::ModelFamily;
 pub use model_folder::{ModelFolder, PipelineError};
 pub use prompt::{PromptEncoder, Prompts};
+pub use text_encoder::TextEncoder;
 #[cfg(feature = "cli")]
 pub(crate) use text_to_image::BATCH;
 pub use text_to_image::{Guidance, SamplingOptions, TextToImage, denoise};

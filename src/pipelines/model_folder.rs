@@ -1,4 +1,4 @@
-//! A Stable Diffusion 1.x folder in diffusers' layout: read and checked first, loaded part by
+//! A Stable Diffusion 1.x or LDM folder in diffusers' layout: read and checked first, loaded part by
 //! part when a part is needed, so that none stays in memory longer than it must.
 
 use std::path::Path;
@@ -6,16 +6,16 @@ use std::path::Path;
 use burn::tensor::{DType, Device};
 use dvar_models::{
     ModelError,
-    clip::{ClipConfig, ClipModel, ClipTextConfig},
-    tokenizer::{ClipTokenizer, TokenizerError},
+    clip::{ClipConfig, ClipModel},
+    tokenizer::{PromptTokenizer, TokenizerError},
     unet::{UNet2DConditionConfig, UNet2DConditionModel},
     vae::{AutoencoderKl, AutoencoderKlConfig},
     weights::{self, ModelFiles},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::PromptEncoder;
-use crate::schedulers::{SchedulerConfig, SchedulerError};
+use super::{ModelFamily, PromptEncoder, text_encoder::TextEncoderConfig};
+use crate::schedulers::{BetaSchedule, SchedulerConfig, SchedulerError};
 
 /// Why a model folder or a prompt could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,8 @@ struct ModelIndex {
 pub struct ModelFolder {
     files: ModelFiles,
     name: String,
-    text_encoder: ClipTextConfig,
+    family: ModelFamily,
+    text_encoder: TextEncoderConfig,
     unet: UNet2DConditionConfig,
     vae: AutoencoderKlConfig,
     scheduler: SchedulerConfig,
@@ -84,41 +85,29 @@ impl ModelFolder {
     /// [`PipelineError`] where a file is missing or broken, or the parts do not fit each other.
     pub fn new(files: ModelFiles, name: String) -> Result<Self, PipelineError> {
         let read = |file: &str| files.read(file);
-        if let Some(index) = files.read_optional("model_index.json")? {
-            let file = files.display("model_index.json");
-            let index: ModelIndex = serde_json::from_slice(&index)
-                .map_err(|e| ModelError::Invalid { file: file.clone(), reason: e.to_string() })?;
-            if index.class_name != "StableDiffusionPipeline" {
-                return Err(ModelError::Unsupported {
-                    file,
-                    key: "_class_name".into(),
-                    value: format!("`{}`", index.class_name),
-                    supported: "StableDiffusionPipeline (Stable Diffusion 1.x)".into(),
-                }
-                .into());
-            }
-        }
         let shown = |file: &str| files.display(file);
-        let (te, unet, vae) = ("text_encoder/config.json", "unet/config.json", "vae/config.json");
-        let text_encoder = ClipTextConfig::parse(&read(te)?, &shown(te))?;
+        let family = read_family(&files)?;
+        let text_encoder = TextEncoderConfig::read(family, &files, family.text_encoder(&files))?;
+        let (unet, vae) = ("unet/config.json", format!("{}/config.json", family.vae(&files)));
         let unet = UNet2DConditionConfig::parse(&read(unet)?, &shown(unet))?;
-        let vae = AutoencoderKlConfig::parse(&read(vae)?, &shown(vae))?;
+        let vae = AutoencoderKlConfig::parse(&read(&vae)?, &shown(&vae))?;
         let scheduler = "scheduler/scheduler_config.json";
         let scheduler =
             SchedulerConfig::from_json(&String::from_utf8_lossy(&read(scheduler)?)).map_err(
                 |error| ModelError::Invalid { file: shown(scheduler), reason: error.to_string() },
             )?;
-        let folder = Self { files, name, text_encoder, unet, vae, scheduler };
+        let folder = Self { files, name, family, text_encoder, unet, vae, scheduler };
         folder.check_fit()?;
         Ok(folder)
     }
 
     fn check_fit(&self) -> Result<(), PipelineError> {
         let (text, unet, vae) = (&self.text_encoder, &self.unet, &self.vae);
-        let problem = if text.hidden_size != unet.cross_attention_dim {
+        let problem = if text.width() != unet.cross_attention_dim {
             format!(
                 "the text encoder is {} wide, the UNet wants {}",
-                text.hidden_size, unet.cross_attention_dim
+                text.width(),
+                unet.cross_attention_dim
             )
         } else if unet.in_channels != vae.latent_channels
             || unet.out_channels != vae.latent_channels
@@ -135,6 +124,27 @@ impl ModelFolder {
         Err(PipelineError::Mismatch { model: self.name.clone(), problem })
     }
 
+    /// The same model under another beta schedule than its file names; `None` leaves the file's.
+    ///
+    /// LDM's published file says `linear`, its training code `scaled_linear`.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Scheduler`] if the betas make no noise schedule.
+    pub fn with_beta_schedule(
+        self,
+        beta_schedule: Option<BetaSchedule>,
+    ) -> Result<Self, PipelineError> {
+        let Some(beta_schedule) = beta_schedule else { return Ok(self) };
+        let scheduler = self.scheduler.with_beta_schedule(beta_schedule)?;
+        Ok(Self { scheduler, ..self })
+    }
+
+    /// The pipeline that the folder is for.
+    pub fn family(&self) -> ModelFamily {
+        self.family
+    }
+
     /// How the model is named in messages: its path, or the embedded default's name.
     pub fn name(&self) -> &str {
         &self.name
@@ -147,7 +157,7 @@ impl ModelFolder {
 
     /// Width of a learned vector.
     pub fn embedding_dim(&self) -> usize {
-        self.text_encoder.hidden_size
+        self.text_encoder.width()
     }
 
     /// The scheduler that the folder names, and its noise schedule.
@@ -177,31 +187,31 @@ impl ModelFolder {
     }
 
     /// The tokenizer, without learned tokens.
-    pub fn tokenizer(&self) -> Result<ClipTokenizer, PipelineError> {
-        let tokenizer = read_tokenizer(&self.files, "tokenizer/")?;
-        if tokenizer.vocab_size() > self.text_encoder.vocab_size {
+    pub fn tokenizer(&self) -> Result<PromptTokenizer, PipelineError> {
+        let tokenizer = read_tokenizer(&self.files, self.family, "tokenizer/")?;
+        let vocab_size = self.text_encoder.vocab_size();
+        if tokenizer.vocab_size() > vocab_size {
             return Err(PipelineError::Mismatch {
                 model: self.name.clone(),
                 problem: format!(
-                    "the tokenizer has {} entries, the text encoder {}",
+                    "the tokenizer has {} entries, the text encoder {vocab_size}",
                     tokenizer.vocab_size(),
-                    self.text_encoder.vocab_size
                 ),
             });
         }
-        Ok(tokenizer.with_positions(self.text_encoder.max_position_embeddings))
+        Ok(tokenizer.with_positions(self.text_encoder.positions()))
     }
 
     /// Loads the text encoder; `placeholder_ids` are what `tokenizer` gave the learned token.
     pub fn load_prompt_encoder(
         &self,
-        tokenizer: ClipTokenizer,
+        tokenizer: PromptTokenizer,
         placeholder_ids: Vec<u32>,
         device: &Device,
     ) -> Result<PromptEncoder, PipelineError> {
-        let config = &self.text_encoder;
-        let model = weights::load(config.init(device), &self.files, "text_encoder", DType::F32)?;
-        Ok(PromptEncoder::new(tokenizer, model.text_model, placeholder_ids))
+        let folder = self.family.text_encoder(&self.files);
+        let text_encoder = self.text_encoder.load(&self.files, folder, device)?;
+        Ok(PromptEncoder::new(tokenizer, text_encoder, placeholder_ids))
     }
 
     /// Loads the denoiser.
@@ -211,7 +221,8 @@ impl ModelFolder {
 
     /// Loads the autoencoder.
     pub fn load_vae(&self, device: &Device) -> Result<AutoencoderKl, PipelineError> {
-        Ok(weights::load(self.vae.init(device), &self.files, "vae", DType::F32)?)
+        let folder = self.family.vae(&self.files);
+        Ok(weights::load(self.vae.init(device), &self.files, folder, DType::F32)?)
     }
 
     /// Whether the folder brings a CLIP scorer, in `clip/`.
@@ -241,14 +252,38 @@ impl ModelFolder {
     }
 }
 
-fn read_tokenizer(files: &ModelFiles, folder: &str) -> Result<ClipTokenizer, PipelineError> {
+/// The family that `model_index.json` names, or the one that the sub-folders tell.
+fn read_family(files: &ModelFiles) -> Result<ModelFamily, ModelError> {
+    let Some(index) = files.read_optional("model_index.json")? else {
+        return Ok(ModelFamily::from_files(files));
+    };
+    let file = files.display("model_index.json");
+    let index: ModelIndex = serde_json::from_slice(&index)
+        .map_err(|e| ModelError::Invalid { file: file.clone(), reason: e.to_string() })?;
+    ModelFamily::from_class_name(&index.class_name).ok_or_else(|| ModelError::Unsupported {
+        file,
+        key: "_class_name".into(),
+        value: format!("`{}`", index.class_name),
+        supported: ModelFamily::class_names(),
+    })
+}
+
+fn read_tokenizer(
+    files: &ModelFiles,
+    family: ModelFamily,
+    folder: &str,
+) -> Result<PromptTokenizer, PipelineError> {
     let path = |name: &str| format!("{folder}{name}");
     let config = files.read_optional(&path("tokenizer_config.json"))?;
     let special = files.read_optional(&path("special_tokens_map.json"))?;
-    Ok(ClipTokenizer::new(
-        &files.read(&path("vocab.json"))?,
-        &files.read(&path("merges.txt"))?,
-        config.as_deref(),
-        special.as_deref(),
-    )?)
+    let (config, special) = (config.as_deref(), special.as_deref());
+    let vocab = |name: &str| files.read(&path(name));
+    Ok(match family {
+        ModelFamily::StableDiffusion => {
+            PromptTokenizer::clip(&vocab("vocab.json")?, &vocab("merges.txt")?, config, special)?
+        }
+        ModelFamily::LatentDiffusion => {
+            PromptTokenizer::bert(&vocab("vocab.txt")?, config, special)?
+        }
+    })
 }

@@ -1,13 +1,15 @@
 //! Texts to hidden states, with the learned vectors in the placeholder's places.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use dvar_models::{clip::ClipTextTransformer, tokenizer::ClipTokenizer};
+use dvar_models::tokenizer::PromptTokenizer;
+
+use super::{ModelFamily, TextEncoder};
 
 /// Encodes prompts; the placeholder's rows of the token table are never looked up, but given.
 #[derive(Debug)]
 pub struct PromptEncoder {
-    tokenizer: ClipTokenizer,
-    text_model: ClipTextTransformer,
+    tokenizer: PromptTokenizer,
+    text_encoder: TextEncoder,
     placeholder_ids: Vec<u32>,
 }
 
@@ -23,26 +25,37 @@ pub struct Prompts {
 impl PromptEncoder {
     /// `placeholder_ids` are the ids of the learned vectors, in order; empty without a concept.
     pub fn new(
-        tokenizer: ClipTokenizer,
-        text_model: ClipTextTransformer,
+        tokenizer: PromptTokenizer,
+        text_encoder: TextEncoder,
         placeholder_ids: Vec<u32>,
     ) -> Self {
-        Self { tokenizer, text_model, placeholder_ids }
+        Self { tokenizer, text_encoder, placeholder_ids }
     }
 
     /// The tokenizer, which knows the placeholder.
-    pub fn tokenizer(&self) -> &ClipTokenizer {
+    pub fn tokenizer(&self) -> &PromptTokenizer {
         &self.tokenizer
     }
 
     /// The frozen token table, `[vocab_size, width]`.
     pub fn token_table(&self) -> Tensor<2> {
-        self.text_model.token_table()
+        self.text_encoder.token_table()
     }
 
-    /// Tokenises to the model's length: begin, text (cut where too long), end, padding.
+    /// The family of the text encoder.
+    pub fn family(&self) -> ModelFamily {
+        self.text_encoder.family()
+    }
+
+    /// Tokenises a prompt that is drawn: begin, text (cut where too long), end, padding.
     pub fn tokenize(&self, prompt: &str) -> Vec<u32> {
-        self.tokenizer.encode(prompt, self.tokenizer.model_max_length())
+        self.tokenizer.encode(prompt, self.tokenizer.positions())
+    }
+
+    /// Tokenises a training caption: the same but for LDM's long ones, which lose their end as in
+    /// the official code.
+    pub fn tokenize_caption(&self, caption: &str) -> Vec<u32> {
+        self.tokenizer.encode_caption(caption)
     }
 
     /// Looks up what is frozen.
@@ -72,7 +85,7 @@ impl PromptEncoder {
         let keep = Tensor::<3>::from_data(TensorData::new(keep, [batch_size, length, 1]), &device);
         let shape = [batch_size * length, vectors];
         Prompts {
-            frozen: self.text_model.token_embeddings(ids) * keep,
+            frozen: self.text_encoder.token_embeddings(ids) * keep,
             placement: Tensor::from_data(TensorData::new(placement, shape), &device),
         }
     }
@@ -85,22 +98,18 @@ impl PromptEncoder {
     /// - vectors: `[num_vectors, width]`
     /// - output: `[batch_size, length, width]`
     pub fn encode(&self, prompts: &Prompts, vectors: &Tensor<2>) -> Tensor<3> {
-        self.text_model.forward(substitute(prompts, vectors))
+        self.text_encoder.forward(substitute(prompts, vectors))
     }
 
-    /// What goes into the first layer and what comes out of each, before the final
-    /// normalisation; each `[batch_size, length, width]`.
+    /// What goes into the first layer and what comes out of each, `[batch_size, length, width]`.
+    /// The last is before the final normalisation with CLIP and after it with LDM, as transformers
+    /// and diffusers give them.
     pub fn hidden_states(&self, prompts: &Prompts, vectors: &Tensor<2>) -> Vec<Tensor<3>> {
-        self.text_model.hidden_states(substitute(prompts, vectors))
-    }
-
-    /// The hidden state at each text's end, `[batch_size, width]`.
-    pub fn pool(&self, hidden_states: Tensor<3>, input_ids: &[Vec<u32>]) -> Tensor<2> {
-        self.text_model.pool(hidden_states, input_ids)
+        self.text_encoder.hidden_states(substitute(prompts, vectors))
     }
 
     fn device(&self) -> Device {
-        self.text_model.token_table().device()
+        self.text_encoder.token_table().device()
     }
 }
 

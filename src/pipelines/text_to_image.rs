@@ -1,5 +1,5 @@
 //! Classifier-free guidance sampling (Ho and Salimans 2022), as in diffusers'
-//! `StableDiffusionPipeline`.
+//! `StableDiffusionPipeline` and `LDMTextToImagePipeline`.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
@@ -18,7 +18,7 @@ pub struct SamplingOptions {
     pub scheduler: SchedulerKind,
     /// Denoising steps.
     pub num_inference_steps: usize,
-    /// How strongly the prompt is followed; up to 1 is without guidance.
+    /// How strongly the prompt is followed; see [`ModelFamily::is_guided`](super::ModelFamily::is_guided).
     pub guidance_scale: f64,
     /// Share of fresh noise in each DDIM step, 0 to 1.
     pub eta: f64,
@@ -71,7 +71,9 @@ impl TextToImage<'_> {
             let encode =
                 |texts: Vec<Vec<u32>>| self.encoder.encode(&self.encoder.prepare(&texts), &vectors);
             let text = encode(prompts.iter().map(|prompt| self.encoder.tokenize(prompt)).collect());
-            let negative = encode(vec![self.encoder.tokenize(negative_prompt); prompts.len()]);
+            let negative = vec![self.encoder.tokenize(negative_prompt); prompts.len()];
+            let guided = self.encoder.family().is_guided(options.guidance_scale);
+            let negative = guided.then(|| encode(negative));
             let noise =
                 SamplingNoise { first: first + batch * BATCH, options, device: text.device() };
             let latents = self.denoise(text, negative, &noise)?;
@@ -83,7 +85,7 @@ impl TextToImage<'_> {
     fn denoise(
         &self,
         text: Tensor<3>,
-        negative: Tensor<3>,
+        negative: Option<Tensor<3>>,
         noise: &SamplingNoise,
     ) -> Result<Tensor<4>, PipelineError> {
         let options = noise.options;
@@ -123,9 +125,9 @@ impl TextToImage<'_> {
 pub struct Guidance {
     /// `[batch_size, length, width]`
     pub text: Tensor<3>,
-    /// `[batch_size, length, width]`
-    pub negative: Tensor<3>,
-    /// Up to 1: `text` alone is used.
+    /// The shape of `text`; `None` draws from `text` alone, whatever the scale.
+    pub negative: Option<Tensor<3>>,
+    /// How far from `negative` towards `text` and beyond: 0 is `negative`, 1 is `text`.
     pub scale: f64,
 }
 
@@ -141,16 +143,15 @@ pub fn denoise(
     variance_noise: impl Fn(usize) -> Tensor<4>,
     mut observe: impl FnMut(usize, &Tensor<4>),
 ) -> Tensor<4> {
-    let guided = guidance.scale > 1.0;
     let [count, ..] = latents.dims();
-    let context = match guided {
-        true => Tensor::cat(vec![guidance.negative.clone(), guidance.text.clone()], 0),
-        false => guidance.text.clone(),
+    let context = match &guidance.negative {
+        Some(negative) => Tensor::cat(vec![negative.clone(), guidance.text.clone()], 0),
+        None => guidance.text.clone(),
     };
     for step in 0..scheduler.timesteps().len() {
         let time = scheduler.timesteps()[step];
         let input = scheduler.scale_model_input(latents.clone(), step);
-        let noise_pred = if guided {
+        let noise_pred = if guidance.negative.is_some() {
             let both = unet.forward(
                 Tensor::cat(vec![input.clone(), input], 0),
                 &vec![time; 2 * count],

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    NoiseSchedule, PredictionType, Scheduler, SchedulerError, SchedulerKind, ddim::DdimScheduler,
-    ddpm::DdpmScheduler, dpm_solver::DpmSolverScheduler, euler::EulerScheduler, lms::LmsScheduler,
-    noise_schedule::BetaSchedule, pndm::PndmScheduler, sigmas::SigmaRun,
+    BetaSchedule, NoiseSchedule, PredictionType, Scheduler, SchedulerError, SchedulerKind,
+    ddim::DdimScheduler, ddpm::DdpmScheduler, dpm_solver::DpmSolverScheduler,
+    euler::EulerScheduler, lms::LmsScheduler, pndm::PndmScheduler, sigmas::SigmaRun,
     timesteps::TimestepSpacing,
 };
 
@@ -87,6 +87,16 @@ impl SchedulerConfig {
             return Err(value("clip_sample_range", range, "above 0"));
         }
         Ok(Self { kind, keys, noise_schedule })
+    }
+
+    /// The same with betas of another shape between the same ends.
+    ///
+    /// # Errors
+    /// When these betas make no noise schedule.
+    pub fn with_beta_schedule(&self, beta_schedule: BetaSchedule) -> Result<Self, SchedulerError> {
+        let beta_schedule = Some(beta_schedule);
+        let keys = Keys { beta_schedule, trained_betas: None, ..self.keys.clone() };
+        Ok(Self { kind: self.kind, noise_schedule: keys.noise_schedule()?, keys })
     }
 
     /// The kind of the class that the configuration names.
@@ -332,6 +342,19 @@ mod tests {
              only `false`; choose another scheduler"
         );
         assert!(config.build(SchedulerKind::Ddim, 10, 0.0).is_ok());
+    }
+
+    #[test]
+    fn another_beta_schedule_replaces_the_one_of_the_file() {
+        let linear = config("DDIMScheduler", json!({ "beta_schedule": "linear" })).unwrap();
+        let betas = vec![0.001; 1000];
+        let trained = config("DDIMScheduler", json!({ "trained_betas": betas })).unwrap();
+        let scaled = config("DDIMScheduler", json!({})).unwrap();
+        for other in [linear, trained] {
+            assert_ne!(other.noise_schedule(), scaled.noise_schedule());
+            let other = other.with_beta_schedule(BetaSchedule::ScaledLinear).unwrap();
+            assert_eq!(other.noise_schedule(), scaled.noise_schedule());
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use super::SchedulerKind;
+use super::{BetaSchedule, SchedulerKind};
 
 /// Why a scheduler cannot be built. The caller who read a file adds its path.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -37,6 +37,9 @@ pub enum SchedulerError {
     /// The name is none of the six schedulers.
     #[error("the scheduler `{0}` is not known; use one of {known}", known = SchedulerKind::names())]
     UnknownKind(String),
+    /// The name is none of the three beta schedules.
+    #[error("the beta schedule `{0}` is not known; use one of {known}", known = BetaSchedule::names())]
+    UnknownBetaSchedule(String),
     /// The number of sampling steps does not fit the scheduler.
     #[error("`num_inference_steps` is {steps}, but `{kind}` needs {expected}")]
     Steps {

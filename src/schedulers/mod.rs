@@ -5,6 +5,7 @@
 //! noise into a picture's latents. The numbers are those of diffusers 0.35: coefficients are
 //! computed on the host, tensors are only scaled and added, so every backend runs the same code.
 
+mod beta_schedule;
 mod config;
 mod ddim;
 mod ddpm;
@@ -23,6 +24,7 @@ mod timesteps;
 
 use burn::tensor::Tensor;
 
+pub use beta_schedule::BetaSchedule;
 pub use config::SchedulerConfig;
 pub use error::SchedulerError;
 pub use kind::SchedulerKind;

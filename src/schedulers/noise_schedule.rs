@@ -2,61 +2,8 @@
 //! (<https://arxiv.org/abs/2006.11239>, formula 4).
 
 use burn::tensor::{Tensor, TensorData};
-use serde::Deserialize;
 
 use super::PredictionType;
-
-/// The shape of the betas over the timesteps.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum BetaSchedule {
-    /// Evenly from `beta_start` to `beta_end`.
-    Linear,
-    /// Evenly in the square root: the schedule of latent diffusion.
-    ScaledLinear,
-    /// A squared cosine for the cumulative product (<https://arxiv.org/abs/2102.09672>).
-    #[serde(rename = "squaredcos_cap_v2")]
-    SquaredcosCapV2,
-}
-
-impl BetaSchedule {
-    pub(super) fn betas(self, start: f64, end: f64, count: usize) -> Vec<f32> {
-        match self {
-            Self::Linear => linspace(start, end, count),
-            Self::ScaledLinear => linspace(start.sqrt(), end.sqrt(), count)
-                .into_iter()
-                .map(|root| root * root)
-                .collect(),
-            Self::SquaredcosCapV2 => {
-                let alpha_bar = |step: usize| {
-                    let time = step as f64 / count as f64;
-                    ((time + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2)
-                };
-                (0..count)
-                    .map(|step| (1.0 - alpha_bar(step + 1) / alpha_bar(step)).min(0.999) as f32)
-                    .collect()
-            }
-        }
-    }
-}
-
-/// torch's `linspace` in f32: counted from the nearer end.
-fn linspace(start: f64, end: f64, count: usize) -> Vec<f32> {
-    let (start, end) = (start as f32, end as f32);
-    if count == 1 {
-        return vec![start];
-    }
-    let step = (end - start) / (count - 1) as f32;
-    (0..count)
-        .map(|index| {
-            if index < count / 2 {
-                start + step * index as f32
-            } else {
-                end - step * (count - 1 - index) as f32
-            }
-        })
-        .collect()
-}
 
 /// The forward process: latents and noise in, noisy latents and the model's target out.
 ///
@@ -182,7 +129,7 @@ mod tests {
     use burn::tensor::{Device, Tolerance};
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::BetaSchedule, *};
 
     fn stable_diffusion(prediction_type: PredictionType) -> NoiseSchedule {
         NoiseSchedule::new(&BetaSchedule::ScaledLinear.betas(0.00085, 0.012, 1000), prediction_type)
@@ -193,11 +140,6 @@ mod tests {
             TensorData::new(values.to_vec(), [values.len(), 1, 1, 1]),
             &Device::flex(),
         )
-    }
-
-    #[test]
-    fn a_single_training_timestep_has_the_first_beta() {
-        assert_eq!(BetaSchedule::Linear.betas(0.25, 0.5, 1), [0.25]);
     }
 
     #[test]

@@ -33,6 +33,11 @@ impl Record {
     pub fn get(&self, name: &str) -> Option<f64> {
         self.values.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
+
+    /// All figures of this step.
+    pub fn figures(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), *value))
+    }
 }
 
 impl Serialize for Record {

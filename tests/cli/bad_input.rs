@@ -1,7 +1,7 @@
 //! Every way in which input can be bad gives one clear message and exit code 2, and never a
 //! panic. The messages are kept in `snapshots/`: read them when they change.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, fs};
 
 use crate::harness::{Cli, Ran, root};
 
@@ -150,30 +150,13 @@ fn bad_configurations() {
 /// Spoils a file's bytes; `None` deletes the file.
 type Change<'a> = &'a dyn Fn(Vec<u8>) -> Option<Vec<u8>>;
 
-/// Copies the small default model to `model`.
-fn copy_model(cli: &Cli) {
-    fn copy(from: &Path, to: &Path) {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            let target = to.join(entry.file_name());
-            if entry.path().is_dir() {
-                copy(&entry.path(), &target)
-            } else {
-                fs::copy(entry.path(), target).map(drop).unwrap()
-            }
-        }
-    }
-    copy(&root().join("models/pretrained/dvar-tiny-emoji"), &cli.path("model"));
-}
-
 #[test]
 fn bad_model_folders() {
     let mut messages = Messages::default();
     let cli = Cli::new();
     cli.concept("koala", "pictures");
     messages.refused("no such model folder", cli.train(&["--model", "none"]));
-    copy_model(&cli);
+    cli.copy_model("model");
     let edit = |file: &str, change: Change| {
         let path = cli.path("model").join(file);
         let old = fs::read(&path).unwrap();
@@ -235,6 +218,37 @@ fn bad_model_folders() {
         messages.refused(&format!("a model {case}"), cli.train(&["--model", "model", "-o", "run"]));
         assert!(!cli.path("run").exists(), "{case}: it left a run folder");
         fs::write(path, old).unwrap();
+    }
+    insta::assert_snapshot!(messages.0);
+}
+
+#[test]
+fn bad_pickled_weights() {
+    let mut messages = Messages::default();
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    cli.copy_model("model");
+    fs::remove_file(cli.path("model/unet/diffusion_pytorch_model.safetensors")).unwrap();
+    let fixtures = root().join("tests/fixtures/torch");
+    let whole = fs::read(fixtures.join("weights_cuda.bin")).unwrap();
+    let legacy = fs::read(fixtures.join("weights_legacy.bin")).unwrap();
+    let mut cases = vec![
+        ("weights of another network".to_string(), whole.clone()),
+        ("nothing".into(), Vec::new()),
+        ("a web page".into(), b"<!doctype html>".to_vec()),
+        ("a file cut off".into(), whole[..whole.len() / 2].to_vec()),
+        ("an old file cut off".into(), legacy[..legacy.len() - 1].to_vec()),
+    ];
+    let names = fs::read_dir(&fixtures).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    for name in names.iter().filter(|name| name.starts_with("bad_")) {
+        cases.push((name.clone(), fs::read(fixtures.join(name)).unwrap()));
+    }
+    for (case, bytes) in cases {
+        fs::write(cli.path("model/unet/diffusion_pytorch_model.bin"), bytes).unwrap();
+        messages.refused(&case, cli.train(&["--model", "model", "-o", "run"]));
+        assert!(!cli.path("run").exists(), "{case}: it left a run folder");
     }
     insta::assert_snapshot!(messages.0);
 }

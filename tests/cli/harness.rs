@@ -59,6 +59,25 @@ impl Cli {
         to
     }
 
+    /// Copies the small default model to `name`.
+    pub fn copy_model(&self, name: &str) -> PathBuf {
+        fn copy(from: &Path, to: &Path) {
+            fs::create_dir_all(to).unwrap();
+            for entry in fs::read_dir(from).unwrap() {
+                let entry = entry.unwrap();
+                let target = to.join(entry.file_name());
+                if entry.path().is_dir() {
+                    copy(&entry.path(), &target)
+                } else {
+                    fs::copy(entry.path(), target).map(drop).unwrap()
+                }
+            }
+        }
+        let to = self.path(name);
+        copy(&root().join("models/pretrained/dvar-tiny-emoji"), &to);
+        to
+    }
+
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dvar"));
         command.args(args).current_dir(self.dir.path()).env_remove("NO_COLOR");

@@ -4,48 +4,54 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
+    path::Path,
     thread,
 };
 
-use crate::harness::{Cli, root, train_args};
+use crate::{
+    harness::{Cli, train_args},
+    pickled::pickle_weights,
+};
 
-fn model() -> PathBuf {
-    root().join("models/pretrained/dvar-tiny-emoji")
+/// The files below `folder`, by their paths in it; none where there is no such folder.
+fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let Ok(entries) = fs::read_dir(folder) else { return found };
+    for entry in entries {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if entry.path().is_dir() {
+            found.extend(files(&entry.path()).iter().map(|file| format!("{name}/{file}")));
+        } else {
+            found.push(name);
+        }
+    }
+    found
 }
 
-/// Answers one request: the list of files, or a file or the range of it that was asked for.
-fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+/// Answers one request: the list of files, or a file or the range of it that was asked for. The
+/// repositories `{anyone}/{name}` are the folders `{models}/{name}`.
+fn answer(mut stream: TcpStream, models: &Path) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().unwrap_or(Ok(String::new()))?;
     let headers: Vec<String> =
         lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
     let path = request.split_whitespace().nth(1).unwrap_or_default().to_string();
     let ranged = headers.iter().any(|line| line.eq_ignore_ascii_case("range: bytes=0-0"));
-    let (status, body) = if path.starts_with("/api/models/") {
-        let files = [
-            "model_index.json",
-            "dvar.toml",
-            "scheduler/scheduler_config.json",
-            "tokenizer/vocab.json",
-            "tokenizer/merges.txt",
-            "tokenizer/tokenizer_config.json",
-            "text_encoder/config.json",
-            "text_encoder/model.safetensors",
-            "unet/config.json",
-            "unet/diffusion_pytorch_model.safetensors",
-            "vae/config.json",
-            "vae/diffusion_pytorch_model.safetensors",
-        ];
-        let siblings: Vec<_> =
-            files.iter().map(|file| serde_json::json!({ "rfilename": file })).collect();
+    let name = |repository: &str| repository.rsplit('/').next().unwrap_or_default().to_string();
+    let (status, body) = if let Some(repository) = path.strip_prefix("/api/models/") {
+        let repository = repository.trim_end_matches("/revision/main");
+        let siblings: Vec<_> = files(&models.join(name(repository)))
+            .iter()
+            .map(|file| serde_json::json!({ "rfilename": file }))
+            .collect();
         (
             "200 OK",
             serde_json::json!({ "siblings": siblings, "sha": "c0ffee" }).to_string().into_bytes(),
         )
     } else {
-        let file = path.split("/resolve/main/").nth(1).unwrap_or_default();
-        match fs::read(model().join(file)) {
+        let (repository, file) = path.split_once("/resolve/main/").unwrap_or_default();
+        match fs::read(models.join(name(repository)).join(file)) {
             Ok(bytes) => ("200 OK", bytes),
             Err(_) => ("404 Not Found", Vec::new()),
         }
@@ -63,14 +69,18 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
 
 #[test]
 fn a_model_is_downloaded_once_by_its_name_and_trains() {
+    let cli = Cli::new();
+    let models = cli.path("models");
+    cli.copy_model("models/tiny-emoji");
+    pickle_weights(&cli.copy_model("models/pickled"));
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            thread::spawn(move || answer(stream));
+            let models = models.clone();
+            thread::spawn(move || answer(stream, &models));
         }
     });
-    let cli = Cli::new();
     cli.concept("koala", "pictures");
     let train = |model: &str, output: &str| {
         let args = train_args(&["--model", model, "-o", output, "--max-train-steps", "1"]);
@@ -80,5 +90,6 @@ fn a_model_is_downloaded_once_by_its_name_and_trains() {
     };
     let said = train("someone/tiny-emoji", "run").ok();
     assert!(said.contains("model      someone/tiny-emoji"), "{said}");
+    train("someone/pickled", "pickled").ok();
     assert_eq!(train("some one/none", "refused").code, Some(2));
 }

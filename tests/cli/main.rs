@@ -4,5 +4,7 @@ mod bad_input;
 mod harness;
 #[cfg(feature = "hub")]
 mod hub;
+mod ldm;
+mod pickled;
 mod resume;
 mod run;

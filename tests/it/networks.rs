@@ -5,6 +5,7 @@ use burn::tensor::{DType, Device, Tensor};
 use dvar::pipelines::Prompts;
 use dvar_models::{
     clip::{ClipConfig, ClipTextConfig},
+    ldm_bert::LdmBertConfig,
     unet::{UNet2DConditionConfig, UNet2DConditionModel},
     vae::{AutoencoderKl, AutoencoderKlConfig},
     weights::{ModelFiles, load},
@@ -12,7 +13,7 @@ use dvar_models::{
 
 use crate::{
     golden::{Golden, Tensors, assert_close, assert_relative},
-    support::{files, ids, prompt_encoder, rows, tensor, tiny_sd, values},
+    support::{SIDES, files, ids, prompt_encoder, rows, tensor, tiny, values},
 };
 
 fn device() -> Device {
@@ -48,77 +49,102 @@ fn resolutions(golden: &Tensors, key: &str) -> std::ops::Range<usize> {
     0..count
 }
 
-#[test]
-fn the_text_encoder_and_the_gradient_to_the_concept_agree_with_transformers() {
-    let golden = Tensors::open("text_encoder_sd");
-    let model = tiny_sd();
-    let encoder = prompt_encoder(&model, &device());
+fn text_encoder_agrees(side: &str) {
+    let golden = Tensors::open(&format!("text_encoder_{side}"));
+    let encoder = prompt_encoder(&tiny(side), &device());
     let prompts: Prompts = encoder.prepare(&rows(golden.get("input_ids")));
     let concept = tensor::<2>(golden.get("concept_embedding"), &device());
 
-    let states = encoder.encode(&prompts, &concept);
+    let states = values(encoder.encode(&prompts, &concept));
     let want = golden.get("last_hidden_state");
-    assert_close("last_hidden_state", &values(states.clone()), &want.values, 2e-5, 0.0);
-    for (i, state) in encoder.hidden_states(&prompts, &concept).into_iter().enumerate() {
+    assert_close(&format!("{side} last_hidden_state"), &states, &want.values, 2e-5, 0.0);
+    let layers = encoder.hidden_states(&prompts, &concept);
+    assert!(!golden.has(&format!("hidden_states.{}", layers.len())), "a layer more than compared");
+    for (i, state) in layers.into_iter().enumerate() {
         let want = golden.get(&format!("hidden_states.{i}"));
-        assert_close(
-            &format!("hidden_states.{i}"),
-            &first_rows(state, want),
-            &want.values,
-            2e-5,
-            0.0,
-        );
+        let label = format!("{side} hidden_states.{i}");
+        assert_close(&label, &first_rows(state, want), &want.values, 2e-5, 0.0);
     }
-    let pooled = encoder.pool(states, &rows(golden.get("input_ids")));
-    assert_close("pooler_output", &values(pooled), &golden.get("pooler_output").values, 2e-5, 0.0);
 
     let concept = concept.autodiff().require_grad();
     let cotangent = tensor::<3>(golden.get("cotangent"), &device());
     let gradients = (encoder.encode(&prompts, &concept) * cotangent).sum().backward();
     let gradient = values(concept.grad(&gradients).unwrap());
-    assert_relative("grad_concept", &gradient, &golden.get("grad_concept").values, 1e-5);
+    let want = &golden.get("grad_concept").values;
+    assert_relative(&format!("{side} grad_concept"), &gradient, want, 1e-5);
 }
 
 #[test]
-fn the_autoencoder_agrees_with_diffusers_under_new_and_old_names() {
-    let golden = Tensors::open("vae_sd");
-    let new = vae(&files("tiny-sd"), "vae");
-    let old = vae(&files("tiny-sd-legacy-vae"), ".");
-    for (vae, names) in [(new, "new names"), (old, "old names")] {
-        for resolution in resolutions(&golden, "pixels") {
-            let get = |name: &str| golden.get(&format!("r{resolution}.{name}"));
-            let pixels = tensor::<4>(get("pixels"), &device());
-            let moments = vae.encode(pixels.clone());
-            let sample = moments.mean.clone() + moments.std() * tensor::<4>(get("eps"), &device());
-            let scaled = sample.clone().mul_scalar(vae.scaling_factor);
-            for (name, got) in [
-                ("moments", vae.encode_moments(pixels)),
-                ("mean", moments.mean.clone()),
-                ("logvar_clamped", moments.logvar.clone()),
-                ("std", moments.std()),
-                ("sample", sample),
-                ("latents_scaled", scaled),
-                ("decoded", vae.decode(tensor::<4>(get("decode_input"), &device()))),
-            ] {
-                let label = format!("{names} r{resolution}.{name}");
-                assert_close(&label, &values(got), &get(name).values, 5e-5, 0.0);
-            }
+fn clips_text_encoder_and_the_gradient_to_the_concept_agree_with_transformers() {
+    text_encoder_agrees("sd");
+}
+
+#[test]
+fn ldms_text_encoder_and_the_gradient_to_the_concept_agree_with_diffusers() {
+    text_encoder_agrees("ldm");
+}
+
+#[test]
+fn clips_pooled_output_agrees_with_transformers() {
+    let golden = Tensors::open("text_encoder_sd");
+    let files = files("tiny-sd");
+    let json = files.read("text_encoder/config.json").unwrap();
+    let text = ClipTextConfig::parse(&json, "text_encoder/config.json").unwrap();
+    let text = load(text.init(&device()), &files, "text_encoder", DType::F32).unwrap().text_model;
+    let states = tensor::<3>(golden.get("last_hidden_state"), &device());
+    let pooled = text.pool(states, &rows(golden.get("input_ids")));
+    assert_close("pooler_output", &values(pooled), &golden.get("pooler_output").values, 2e-5, 0.0);
+}
+
+fn autoencoder_agrees(golden: &str, vae: &AutoencoderKl, names: &str) {
+    let golden = Tensors::open(golden);
+    for resolution in resolutions(&golden, "pixels") {
+        let get = |name: &str| golden.get(&format!("r{resolution}.{name}"));
+        let pixels = tensor::<4>(get("pixels"), &device());
+        let moments = vae.encode(pixels.clone());
+        let sample = moments.mean.clone() + moments.std() * tensor::<4>(get("eps"), &device());
+        let scaled = sample.clone().mul_scalar(vae.scaling_factor);
+        for (name, got) in [
+            ("moments", vae.encode_moments(pixels)),
+            ("mean", moments.mean.clone()),
+            ("logvar_clamped", moments.logvar.clone()),
+            ("std", moments.std()),
+            ("sample", sample),
+            ("latents_scaled", scaled),
+            ("decoded", vae.decode(tensor::<4>(get("decode_input"), &device()))),
+        ] {
+            let label = format!("{names} r{resolution}.{name}");
+            assert_close(&label, &values(got), &get(name).values, 5e-5, 0.0);
         }
     }
 }
 
 #[test]
-fn the_unet_agrees_with_diffusers_at_every_size() {
-    let golden = Tensors::open("unet_sd");
-    let unet = unet("tiny-sd");
-    for resolution in resolutions(&golden, "sample") {
-        let get = |name: &str| golden.get(&format!("r{resolution}.{name}"));
-        let out = unet.forward(
-            tensor(get("sample"), &device()),
-            &times(get("timesteps")),
-            tensor(get("encoder_hidden_states"), &device()),
-        );
-        assert_close(&format!("r{resolution}.out"), &values(out), &get("out").values, 2e-5, 0.0);
+fn the_autoencoder_agrees_with_diffusers_under_new_and_old_names() {
+    autoencoder_agrees("vae_sd", &vae(&files("tiny-sd"), "vae"), "new names");
+    autoencoder_agrees("vae_sd", &vae(&files("tiny-sd-legacy-vae"), "."), "old names");
+}
+
+#[test]
+fn ldms_autoencoder_agrees_with_diffusers() {
+    autoencoder_agrees("vae_ldm", &tiny("ldm").load_vae(&device()).unwrap(), "ldm");
+}
+
+#[test]
+fn the_unets_agree_with_diffusers_at_every_size() {
+    for side in SIDES {
+        let golden = Tensors::open(&format!("unet_{side}"));
+        let unet = unet(&format!("tiny-{side}"));
+        for resolution in resolutions(&golden, "sample") {
+            let get = |name: &str| golden.get(&format!("r{resolution}.{name}"));
+            let out = unet.forward(
+                tensor(get("sample"), &device()),
+                &times(get("timesteps")),
+                tensor(get("encoder_hidden_states"), &device()),
+            );
+            let label = format!("{side} r{resolution}.out");
+            assert_close(&label, &values(out), &get("out").values, 2e-5, 0.0);
+        }
     }
 }
 
@@ -130,6 +156,9 @@ fn a_wrong_epsilon_in_any_norm_would_show() {
     let json = files.read("text_encoder/config.json").unwrap();
     let text = ClipTextConfig::parse(&json, "text_encoder/config.json").unwrap();
     let text = load(text.init(&device()), &files, "text_encoder", DType::F32).unwrap().text_model;
+    let json = files.read("bert/config.json").unwrap();
+    let bert = LdmBertConfig::parse(&json, "bert/config.json").unwrap();
+    let bert = load(bert.init(&device()), &files, "bert", DType::F32).unwrap();
     let get = |name: &str| golden.get(name);
     let input_ids = ids(&rows(get("input_ids")), &device());
     let unet_out = unet.forward(
@@ -141,7 +170,8 @@ fn a_wrong_epsilon_in_any_norm_would_show() {
         ("unet_out", values(unet_out)),
         ("vae_mean", values(vae.encode(tensor(get("pixels"), &device())).mean)),
         ("vae_decoded", values(vae.decode(tensor(get("decode_input"), &device())))),
-        ("clip_out", values(text.forward(text.token_embeddings(input_ids)))),
+        ("clip_out", values(text.forward(text.token_embeddings(input_ids.clone())))),
+        ("bert_out", values(bert.forward(bert.token_embeddings(input_ids)))),
     ] {
         assert_relative(name, &got, &get(name).values, 1e-3);
     }

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::{
     golden::{self, Golden, Tensors, assert_close, assert_relative, number, numbers},
-    support::{prompt_encoder, rows, tensor, tiny_sd, values},
+    support::{SIDES, prompt_encoder, rows, tensor, tiny, values},
 };
 
 /// One recorded run.
@@ -36,7 +36,7 @@ impl Recording {
     fn open(name: &'static str) -> Self {
         let (golden, meta) = (Tensors::open(name), golden::json(name));
         let device = Device::flex();
-        let model = tiny_sd();
+        let model = tiny(meta["model"].as_str().unwrap());
         let images = golden.get("base_images");
         let pixels: usize = images.shape[1..].iter().product();
         let pictures: Vec<Vec<f32>> = images.f32().chunks(pixels).map(<[f32]>::to_vec).collect();
@@ -279,6 +279,11 @@ fn a_run_with_cosine_schedule_and_two_evaluation_rounds_follows_the_reference() 
     replay("train_dvar_b");
 }
 
+#[test]
+fn an_ldm_run_follows_the_reference() {
+    replay("train_dvar_ldm");
+}
+
 /// Each recorded batch as micro-batches of one input.
 struct Singles<'a>(&'a Recording);
 
@@ -355,11 +360,12 @@ fn a_step_that_overshoots_ends_the_run_and_keeps_the_vectors_before_it() {
 fn dvar_stops_at_the_reference_step() {
     stops_where_the_reference_stops("train_dvar");
     stops_where_the_reference_stops("train_dvar_b");
+    stops_where_the_reference_stops("train_dvar_ldm");
 }
 
 #[test]
 fn the_gradient_of_every_recorded_step_agrees_with_torch() {
-    for name in ["train_dvar", "train_dvar_b"] {
+    for name in ["train_dvar", "train_dvar_b", "train_dvar_ldm"] {
         let recording = Recording::open(name);
         let mut gradients = Vec::new();
         for step in 0..recording.steps() {
@@ -376,9 +382,14 @@ fn the_gradient_of_every_recorded_step_agrees_with_torch() {
 
 #[test]
 fn the_objective_and_its_gradient_agree_with_torch() {
-    let golden = Tensors::open("ti_grad_sd");
+    SIDES.into_iter().for_each(objective_agrees);
+}
+
+fn objective_agrees(side: &str) {
+    let golden = Tensors::open(&format!("ti_grad_{side}"));
+    let label = |name: &str| format!("{side} {name}");
     let device = Device::flex();
-    let model = tiny_sd();
+    let model = tiny(side);
     let encoder = prompt_encoder(&model, &device);
     let unet = model.load_unet(&device).unwrap();
     let get = |name: &str| golden.get(name);
@@ -386,7 +397,13 @@ fn the_objective_and_its_gradient_agree_with_torch() {
         (tensor::<4>(get("latents"), &device), tensor::<4>(get("noise"), &device));
     let times = get("timesteps").usize();
     let noisy = model.scheduler().noise_schedule().add_noise(latents, noise.clone(), &times);
-    assert_close("noisy_latents", &values(noisy.clone()), &get("noisy_latents").values, 1e-6, 0.0);
+    assert_close(
+        &label("noisy_latents"),
+        &values(noisy.clone()),
+        &get("noisy_latents").values,
+        1e-6,
+        0.0,
+    );
 
     let concept = tensor::<2>(get("concept_embedding"), &device).autodiff().require_grad();
     let states = encoder.encode(&encoder.prepare(&rows(get("input_ids"))), &concept);
@@ -394,13 +411,13 @@ fn the_objective_and_its_gradient_agree_with_torch() {
     let leaf = states.clone().inner().autodiff().require_grad();
     let noise_pred = unet.forward(noisy, &get("timesteps").values, leaf.clone());
     let want = &get("noise_pred").values;
-    assert_close("noise_pred", &values(noise_pred.clone().inner()), want, 2e-5, 0.0);
+    assert_close(&label("noise_pred"), &values(noise_pred.clone().inner()), want, 2e-5, 0.0);
     let loss = (noise_pred - noise).square().mean();
-    assert_close("loss", &values(loss.clone().inner()), &get("loss").values, 2e-6, 0.0);
+    assert_close(&label("loss"), &values(loss.clone().inner()), &get("loss").values, 2e-6, 0.0);
     let to_states = leaf.grad(&loss.backward()).unwrap();
     let want = &get("grad_encoder_hidden_states").values;
-    assert_relative("grad_encoder_hidden_states", &values(to_states.clone()), want, 2e-5);
+    assert_relative(&label("grad_encoder_hidden_states"), &values(to_states.clone()), want, 2e-5);
     let gradients = (states * to_states).sum().backward();
     let to_concept = values(concept.grad(&gradients).unwrap());
-    assert_relative("grad_concept", &to_concept, &get("grad_concept").values, 2e-5);
+    assert_relative(&label("grad_concept"), &to_concept, &get("grad_concept").values, 2e-5);
 }

@@ -1,14 +1,17 @@
-//! Whole sampling runs against diffusers' StableDiffusionPipeline 0.35.2.
+//! Whole sampling runs against diffusers 0.35.2: StableDiffusionPipeline with PNDM and
+//! LDMTextToImagePipeline with DDIM.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use dvar::{
-    pipelines::{Guidance, denoise},
+    pipelines::{Guidance, ModelFolder, denoise},
     schedulers::SchedulerKind,
 };
+use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
+use serde_json::Value;
 
 use crate::{
     golden::{self, Golden, Tensors, assert_close, number},
-    support::{prompt_encoder, tensor, tiny_sd, values},
+    support::{prompt_encoder, tensor, tiny, values},
 };
 
 /// Row `index` along the first axis.
@@ -18,72 +21,105 @@ fn row(golden: &Golden, index: usize) -> Golden {
     Golden { shape: golden.shape[1..].to_vec(), values }
 }
 
+/// A recorded set of runs, and our networks with the prompts encoded.
+struct Sampling {
+    golden: Tensors,
+    meta: Value,
+    model: ModelFolder,
+    unet: UNet2DConditionModel,
+    vae: AutoencoderKl,
+    text: Tensor<3>,
+    negative: Tensor<3>,
+}
+
+impl Sampling {
+    fn open(side: &str) -> Self {
+        let name = format!("sampling_{side}");
+        let (golden, meta) = (Tensors::open(&name), golden::json(&name));
+        let device = Device::flex();
+        let model = tiny(side);
+        let encoder = prompt_encoder(&model, &device);
+        let concept = tensor::<2>(golden.get("concept_embedding"), &device);
+        let prompts: Vec<&str> =
+            meta["prompts"].as_array().unwrap().iter().map(|p| p.as_str().unwrap()).collect();
+        let encode = |prompts: &[&str]| {
+            let ids: Vec<Vec<u32>> =
+                prompts.iter().map(|prompt| encoder.tokenize(prompt)).collect();
+            encoder.encode(&encoder.prepare(&ids), &concept)
+        };
+        let (text, negative) = (encode(&prompts), encode(&vec![""; prompts.len()]));
+        for (name, got) in [("prompt_embeds", &text), ("uncond_embeds", &negative)] {
+            let label = format!("{side} {name}");
+            assert_close(&label, &values(got.clone()), &golden.get(name).values, 2e-5, 0.0);
+        }
+        let (unet, vae) = (model.load_unet(&device).unwrap(), model.load_vae(&device).unwrap());
+        Self { golden, meta, model, unet, vae, text, negative }
+    }
+
+    /// The last latents; those after each step are compared where the set has them.
+    fn sample(&self, scale: f64, eta: f64, steps: Option<&str>) -> Tensor<4> {
+        let kind = self.model.scheduler().kind();
+        let count = number(&self.meta["steps"]) as usize;
+        let mut scheduler = self.model.scheduler().build(kind, count, eta).unwrap();
+        let latents = tensor::<4>(self.golden.get("initial_latents"), &Device::flex());
+        let guided = self.model.family().is_guided(scale);
+        let negative = guided.then(|| self.negative.clone());
+        let guidance = Guidance { text: self.text.clone(), negative, scale };
+        let noise = |step| tensor(&row(self.golden.get("variance_noise"), step), &Device::flex());
+        let want = steps.map(|key| self.golden.get(key));
+        let mut observed = 0;
+        let latents =
+            denoise(&self.unet, scheduler.as_mut(), &guidance, latents, noise, |step, latents| {
+                if let (Some(want), Some(key)) = (want, steps) {
+                    let (got, want) = (values(latents.clone()), row(want, step).values);
+                    assert_close(&format!("{key} {step}"), &got, &want, 1e-3, 0.0);
+                    observed += 1;
+                }
+            });
+        assert_eq!(observed, want.map_or(0, |want| want.shape[0]));
+        latents
+    }
+
+    /// `[batch_size, 3, height, width]` in [0, 1]
+    fn image(&self, latents: Tensor<4>) -> Tensor<4> {
+        let decoded = self.vae.decode(latents.div_scalar(self.vae.scaling_factor));
+        decoded.div_scalar(2.0).add_scalar(0.5).clamp(0.0, 1.0)
+    }
+}
+
 #[test]
 fn pndm_with_guidance_draws_what_diffusers_draws() {
-    let (golden, meta) = (Tensors::open("sampling_sd"), golden::json("sampling_sd"));
-    let device = Device::flex();
-    let model = tiny_sd();
-    let encoder = prompt_encoder(&model, &device);
-    let unet = model.load_unet(&device).unwrap();
-    let vae = model.load_vae(&device).unwrap();
-    let concept = tensor::<2>(golden.get("concept_embedding"), &device);
-    let prompts: Vec<&str> =
-        meta["prompts"].as_array().unwrap().iter().map(|p| p.as_str().unwrap()).collect();
-    let encode = |prompts: &[&str]| {
-        let ids: Vec<Vec<u32>> = prompts.iter().map(|prompt| encoder.tokenize(prompt)).collect();
-        encoder.encode(&encoder.prepare(&ids), &concept)
-    };
-    let (text, negative) = (encode(&prompts), encode(&vec![""; prompts.len()]));
-    assert_close(
-        "prompt_embeds",
-        &values(text.clone()),
-        &golden.get("prompt_embeds").values,
-        2e-5,
-        0.0,
-    );
-    assert_close(
-        "uncond_embeds",
-        &values(negative.clone()),
-        &golden.get("uncond_embeds").values,
-        2e-5,
-        0.0,
-    );
+    let sampling = Sampling::open("sd");
+    assert_eq!(sampling.model.scheduler().kind(), SchedulerKind::Pndm);
+    let get = |name: &str| &sampling.golden.get(name).values;
+    let guidance = number(&sampling.meta["guidance"]);
+    let latents = sampling.sample(guidance, 0.0, Some("latents_per_step"));
+    assert_close("final_latents", &values(latents.clone()), get("final_latents"), 1e-3, 0.0);
 
-    let steps = number(&meta["steps"]) as usize;
-    let sample = |scale: f64, observe: &mut dyn FnMut(usize, Vec<f64>)| {
-        let mut scheduler = model.scheduler().build(SchedulerKind::Pndm, steps, 0.0).unwrap();
-        let latents = tensor::<4>(golden.get("initial_latents"), &device);
-        let guidance = Guidance { text: text.clone(), negative: negative.clone(), scale };
-        let no_noise = |_| unreachable!("PNDM adds no noise");
-        denoise(&unet, scheduler.as_mut(), &guidance, latents, no_noise, |step, latents| {
-            observe(step, values(latents.clone()))
-        })
-    };
-    let mut observed = 0;
-    let latents = sample(number(&meta["guidance"]), &mut |step, latents| {
-        observed += 1;
-        let want = row(golden.get("latents_per_step"), step);
-        assert_close(&format!("latents after step {step}"), &latents, &want.values, 1e-3, 0.0);
-    });
-    assert_eq!(observed, golden.get("latents_per_step").shape[0]);
-    assert_close(
-        "final_latents",
-        &values(latents.clone()),
-        &golden.get("final_latents").values,
-        1e-3,
-        0.0,
-    );
-
-    let decoded = vae.decode(latents.div_scalar(vae.scaling_factor));
-    let image = decoded.div_scalar(2.0).add_scalar(0.5).clamp(0.0, 1.0);
-    assert_close("image", &values(image.clone()), &golden.get("image_01_nchw").values, 2e-4, 0.0);
+    let image = sampling.image(latents);
+    assert_close("image", &values(image.clone()), get("image_01_nchw"), 2e-4, 0.0);
     let bytes: Vec<f64> = values(image.permute([0, 2, 3, 1]))
         .into_iter()
         .map(|value| (value * 255.0).round_ties_even())
         .collect();
-    assert_close("image in 8 bits", &bytes, &golden.get("image_u8_nhwc").values, 1.0, 0.0);
+    assert_close("image in 8 bits", &bytes, get("image_u8_nhwc"), 1.0, 0.0);
 
-    let unguided = values(sample(0.0, &mut |_, _| ()));
-    let want = golden.get("final_latents_guidance0");
-    assert_close("final latents without guidance", &unguided, &want.values, 1e-3, 0.0);
+    let unguided = values(sampling.sample(0.0, 0.0, None));
+    let want = get("final_latents_guidance0");
+    assert_close("final latents without guidance", &unguided, want, 1e-3, 0.0);
+}
+
+#[test]
+fn ddim_draws_what_diffusers_draws_with_ldm_at_every_guidance_and_eta() {
+    let sampling = Sampling::open("ldm");
+    assert_eq!(sampling.model.scheduler().kind(), SchedulerKind::Ddim);
+    let cases = sampling.meta["cases"].as_object().unwrap();
+    assert!(!cases.is_empty());
+    for (name, case) in cases {
+        let (guidance, eta) = (number(&case["guidance"]), number(&case["eta"]));
+        let steps = format!("{name}.latents_per_step");
+        let image = sampling.image(sampling.sample(guidance, eta, Some(&steps)));
+        let want = &sampling.golden.get(&format!("{name}.image_01_nchw")).values;
+        assert_close(&format!("{name} image"), &values(image), want, 2e-4, 0.0);
+    }
 }

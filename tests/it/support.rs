@@ -1,8 +1,8 @@
 //! Golden tensors as burn tensors, and the golden models.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use dvar::pipelines::{ModelFolder, PromptEncoder};
-use dvar_models::weights::ModelFiles;
+use dvar::pipelines::{ModelFamily, ModelFolder, PromptEncoder};
+use dvar_models::{tokenizer::PromptTokenizer, weights::ModelFiles};
 
 use crate::golden::{self, Golden};
 
@@ -33,17 +33,35 @@ pub fn files(name: &str) -> ModelFiles {
     ModelFiles::Folder(golden::root().join("models").join(name))
 }
 
-/// The golden Stable Diffusion folder.
-pub fn tiny_sd() -> ModelFolder {
-    ModelFolder::open(&golden::root().join("models/tiny-sd")).expect("the golden model opens")
+/// The two families, as the golden files are called.
+pub const SIDES: [&str; 2] = ["sd", "ldm"];
+
+/// The golden folder of a side.
+pub fn tiny(side: &str) -> ModelFolder {
+    let folder = golden::root().join(format!("models/tiny-{side}"));
+    ModelFolder::open(&folder).expect("the golden model opens")
 }
 
-/// Its text encoder, with the set's placeholder as a token.
-pub fn prompt_encoder(model: &ModelFolder, device: &Device) -> PromptEncoder {
+/// The golden Stable Diffusion folder.
+pub fn tiny_sd() -> ModelFolder {
+    tiny("sd")
+}
+
+/// A golden model's tokenizer, with the set's placeholder as a token, and its ids.
+pub fn tokenizer(model: &ModelFolder) -> (PromptTokenizer, Vec<u32>) {
     let mut tokenizer = model.tokenizer().expect("the golden tokenizer opens");
-    let meta = golden::json("tokenizer_clip");
+    let meta = golden::json(match model.family() {
+        ModelFamily::StableDiffusion => "tokenizer_clip",
+        ModelFamily::LatentDiffusion => "tokenizer_bert",
+    });
     let placeholder = meta["placeholder"].as_str().expect("a placeholder");
     let added = tokenizer.add_placeholder(placeholder, 1).expect("a new token");
     assert_eq!(u64::from(added[0]), meta["placeholder_id"].as_u64().expect("an id"));
+    (tokenizer, added)
+}
+
+/// A golden model's text encoder, with the set's placeholder as a token.
+pub fn prompt_encoder(model: &ModelFolder, device: &Device) -> PromptEncoder {
+    let (tokenizer, added) = tokenizer(model);
     model.load_prompt_encoder(tokenizer, added, device).expect("the golden text encoder loads")
 }

@@ -1,122 +1,189 @@
-//! The CLIP tokenizer against transformers 4.57.3 (column `fast` of the golden rows: exact), and
-//! on texts and files nobody wrote on purpose.
+//! CLIP's and BERT's tokenizers against transformers 4.57.3 (column `fast` of the golden rows:
+//! exact), and on texts and files nobody wrote on purpose.
 
 use std::{fs, sync::LazyLock};
 
-use dvar_models::tokenizer::ClipTokenizer;
+use dvar::data::templates::{LearnableProperty, fill};
+use dvar_models::tokenizer::{PromptTokenizer, TokenizerError};
 use proptest::prelude::*;
 
-use crate::golden;
+use crate::{
+    golden::{self, Tensors},
+    support::{self, SIDES, rows, tiny},
+};
 
-fn file(name: &str) -> Vec<u8> {
-    let path = golden::root().join("models/tiny-sd/tokenizer").join(name);
+/// The golden sets of the two tokenizers.
+const KINDS: [&str; 2] = ["clip", "bert"];
+
+fn file(model: &str, name: &str) -> Vec<u8> {
+    let path = golden::root().join("models").join(model).join("tokenizer").join(name);
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn build(vocab: &[u8], merges: &[u8]) -> Option<ClipTokenizer> {
-    let (config, map) = (file("tokenizer_config.json"), file("special_tokens_map.json"));
-    ClipTokenizer::new(vocab, merges, Some(&config), Some(&map)).ok()
+fn build_clip(vocab: &[u8], merges: &[u8]) -> Result<PromptTokenizer, TokenizerError> {
+    let json = |name: &str| file("tiny-sd", name);
+    let (config, map) = (json("tokenizer_config.json"), json("special_tokens_map.json"));
+    PromptTokenizer::clip(vocab, merges, Some(&config), Some(&map))
 }
 
-fn tokenizer() -> ClipTokenizer {
-    build(&file("vocab.json"), &file("merges.txt")).expect("the golden tokenizer")
+fn build_bert(vocab: &[u8]) -> Result<PromptTokenizer, TokenizerError> {
+    let json = |name: &str| file("tiny-ldm", name);
+    let (config, map) = (json("tokenizer_config.json"), json("special_tokens_map.json"));
+    PromptTokenizer::bert(vocab, Some(&config), Some(&map))
+}
+
+fn tokenizer(kind: &str) -> PromptTokenizer {
+    match kind {
+        "clip" => build_clip(&file("tiny-sd", "vocab.json"), &file("tiny-sd", "merges.txt")),
+        _ => build_bert(&file("tiny-ldm", "vocab.txt")),
+    }
+    .expect("the golden tokenizer")
 }
 
 #[test]
 fn every_prompt_gets_the_ids_of_the_fast_tokenizer_of_transformers() {
-    let golden = golden::json("tokenizer_clip");
-    let number = |key: &str| golden[key].as_u64().unwrap();
-    let placeholder = golden["placeholder"].as_str().unwrap();
-    let mut tokenizer = tokenizer();
-    assert_eq!(tokenizer.vocab_size() as u64, number("vocab_size_without_added"));
-    assert_eq!(tokenizer.model_max_length() as u64, number("model_max_length"));
-    let special = [tokenizer.bos_id(), tokenizer.eos_id(), tokenizer.pad_id()].map(u64::from);
-    assert_eq!(special, [number("bos"), number("eos"), number("pad")]);
-    let ids = tokenizer.add_placeholder(placeholder, 1).unwrap();
-    assert_eq!(ids, [number("placeholder_id") as u32]);
+    for kind in KINDS {
+        let golden = golden::json(&format!("tokenizer_{kind}"));
+        let number = |key: &str| golden[key].as_u64().unwrap();
+        let placeholder = golden["placeholder"].as_str().unwrap();
+        let mut tokenizer = tokenizer(kind);
+        assert_eq!(tokenizer.vocab_size() as u64, number("vocab_size_without_added"));
+        assert_eq!(tokenizer.model_max_length() as u64, number("model_max_length"));
+        let special = [tokenizer.bos_id(), tokenizer.eos_id(), tokenizer.pad_id()].map(u64::from);
+        let names = if kind == "clip" { ["bos", "eos", "pad"] } else { ["cls", "sep", "pad"] };
+        assert_eq!(special, names.map(number));
+        let ids = tokenizer.add_placeholder(placeholder, 1).unwrap();
+        assert_eq!(ids, [number("placeholder_id") as u32]);
 
-    let rows = golden["rows"].as_array().unwrap();
-    assert!(!rows.is_empty());
-    let max_length = number("max_length_used") as usize;
-    for row in rows {
-        let prompt = row["prompt"].as_str().unwrap();
-        let want: Vec<u32> = serde_json::from_value(row["fast"].clone()).unwrap();
-        assert_eq!(tokenizer.encode(prompt, max_length), want, "{prompt:?}");
+        let rows = golden["rows"].as_array().unwrap();
+        assert!(!rows.is_empty());
+        let max_length = number("max_length_used") as usize;
+        for row in rows {
+            let prompt = row["prompt"].as_str().unwrap();
+            let want: Vec<u32> = serde_json::from_value(row["fast"].clone()).unwrap();
+            assert_eq!(tokenizer.encode(prompt, max_length), want, "{kind} {prompt:?}");
+        }
+        println!("tokenizer_{kind}: {} rows exact", rows.len());
     }
-    println!("tokenizer_clip: {} rows exact", rows.len());
+}
+
+/// The official code tokenises LDM's captions to 512 ids and cuts them to the 77 positions.
+#[test]
+fn captions_get_the_ids_of_the_official_code() {
+    for side in SIDES {
+        let (tokenizer, _) = support::tokenizer(&tiny(side));
+        let check = |captions: &[String], golden: &golden::Golden| {
+            let ids: Vec<_> = captions.iter().map(|c| tokenizer.encode_caption(c)).collect();
+            assert_eq!(ids, rows(golden), "{side}");
+        };
+        let name = format!("text_encoder_{side}");
+        let prompts: Vec<String> =
+            serde_json::from_value(golden::json(&name)["prompts"].clone()).unwrap();
+        check(&prompts, Tensors::open(&name).get("input_ids"));
+
+        let kind = if side == "sd" { "clip" } else { "bert" };
+        let meta = golden::json(&format!("tokenizer_{kind}"));
+        let placeholder = meta["placeholder"].as_str().unwrap();
+        let dataset = Tensors::open("dataset");
+        for (name, property) in
+            [("object", LearnableProperty::Object), ("style", LearnableProperty::Style)]
+        {
+            let captions: Vec<_> =
+                property.templates().iter().map(|template| fill(template, placeholder)).collect();
+            check(&captions, dataset.get(&format!("{side}.{name}.tokenized_templates")));
+        }
+    }
 }
 
 #[test]
 fn the_initializer_is_the_token_that_was_meant() {
-    let golden = golden::json("tokenizer_clip");
-    let want: Vec<u32> =
-        serde_json::from_value(golden["initializer_ids_intended"].clone()).unwrap();
-    let word = golden["initializer"].as_str().unwrap();
-    assert_eq!(tokenizer().token_ids(word), want);
-    assert_eq!(tokenizer().initializer_id(word).ok(), (want.len() == 1).then(|| want[0]));
+    for kind in KINDS {
+        let golden = golden::json(&format!("tokenizer_{kind}"));
+        let want: Vec<u32> =
+            serde_json::from_value(golden["initializer_ids_intended"].clone()).unwrap();
+        let word = golden["initializer"].as_str().unwrap();
+        let tokenizer = tokenizer(kind);
+        assert_eq!(tokenizer.token_ids(word), want);
+        assert_eq!(tokenizer.initializer_id(word).ok(), (want.len() == 1).then(|| want[0]));
+    }
 }
 
 #[test]
 fn several_vectors_take_the_place_of_the_placeholder_in_every_prompt() {
-    let golden = golden::json("tokenizer_clip");
-    let placeholder = golden["placeholder"].as_str().unwrap();
-    let (mut one, mut three) = (tokenizer(), tokenizer());
-    let single = one.add_placeholder(placeholder, 1).unwrap()[0];
-    let vectors = three.add_placeholder(placeholder, 3).unwrap();
-    assert_eq!(vectors, [single, single + 1, single + 2]);
-    for row in golden["rows"].as_array().unwrap() {
-        let prompt = row["prompt"].as_str().unwrap();
-        let want: Vec<u32> = one
-            .token_ids(prompt)
-            .into_iter()
-            .flat_map(|id| if id == single { vectors.clone() } else { vec![id] })
-            .collect();
-        assert_eq!(three.token_ids(prompt), want, "{prompt:?}");
+    for kind in KINDS {
+        let golden = golden::json(&format!("tokenizer_{kind}"));
+        let placeholder = golden["placeholder"].as_str().unwrap();
+        let (mut one, mut three) = (tokenizer(kind), tokenizer(kind));
+        let single = one.add_placeholder(placeholder, 1).unwrap()[0];
+        let vectors = three.add_placeholder(placeholder, 3).unwrap();
+        assert_eq!(vectors, [single, single + 1, single + 2]);
+        for row in golden["rows"].as_array().unwrap() {
+            let prompt = row["prompt"].as_str().unwrap();
+            let want: Vec<u32> = one
+                .token_ids(prompt)
+                .into_iter()
+                .flat_map(|id| if id == single { vectors.clone() } else { vec![id] })
+                .collect();
+            assert_eq!(three.token_ids(prompt), want, "{kind} {prompt:?}");
+        }
     }
 }
 
-static SHARED: LazyLock<ClipTokenizer> = LazyLock::new(tokenizer);
+static SHARED: LazyLock<[PromptTokenizer; 2]> = LazyLock::new(|| KINDS.map(tokenizer));
 
 proptest! {
     #[test]
     fn any_text_becomes_exactly_as_many_ids_as_asked_for(text in "\\PC{0,60}|.{0,60}", len in 2usize..90) {
-        let ids = SHARED.encode(&text, len);
-        let content = SHARED.token_ids(&text);
-        let kept = content.len().min(len - 2);
-        prop_assert_eq!(ids.len(), len);
-        prop_assert_eq!(ids[0], SHARED.bos_id());
-        prop_assert_eq!(&ids[1..=kept], &content[..kept]);
-        prop_assert_eq!(ids[kept + 1], SHARED.eos_id());
-        prop_assert!(ids[kept + 2..].iter().all(|id| *id == SHARED.pad_id()));
+        for tokenizer in &*SHARED {
+            let ids = tokenizer.encode(&text, len);
+            let content = tokenizer.token_ids(&text);
+            let kept = content.len().min(len - 2);
+            prop_assert_eq!(ids.len(), len);
+            prop_assert_eq!(ids[0], tokenizer.bos_id());
+            prop_assert_eq!(&ids[1..=kept], &content[..kept]);
+            prop_assert_eq!(ids[kept + 1], tokenizer.eos_id());
+            prop_assert!(ids[kept + 2..].iter().all(|id| *id == tokenizer.pad_id()));
+        }
     }
 
     #[test]
     fn a_placeholder_is_read_as_its_ids_or_refused(word in "\\PC{0,8}|[a-z<>!|*_A-Z-]{1,8}", count in 1usize..4) {
-        let mut tokenizer = SHARED.clone();
-        match tokenizer.add_placeholder(&word, count) {
-            Ok(ids) => {
-                prop_assert_eq!(ids.len(), count);
-                prop_assert_eq!(ids[0] as usize, tokenizer.vocab_size());
-                prop_assert_eq!(tokenizer.token_ids(&word), ids);
-            }
-            Err(error) => {
-                prop_assert!(!error.to_string().is_empty());
-                prop_assert_eq!(tokenizer.token_ids(&word), SHARED.token_ids(&word));
+        for shared in &*SHARED {
+            let mut tokenizer = shared.clone();
+            match tokenizer.add_placeholder(&word, count) {
+                Ok(ids) => {
+                    prop_assert_eq!(ids.len(), count);
+                    prop_assert_eq!(ids[0] as usize, tokenizer.vocab_size());
+                    prop_assert_eq!(tokenizer.token_ids(&word), ids);
+                }
+                Err(error) => {
+                    prop_assert!(!error.to_string().is_empty());
+                    prop_assert_eq!(tokenizer.token_ids(&word), shared.token_ids(&word));
+                }
             }
         }
     }
 
     #[test]
     fn damaged_files_never_panic(cut in 0.0..1.0f64, at in 0.0..1.0f64, byte: u8) {
-        let (mut vocab, mut merges) = (file("vocab.json"), file("merges.txt"));
         let place = |len: usize, share: f64| (len as f64 * share) as usize;
-        prop_assert!(build(&vocab[..place(vocab.len(), cut)], &merges).is_none());
-        let _ = build(&vocab, &merges[..place(merges.len(), cut)]);
-        let (v, m) = (place(vocab.len(), at), place(merges.len(), at));
-        vocab[v] = byte;
-        merges[m] = byte;
-        for tokenizer in [build(&vocab, &file("merges.txt")), build(&file("vocab.json"), &merges)] {
-            tokenizer.inspect(|tokenizer| drop(tokenizer.encode("a photo of a cat", 77)));
+        let damaged = |name: &str, model: &str| {
+            let mut bytes = file(model, name);
+            let at = place(bytes.len(), at);
+            bytes[at] = byte;
+            bytes
+        };
+        let (vocab, merges) = (file("tiny-sd", "vocab.json"), file("tiny-sd", "merges.txt"));
+        prop_assert!(build_clip(&vocab[..place(vocab.len(), cut)], &merges).is_err());
+        let _ = build_clip(&vocab, &merges[..place(merges.len(), cut)]);
+        let lines = file("tiny-ldm", "vocab.txt");
+        let _ = build_bert(&lines[..place(lines.len(), cut)]);
+        for tokenizer in [
+            build_clip(&damaged("vocab.json", "tiny-sd"), &merges),
+            build_clip(&vocab, &damaged("merges.txt", "tiny-sd")),
+            build_bert(&damaged("vocab.txt", "tiny-ldm")),
+        ] {
+            let _ = tokenizer.map(|tokenizer| tokenizer.encode("a photo of a cat", 77));
         }
     }
 }

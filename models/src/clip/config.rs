@@ -121,14 +121,7 @@ impl ClipTextConfig {
         check.size("hidden_size", self.hidden_size)?;
         check.size("intermediate_size", self.intermediate_size)?;
         check.layers("num_hidden_layers", self.num_hidden_layers)?;
-        check.size("max_position_embeddings", self.max_position_embeddings)?;
-        if self.max_position_embeddings < 4 {
-            return Err(check.unsupported(
-                "max_position_embeddings",
-                self.max_position_embeddings,
-                "4 and more",
-            ));
-        }
+        check.positions(self.max_position_embeddings)?;
         check.positive("layer_norm_eps", self.layer_norm_eps)?;
         check.divides("num_attention_heads", self.num_attention_heads, self.hidden_size)
     }

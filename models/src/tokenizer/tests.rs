@@ -1,4 +1,4 @@
-//! Unit tests of [`ClipTokenizer`] on a vocabulary of single characters and a few merges.
+//! Unit tests of [`PromptTokenizer`] on a vocabulary of single characters and a few merges.
 
 use serde_json::json;
 
@@ -21,13 +21,13 @@ fn vocab_json(tokens: &[String]) -> Vec<u8> {
     serde_json::to_vec(&ids).unwrap()
 }
 
-fn with_config(config: serde_json::Value) -> Result<ClipTokenizer, TokenizerError> {
+fn with_config(config: serde_json::Value) -> Result<PromptTokenizer, TokenizerError> {
     let config = serde_json::to_vec(&config).unwrap();
-    ClipTokenizer::new(&vocab_json(&vocab()), MERGES.as_bytes(), Some(&config), None)
+    PromptTokenizer::clip(&vocab_json(&vocab()), MERGES.as_bytes(), Some(&config), None)
 }
 
-fn tokenizer() -> ClipTokenizer {
-    ClipTokenizer::new(&vocab_json(&vocab()), MERGES.as_bytes(), None, None).unwrap()
+fn tokenizer() -> PromptTokenizer {
+    PromptTokenizer::clip(&vocab_json(&vocab()), MERGES.as_bytes(), None, None).unwrap()
 }
 
 fn id(token: &str) -> u32 {
@@ -156,7 +156,7 @@ fn the_map_of_special_tokens_comes_before_a_configuration_without_added_tokens()
         let config = serde_json::to_vec(&config).unwrap();
         let vocab = vocab_json(&vocab());
         let tokenizer =
-            ClipTokenizer::new(&vocab, MERGES.as_bytes(), Some(&config), Some(map)).unwrap();
+            PromptTokenizer::clip(&vocab, MERGES.as_bytes(), Some(&config), Some(map)).unwrap();
         assert_eq!(tokenizer.pad_id(), id(pad), "{config:?}");
     }
 }
@@ -172,8 +172,8 @@ fn vocabularies_that_are_not_rows_of_a_table_are_refused() {
         br#"{"a": 0, "b": 0}"#,
         br#"{"a": 0, "b": 2}"#,
     ] {
-        let refused = ClipTokenizer::new(bytes, MERGES.as_bytes(), None, None);
-        assert!(matches!(refused, Err(TokenizerError::Vocabulary(_))), "{refused:?}");
+        let refused = PromptTokenizer::clip(bytes, MERGES.as_bytes(), None, None);
+        assert!(matches!(refused, Err(TokenizerError::Vocabulary { .. })), "{refused:?}");
     }
 }
 
@@ -183,7 +183,7 @@ fn merges_that_do_not_fit_the_vocabulary_are_refused() {
     for merges in
         [&b"\xff"[..], b"#v\nc\n", b"#v\nc a t\n", b"#v\nc z\n", b"#v\nC a", long.as_bytes()]
     {
-        let refused = ClipTokenizer::new(&vocab_json(&vocab()), merges, None, None);
+        let refused = PromptTokenizer::clip(&vocab_json(&vocab()), merges, None, None);
         assert!(matches!(refused, Err(TokenizerError::Merges(_))), "{refused:?}");
     }
 }
@@ -205,9 +205,96 @@ fn configurations_that_contradict_the_vocabulary_are_refused() {
         assert!(matches!(refused, Err(TokenizerError::Config(_))), "{config}: {refused:?}");
     }
     let vocab = vocab_json(&vocab());
-    let refused = ClipTokenizer::new(&vocab, MERGES.as_bytes(), None, Some(b"{"));
+    let refused = PromptTokenizer::clip(&vocab, MERGES.as_bytes(), None, Some(b"{"));
     assert!(matches!(refused, Err(TokenizerError::Config(_))), "{refused:?}");
     let without = vocab_json(&["a".to_string()]);
-    let refused = ClipTokenizer::new(&without, b"#version\n", None, None);
+    let refused = PromptTokenizer::clip(&without, b"#version\n", None, None);
     assert!(matches!(refused, Err(TokenizerError::Config(_))), "{refused:?}");
+}
+
+const WORDS: &str =
+    "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ncat\ntoy\ncafe\n##s\n<\n>\n-\n\u{732b}\n##\u{732b}\n";
+
+fn word(token: &str) -> u32 {
+    WORDS.lines().position(|known| known == token).unwrap() as u32
+}
+
+fn bert(config: serde_json::Value) -> Result<PromptTokenizer, TokenizerError> {
+    PromptTokenizer::bert(WORDS.as_bytes(), Some(&serde_json::to_vec(&config).unwrap()), None)
+}
+
+#[test]
+fn a_prompt_of_bert_is_cls_ids_sep_and_padding() {
+    let tokenizer = PromptTokenizer::bert(WORDS.as_bytes(), None, None).unwrap();
+    let ids = ["[CLS]", "cat", "##s", "cafe", "[UNK]", "[SEP]", "[PAD]"].map(word);
+    assert_eq!(tokenizer.encode(" CATS\tcaf\u{e9} dog", 7), ids);
+    assert_eq!(tokenizer.token_ids("[MASK] cat"), ["[MASK]", "cat"].map(word));
+    assert_eq!((tokenizer.vocab_size(), tokenizer.model_max_length()), (14, 512));
+}
+
+#[test]
+fn a_long_caption_of_bert_is_cut_to_the_positions_and_loses_its_sep() {
+    let tokenizer = PromptTokenizer::bert(WORDS.as_bytes(), None, None).unwrap().with_positions(4);
+    let (cls, sep, pad, cat) = (word("[CLS]"), word("[SEP]"), word("[PAD]"), word("cat"));
+    assert_eq!(tokenizer.encode_caption("cat cat cat"), [cls, cat, cat, cat]);
+    assert_eq!(tokenizer.encode_caption("cat cat"), [cls, cat, cat, sep]);
+    assert_eq!(tokenizer.encode_caption("cat"), [cls, cat, sep, pad]);
+    assert_eq!(tokenizer.encode("cat cat cat", tokenizer.positions()), [cls, cat, cat, sep]);
+}
+
+#[test]
+fn a_placeholder_of_bert_stands_for_all_its_vectors_in_order() {
+    let mut tokenizer = PromptTokenizer::bert(WORDS.as_bytes(), None, None).unwrap();
+    assert_eq!(tokenizer.add_placeholder("<cat-toy>", 2).unwrap(), [14, 15]);
+    assert_eq!(tokenizer.token_ids("toy <CAT-toy>s"), [word("toy"), 14, 15, word("[UNK]")]);
+    // characters without any token of their own
+    assert_eq!(tokenizer.add_placeholder("\u{434}\u{43e}\u{43c}", 1).unwrap(), [16]);
+    for taken in ["cat", "CAT", "[SEP]", "##s", "<cat-toy>"] {
+        let refused = tokenizer.add_placeholder(taken, 1);
+        assert!(matches!(refused, Err(TokenizerError::PlaceholderTaken { .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn an_initializer_of_bert_must_be_one_known_token() {
+    let tokenizer = PromptTokenizer::bert(WORDS.as_bytes(), None, None).unwrap();
+    assert_eq!(tokenizer.initializer_id("Toy").unwrap(), word("toy"));
+    for refused in ["", "cats", "dog", "cat toy"] {
+        let refused = tokenizer.initializer_id(refused);
+        assert!(matches!(refused, Err(TokenizerError::Initializer { .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn the_configuration_says_how_bert_cleans_text() {
+    let ids = |config, text: &str| bert(config).unwrap().token_ids(text);
+    let chinese = "cat\u{732b}cat";
+    for (config, text, tokens) in [
+        (json!({ "do_lower_case": false }), "Cat", &["[UNK]"][..]),
+        (json!({ "do_lower_case": false }), "caf\u{e9}", &["[UNK]"]),
+        (json!({ "strip_accents": false }), "caf\u{e9}", &["[UNK]"]),
+        (json!({ "do_lower_case": false, "strip_accents": true }), "caf\u{e9}", &["cafe"]),
+        (json!({ "strip_accents": null }), chinese, &["cat", "\u{732b}", "cat"]),
+        (json!({ "tokenize_chinese_chars": false }), "cat\u{732b}", &["cat", "##\u{732b}"]),
+    ] {
+        let want: Vec<u32> = tokens.iter().map(|token| word(token)).collect();
+        assert_eq!(ids(config.clone(), text), want, "{config} {text}");
+    }
+}
+
+#[test]
+fn vocabularies_and_configurations_that_bert_cannot_use_are_refused() {
+    for bytes in [&b"\xff"[..], b"[UNK]\ncat\ncat\n"] {
+        let refused = PromptTokenizer::bert(bytes, None, None);
+        let told = matches!(refused, Err(TokenizerError::Vocabulary { file: "vocab.txt", .. }));
+        assert!(told, "{refused:?}");
+    }
+    for bytes in [&b""[..], b"[UNK]\n[CLS]\n[SEP]\n", b"[PAD]\n[CLS]\n[SEP]\n"] {
+        let refused = PromptTokenizer::bert(bytes, None, None);
+        assert!(matches!(refused, Err(TokenizerError::Config(_))), "{refused:?}");
+    }
+    for config in [json!({ "do_lower_case": "yes" }), json!({ "cls_token": "<s>" })] {
+        let refused = bert(config);
+        assert!(matches!(refused, Err(TokenizerError::Config(_))), "{refused:?}");
+    }
 }

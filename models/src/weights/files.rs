@@ -62,8 +62,10 @@ impl ModelFiles {
     fn missing(&self, file: &str) -> ModelError {
         ModelError::MissingFile {
             file: self.display(file),
-            remedy: "give the folder of a whole Stable Diffusion 1.x model in diffusers' layout"
-                .into(),
+            remedy:
+                "give the folder of a whole Stable Diffusion 1.x or LDM text-to-image model in \
+                     diffusers' layout"
+                    .into(),
         }
     }
 }

@@ -7,10 +7,10 @@ use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 use super::{ModelFiles, load};
 use crate::ModelError;
 
-/// The parts of a Stable Diffusion folder that are read whole, by their path's beginning.
+/// The parts of a model folder that are read whole, by their path's beginning.
 const WHOLE: [&str; 4] = ["model_index.json", "dvar.toml", "scheduler/", "tokenizer/"];
-/// The parts that hold weights, beside their `config.json`.
-const NETWORKS: [&str; 3] = ["text_encoder", "unet", "vae"];
+/// The parts that may hold weights, beside their `config.json`, in Stable Diffusion or LDM.
+const NETWORKS: [&str; 5] = ["text_encoder", "bert", "unet", "vae", "vqvae"];
 
 impl ModelFiles {
     /// Downloads what dvar reads of `repository` (`owner/name`), or finds it in the cache.
@@ -36,11 +36,17 @@ impl ModelFiles {
             .cloned()
             .collect();
         for network in NETWORKS {
-            files.push(format!("{network}/config.json"));
+            let config = format!("{network}/config.json");
+            if !listed.contains(&config) {
+                continue; // the other family's; opening the folder tells what is truly missing
+            }
+            files.push(config);
             let weights = load::locate(network, |file| listed.contains(file));
             let weights = weights.ok_or_else(|| ModelError::MissingFile {
                 file: format!("{repository}/{network}/*.safetensors"),
-                remedy: "choose a repository with safetensors weights in diffusers' layout".into(),
+                remedy:
+                    "choose a repository with safetensors or `.bin` weights in diffusers' layout"
+                        .into(),
             })?;
             if weights.ends_with(".json") {
                 let index = get(&repo, &weights)?;

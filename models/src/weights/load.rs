@@ -3,28 +3,42 @@
 use burn::{
     store::{
         ApplyError, ApplyResult, ChainAdapter, FloatCastAdapter, ModuleAdapter, ModuleContext,
-        ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore,
+        ModuleSnapshot, ModuleStore, PyTorchToBurnAdapter, SafetensorsStore,
     },
     tensor::{DType, Shape},
 };
 use burn_pack::Tensor as PackTensor;
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{BufReader, Cursor},
+    sync::PoisonError,
+};
 
-use super::{ModelFiles, header, key_map};
+use super::{
+    ModelFiles, header, key_map,
+    pickled::{self, Failure},
+};
 use crate::ModelError;
 
-/// File names that diffusers and transformers give weights, without the ending.
-const STEMS: [&str; 2] = ["diffusion_pytorch_model", "model"];
+/// File names that diffusers and transformers give weights, and their endings. Of two files with
+/// the same weights, safetensors is preferred.
+const NAMES: [(&str, &str); 4] = [
+    ("diffusion_pytorch_model", "safetensors"),
+    ("model", "safetensors"),
+    ("diffusion_pytorch_model", "bin"),
+    ("pytorch_model", "bin"),
+];
 /// Full weights are preferred to rounded ones, and those to the ones before averaging.
 const VARIANTS: [&str; 3] = ["", ".fp16", ".non_ema"];
 
-/// Loads `{folder}/*.safetensors` (f32, f16 or bf16; one file, an fp16 variant, or shards with an
-/// index) into a freshly built module, converted to `dtype`.
+/// Loads `{folder}/*.safetensors` or `*.bin` (f64, f32, f16 or bf16; one file, an fp16 variant, or
+/// shards with an index) into a freshly built module, converted to `dtype`.
 ///
 /// # Errors
 ///
-/// [`ModelError`] if a file is missing or broken, or if the tensors are not exactly those the
+/// [`ModelError`] if a file is missing or broken, if a `.bin` asks for more than tensors, or if the tensors are not exactly those the
 /// module has, each of its shape.
 pub fn load<M: ModuleSnapshot>(
     mut module: M,
@@ -56,8 +70,8 @@ fn find(files: &ModelFiles, folder: &str) -> Result<Vec<String>, ModelError> {
         }
         Some(single) => Ok(vec![single]),
         None => Err(ModelError::MissingFile {
-            file: files.display(&format!("{folder}/{}.safetensors", STEMS[0])),
-            remedy: format!("`{folder}` must hold its weights as safetensors"),
+            file: files.display(&format!("{folder}/{}.{}", NAMES[0].0, NAMES[0].1)),
+            remedy: format!("`{folder}` must hold its weights as safetensors or `.bin`"),
         }),
     }
 }
@@ -66,10 +80,10 @@ fn find(files: &ModelFiles, folder: &str) -> Result<Vec<String>, ModelError> {
 pub(super) fn locate(folder: &str, has: impl Fn(&str) -> bool) -> Option<String> {
     VARIANTS
         .iter()
-        .flat_map(|variant| STEMS.iter().map(move |stem| (stem, variant)))
-        .flat_map(|(stem, variant)| {
-            let single = format!("{folder}/{stem}{variant}.safetensors");
-            [single, format!("{folder}/{stem}.safetensors.index{variant}.json")]
+        .flat_map(|variant| NAMES.iter().map(move |(stem, ending)| (stem, ending, variant)))
+        .flat_map(|(stem, ending, variant)| {
+            let single = format!("{folder}/{stem}{variant}.{ending}");
+            [single, format!("{folder}/{stem}.{ending}.index{variant}.json")]
         })
         .find(|file| has(file))
 }
@@ -104,26 +118,48 @@ fn apply<M: ModuleSnapshot>(
         file: file.clone(),
         reason: error.to_string(),
     };
-    let store = match files {
+    let failure = Failure::default();
+    let tensors = match files {
         ModelFiles::Folder(folder) => {
             let path = folder.join(part);
-            header::check(std::fs::File::open(&path).map_err(unreadable)?).map_err(invalid)?;
-            SafetensorsStore::from_file(path)
+            let reader = File::open(&path).map_err(unreadable)?;
+            if is_pickled(part) {
+                pickled::tensors(BufReader::new(reader), &failure)
+                    .map_err(|error| invalid(error.to_string()))?
+            } else {
+                header::check(reader).map_err(invalid)?;
+                all(SafetensorsStore::from_file(path)).map_err(invalid)?
+            }
         }
         ModelFiles::Memory(_) => {
-            let bytes = files.read(part)?;
-            header::check(std::io::Cursor::new(&bytes)).map_err(invalid)?;
-            SafetensorsStore::from_bytes(Some(bytes.into_owned()))
+            let bytes = files.read(part)?.into_owned();
+            if is_pickled(part) {
+                pickled::tensors(Cursor::new(bytes), &failure)
+                    .map_err(|error| invalid(error.to_string()))?
+            } else {
+                header::check(Cursor::new(&bytes)).map_err(invalid)?;
+                all(SafetensorsStore::from_bytes(Some(bytes))).map_err(invalid)?
+            }
         }
     };
+    let (tensors, _) = key_map::remapper().map_err(invalid)?.remap(tensors);
     let to_burn = ChainAdapter::new(PyTorchToBurnAdapter, FloatCastAdapter::to(dtype));
-    let mut store = store
-        .with_from_adapter(ChainAdapter::new(SqueezeLinear, to_burn))
-        .remap(key_map::remapper().map_err(invalid)?)
-        .skip_enum_variants(true)
-        .allow_partial(true)
-        .validate(false);
-    module.load_from(&mut store).map_err(|error| invalid(error.to_string()))
+    let adapter = Box::new(ChainAdapter::new(SqueezeLinear, to_burn));
+    let applied = module.apply(tensors, None, Some(adapter), true);
+    match failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(error) => Err(invalid(error.to_string())),
+        None => Ok(applied),
+    }
+}
+
+fn is_pickled(part: &str) -> bool {
+    part.ends_with(".bin")
+}
+
+/// The tensors of a safetensors file, whose values are read when each is asked for.
+fn all(mut store: SafetensorsStore) -> Result<Vec<PackTensor>, String> {
+    let tensors = store.get_all_tensors().map_err(|error| error.to_string())?;
+    Ok(tensors.values().cloned().collect())
 }
 
 /// Old autoencoders saved the linear layers of their attention as 1x1 convolutions.
@@ -189,5 +225,29 @@ fn describe(error: ApplyError) -> String {
             format!("`{}` is {}, not {}", key_map::original(&path), sizes(&found), sizes(&expected))
         }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_weights_come_before_rounded_ones_and_safetensors_before_pickles() {
+        let mut files = vec![
+            "unet/diffusion_pytorch_model.fp16.bin",
+            "unet/model.safetensors.index.fp16.json",
+            "unet/diffusion_pytorch_model.fp16.safetensors",
+            "unet/pytorch_model.bin.index.json",
+            "unet/diffusion_pytorch_model.bin",
+            "unet/diffusion_pytorch_model.safetensors.index.json",
+            "unet/diffusion_pytorch_model.safetensors",
+        ];
+        // Whatever is best is the last of the list; without it, the one before.
+        while let Some(best) = files.last().copied() {
+            assert_eq!(locate("unet", |file| files.contains(&file)).as_deref(), Some(best));
+            files.pop();
+        }
+        assert_eq!(locate("unet", |_| false), None);
     }
 }

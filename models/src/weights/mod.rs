@@ -9,6 +9,8 @@ mod header;
 mod hub;
 mod key_map;
 mod load;
+mod pickled;
+pub mod torch;
 
 pub use files::ModelFiles;
 pub use load::load;

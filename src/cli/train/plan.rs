@@ -38,6 +38,7 @@ impl Plan {
         let model = model::open(options.model.as_deref())?;
         let options = options.over(&model::preset(&model)?).and_then(|o| o.with_defaults());
         let options = options.map_err(CliError::input)?;
+        let model = model.with_beta_schedule(options.beta_schedule).map_err(CliError::input)?;
         let config = TrainConfig::new(&options).map_err(CliError::input)?;
         let size = config.resolution.unwrap_or(model.native_resolution());
         model.check_size(size, size).map_err(CliError::input)?;

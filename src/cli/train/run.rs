@@ -11,7 +11,7 @@ use crate::{
     callbacks::{
         Checkpoint, Interrupt, MetricsLog, Progress, ScoreMonitor, Scores, Timing, write_concept,
     },
-    cli::{CliError, run_folder::RunFolder, samples::Samples},
+    cli::{CliError, logs::Logs, run_folder::RunFolder, samples::Samples},
     concept::Concept,
     config::Stopping,
     data::png::encode_grid,
@@ -50,7 +50,10 @@ impl Plan {
         let step = state.as_ref().map_or(0, |state| state.step);
         let metrics = MetricsLog::open(&folder.metrics(), step, config.save_steps)
             .map_err(|error| CliError::write(&folder.metrics(), error))?;
-        let monitor = Monitor { samples: &samples, folder: &folder, failed: RefCell::default() };
+        let logs = Logs::open(&config, &folder, step)?;
+        logs.picture("samples", 0, &folder.samples("before"))?;
+        let monitor =
+            Monitor { samples: &samples, folder: &folder, logs: &logs, failed: RefCell::default() };
         let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> = Vec::new();
         if config.stopping == Stopping::Dvar {
             callbacks.push(session.deterministic_eval(&config));
@@ -66,6 +69,7 @@ impl Plan {
         let timing = Timing::open(&folder.timing(), config.save_steps, state.is_some())
             .map_err(|error| CliError::write(&folder.timing(), error))?;
         callbacks.push(Box::new(metrics));
+        callbacks.extend(logs.callback());
         callbacks.push(Box::new(interrupt));
         callbacks.push(Box::new(timing));
         callbacks.push(Box::new(Checkpoint {
@@ -116,6 +120,8 @@ impl Plan {
         };
         let after = samples.draw(&kept).await?;
         write_grid(&folder, "after", &after)?;
+        logs.picture("samples", steps, &folder.samples("after"))?;
+        logs.finish(steps, &[("clip_i_before", before.score), ("clip_i_after", after.score)])?;
         samples.write_each(&folder.sample_folder(), &after.pictures)?;
         if config.log_unscaled {
             write_grid(&folder, "unscaled", &samples.draw_unscaled(&kept).await?)?;
@@ -167,6 +173,7 @@ struct Prepared {
 struct Monitor<'a> {
     samples: &'a Samples<'a>,
     folder: &'a RunFolder,
+    logs: &'a Logs,
     /// What went wrong, in the CLI's words.
     failed: RefCell<Option<CliError>>,
 }
@@ -186,7 +193,9 @@ impl Monitor<'_> {
         let folder = self.folder.checkpoint(updates);
         std::fs::create_dir_all(&folder).map_err(|error| CliError::write(&folder, error))?;
         let grid = encode_grid(&drawn.pictures, 4).map_err(CliError::failed)?;
-        RunFolder::write(&folder.join("samples.png"), &grid)?;
+        let picture = folder.join("samples.png");
+        RunFolder::write(&picture, &grid)?;
+        self.logs.picture("samples", updates - 1, &picture)?;
         let learned = concept.read().await.map_err(CliError::failed)?;
         write_concept(&folder, &learned).map_err(CliError::failed)?;
         Ok(drawn.score.map(|score| ("clip_i", score)).into_iter().collect())

@@ -4,13 +4,12 @@
 //! (`{token: tensor}`), AUTOMATIC1111 (`string_to_param`), kohya (`emb_params`) and OneTrainer
 //! (`emp_params`). Written: the safetensors file of diffusers, which all of them read.
 
-mod objects;
-mod pickle;
 mod safetensors;
 mod torch;
 
 use std::path::Path;
 
+use burn::tensor::DType;
 use half::{bf16, f16};
 
 pub use self::safetensors::write;
@@ -51,17 +50,9 @@ fn find(bytes: &[u8]) -> Result<Found, FileProblem> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(FileProblem::TooLarge);
     }
-    // A safetensors file is the length of its JSON header, then the header; neither of the
-    // others can have a brace as its ninth byte.
-    if bytes.get(8) == Some(&b'{') {
-        safetensors::find(bytes)
-    } else if bytes.starts_with(b"PK\x03\x04") {
-        torch::find_in_zip(bytes)
-    } else if torch::is_legacy(bytes) {
-        torch::find_in_legacy(bytes)
-    } else {
-        Err(FileProblem::UnknownContainer)
-    }
+    // A safetensors file is the length of its JSON header, then the header; no PyTorch file can
+    // have a brace as its ninth byte.
+    if bytes.get(8) == Some(&b'{') { safetensors::find(bytes) } else { torch::find(bytes) }
 }
 
 /// The only key of an embedding file, or why there is no such key.
@@ -105,15 +96,6 @@ enum Element {
 }
 
 impl Element {
-    /// Bytes per value.
-    fn size(self) -> usize {
-        match self {
-            Element::F16 | Element::Bf16 => 2,
-            Element::F32 => 4,
-            Element::F64 => 8,
-        }
-    }
-
     /// Converts little-endian values; bytes that are left over are not read.
     fn decode(self, bytes: &[u8]) -> Vec<f32> {
         match self {
@@ -121,6 +103,20 @@ impl Element {
             Element::Bf16 => convert(bytes, |value| bf16::from_le_bytes(value).to_f32()),
             Element::F32 => convert(bytes, f32::from_le_bytes),
             Element::F64 => convert(bytes, |value| f64::from_le_bytes(value) as f32),
+        }
+    }
+}
+
+impl TryFrom<DType> for Element {
+    type Error = FileProblem;
+
+    fn try_from(dtype: DType) -> Result<Self, FileProblem> {
+        match dtype {
+            DType::F16 => Ok(Element::F16),
+            DType::BF16 => Ok(Element::Bf16),
+            DType::F32 => Ok(Element::F32),
+            DType::F64 => Ok(Element::F64),
+            other => Err(FileProblem::Element(format!("{other:?}"))),
         }
     }
 }

@@ -1,27 +1,38 @@
-//! The objects that a pickle of an embedding is made of, and the globals that may make them.
+//! The objects that a pickle of tensors is made of, and the globals that may make them.
 
 use std::collections::HashMap;
 
-use super::{Element, FileProblem};
+use burn::tensor::{BoolStore, DType};
+
+use super::TorchError;
+
+/// The most dimensions of a tensor, which keeps a shape that many tensors share from being copied
+/// at length.
+const LARGEST_RANK: usize = 8;
+/// The longest key of a storage; PyTorch's are numbers.
+const LONGEST_KEY: usize = 64;
+/// How much of a refused global's name is told.
+const SHOWN: usize = 100;
 
 /// The place of an object in its table. Objects refer to each other by place, so sharing and
 /// cycles cost nothing and nothing here recurses.
-pub(super) type Index = usize;
+pub(super) type Index = u32;
 
 #[derive(Debug)]
 pub(super) enum Object {
     None,
-    /// Numbers, truth values and sets that no reader needs.
+    /// Numbers and sets that no reader needs.
     Ignored,
-    Integer(i128),
-    Text(String),
+    Boolean(bool),
+    Integer(i64),
+    Text(Box<str>),
     Tuple(Vec<Index>),
     List(Vec<Index>),
     Dict(Vec<(Index, Index)>),
     Global(Global),
     /// The values of tensors; `key` names them inside the file.
     Storage {
-        element: Element,
+        dtype: DType,
         key: Index,
     },
     /// A view of a storage, counted in values.
@@ -43,24 +54,42 @@ pub(super) enum Global {
     RebuildTensor,
     RebuildParameter,
     ParameterDict,
-    Storage(Element),
+    Storage(DType),
 }
 
 impl Global {
-    pub fn named(module: &str, name: &str) -> Result<Self, FileProblem> {
+    pub fn named(module: &str, name: &str) -> Result<Self, TorchError> {
+        let foreign = || {
+            let name = format!("{module}.{name}");
+            TorchError::ForeignGlobal(name.chars().take(SHOWN).collect())
+        };
         Ok(match (module, name) {
             ("collections", "OrderedDict") => Global::OrderedDict,
             ("__builtin__" | "builtins", "set") => Global::Set,
-            ("torch._utils", "_rebuild_tensor_v2") => Global::RebuildTensor,
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Global::RebuildTensor,
             ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
             ("torch.nn.modules.container", "ParameterDict") => Global::ParameterDict,
-            ("torch", "HalfStorage") => Global::Storage(Element::F16),
-            ("torch", "BFloat16Storage") => Global::Storage(Element::Bf16),
-            ("torch", "FloatStorage") => Global::Storage(Element::F32),
-            ("torch", "DoubleStorage") => Global::Storage(Element::F64),
-            _ => return Err(FileProblem::ForeignGlobal(format!("{module}.{name}"))),
+            ("torch", class) => Global::Storage(storage_type(class).ok_or_else(foreign)?),
+            _ => return Err(foreign()),
         })
     }
+}
+
+/// The type of the values in a storage of a Python class.
+fn storage_type(class: &str) -> Option<DType> {
+    Some(match class {
+        "DoubleStorage" => DType::F64,
+        "FloatStorage" => DType::F32,
+        "HalfStorage" => DType::F16,
+        "BFloat16Storage" => DType::BF16,
+        "LongStorage" => DType::I64,
+        "IntStorage" => DType::I32,
+        "ShortStorage" => DType::I16,
+        "CharStorage" => DType::I8,
+        "ByteStorage" => DType::U8,
+        "BoolStorage" => DType::Bool(BoolStore::Native),
+        _ => return None,
+    })
 }
 
 /// All objects of one pickle.
@@ -70,24 +99,29 @@ pub(super) struct Objects(Vec<Object>);
 impl Objects {
     pub fn add(&mut self, object: Object) -> Index {
         self.0.push(object);
-        self.0.len() - 1
+        // The pickle's length bounds the number of objects far below this type's limit.
+        (self.0.len() - 1) as Index
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub fn get(&self, index: Index) -> &Object {
         // Every index comes from `add`, and no object is ever removed.
-        &self.0[index]
+        &self.0[index as usize]
     }
 
     pub fn get_mut(&mut self, index: Index) -> &mut Object {
-        &mut self.0[index]
+        &mut self.0[index as usize]
     }
 
     /// What calling `callable` with the tuple `arguments` makes.
-    pub fn call(&mut self, callable: Index, arguments: Index) -> Result<Index, FileProblem> {
+    pub fn call(&mut self, callable: Index, arguments: Index) -> Result<Index, TorchError> {
         let (Object::Global(global), Object::Tuple(arguments)) =
             (self.get(callable), self.get(arguments))
         else {
-            return Err(FileProblem::Pickle("a call of something that cannot be called"));
+            return Err(TorchError::Pickle("a call of something that cannot be called"));
         };
         let made = match (global, &arguments[..]) {
             (Global::OrderedDict, []) => Object::Dict(Vec::new()),
@@ -100,31 +134,39 @@ impl Objects {
                 shape: *shape,
                 stride: *stride,
             },
-            _ => return Err(FileProblem::Pickle("a call with arguments of another form")),
+            _ => return Err(TorchError::Pickle("a call with arguments of another form")),
         };
         Ok(self.add(made))
     }
 
     /// The storage that a persistent id stands for, on whatever device it was:
     /// `("storage", class, key, device, number of values)`, in bare pickles also a view.
-    pub fn storage(&mut self, id: Index) -> Result<Index, FileProblem> {
-        let wrong = FileProblem::Pickle("a storage of another form");
+    pub fn storage(&mut self, id: Index) -> Result<Index, TorchError> {
+        let wrong = TorchError::Pickle("a storage of another form");
         let Object::Tuple(parts) = self.get(id) else { return Err(wrong) };
         let [kind, class, key, _, _, view @ ..] = &parts[..] else { return Err(wrong) };
-        let Object::Global(Global::Storage(element)) = self.get(*class) else { return Err(wrong) };
+        let Object::Global(Global::Storage(dtype)) = self.get(*class) else { return Err(wrong) };
         if self.text(*kind) != Some("storage")
             || !view.iter().all(|view| matches!(self.get(*view), Object::None))
         {
             return Err(wrong);
         }
-        let storage = Object::Storage { element: *element, key: *key };
+        // The key becomes part of a name in the archive.
+        let plain = |key: &str| {
+            (1..=LONGEST_KEY).contains(&key.len())
+                && key.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        };
+        if !self.text(*key).is_some_and(plain) {
+            return Err(TorchError::Pickle("a storage's key is not plain"));
+        }
+        let storage = Object::Storage { dtype: *dtype, key: *key };
         Ok(self.add(storage))
     }
 
     /// The key and number type of every storage.
-    pub fn storages(&self) -> impl Iterator<Item = (&str, Element)> {
+    pub fn storages(&self) -> impl Iterator<Item = (&str, DType)> {
         self.0.iter().filter_map(|object| match object {
-            Object::Storage { element, key } => Some((self.text(*key)?, *element)),
+            Object::Storage { dtype, key } => Some((self.text(*key)?, *dtype)),
             _ => None,
         })
     }
@@ -146,7 +188,9 @@ impl Objects {
     /// A tuple of sizes or strides.
     pub fn sizes(&self, index: Index) -> Option<Vec<usize>> {
         match self.get(index) {
-            Object::Tuple(items) => items.iter().map(|item| self.size(*item)).collect(),
+            Object::Tuple(items) if items.len() <= LARGEST_RANK => {
+                items.iter().map(|item| self.size(*item)).collect()
+            }
             _ => None,
         }
     }

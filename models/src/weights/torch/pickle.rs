@@ -1,20 +1,23 @@
-//! A pickle interpreter that can build nothing but the parts of an embedding file.
+//! A pickle interpreter that can build nothing but tensors and the containers they come in.
 //!
 //! It knows the opcodes that `torch.save` emits and the globals of [`Global`]; any other global is
-//! an error, so no file can make it run or create anything else. Every opcode adds at most a few
-//! words, so [`MAX_BYTES`] bounds the memory as well.
+//! an error, so no file can make it run or create anything else. Every opcode adds at most one
+//! object of a few words, so [`MAX_BYTES`] and [`MAX_OBJECTS`] bound the memory.
 
 use std::collections::HashMap;
 
 use super::{
-    FileProblem,
+    TorchError,
     objects::{Global, Index, Object, Objects},
 };
 
-/// The longest pickle that is read; that of a real embedding has a few hundred bytes.
-pub(super) const MAX_BYTES: usize = 1 << 20;
+/// The longest pickle that is read; that of Stable Diffusion's UNet has 138 KB.
+pub(super) const MAX_BYTES: usize = 4 << 20;
+/// The most objects, of which a tensor needs about 25; also the most memo slots.
+const MAX_OBJECTS: usize = 1 << 19;
 
 /// What one pickle made.
+#[derive(Debug)]
 pub(super) struct Pickle {
     pub objects: Objects,
     pub root: Index,
@@ -23,7 +26,7 @@ pub(super) struct Pickle {
 }
 
 /// Runs one pickle from the start of `bytes`.
-pub(super) fn load(bytes: &[u8]) -> Result<Pickle, FileProblem> {
+pub(super) fn load(bytes: &[u8]) -> Result<Pickle, TorchError> {
     let input = &bytes[..bytes.len().min(MAX_BYTES)];
     let mut machine = Machine { input, ..Machine::default() };
     loop {
@@ -34,6 +37,9 @@ pub(super) fn load(bytes: &[u8]) -> Result<Pickle, FileProblem> {
             return Ok(Pickle { objects: machine.objects, root, length });
         }
         machine.step(opcode)?;
+        if machine.objects.len().max(machine.memo.len()) > MAX_OBJECTS {
+            return Err(TorchError::Pickle("it holds too many objects"));
+        }
     }
 }
 
@@ -48,7 +54,7 @@ struct Machine<'a> {
 
 impl<'a> Machine<'a> {
     /// Runs one opcode; the names behind a byte are those of Python's `pickletools`.
-    fn step(&mut self, opcode: u8) -> Result<(), FileProblem> {
+    fn step(&mut self, opcode: u8) -> Result<(), TorchError> {
         match opcode {
             0x80 => drop(self.take(1)?), // PROTO
             0x95 => drop(self.take(8)?), // FRAME
@@ -56,7 +62,7 @@ impl<'a> Machine<'a> {
             b'0' => drop(self.pop()?),
             b'1' => drop(self.pop_mark()?),
             b'N' => self.push(Object::None),
-            0x88 | 0x89 => self.push(Object::Ignored), // NEWTRUE, NEWFALSE
+            0x88 | 0x89 => self.push(Object::Boolean(opcode == 0x88)), // NEWTRUE, NEWFALSE
             b'G' => {
                 self.take(8)?;
                 self.push(Object::Ignored);
@@ -76,7 +82,7 @@ impl<'a> Machine<'a> {
             // LONG1
             0x8a => {
                 let value = self.long()?;
-                self.push(Object::Integer(value));
+                self.push(value);
             }
             b'X' | b'T' => {
                 let length = u32::from_le_bytes(self.array()?);
@@ -135,7 +141,7 @@ impl<'a> Machine<'a> {
                 let (Some(module), Some(name)) =
                     (self.objects.text(module), self.objects.text(name))
                 else {
-                    return Err(FileProblem::Pickle("a global without a name"));
+                    return Err(TorchError::Pickle("a global without a name"));
                 };
                 let global = Global::named(module, name)?;
                 self.push(Object::Global(global));
@@ -158,47 +164,46 @@ impl<'a> Machine<'a> {
                     Object::ParameterDict(slot) => *slot = Some(attributes),
                     // The attributes of an `OrderedDict` are metadata.
                     Object::Dict(_) => {}
-                    _ => return Err(FileProblem::Pickle("attributes of an object without any")),
+                    _ => return Err(TorchError::Pickle("attributes of an object without any")),
                 }
             }
-            _ => return Err(FileProblem::Pickle("an opcode that `torch.save` does not write")),
+            _ => return Err(TorchError::Pickle("an opcode that `torch.save` does not write")),
         }
         Ok(())
     }
 
-    fn long(&mut self) -> Result<i128, FileProblem> {
+    fn long(&mut self) -> Result<Object, TorchError> {
         let [length] = self.array()?;
         let bytes = self.take(length.into())?;
         // Little-endian two's complement of any length: fill up with the sign.
         let negative = bytes.last().is_some_and(|last| last & 0x80 != 0);
-        let mut value = [if negative { 0xff } else { 0 }; 16];
-        value
-            .get_mut(..bytes.len())
-            .ok_or(FileProblem::Pickle("an integer over 128 bits"))?
-            .copy_from_slice(bytes);
-        Ok(i128::from_le_bytes(value))
+        let mut value = [if negative { 0xff } else { 0 }; 8];
+        // No size or offset is longer.
+        let Some(low) = value.get_mut(..bytes.len()) else { return Ok(Object::Ignored) };
+        low.copy_from_slice(bytes);
+        Ok(Object::Integer(i64::from_le_bytes(value)))
     }
 
-    fn text(&mut self, length: usize) -> Result<(), FileProblem> {
+    fn text(&mut self, length: usize) -> Result<(), TorchError> {
         let text = utf8(self.take(length)?)?;
         self.push(Object::Text(text.into()));
         Ok(())
     }
 
-    fn line(&mut self) -> Result<&'a str, FileProblem> {
+    fn line(&mut self) -> Result<&'a str, TorchError> {
         let length = self.input.iter().position(|byte| *byte == b'\n').ok_or(ENDS_EARLY)?;
         let line = utf8(self.take(length)?)?;
         self.take(1)?;
         Ok(line)
     }
 
-    fn array<const LENGTH: usize>(&mut self) -> Result<[u8; LENGTH], FileProblem> {
+    fn array<const LENGTH: usize>(&mut self) -> Result<[u8; LENGTH], TorchError> {
         let (array, rest) = self.input.split_first_chunk().ok_or(ENDS_EARLY)?;
         self.input = rest;
         Ok(*array)
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], FileProblem> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], TorchError> {
         let (taken, rest) = self.input.split_at_checked(length).ok_or(ENDS_EARLY)?;
         self.input = rest;
         Ok(taken)
@@ -209,73 +214,73 @@ impl<'a> Machine<'a> {
         self.stack.push(index);
     }
 
-    fn pop(&mut self) -> Result<Index, FileProblem> {
+    fn pop(&mut self) -> Result<Index, TorchError> {
         self.stack.pop().ok_or(EMPTY_STACK)
     }
 
-    fn pop_many(&mut self, count: usize) -> Result<Vec<Index>, FileProblem> {
+    fn pop_many(&mut self, count: usize) -> Result<Vec<Index>, TorchError> {
         let start = self.stack.len().checked_sub(count).ok_or(EMPTY_STACK)?;
         Ok(self.stack.split_off(start))
     }
 
-    fn pop_mark(&mut self) -> Result<Vec<Index>, FileProblem> {
+    fn pop_mark(&mut self) -> Result<Vec<Index>, TorchError> {
         let start = self.marks.pop().ok_or(EMPTY_STACK)?;
         self.pop_many(self.stack.len().checked_sub(start).ok_or(EMPTY_STACK)?)
     }
 
-    fn top(&self) -> Result<Index, FileProblem> {
+    fn top(&self) -> Result<Index, TorchError> {
         self.stack.last().copied().ok_or(EMPTY_STACK)
     }
 
     /// Adds `items` to the list, or as keys and values to the dictionary, on top of the stack.
-    fn extend(&mut self, items: &[Index]) -> Result<(), FileProblem> {
+    fn extend(&mut self, items: &[Index]) -> Result<(), TorchError> {
         let target = self.top()?;
         match (self.objects.get_mut(target), items.as_chunks()) {
             (Object::List(list), _) => list.extend(items),
             (Object::Dict(pairs), (new, [])) => {
                 pairs.extend(new.iter().map(|[key, value]| (*key, *value)));
             }
-            _ => return Err(FileProblem::Pickle("items for something that holds none")),
+            _ => return Err(TorchError::Pickle("items for something that holds none")),
         }
         Ok(())
     }
 
-    fn memoize(&mut self, slot: u32) -> Result<(), FileProblem> {
+    fn memoize(&mut self, slot: u32) -> Result<(), TorchError> {
         self.memo.insert(slot, self.top()?);
         Ok(())
     }
 
-    fn recall(&mut self, slot: u32) -> Result<(), FileProblem> {
-        let index = self.memo.get(&slot).ok_or(FileProblem::Pickle("an unknown memo"))?;
+    fn recall(&mut self, slot: u32) -> Result<(), TorchError> {
+        let index = self.memo.get(&slot).ok_or(TorchError::Pickle("an unknown memo"))?;
         self.stack.push(*index);
         Ok(())
     }
 }
 
-const ENDS_EARLY: FileProblem = FileProblem::Pickle("it ends too early");
-const EMPTY_STACK: FileProblem = FileProblem::Pickle("its stack is empty");
+const ENDS_EARLY: TorchError = TorchError::Pickle("it ends too early");
+const EMPTY_STACK: TorchError = TorchError::Pickle("its stack is empty");
 
-fn utf8(bytes: &[u8]) -> Result<&str, FileProblem> {
-    str::from_utf8(bytes).map_err(|_| FileProblem::Pickle("a text that is not UTF-8"))
+fn utf8(bytes: &[u8]) -> Result<&str, TorchError> {
+    str::from_utf8(bytes).map_err(|_| TorchError::Pickle("a text that is not UTF-8"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn problem(bytes: &[u8]) -> FileProblem {
-        load(bytes).err().expect("a pickle that is refused")
+    fn problem(bytes: &[u8]) -> TorchError {
+        load(bytes).expect_err("a pickle that is refused")
     }
 
     #[test]
     fn integers_of_every_opcode_keep_their_value_and_sign() {
-        let cases: [(&[u8], i128); 6] = [
+        let cases: [(&[u8], i64); 6] = [
             (b"K\xff.", 255),
             (b"M\x01\x02.", 513),
             (b"J\xfe\xff\xff\xff.", -2),
             (b"\x8a\x00.", 0),
             (b"\x8a\x02\x00\x80.", -32768),
-            (b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", 0x1950_a86a_20f9_469c_fc6c),
+            (b"\x8a\x08\0\0\0\0\0\0\0\x80.", i64::MIN),
         ];
         for (bytes, want) in cases {
             let pickle = load(bytes).unwrap();
@@ -300,14 +305,14 @@ mod tests {
             [&b"cposix\nsystem\n(X\x02\0\0\0lstR."[..], b"\x8c\x05posix\x8c\x06system\x93)R."]
         {
             let problem = problem(bytes);
-            assert!(matches!(&problem, FileProblem::ForeignGlobal(name) if name == "posix.system"));
+            assert!(matches!(&problem, TorchError::ForeignGlobal(name) if name == "posix.system"));
         }
     }
 
     #[test]
     fn a_deep_or_cyclic_pickle_neither_overflows_nor_hangs() {
-        let mut deep = b"]".repeat(MAX_BYTES / 2);
-        deep.extend(b"a".repeat(MAX_BYTES / 2 - 1));
+        let mut deep = b"]".repeat(MAX_OBJECTS);
+        deep.extend(b"a".repeat(MAX_OBJECTS - 1));
         deep.push(b'.');
         assert!(load(&deep).is_ok());
         // A dictionary that holds itself, and attributes that are their own owner.
@@ -319,8 +324,20 @@ mod tests {
 
     #[test]
     fn a_pickle_that_never_stops_ends_at_the_limit() {
-        let problem = problem(&b"N".repeat(MAX_BYTES * 2));
-        assert!(matches!(problem, FileProblem::Pickle("it ends too early")));
+        let endless = |start: &[u8], opcode: &[u8]| {
+            let TorchError::Pickle(reason) = problem(&[start, &opcode.repeat(MAX_BYTES)].concat())
+            else {
+                panic!("not a problem of the pickle");
+            };
+            reason
+        };
+        for (start, objects) in [(&b""[..], &b"N"[..]), (b"", b"}"), (b"", b"K\0"), (b"N", b"\x94")]
+        {
+            assert_eq!(endless(start, objects), "it holds too many objects");
+        }
+        for (start, words) in [(&b""[..], &b"("[..]), (b"Nq\0", b"h\0"), (b"]q\0", b"h\0a")] {
+            assert_eq!(endless(start, words), "it ends too early");
+        }
     }
 
     #[test]

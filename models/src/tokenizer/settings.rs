@@ -1,38 +1,9 @@
-//! What a CLIP tokenizer is built from: the files' contents, checked, and the fixed pipeline.
+//! `tokenizer_config.json` and `special_tokens_map.json`.
 
 use serde_json::Value;
-use tokenizers::{
-    AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer,
-    models::bpe::{BPE, Merges, Vocab},
-    normalizers::{Lowercase, NFC, Replace, Sequence as Normalizers, replace::ReplacePattern},
-    pre_tokenizers::{
-        byte_level::ByteLevel,
-        sequence::Sequence as PreTokenizers,
-        split::{Split, SplitPattern},
-    },
-};
+use tokenizers::{AddedToken, Tokenizer};
 
 use super::TokenizerError;
-
-const PIECES: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
-/// transformers reads this many lines after the first one, whatever more the file holds.
-const MERGES: usize = 49152 - 256 - 2;
-/// CLIP's number of positions, where the configuration names no length.
-const DEFAULT_MAX_LENGTH: usize = 77;
-
-/// The steps before the merges, as `CLIPConverter` sets them.
-pub(super) fn clip_pipeline(bpe: BPE) -> tokenizers::Result<Tokenizer> {
-    let collapse = Replace::new(ReplacePattern::Regex(r"\s+".into()), " ")?;
-    let normalizers: Vec<NormalizerWrapper> = vec![NFC.into(), collapse.into(), Lowercase.into()];
-    let pieces = SplitPattern::Regex(PIECES.into());
-    let split = Split::new(pieces, SplitDelimiterBehavior::Removed, true)?;
-    let bytes = ByteLevel::default().add_prefix_space(false);
-    let pre_tokenizers: Vec<PreTokenizerWrapper> = vec![split.into(), bytes.into()];
-    let mut tokenizer = Tokenizer::new(bpe);
-    tokenizer.with_normalizer(Some(Normalizers::new(normalizers)))?;
-    tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(pre_tokenizers)));
-    Ok(tokenizer)
-}
 
 pub(super) fn unusable(error: tokenizers::Error) -> TokenizerError {
     TokenizerError::Config(error.to_string())
@@ -40,44 +11,6 @@ pub(super) fn unusable(error: tokenizers::Error) -> TokenizerError {
 
 pub(super) fn missing(token: &AddedToken) -> TokenizerError {
     TokenizerError::Config(format!("the vocabulary has no special token `{}`", token.content))
-}
-
-/// Ids must count up from 0: they are rows of the embedding table, and placeholders follow them.
-pub(super) fn read_vocab(bytes: &[u8]) -> Result<Vocab, TokenizerError> {
-    let vocab: Vocab = serde_json::from_slice(bytes)
-        .map_err(|error| TokenizerError::Vocabulary(error.to_string()))?;
-    let mut seen = vec![false; vocab.len()];
-    for (token, id) in &vocab {
-        match seen.get_mut(*id as usize) {
-            Some(seen) if !*seen => *seen = true,
-            _ => {
-                let reason = format!("token `{token}` has id {id}, out of order or taken");
-                return Err(TokenizerError::Vocabulary(reason));
-            }
-        }
-    }
-    Ok(vocab)
-}
-
-/// Checks every rule here: `BpeBuilder::build` panics on a pair whose result is no token.
-pub(super) fn read_merges(bytes: &[u8], vocab: &Vocab) -> Result<Merges, TokenizerError> {
-    let text = str::from_utf8(bytes).map_err(|error| TokenizerError::Merges(error.to_string()))?;
-    let lines = text.trim().lines().enumerate().skip(1).take(MERGES);
-    lines
-        .map(|(line, rule)| {
-            let bad = |reason: &str| {
-                TokenizerError::Merges(format!("line {}, `{rule}`: {reason}", line + 1))
-            };
-            let mut tokens = rule.split_whitespace();
-            let (Some(a), Some(b), None) = (tokens.next(), tokens.next(), tokens.next()) else {
-                return Err(bad("not two tokens"));
-            };
-            match [a, b, &format!("{a}{b}")].iter().all(|token| vocab.contains_key(*token)) {
-                true => Ok((a.to_string(), b.to_string())),
-                false => Err(bad("a token is not in the vocabulary")),
-            }
-        })
-        .collect()
 }
 
 /// The two JSON files. transformers asks the map first, unless the configuration lists all added
@@ -136,13 +69,22 @@ impl Settings {
         Ok(())
     }
 
+    /// A switch of `tokenizer_config.json`; `None` where it is not set.
+    pub(super) fn switch(&self, key: &str) -> Result<Option<bool>, TokenizerError> {
+        match self.config.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(*value)),
+            Some(value) => Err(TokenizerError::Config(format!("`{key}` is {value}"))),
+        }
+    }
+
     /// transformers writes 1e30 for "no limit".
-    pub(super) fn model_max_length(&self) -> Result<usize, TokenizerError> {
+    pub(super) fn model_max_length(&self, default: usize) -> Result<usize, TokenizerError> {
         match self.config.get("model_max_length") {
-            None | Some(Value::Null) => Ok(DEFAULT_MAX_LENGTH),
+            None | Some(Value::Null) => Ok(default),
             Some(value) => match (value.as_u64(), value.as_f64()) {
                 (Some(length @ 2..=1_000_000), _) => Ok(length as usize),
-                (_, Some(length)) if length > 1e6 => Ok(DEFAULT_MAX_LENGTH),
+                (_, Some(length)) if length > 1e6 => Ok(default),
                 _ => Err(TokenizerError::Config(format!("`model_max_length` is {value}"))),
             },
         }

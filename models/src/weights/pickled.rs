@@ -1,0 +1,42 @@
+//! The tensors of a PyTorch file, as burn-store takes them.
+
+use std::{
+    io::{Read, Seek},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use burn::tensor::Bytes;
+use burn_pack::{Error as PackError, Tensor as PackTensor};
+
+use super::torch::{StoredTensor, TorchError, TorchFile};
+
+/// Why values could not be read: burn-store's own errors keep only their text.
+pub(super) type Failure = Arc<Mutex<Option<TorchError>>>;
+
+/// All tensors of a PyTorch file, whose values are read when each is asked for; the last failure
+/// to do so is left in `failure`.
+///
+/// # Errors
+///
+/// [`TorchError`] if the file is anything but `{name: tensor}`.
+pub(super) fn tensors<R: Read + Seek + Send + 'static>(
+    mut reader: R,
+    failure: &Failure,
+) -> Result<Vec<PackTensor>, TorchError> {
+    let tensors = TorchFile::open(&mut reader)?.state_dict()?;
+    let reader = Arc::new(Mutex::new(reader));
+    let lazy = |(name, tensor): (String, StoredTensor)| {
+        let (dtype, shape, length) = (tensor.dtype(), tensor.shape().to_vec(), tensor.byte_len());
+        let (reader, failure) = (reader.clone(), failure.clone());
+        PackTensor::deferred(name, dtype, shape, None, length, move || {
+            // Each read sets its own position, so one that panicked leaves nothing behind.
+            let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            tensor.read(&mut *reader).map(Bytes::from_bytes_vec).map_err(|error| {
+                let text = error.to_string();
+                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                PackError::ValidationError(text)
+            })
+        })
+    };
+    Ok(tensors.into_iter().map(lazy).collect())
+}

@@ -1,0 +1,116 @@
+//! The files of `torch.save` (`.bin`, `.pt`), read without running anything in them.
+//!
+//! burn-store's own reader is not used. It reads files only, and a browser has them in memory; it
+//! takes what it does not know for empty objects, where a user must be told which object a file
+//! asks for; and learned embeddings need more of a pickle than its tensors. What is read here goes
+//! through the same part of burn-store as safetensors do.
+
+mod container;
+mod error;
+mod objects;
+mod pickle;
+mod tensor;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::{Read, Seek},
+};
+
+use self::{
+    container::{Place, Places},
+    objects::{Index, Object, Objects},
+    pickle::Pickle,
+};
+pub use self::{error::TorchError, tensor::StoredTensor};
+
+/// The longest name of a tensor; that of Stable Diffusion's longest has 69 bytes.
+const LONGEST_NAME: usize = 256;
+
+/// An opened PyTorch file: the objects of its pickle, and where the values of its tensors lie.
+#[derive(Debug)]
+pub struct TorchFile {
+    pickle: Pickle,
+    storages: Places,
+    /// Bytes in the file.
+    length: u64,
+}
+
+impl TorchFile {
+    /// Reads everything but the values of the tensors.
+    ///
+    /// # Errors
+    ///
+    /// [`TorchError`] if the file is none of `torch.save`, is damaged, or asks for an object that
+    /// tensors do not need.
+    pub fn open(reader: &mut (impl Read + Seek)) -> Result<Self, TorchError> {
+        let (pickle, storages, length) = container::open(reader)?;
+        Ok(Self { pickle, storages, length })
+    }
+
+    /// The saved object.
+    pub fn root(&self) -> Value<'_> {
+        Value { objects: &self.pickle.objects, index: self.pickle.root }
+    }
+
+    /// All tensors of a file that holds `{name: tensor}` and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`TorchError`] if there is anything else in it, or if a tensor reaches out of its storage.
+    pub fn state_dict(&self) -> Result<BTreeMap<String, StoredTensor>, TorchError> {
+        let Pickle { objects, root, .. } = &self.pickle;
+        let Object::Dict(pairs) = objects.get(*root) else { return Err(TorchError::NoDictionary) };
+        let tensor = |(key, index): &(Index, Index)| {
+            let name = objects.text(*key).ok_or(TorchError::NoDictionary)?;
+            if name.len() > LONGEST_NAME {
+                return Err(TorchError::Pickle("a name of over 256 bytes"));
+            }
+            let value = Value { objects, index: *index };
+            if !value.is_tensor() {
+                return Err(TorchError::NoTensor(name.into()));
+            }
+            let tensor = self.tensor(value).map_err(|error| match error {
+                TorchError::Pickle(reason) => TorchError::Tensor { name: name.into(), reason },
+                other => other,
+            })?;
+            Ok((name.to_owned(), tensor))
+        };
+        pairs.iter().map(tensor).collect()
+    }
+
+    /// The tensor that a value of this file is.
+    ///
+    /// # Errors
+    ///
+    /// [`TorchError`] if it is none, or reaches out of its storage.
+    pub fn tensor(&self, value: Value<'_>) -> Result<StoredTensor, TorchError> {
+        StoredTensor::new(value, &self.storages, self.length)
+    }
+}
+
+/// One object of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Value<'a> {
+    objects: &'a Objects,
+    index: Index,
+}
+
+impl<'a> Value<'a> {
+    /// The entries with text keys of a dictionary or `ParameterDict`, none for anything else. Of
+    /// equal keys the last counts, as in Python.
+    pub fn entries(self) -> HashMap<&'a str, Value<'a>> {
+        let Self { objects, index } = self;
+        let entries = objects.entries(index).into_iter();
+        entries.map(|(key, index)| (key, Value { objects, index })).collect()
+    }
+
+    /// The text, if it is one.
+    pub fn text(self) -> Option<&'a str> {
+        self.objects.text(self.index)
+    }
+
+    /// Whether it is a tensor.
+    pub fn is_tensor(self) -> bool {
+        matches!(self.objects.get(self.index), Object::Tensor { .. })
+    }
+}

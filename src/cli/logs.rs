@@ -1,0 +1,63 @@
+//! The log of a run that another program shows, if one is wanted.
+
+use std::path::Path;
+
+use super::{CliError, run_folder::RunFolder};
+use crate::{
+    callbacks::loggers::{EventLogger, RunName},
+    config::{Logger, TrainConfig},
+    trainer::Callback,
+};
+
+/// The run's log, or nothing.
+pub(super) struct Logs(Option<EventLogger>);
+
+impl Logs {
+    /// Opens the log of a run that goes on at `step`, with the options in the run's folder.
+    pub(super) fn open(
+        config: &TrainConfig,
+        folder: &RunFolder,
+        step: usize,
+    ) -> Result<Self, CliError> {
+        let options = std::fs::read_to_string(folder.config()).map_err(CliError::failed)?;
+        let options = toml::from_str(&options).map_err(CliError::failed)?;
+        let logs = folder.logs();
+        let own_name = folder.path().file_name().unwrap_or_default().to_string_lossy();
+        let name = RunName {
+            project: &config.project_name,
+            name: config.exp_name.as_deref().unwrap_or(&own_name),
+            entity: config.wandb.as_deref(),
+        };
+        let logger = match config.logger {
+            Logger::None => return Ok(Self(None)),
+            Logger::Tensorboard => {
+                EventLogger::tensorboard(&logs, &options, step, config.save_steps)
+            }
+            Logger::Wandb => EventLogger::wandb(&logs, &name, &options, step, config.save_steps),
+        };
+        logger.map(|logger| Self(Some(logger))).map_err(CliError::failed)
+    }
+
+    /// What takes part in the run.
+    pub(super) fn callback<M>(&self) -> Option<Box<dyn Callback<M>>> {
+        self.0.clone().map(|logger| Box::new(logger) as Box<dyn Callback<M>>)
+    }
+
+    /// Logs a PNG file's picture; see [`EventLogger::picture`] for `step`.
+    pub(super) fn picture(&self, name: &str, step: usize, file: &Path) -> Result<(), CliError> {
+        let Some(logger) = &self.0 else { return Ok(()) };
+        let png = std::fs::read(file).map_err(CliError::failed)?;
+        logger.picture(name, step, &png).map_err(CliError::failed)
+    }
+
+    /// Ends the log with figures of the whole run; those that are not known are left out.
+    pub(super) fn finish(
+        &self,
+        steps: usize,
+        summary: &[(&str, Option<f64>)],
+    ) -> Result<(), CliError> {
+        let Some(logger) = &self.0 else { return Ok(()) };
+        let known = summary.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
+        logger.finish(steps, &known.collect::<Vec<_>>()).map_err(CliError::failed)
+    }
+}
