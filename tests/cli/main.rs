@@ -5,6 +5,7 @@ mod harness;
 #[cfg(feature = "hub")]
 mod hub;
 mod ldm;
+mod official;
 mod pickled;
 mod resume;
 mod run;
