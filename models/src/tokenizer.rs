@@ -193,6 +193,20 @@ impl PromptTokenizer {
         }
     }
 
+    /// The words that are one token each, and their ids, in the ids' order. Pieces of words and
+    /// special tokens are none: no text reads as them.
+    pub fn words(&self) -> Vec<(u32, String)> {
+        let special = [self.bos_id, self.eos_id, self.pad_id, self.unk_id];
+        (0..self.vocab_size as u32)
+            .filter(|id| !special.contains(id))
+            .filter_map(|id| {
+                let text = self.tokenizer.decode(&[id], false).ok()?;
+                let word = text.trim().trim_end_matches(WORD_END).to_string();
+                (!word.is_empty() && self.token_ids(&word) == [id]).then_some((id, word))
+            })
+            .collect()
+    }
+
     /// The tokens of a text, each placeholder as one.
     fn read(&self, text: &str) -> Encoding {
         // The one error of these pipelines is a piece without token where the unknown token has

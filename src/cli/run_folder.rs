@@ -42,7 +42,12 @@ impl RunFolder {
     }
 
     /// Takes back what [`create`](Self::create) made, when the run could not begin.
+    ///
+    /// A folder in which class pictures were drawn is kept, to be gone on with.
     pub(super) fn discard(&self) {
+        if self.class_pictures().exists() {
+            return;
+        }
         // nothing more can be done about a folder that will not go
         let _ = fs::remove_file(self.config());
         let _ = fs::remove_dir(self.0.join("state"));

@@ -132,7 +132,8 @@ impl LearnedAdapter {
                 tensors.push((name, part.shape.to_vec(), bytes));
             }
             // diffusers wants every attention named; those that are unchanged by nothing
-            if let Some(prefix) = layer.strip_suffix(".attn2.to_k") {
+            let prefix = layer.strip_suffix(".attn2.to_k");
+            if let (Kind::CustomDiffusion, Some(prefix)) = (self.kind, prefix) {
                 tensors.push((format!("{prefix}.attn1.processor"), vec![0], Vec::new()));
             }
         }
