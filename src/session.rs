@@ -108,8 +108,9 @@ impl Start {
                 ids => Self::Tokens(ids),
             },
             Initializer::Random => {
-                let mut stream = Stream::new(config.seed, Purpose::Initialization, 0);
-                Self::Tokens(vec![stream.below(tokenizer.vocab_size()) as u32])
+                let words = tokenizer.words();
+                let drawn = Stream::new(config.seed, Purpose::Initialization, 0).below(words.len());
+                Self::Tokens(words.get(drawn).map(|(id, _)| *id).into_iter().collect())
             }
             Initializer::File(_) | Initializer::Best | Initializer::Worst => return Ok(None),
         }))

@@ -5,6 +5,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`clip`] | Stable Diffusion's text encoder, and both towers for scoring |
+//! | [`dino`], [`lpips`] | likeness and difference of pictures, for scoring |
 //! | [`ldm_bert`] | LDM's text encoder |
 //! | [`unet`] | the denoiser |
 //! | [`vae`] | the autoencoder between pictures and latents |
@@ -17,9 +18,11 @@
 mod attention;
 mod checks;
 pub mod clip;
+pub mod dino;
 mod error;
 mod layers;
 pub mod ldm_bert;
+pub mod lpips;
 #[cfg(feature = "embedded")]
 pub mod pretrained;
 mod resnet;

@@ -1,4 +1,5 @@
-//! The curve that shows why a run stopped, as an SVG file: losses above, DVAR's ratio below.
+//! The curve that shows why a run stopped, as an SVG file: losses above, DVAR's ratio or the scores
+//! below.
 //!
 //! Two panels share one axis of steps; the upper one has a second scale on its right.
 
@@ -38,7 +39,8 @@ const RED: &str = "#b3261e";
 /// Draws `points`, which are in the order of their steps, as an SVG document of 900 x 520 pixels.
 ///
 /// The upper panel holds the deterministic loss (blue, left axis) and the training loss (grey, an
-/// axis of its own on the right), the lower one the ratio (orange) and `threshold` (dashed).
+/// axis of its own on the right), the lower one the ratio (orange) and `threshold` (dashed), or,
+/// where no ratio was computed but samples were scored, CLIP-I.
 /// `stop` is the label of a vertical line at the last step. Values that are not finite are left
 /// out. The size of the document does not grow with the number of points.
 pub fn curve_svg(points: &[CurvePoint], threshold: f64, stop: Option<&str>, title: &str) -> String {
@@ -52,17 +54,23 @@ pub fn curve_svg(points: &[CurvePoint], threshold: f64, stop: Option<&str>, titl
     };
     let loss = series(|point| Some(point.loss));
     let eval_loss = series(|point| point.eval_loss);
-    let ratio = series(|point| point.ratio);
+    let (ratio, scores) = (series(|point| point.ratio), series(|point| point.clip_i));
+    let scored = ratio.is_empty() && !scores.is_empty();
+    let (watched, name, threshold) = match scored {
+        true => (scores, "CLIP-I", None),
+        false => (ratio, "variance ratio", Some(threshold).filter(|t| t.is_finite())),
+    };
     let loss_scale = TOP_PANEL.scale(&loss, &[0.0]);
     let eval_loss_scale = TOP_PANEL.scale(&eval_loss, &[]);
-    let ratio_scale = BOTTOM_PANEL.scale(&ratio, &[0.0, 1.0, threshold]);
+    let anchors = threshold.map_or(Vec::new(), |threshold| vec![0.0, 1.0, threshold]);
+    let watched_scale = BOTTOM_PANEL.scale(&watched, &anchors);
 
-    let mut legend = vec![
-        ("deterministic loss".to_owned(), BLUE, ""),
-        ("training loss (right axis)".into(), PALE_GREY, ""),
-        ("variance ratio".into(), ORANGE, ""),
-    ];
-    if threshold.is_finite() {
+    let mut legend =
+        vec![("training loss (right axis)".to_owned(), PALE_GREY, ""), (name.into(), ORANGE, "")];
+    if !eval_loss.is_empty() {
+        legend.insert(0, ("deterministic loss".into(), BLUE, ""));
+    }
+    if let Some(threshold) = threshold {
         legend.push((format!("threshold {threshold}"), INK, "6 4"));
     }
     let mut svg = legend_row(&legend);
@@ -70,16 +78,18 @@ pub fn curve_svg(points: &[CurvePoint], threshold: f64, stop: Option<&str>, titl
     for panel in [TOP_PANEL, BOTTOM_PANEL] {
         svg += &panel.step_lines(&steps);
     }
-    svg += &left_axis(&eval_loss_scale, "deterministic loss", BLUE);
+    if !eval_loss.is_empty() {
+        svg += &left_axis(&eval_loss_scale, "deterministic loss", BLUE);
+    }
     svg += &right_axis(&loss_scale, "training loss");
-    svg += &left_axis(&ratio_scale, "variance ratio", ORANGE);
+    svg += &left_axis(&watched_scale, name, ORANGE);
     svg += &step_axis(&steps);
 
     svg += &curve(&loss, &steps, &loss_scale, PALE_GREY, 0.7);
     svg += &curve(&eval_loss, &steps, &eval_loss_scale, BLUE, 1.8);
-    svg += &curve(&ratio, &steps, &ratio_scale, ORANGE, 1.8);
-    if threshold.is_finite() {
-        let y = ratio_scale.at(threshold);
+    svg += &curve(&watched, &steps, &watched_scale, ORANGE, 1.8);
+    if let Some(threshold) = threshold {
+        let y = watched_scale.at(threshold);
         svg += &line((LEFT, y), (RIGHT, y), INK, "stroke-width=\"1.2\" stroke-dasharray=\"6 4\"");
     }
     for panel in [TOP_PANEL, BOTTOM_PANEL] {

@@ -3,6 +3,7 @@
 mod bench;
 mod device;
 mod error;
+mod evaluate;
 mod generate;
 mod info;
 mod logs;
@@ -32,6 +33,8 @@ enum Command {
     Train(Box<train::TrainArgs>),
     /// Draw pictures, with a learned embedding or without
     Generate(generate::GenerateArgs),
+    /// Score a run's pictures, or a folder of generated ones: CLIP-I, CLIP-T, DINO, diversity
+    Evaluate(evaluate::EvaluateArgs),
     /// Say what a model folder, a run folder or an embedding file is
     Info(info::InfoArgs),
     /// List the devices that this program can compute on here
@@ -62,6 +65,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Train(args) => train::run(*args),
         Command::Generate(args) => generate::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Devices => device::list(),
         Command::Bench(args) => bench::run(&args),

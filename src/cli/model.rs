@@ -2,17 +2,20 @@
 
 use std::path::Path;
 
-#[cfg(feature = "hub")]
+use burn::tensor::Device;
 use dvar_models::weights::ModelFiles;
 
 use super::CliError;
-use crate::{config::TrainOptions, pipelines::ModelFolder};
+use crate::{
+    config::{TrainConfig, TrainOptions},
+    eval::ClipScorer,
+    pipelines::ModelFolder,
+};
 
 /// The value of `--model` that means the model inside the binary.
 pub(super) const EMBEDDED: &str = "embedded";
 
 /// The official code's names of models, and their names on the Hub.
-#[cfg(feature = "hub")]
 const SHORT_NAMES: [(&str, &str); 2] = [
     ("sd", "stable-diffusion-v1-5/stable-diffusion-v1-5"),
     ("ldm", "CompVis/ldm-text2im-large-256"),
@@ -23,6 +26,7 @@ pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
     match model {
         Some(folder) if folder != Path::new(EMBEDDED) => {
             if !folder.is_dir() {
+                let folder = full_name(folder);
                 #[cfg(feature = "hub")]
                 if let Some(repository) = repository(folder) {
                     let files = ModelFiles::from_hub(repository).map_err(CliError::input)?;
@@ -30,7 +34,7 @@ pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
                         .map_err(CliError::input);
                 }
                 return Err(CliError::Input(format!(
-                    "there is no model folder `{}`; give a Stable Diffusion 1.x or LDM text-to-image folder in diffusers' layout, or leave `--model` out",
+                    "there is no model folder `{}`; give a Stable Diffusion 1.x or LDM text-to-image folder in diffusers' layout, a name on the Hub to a build with `--features hub`, or leave `--model` out",
                     folder.display()
                 )));
             }
@@ -40,13 +44,59 @@ pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
     }
 }
 
-/// `owner/name`, if the value is a short name or looks like a name on the Hugging Face Hub.
+/// What a short name stands for; anything else is itself.
+fn full_name(model: &Path) -> &Path {
+    let stands_for = SHORT_NAMES.iter().find(|(short, _)| Path::new(short) == model);
+    stands_for.map_or(model, |(_, name)| Path::new(name))
+}
+
+/// A run's options over the model's advice and the defaults, its model, and both checked.
+pub(super) fn of_run(
+    options: TrainOptions,
+) -> Result<(TrainOptions, ModelFolder, TrainConfig), CliError> {
+    let model = open(options.model.as_deref())?;
+    let options = options.over(&preset(&model)?).and_then(|options| options.with_defaults());
+    let options = options.map_err(CliError::input)?;
+    let model = model.with_beta_schedule(options.beta_schedule).map_err(CliError::input)?;
+    let config = TrainConfig::new(&options).map_err(CliError::input)?;
+    Ok((options, model, config))
+}
+
+/// The CLIP model that a flag names, or the one that the model brings, where it does.
+pub(super) fn clip_scorer(
+    clip: Option<&Path>,
+    model: Option<&ModelFolder>,
+    device: &Device,
+) -> Result<Option<ClipScorer>, CliError> {
+    match (clip, model) {
+        (Some(folder), _) => {
+            let files = scorer_files(folder, "--clip")?;
+            ClipScorer::open(&files, ".", device).map(Some).map_err(CliError::input)
+        }
+        (None, Some(model)) => ClipScorer::load(model, device).map_err(CliError::input),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The files of a scorer's folder, or of its name on the Hub.
+pub(super) fn scorer_files(folder: &Path, flag: &str) -> Result<ModelFiles, CliError> {
+    if folder.is_dir() {
+        return Ok(ModelFiles::Folder(folder.to_path_buf()));
+    }
+    #[cfg(feature = "hub")]
+    if let Some(repository) = repository(folder) {
+        return ModelFiles::scorer_from_hub(repository).map_err(CliError::input);
+    }
+    Err(CliError::Input(format!(
+        "there is no folder `{}` for `{flag}`; give a model folder in transformers' layout, or a name on the Hub to a build with `--features hub`",
+        folder.display()
+    )))
+}
+
+/// `owner/name`, if the value looks like a name on the Hugging Face Hub.
 #[cfg(feature = "hub")]
 fn repository(model: &Path) -> Option<&str> {
     let name = model.to_str()?;
-    if let Some((_, name)) = SHORT_NAMES.iter().find(|(short, _)| *short == name) {
-        return Some(name);
-    }
     let word = |word: &str| {
         !word.starts_with('.')
             && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{CliError, run_folder::RunFolder};
 use crate::{
     concept::Weights,
     config::TrainConfig,
     data::{image::Picture, png::encode_png, templates::fill},
-    eval::ClipScorer,
+    eval::{ClipScorer, Features},
     objective::DiffusionObjective,
     pipelines::{ModelFolder, SamplingOptions, TextToImage},
 };
@@ -19,9 +19,8 @@ pub(super) struct Samples<'a> {
     pub config: &'a TrainConfig,
     pub model: &'a ModelFolder,
     pub objective: &'a DiffusionObjective,
-    /// Scores the pictures against the concept's, where there is a scorer.
-    pub scorer: Option<&'a ClipScorer>,
-    pub references: &'a [Picture],
+    /// Where there is a scorer: what it sees in the concept's pictures.
+    pub scorer: Option<(&'a ClipScorer, Features)>,
 }
 
 /// Pictures and their mean CLIP-I score.
@@ -30,20 +29,23 @@ pub(super) struct Drawn {
     pub score: Option<f64>,
 }
 
-/// What `prompts.json` says of one picture.
-#[derive(Serialize)]
-struct Named {
-    file: String,
-    prompt: String,
+/// What the file [`PROMPTS`] says of one picture.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Named {
+    pub file: String,
+    pub prompt: String,
 }
+
+/// The file beside single pictures that says what they were drawn from: a list of [`Named`].
+pub(super) const PROMPTS: &str = "prompts.json";
 
 impl Samples<'_> {
     /// The pictures and their score.
     pub(super) async fn draw(&self, weights: &Weights) -> Result<Drawn, CliError> {
         let pictures = self.generate(weights, self.config.guidance_scale).await?;
-        let score = match self.scorer {
-            Some(scorer) => {
-                let score = scorer.image_similarity(self.references, &pictures).await;
+        let score = match &self.scorer {
+            Some((scorer, references)) => {
+                let score = references.mean_similarity(&scorer.image_features(&pictures)).await;
                 Some(score.map_err(CliError::failed)?)
             }
             None => None,
@@ -66,16 +68,8 @@ impl Samples<'_> {
             vae: &vae,
             scheduler: self.model.scheduler(),
         };
-        let size = config.resolution.unwrap_or(self.model.native_resolution());
-        let options = SamplingOptions {
-            scheduler: config.scheduler.unwrap_or(self.model.scheduler().kind()),
-            num_inference_steps: config.num_inference_steps,
-            guidance_scale: guidance,
-            eta: config.eta,
-            height: size,
-            width: size,
-            seed: config.sampling_seed,
-        };
+        let options = sampling_options(config, self.model);
+        let options = SamplingOptions { guidance_scale: guidance, ..options };
         let drawn = pipeline.generate(0, &self.prompts(), "", &weights.vectors, &options).await;
         drawn.map_err(CliError::failed)
     }
@@ -96,6 +90,20 @@ impl Samples<'_> {
             named.push(Named { file, prompt });
         }
         let json = serde_json::to_string_pretty(&named).map_err(CliError::failed)?;
-        RunFolder::write(&folder.join("prompts.json"), format!("{json}\n").as_bytes())
+        RunFolder::write(&folder.join(PROMPTS), format!("{json}\n").as_bytes())
+    }
+}
+
+/// How a run draws.
+pub(super) fn sampling_options(config: &TrainConfig, model: &ModelFolder) -> SamplingOptions {
+    let size = config.resolution.unwrap_or(model.native_resolution());
+    SamplingOptions {
+        scheduler: config.scheduler.unwrap_or(model.scheduler().kind()),
+        num_inference_steps: config.num_inference_steps,
+        guidance_scale: config.guidance_scale,
+        eta: config.eta,
+        height: size,
+        width: size,
+        seed: config.sampling_seed,
     }
 }

@@ -100,12 +100,12 @@ impl fmt::Display for StopReason {
             ),
             Self::NoImprovement { step, best: Some(best), patience } => write!(
                 f,
-                "stopped at step {step}: more than {patience} scores in a row did not \
+                "the score no longer rose at step {step}: more than {patience} in a row did not \
                  improve on the best, {best:.4}"
             ),
             Self::NoImprovement { step, best: None, patience } => write!(
                 f,
-                "stopped at step {step}: more than {patience} scores in a row were not finite \
+                "the score failed at step {step}: more than {patience} in a row were not finite \
                  numbers"
             ),
             Self::MaxSteps { steps } => write!(f, "stopped after all {steps} steps"),

@@ -1,21 +1,27 @@
 //! CLIP scores (Radford et al. 2021; Gal et al. 2022, section 5.1).
 
-use burn::tensor::{Device, Tensor, TensorData};
-use dvar_models::clip::ClipModel;
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use dvar_models::{
+    clip::{ClipConfig, ClipModel},
+    tokenizer::PromptTokenizer,
+    weights::{self, ModelFiles},
+};
 use serde::Deserialize;
 
+use super::{Features, in_transformers_layout, parse};
 use crate::{
     data::{
         clip_pixels::{CLIP_MEAN, CLIP_STD, ClipOrder, clip_pixel_values},
         image::Picture,
     },
-    pipelines::{ModelFolder, PipelineError},
+    pipelines::{ModelFamily, ModelFolder, PipelineError, read_tokenizer},
 };
 
-/// Compares pictures by the features of a CLIP model.
+/// Compares pictures with pictures and with texts by the features of a CLIP model.
 #[derive(Debug)]
 pub struct ClipScorer {
     model: ClipModel,
+    tokenizer: PromptTokenizer,
     image_size: usize,
     mean: [f32; 3],
     std: [f32; 3],
@@ -43,14 +49,80 @@ impl ClipScorer {
     ///
     /// [`PipelineError`] if its files are broken.
     pub fn load(folder: &ModelFolder, device: &Device) -> Result<Option<Self>, PipelineError> {
-        let Some((model, image_size)) = folder.load_clip(device)? else { return Ok(None) };
-        let preprocessor: Preprocessor =
-            folder.json("clip/preprocessor_config.json")?.unwrap_or_default();
-        let Preprocessor { image_mean: mean, image_std: std } = preprocessor;
-        Ok(Some(Self { model, image_size, mean, std, device: device.clone() }))
+        folder.has_clip().then(|| Self::open(folder.files(), "clip", device)).transpose()
+    }
+
+    /// Loads a CLIP model in transformers' layout from the sub-folder `folder` of `files`, `.` for
+    /// `files` itself.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] if a file is missing or broken, or tokenizer and model do not fit.
+    pub fn open(files: &ModelFiles, folder: &str, device: &Device) -> Result<Self, PipelineError> {
+        let path = |name: &str| format!("{folder}/{name}");
+        let file = path("config.json");
+        let json = files.read(&file).map_err(in_transformers_layout)?;
+        let config = ClipConfig::parse(&json, &files.display(&file))?;
+        let preprocessor = path("preprocessor_config.json");
+        let Preprocessor { image_mean: mean, image_std: std } =
+            match files.read_optional(&preprocessor)? {
+                Some(json) => parse(&json, &files.display(&preprocessor))?,
+                None => Preprocessor::default(),
+            };
+        let text = &config.text_config;
+        let tokenizer = read_tokenizer(files, ModelFamily::StableDiffusion, &path(""));
+        let tokenizer = tokenizer.map_err(in_transformers_layout)?;
+        if tokenizer.vocab_size() > text.vocab_size {
+            return Err(PipelineError::Mismatch {
+                model: files.display(folder),
+                problem: format!(
+                    "the tokenizer has {} entries, the text tower {}",
+                    tokenizer.vocab_size(),
+                    text.vocab_size
+                ),
+            });
+        }
+        let tokenizer = tokenizer.with_positions(text.max_position_embeddings);
+        let model = weights::load(config.init(device), files, folder, DType::F32);
+        let model = model.map_err(in_transformers_layout)?;
+        let image_size = config.vision_config.image_size;
+        Ok(Self { model, tokenizer, image_size, mean, std, device: device.clone() })
+    }
+
+    /// What CLIP sees in pictures; one at a time, so that many cost no more memory than one.
+    ///
+    /// # Panics
+    ///
+    /// If there are none.
+    pub fn image_features(&self, pictures: &[Picture]) -> Features {
+        let features = pictures.iter().map(|picture| {
+            let size = self.image_size;
+            let values = clip_pixel_values(picture, size, self.mean, self.std, ClipOrder::OpenAi);
+            let pixels = TensorData::new(values, [1, 3, size, size]);
+            self.model.image_features(Tensor::from_data(pixels, &self.device))
+        });
+        Features::new(Tensor::cat(features.collect(), 0))
+    }
+
+    /// What CLIP reads in texts, cut where they are too long; see [`without_placeholder`].
+    ///
+    /// # Panics
+    ///
+    /// If there are none.
+    pub fn text_features(&self, texts: &[String]) -> Features {
+        let length = self.tokenizer.model_max_length();
+        let ids: Vec<Vec<u32>> =
+            texts.iter().map(|text| self.tokenizer.encode(text, length)).collect();
+        Features::new(self.model.text_features(&ids))
     }
 
     /// CLIP-I: the mean cosine similarity over all pairs of a reference and a generated picture.
+    /// Who scores against the same references again keeps their
+    /// [`image_features`](Self::image_features).
+    ///
+    /// # Panics
+    ///
+    /// If there are no references or no pictures.
     ///
     /// # Errors
     ///
@@ -60,27 +132,13 @@ impl ClipScorer {
         references: &[Picture],
         generated: &[Picture],
     ) -> Result<f64, PipelineError> {
-        let similarities = self.features(references).matmul(self.features(generated).transpose());
-        let mean = similarities.mean().into_data_async().await;
-        let mean = mean.map_err(|error| PipelineError::Device(error.to_string()))?;
-        Ok(mean.iter::<f64>().next().unwrap_or(f64::NAN))
-    }
-
-    /// Features of length 1, `[pictures, projection_dim]`; pictures one at a time, so that many
-    /// cost no more memory than one.
-    fn features(&self, pictures: &[Picture]) -> Tensor<2> {
-        let features = pictures.iter().map(|picture| {
-            let size = self.image_size;
-            let values = clip_pixel_values(picture, size, self.mean, self.std, ClipOrder::OpenAi);
-            let pixels = TensorData::new(values, [1, 3, size, size]);
-            normalize(self.model.image_features(Tensor::from_data(pixels, &self.device)))
-        });
-        Tensor::cat(features.collect(), 0)
+        let references = self.image_features(references);
+        references.mean_similarity(&self.image_features(generated)).await
     }
 }
 
-/// Rows of length 1.
-fn normalize(features: Tensor<2>) -> Tensor<2> {
-    let length = features.clone().square().sum_dim(1).sqrt().clamp_min(1e-8);
-    features / length
+/// A prompt as CLIP can read it: the learned word is unknown to it, so that it is left out, as the
+/// official code does.
+pub fn without_placeholder(prompt: &str, placeholder_token: &str) -> String {
+    prompt.replace(placeholder_token, "")
 }

@@ -7,6 +7,7 @@ mod text_encoder;
 mod text_to_image;
 
 pub use family::ModelFamily;
+pub(crate) use model_folder::read_tokenizer;
 pub use model_folder::{ModelFolder, PipelineError};
 pub use prompt::{PromptEncoder, Prompts};
 pub use text_encoder::TextEncoder;

@@ -6,13 +6,12 @@ use std::path::Path;
 use burn::tensor::{DType, Device};
 use dvar_models::{
     ModelError,
-    clip::{ClipConfig, ClipModel},
     tokenizer::{PromptTokenizer, TokenizerError},
     unet::{UNet2DConditionConfig, UNet2DConditionModel},
     vae::{AutoencoderKl, AutoencoderKlConfig},
     weights::{self, ModelFiles},
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
 use super::{ModelFamily, PromptEncoder, text_encoder::TextEncoderConfig};
 use crate::schedulers::{BetaSchedule, SchedulerConfig, SchedulerError};
@@ -49,6 +48,9 @@ pub enum PipelineError {
         /// What both must be a multiple of.
         multiple: usize,
     },
+    /// Pictures that cannot be compared.
+    #[error("the pictures cannot be compared: {0}")]
+    Pictures(String),
     /// The device failed while a result was read from it.
     #[error("the device failed: {0}")]
     Device(String),
@@ -229,27 +231,6 @@ impl ModelFolder {
     pub fn has_clip(&self) -> bool {
         self.files.has("clip/config.json")
     }
-
-    /// Loads the CLIP scorer that lies in the folder's `clip/`, where there is one, and the size
-    /// of the pictures it takes.
-    pub fn load_clip(&self, device: &Device) -> Result<Option<(ClipModel, usize)>, PipelineError> {
-        let file = "clip/config.json";
-        let Some(json) = self.files.read_optional(file)? else { return Ok(None) };
-        let config = ClipConfig::parse(&json, &self.files.display(file))?;
-        let model = weights::load(config.init(device), &self.files, "clip", DType::F32)?;
-        Ok(Some((model, config.vision_config.image_size)))
-    }
-
-    /// A JSON file of the folder, where there is one.
-    pub fn json<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, PipelineError> {
-        let Some(json) = self.files.read_optional(file)? else { return Ok(None) };
-        let parsed = serde_json::from_slice(&json);
-        let invalid = |e: serde_json::Error| ModelError::Invalid {
-            file: self.files.display(file),
-            reason: e.to_string(),
-        };
-        Ok(Some(parsed.map_err(invalid)?))
-    }
 }
 
 /// The family that `model_index.json` names, or the one that the sub-folders tell.
@@ -268,7 +249,8 @@ fn read_family(files: &ModelFiles) -> Result<ModelFamily, ModelError> {
     })
 }
 
-fn read_tokenizer(
+/// The tokenizer of the text encoder of `family` whose files' paths begin with `folder`.
+pub(crate) fn read_tokenizer(
     files: &ModelFiles,
     family: ModelFamily,
     folder: &str,

@@ -327,3 +327,75 @@ fn bad_embeddings() {
     messages.refused("information on nothing", cli.run(&["info", "none"]));
     insta::assert_snapshot!(messages.0);
 }
+
+#[test]
+fn bad_scorings() {
+    let mut messages = Messages::default();
+    let cli = Cli::new();
+    cli.concept("koala", "references");
+    cli.concept("koala", "drawn");
+    fs::create_dir(cli.path("empty")).unwrap();
+    fs::write(cli.path("file.png"), png(64, 64)).unwrap();
+    for name in ["sizes/a.png", "sizes/b.png", "small/a.png", "small/b.png", "broken/a.png"] {
+        fs::create_dir_all(cli.path(name).parent().unwrap()).unwrap();
+        let side = if name.starts_with("small") { 16 } else { 64 };
+        fs::write(cli.path(name), png(side, if name.ends_with("b.png") { side + 8 } else { side }))
+            .unwrap();
+    }
+    fs::write(cli.path("small/b.png"), png(16, 16)).unwrap();
+    fs::write(cli.path("broken/a.png"), b"this is a text").unwrap();
+    let fixtures = root().join("tests/fixtures");
+    for (scorer, file) in [
+        ("clip", "config.json"),
+        ("dino", "config.json"),
+        ("no-dino-pictures", "config.json"),
+        ("lpips", "alex.safetensors"),
+        ("other-lpips", "alexnet-owt-7be5be79.safetensors"),
+    ] {
+        fs::create_dir(cli.path(scorer)).unwrap();
+        fs::write(cli.path(scorer).join(file), b"{").unwrap();
+    }
+    fs::write(cli.path("no-dino-pictures/config.json"), b"{}").unwrap();
+    let lpips = fixtures.join("lpips");
+    for (from, to) in [
+        ("alex.safetensors", "other-lpips/alexnet-owt-7be5be79.safetensors"),
+        ("alex.safetensors", "other-lpips/alex.safetensors"),
+    ] {
+        fs::copy(lpips.join(from), cli.path(to)).unwrap();
+    }
+    let lpips = lpips.to_str().unwrap();
+    fs::create_dir(cli.path("run")).unwrap();
+    fs::write(cli.path("run/config.toml"), "placeholder_token = '<a>'").unwrap();
+    let unfinished =
+        "placeholder_token = '<a>'\ninitializer_token = 'bear'\ntrain_data_dir = 'references'";
+    fs::create_dir(cli.path("unfinished")).unwrap();
+    fs::write(cli.path("unfinished/config.toml"), unfinished).unwrap();
+    let against: &[&str] = &["--references", "references"];
+    for (case, folder, more) in [
+        ("no such folder", "nothing", against),
+        ("a file", "file.png", against),
+        ("a folder without pictures", "empty", against),
+        ("no references", "drawn", &[]),
+        ("no such references", "drawn", &["--references", "nothing"]),
+        ("a broken picture", "broken", against),
+        ("more prompts than fit", "drawn", &["--references", "references", "-p", "a", "-p", "b"]),
+        ("pictures to draw of a folder", "drawn", &["--n-images-per-prompt", "2"]),
+        ("no such scorer", "drawn", &["--references", "references", "--dino", "nothing"]),
+        ("a broken CLIP", "drawn", &["--references", "references", "--clip", "clip"]),
+        ("no CLIP", "drawn", &["--references", "references", "--clip", "empty"]),
+        ("a broken DINO", "drawn", &["--references", "references", "--dino", "dino"]),
+        ("no DINO", "drawn", &["--references", "references", "--dino", "empty"]),
+        ("half a DINO", "drawn", &["--references", "references", "--dino", "no-dino-pictures"]),
+        ("no LPIPS backbone", "drawn", &["--references", "references", "--lpips", "lpips"]),
+        ("another network", "drawn", &["--references", "references", "--lpips", "other-lpips"]),
+        ("unlike sizes", "sizes", &["--references", "references", "--lpips", lpips]),
+        ("too small for LPIPS", "small", &["--references", "references", "--lpips", lpips]),
+        ("a run of no pictures", "run", &[]),
+        ("a run with a prompt", "unfinished", &["--prompt", "a"]),
+        ("a run without an embedding", "unfinished", &[]),
+    ] {
+        let args = [&["evaluate", folder, "--device", "cpu"], more].concat();
+        messages.refused(case, cli.run(&args));
+    }
+    insta::assert_snapshot!(messages.0);
+}

@@ -1,6 +1,7 @@
 //! The program as users meet it: messages, files, exit codes, kill and resume.
 
 mod bad_input;
+mod evaluate;
 mod harness;
 #[cfg(feature = "hub")]
 mod hub;

@@ -2,7 +2,10 @@
 //!
 //! Nothing here or in the tests knows a size: any set of the same format must pass.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -62,8 +65,12 @@ pub struct Tensors {
 
 impl Tensors {
     pub fn open(name: &str) -> Self {
-        let path = root().join(format!("golden/{name}.safetensors"));
-        let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        Self::at(&root().join(format!("golden/{name}.safetensors")))
+    }
+
+    /// All tensors of any safetensors file.
+    pub fn at(path: &Path) -> Self {
+        let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
         let tensors = file
             .tensors()
@@ -88,7 +95,7 @@ impl Tensors {
                 (key, Golden { shape: view.shape().to_vec(), values })
             })
             .collect();
-        Self { name: name.into(), tensors }
+        Self { name: path.display().to_string(), tensors }
     }
 
     pub fn get(&self, key: &str) -> &Golden {

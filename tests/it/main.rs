@@ -17,6 +17,7 @@ mod optimizers;
 mod replay;
 mod sampling;
 mod schedulers;
+mod scores;
 mod support;
 mod tokenizer;
 mod torch;

@@ -5,6 +5,7 @@ use burn::tensor::{DType, Device, Tensor};
 use dvar::pipelines::Prompts;
 use dvar_models::{
     clip::{ClipConfig, ClipTextConfig},
+    dino::ViTConfig,
     ldm_bert::LdmBertConfig,
     unet::{UNet2DConditionConfig, UNet2DConditionModel},
     vae::{AutoencoderKl, AutoencoderKlConfig},
@@ -214,5 +215,23 @@ fn both_clip_towers_agree_with_transformers() {
     for (name, other) in [("img_img_cos", references), ("txt_img_cos", texts)] {
         let cosines = values((generated.clone() * other).sum_dim(1));
         assert_close(name, &cosines, &golden.get(name).values, 1e-5, 0.0);
+    }
+}
+
+#[test]
+fn dino_agrees_with_transformers_and_its_pooler_is_left_alone() {
+    let golden = Tensors::open("dino_scores");
+    let files = files("tiny-dino");
+    let config = ViTConfig::parse(&files.read("config.json").unwrap(), "config.json").unwrap();
+    let model = load(config.init(&device()), &files, ".", DType::F32).unwrap();
+    for set in ["ref", "gen"] {
+        let pixels = tensor::<4>(golden.get(&format!("{set}.pixel_values")), &device());
+        for (name, got) in [
+            ("last_hidden_state", values(model.last_hidden_state(pixels.clone()))),
+            ("cls", values(model.forward(pixels))),
+        ] {
+            let name = format!("{set}.{name}");
+            assert_close(&name, &got, &golden.get(&name).values, 2e-5, 0.0);
+        }
     }
 }

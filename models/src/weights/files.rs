@@ -17,7 +17,10 @@ impl ModelFiles {
     /// How a file is named in messages.
     pub fn display(&self, file: &str) -> String {
         match self {
-            Self::Folder(folder) => folder.join(file).display().to_string(),
+            // the components leave `.` out, by which a model's own folder is named
+            Self::Folder(folder) => {
+                folder.join(file).components().collect::<PathBuf>().display().to_string()
+            }
             Self::Memory(_) => file.to_string(),
         }
     }

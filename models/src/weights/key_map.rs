@@ -30,8 +30,9 @@ const ORIGINALS: [(&str, &str); 6] = [
 
 /// Tensors that files may hold beyond the weights, and that no forward pass here reads.
 const BUFFERS: [&str; 2] = ["position_ids", "logit_scale"];
-/// The same by their beginning: the head of LDM's text encoder.
-const HEADS: [&str; 1] = ["to_logits."];
+/// Whole parts of that kind, by their names' beginning: the head of LDM's text encoder, and what
+/// DINO's class token and AlexNet's features would go on to.
+const UNUSED_PARTS: [&str; 3] = ["to_logits.", "pooler.", "classifier."];
 
 /// Checkpoint names to ours.
 pub(super) fn remapper() -> Result<KeyRemapper, String> {
@@ -46,5 +47,5 @@ pub(super) fn original(name: &str) -> String {
 /// Whether a tensor may be there without being used.
 pub(super) fn is_buffer(name: &str) -> bool {
     BUFFERS.iter().any(|buffer| name == *buffer || name.ends_with(&format!(".{buffer}")))
-        || HEADS.iter().any(|head| name.starts_with(head))
+        || UNUSED_PARTS.iter().any(|part| name.starts_with(part))
 }

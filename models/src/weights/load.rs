@@ -41,22 +41,83 @@ const VARIANTS: [&str; 3] = ["", ".fp16", ".non_ema"];
 /// [`ModelError`] if a file is missing or broken, if a `.bin` asks for more than tensors, or if the tensors are not exactly those the
 /// module has, each of its shape.
 pub fn load<M: ModuleSnapshot>(
-    mut module: M,
+    module: M,
     files: &ModelFiles,
     folder: &str,
     dtype: DType,
 ) -> Result<M, ModelError> {
-    let parts = find(files, folder)?;
-    let shown = files.display(&parts[0]);
+    let config = files.display(&format!("{folder}/config.json"));
+    load_files(module, files, &find(files, folder)?, &config, dtype)
+}
+
+/// Loads weight files, which together hold the module's tensors, converted to `dtype`; `config`
+/// is what they should fit, for messages.
+///
+/// # Errors
+///
+/// Those of [`load`].
+pub fn load_files<M: ModuleSnapshot>(
+    mut module: M,
+    files: &ModelFiles,
+    parts: &[String],
+    config: &str,
+    dtype: DType,
+) -> Result<M, ModelError> {
     let mut loaded = Loaded::default();
-    for part in &parts {
+    for part in parts {
         loaded.add(apply(&mut module, files, part, dtype)?);
     }
     match loaded.problems() {
         None => Ok(module),
         Some(problems) => {
-            let config = files.display(&format!("{folder}/config.json"));
-            Err(ModelError::Weights { file: shown, config, problems })
+            let file = parts.first().map(|part| files.display(part)).unwrap_or_default();
+            Err(ModelError::Weights { file, config: config.into(), problems })
+        }
+    }
+}
+
+/// The shapes of a weight file's tensors, by name; the values are not read.
+///
+/// # Errors
+///
+/// [`ModelError`] if the file is missing or broken.
+pub fn shapes(files: &ModelFiles, file: &str) -> Result<BTreeMap<String, Vec<usize>>, ModelError> {
+    let tensors = tensors(files, file, &Failure::default())?.into_iter();
+    Ok(tensors.map(|tensor| (tensor.name, tensor.shape.to_vec())).collect())
+}
+
+/// The tensors of a weight file, whose values are read when each is asked for; the last failure to
+/// do so is left in `failure`.
+fn tensors(
+    files: &ModelFiles,
+    part: &str,
+    failure: &Failure,
+) -> Result<Vec<PackTensor>, ModelError> {
+    let file = files.display(part);
+    let invalid = |reason: String| ModelError::Invalid { file: file.clone(), reason };
+    let unreadable = |error: std::io::Error| ModelError::Unreadable {
+        file: file.clone(),
+        reason: error.to_string(),
+    };
+    match files {
+        ModelFiles::Folder(folder) => {
+            let path = folder.join(part);
+            let reader = File::open(&path).map_err(unreadable)?;
+            if is_pickled(part) {
+                return pickled::tensors(BufReader::new(reader), failure)
+                    .map_err(|error| invalid(error.to_string()));
+            }
+            header::check(reader).map_err(invalid)?;
+            all(SafetensorsStore::from_file(path)).map_err(invalid)
+        }
+        ModelFiles::Memory(_) => {
+            let bytes = files.read(part)?.into_owned();
+            if is_pickled(part) {
+                return pickled::tensors(Cursor::new(bytes), failure)
+                    .map_err(|error| invalid(error.to_string()));
+            }
+            header::check(Cursor::new(&bytes)).map_err(invalid)?;
+            all(SafetensorsStore::from_bytes(Some(bytes))).map_err(invalid)
         }
     }
 }
@@ -114,34 +175,8 @@ fn apply<M: ModuleSnapshot>(
 ) -> Result<ApplyResult, ModelError> {
     let file = files.display(part);
     let invalid = |reason: String| ModelError::Invalid { file: file.clone(), reason };
-    let unreadable = |error: std::io::Error| ModelError::Unreadable {
-        file: file.clone(),
-        reason: error.to_string(),
-    };
     let failure = Failure::default();
-    let tensors = match files {
-        ModelFiles::Folder(folder) => {
-            let path = folder.join(part);
-            let reader = File::open(&path).map_err(unreadable)?;
-            if is_pickled(part) {
-                pickled::tensors(BufReader::new(reader), &failure)
-                    .map_err(|error| invalid(error.to_string()))?
-            } else {
-                header::check(reader).map_err(invalid)?;
-                all(SafetensorsStore::from_file(path)).map_err(invalid)?
-            }
-        }
-        ModelFiles::Memory(_) => {
-            let bytes = files.read(part)?.into_owned();
-            if is_pickled(part) {
-                pickled::tensors(Cursor::new(bytes), &failure)
-                    .map_err(|error| invalid(error.to_string()))?
-            } else {
-                header::check(Cursor::new(&bytes)).map_err(invalid)?;
-                all(SafetensorsStore::from_bytes(Some(bytes))).map_err(invalid)?
-            }
-        }
-    };
+    let tensors = tensors(files, part, &failure)?;
     let (tensors, _) = key_map::remapper().map_err(invalid)?.remap(tensors);
     let to_burn = ChainAdapter::new(PyTorchToBurnAdapter, FloatCastAdapter::to(dtype));
     let adapter = Box::new(ChainAdapter::new(SqueezeLinear, to_burn));
@@ -153,7 +188,7 @@ fn apply<M: ModuleSnapshot>(
 }
 
 fn is_pickled(part: &str) -> bool {
-    part.ends_with(".bin")
+    part.ends_with(".bin") || part.ends_with(".pth")
 }
 
 /// The tensors of a safetensors file, whose values are read when each is asked for.

@@ -13,4 +13,4 @@ mod pickled;
 pub mod torch;
 
 pub use files::ModelFiles;
-pub use load::load;
+pub use load::{load, load_files, shapes};

@@ -4,6 +4,7 @@ mod class_pictures;
 mod plan;
 mod report;
 mod run;
+mod search;
 
 use std::path::{Path, PathBuf};
 

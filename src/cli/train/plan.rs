@@ -35,11 +35,7 @@ impl Plan {
     /// Checks everything that can be checked before slow work, and creates the run's folder last.
     pub(super) fn new(args: &TrainArgs) -> Result<Self, CliError> {
         let (options, resumed) = options(args)?;
-        let model = model::open(options.model.as_deref())?;
-        let options = options.over(&model::preset(&model)?).and_then(|o| o.with_defaults());
-        let options = options.map_err(CliError::input)?;
-        let model = model.with_beta_schedule(options.beta_schedule).map_err(CliError::input)?;
-        let config = TrainConfig::new(&options).map_err(CliError::input)?;
+        let (options, model, config) = model::of_run(options)?;
         let size = config.resolution.unwrap_or(model.native_resolution());
         model.check_size(size, size).map_err(CliError::input)?;
         let scheduler = config.scheduler.unwrap_or(model.scheduler().kind());

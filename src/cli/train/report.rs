@@ -124,7 +124,10 @@ pub(super) fn write_curve(
 pub(super) fn report(folder: &RunFolder, result: &RunResult) -> Result<(), CliError> {
     let json = serde_json::to_string_pretty(result).map_err(CliError::failed)?;
     RunFolder::write(&folder.result(), format!("{json}\n").as_bytes())?;
-    println!("stopped    {}", result.stop);
+    println!("stop       {}", result.stop);
+    if let Some(word) = &result.initializer_token {
+        println!("start      `{word}`");
+    }
     if let StopReason::ConstantObjective { .. } = result.stop {
         println!(
             "warning    the deterministic loss never changed: check the pictures and the learning rate"

@@ -6,19 +6,21 @@ use super::{
     class_pictures,
     plan::{Plan, with_pictures},
     report::{self, RunResult, keep_last_good},
+    search,
 };
 use crate::{
     callbacks::{
         Checkpoint, Interrupt, MetricsLog, Progress, ScoreMonitor, Scores, Timing, write_concept,
     },
-    cli::{CliError, logs::Logs, run_folder::RunFolder, samples::Samples},
+    cli::{CliError, logs::Logs, model, run_folder::RunFolder, samples::Samples},
     concept::Concept,
-    config::Stopping,
+    config::{Initializer, Stopping, TrainConfig},
     data::png::encode_grid,
     early_stopping::StopReason,
     embedding,
     eval::ClipScorer,
-    session::{Session, Tokens},
+    pipelines::ModelFolder,
+    session::{Session, Start, Tokens},
     trainer::{Callback, TrainError},
 };
 
@@ -36,8 +38,7 @@ impl Plan {
             config: &config,
             model: &model,
             objective: &session.objective,
-            scorer: scorer.as_ref(),
-            references: dataset.pictures(),
+            scorer: scorer.as_ref().map(|clip| (clip, clip.image_features(dataset.pictures()))),
         };
         let mut trainer = session.trainer(&config).with_fingerprint(fingerprint);
         if config.save_init_embeds && state.is_none() {
@@ -103,7 +104,7 @@ impl Plan {
         };
         if let StopReason::Interrupted { .. } = stop {
             println!(
-                "stopped    {stop}; go on with: dvar train --resume {}",
+                "stop       {stop}; go on with: dvar train --resume {}",
                 folder.path().display()
             );
             return Err(CliError::Interrupted);
@@ -141,11 +142,14 @@ impl Plan {
     /// Loads the networks, after the vocabulary was searched and the class drawn where they must be.
     async fn prepare(&self) -> Result<Prepared, CliError> {
         let Self { config, model, dataset, device, folder, .. } = self;
-        let scorer = ClipScorer::load(model, device).map_err(CliError::input)?;
+        let scorer = model::clip_scorer(config.clip.as_deref(), Some(model), device)?;
         let (start, token) = match &self.start {
-            Some(start) => (start.clone(), None),
+            Some(start) => (start.clone(), random_word(config, model, start)?),
             None => {
-                return Err(CliError::input("searching the vocabulary is not wired yet"));
+                // `Plan::new` refuses a search without a scorer
+                let scorer = scorer.as_ref().ok_or(CliError::Input("no scorer".into()))?;
+                let (start, word) = search::search(config, model, dataset, scorer).await?;
+                (start, Some(word))
             }
         };
         let class =
@@ -161,10 +165,23 @@ impl Plan {
     }
 }
 
+/// Which word a random start is, to be told.
+fn random_word(
+    config: &TrainConfig,
+    model: &ModelFolder,
+    start: &Start,
+) -> Result<Option<String>, CliError> {
+    let (Initializer::Random, Start::Tokens(ids)) = (&config.initializer, start) else {
+        return Ok(None);
+    };
+    let words = model.tokenizer().map_err(CliError::input)?.words();
+    Ok(words.into_iter().find(|(id, _)| ids == &[*id]).map(|(_, word)| word))
+}
+
 struct Prepared {
     session: Session,
     scorer: Option<ClipScorer>,
-    /// The token that a search found.
+    /// The word that a search or chance found.
     token: Option<String>,
     fingerprint: u64,
 }

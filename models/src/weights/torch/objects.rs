@@ -125,6 +125,10 @@ impl Objects {
         };
         let made = match (global, &arguments[..]) {
             (Global::OrderedDict, []) => Object::Dict(Vec::new()),
+            (Global::OrderedDict, [items]) => {
+                let items = *items;
+                Object::Dict(self.take_pairs(items)?)
+            }
             (Global::Set, _) => Object::Ignored,
             (Global::ParameterDict, []) => Object::ParameterDict(None),
             (Global::RebuildParameter, [data, ..]) => return Ok(*data),
@@ -137,6 +141,22 @@ impl Objects {
             _ => return Err(TorchError::Pickle("a call with arguments of another form")),
         };
         Ok(self.add(made))
+    }
+
+    /// The pairs in a list of lists of two, by which Python 2 filled a dictionary. It wrote the
+    /// list for this alone; taken out of it, a list that is called for again costs nothing.
+    fn take_pairs(&mut self, items: Index) -> Result<Vec<(Index, Index)>, TorchError> {
+        const WRONG: TorchError = TorchError::Pickle("a dictionary of another form");
+        let Object::List(items) = self.get_mut(items) else { return Err(WRONG) };
+        let items = std::mem::take(items);
+        let pair = |item: &Index| match self.get(*item) {
+            Object::List(pair) | Object::Tuple(pair) => match pair[..] {
+                [key, value] => Ok((key, value)),
+                _ => Err(WRONG),
+            },
+            _ => Err(WRONG),
+        };
+        items.iter().map(pair).collect()
     }
 
     /// The storage that a persistent id stands for, on whatever device it was:

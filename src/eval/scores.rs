@@ -1,0 +1,149 @@
+//! The scores of the paper's comparisons: likeness to the concept (CLIP-I, DINO), faithfulness to
+//! the prompt (CLIP-T), and diversity (LPIPS).
+
+use super::{ClipScorer, DinoScorer, Features, LpipsScorer};
+use crate::{data::image::Picture, pipelines::PipelineError};
+
+/// A mean over pairs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Score {
+    sum: f64,
+    pairs: usize,
+}
+
+impl Score {
+    /// The mean; NaN over no pairs.
+    pub fn mean(&self) -> f64 {
+        self.sum / self.pairs as f64
+    }
+
+    /// Pairs that the mean is taken over.
+    pub fn pairs(&self) -> usize {
+        self.pairs
+    }
+
+    /// With `pairs` more, whose values add up to `sum`.
+    pub(super) fn and(self, sum: f64, pairs: usize) -> Self {
+        Self { sum: self.sum + sum, pairs: self.pairs + pairs }
+    }
+
+    async fn of(one: &Features, other: &Features) -> Result<Self, PipelineError> {
+        let pairs = one.count() * other.count();
+        Ok(Self::default().and(one.mean_similarity(other).await? * pairs as f64, pairs))
+    }
+}
+
+/// The scorers at hand; a score whose scorer is not there stays open.
+#[derive(Debug, Default)]
+pub struct Scorers {
+    /// For CLIP-I and CLIP-T.
+    pub clip: Option<ClipScorer>,
+    /// For DINO.
+    pub dino: Option<DinoScorer>,
+    /// For the diversity.
+    pub lpips: Option<LpipsScorer>,
+}
+
+/// A concept's pictures as each scorer sees them, for as many scorings as are wanted.
+#[derive(Clone, Debug)]
+pub struct References {
+    clip: Option<Features>,
+    dino: Option<Features>,
+}
+
+/// The generated pictures of one prompt.
+#[derive(Clone, Debug)]
+pub struct PromptPictures {
+    /// The prompt [without the learned word](super::without_placeholder), if it is known.
+    pub prompt: Option<String>,
+    /// The pictures; at least one.
+    pub pictures: Vec<Picture>,
+}
+
+/// All scores; one that could not be computed is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Scores {
+    /// CLIP-I: cosine similarity of each reference and each picture.
+    pub clip_i: Option<Score>,
+    /// CLIP-T: cosine similarity of each picture and its prompt.
+    pub clip_t: Option<Score>,
+    /// DINO: cosine similarity of each reference and each picture.
+    pub dino: Option<Score>,
+    /// LPIPS of each two pictures of one prompt.
+    pub diversity: Option<Score>,
+}
+
+impl Scorers {
+    /// Prepares the concept's pictures, of which there must be one.
+    pub fn references(&self, pictures: &[Picture]) -> References {
+        References {
+            clip: self.clip.as_ref().map(|clip| clip.image_features(pictures)),
+            dino: self.dino.as_ref().map(|dino| dino.features(pictures)),
+        }
+    }
+
+    /// Scores the pictures of one prompt.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Pictures`] if LPIPS cannot compare them, [`PipelineError::Device`] if a
+    /// result cannot be read.
+    pub async fn score(
+        &self,
+        references: &References,
+        generated: &PromptPictures,
+    ) -> Result<Scores, PipelineError> {
+        let PromptPictures { prompt, pictures } = generated;
+        let mut scores = Scores::default();
+        if let (Some(clip), Some(references)) = (&self.clip, &references.clip) {
+            let features = clip.image_features(pictures);
+            scores.clip_i = Some(Score::of(references, &features).await?);
+            if let Some(prompt) = prompt {
+                let text = clip.text_features(std::slice::from_ref(prompt));
+                scores.clip_t = Some(Score::of(&text, &features).await?);
+            }
+        }
+        if let (Some(dino), Some(references)) = (&self.dino, &references.dino) {
+            scores.dino = Some(Score::of(references, &dino.features(pictures)).await?);
+        }
+        if let Some(lpips) = &self.lpips {
+            scores.diversity = lpips.diversity(pictures).await?;
+        }
+        Ok(scores)
+    }
+}
+
+impl Scores {
+    /// The scores over the pairs of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let both = |one: Option<Score>, other: Option<Score>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.and(other.sum, other.pairs)),
+            (one, other) => one.or(other),
+        };
+        Self {
+            clip_i: both(self.clip_i, other.clip_i),
+            clip_t: both(self.clip_t, other.clip_t),
+            dino: both(self.dino, other.dino),
+            diversity: both(self.diversity, other.diversity),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_of_two_prompts_weigh_every_pair_alike() {
+        let one = Scores { clip_i: Some(Score { sum: 1.0, pairs: 1 }), ..Scores::default() };
+        let other = Scores {
+            clip_i: Some(Score { sum: 1.0, pairs: 3 }),
+            dino: Some(Score { sum: 0.5, pairs: 2 }),
+            ..Scores::default()
+        };
+        let both = one.and(other);
+        assert_eq!(both.clip_i.map(|score| (score.mean(), score.pairs())), Some((0.5, 4)));
+        assert_eq!((both.dino, both.clip_t), (other.dino, None));
+    }
+}

@@ -1,0 +1,145 @@
+//! `dvar evaluate`: scores of folders of pictures and of runs.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::Value;
+
+use crate::harness::{Cli, Ran, root};
+
+fn golden() -> PathBuf {
+    std::env::var_os("DVAR_GOLDEN").map_or_else(|| root().join("tests/fixtures/golden"), Into::into)
+}
+
+/// `dvar evaluate` on the CPU.
+fn evaluate(cli: &Cli, args: &[&str]) -> Ran {
+    let base = ["evaluate", "--device", "cpu"];
+    cli.run(&base.into_iter().chain(args.iter().copied()).collect::<Vec<_>>())
+}
+
+fn json(ran: Ran) -> Value {
+    serde_json::from_str(&ran.ok()).expect("nothing but JSON")
+}
+
+/// The value and the pairs in the table's row that begins with `name`.
+fn row(table: &str, name: &str) -> (Option<f64>, u64) {
+    let line = table.lines().find(|line| line.starts_with(name)).expect("a row for each score");
+    let mut cells = line.split_whitespace().skip(1);
+    let (value, pairs) = (cells.next().unwrap(), cells.next().unwrap());
+    (value.parse().ok(), pairs.parse().unwrap())
+}
+
+const ROWS: [(&str, &str); 4] =
+    [("CLIP-I", "clip_i"), ("CLIP-T", "clip_t"), ("DINO", "dino"), ("diversity", "diversity")];
+
+#[test]
+fn a_folder_is_scored_by_the_default_clip_and_the_table_says_what_the_json_says() {
+    let cli = Cli::new();
+    cli.concept("koala", "references");
+    cli.concept("koala", "drawn");
+    let args = ["drawn", "--references", "references", "--prompt", "a photo of a koala"];
+    let table = evaluate(&cli, &args).ok();
+    let more = [&args[..], &["--json", "-o", "scores.json"]].concat();
+    let scores = json(evaluate(&cli, &more));
+    for (name, key) in ROWS {
+        let (value, pairs) = row(&table, name);
+        assert_eq!(pairs, scores["counts"][key], "{name}");
+        assert_eq!(value.is_some(), scores[key].is_f64(), "{name}");
+        assert_eq!(value.is_none(), scores["missing"][key].is_string(), "{name}");
+        if let Some(value) = value {
+            assert!((value - scores[key].as_f64().unwrap()).abs() < 1e-4, "{name}");
+        }
+    }
+    assert!(table.contains("--dino DIR") && table.contains("--lpips DIR"), "{table}");
+    assert_eq!(scores["counts"]["clip_i"], 25);
+    assert_eq!(scores["counts"]["clip_t"], 5);
+    let written: Value = serde_json::from_slice(&cli.read("scores.json")).unwrap();
+    assert_eq!(written, scores);
+
+    cli.concept("blue-car", "others");
+    let others = json(evaluate(&cli, &["others", "--references", "references", "--json"]));
+    assert!(others["clip_i"].as_f64().unwrap() < scores["clip_i"].as_f64().unwrap());
+    assert_eq!(others["missing"]["clip_t"], "no prompts: give `--prompt TEXT`");
+}
+
+#[test]
+fn prompts_go_to_sub_folders_or_to_equal_parts_and_the_grid_is_left_out() {
+    let cli = Cli::new();
+    cli.concept("koala", "references");
+    fs::create_dir_all(cli.path("flat")).unwrap();
+    for (index, (concept, part)) in
+        [("koala", "parts/a"), ("blue-car", "parts/b")].into_iter().enumerate()
+    {
+        let folder = cli.concept(concept, part);
+        for picture in 0..4 {
+            let to = cli.path(&format!("flat/{:04}.png", index * 4 + picture));
+            fs::copy(folder.join(format!("{picture}.png")), to).unwrap();
+        }
+        fs::remove_file(folder.join("4.png")).unwrap();
+    }
+    fs::copy(cli.path("flat/0000.png"), cli.path("flat/grid.png")).unwrap();
+    fs::create_dir_all(cli.path("parts/empty")).unwrap();
+    let lpips = root().join("tests/fixtures/lpips");
+    let score = |folder: &str, first: &str, second: &str| {
+        let prompts = ["--prompt", first, "--prompt", second, "--json"];
+        let lpips = ["--lpips", lpips.to_str().unwrap()];
+        let base = [folder, "--references", "references"];
+        json(evaluate(&cli, &[&base[..], &prompts, &lpips].concat()))
+    };
+    let parts = score("parts", "a koala", "a blue car");
+    assert_eq!(parts, score("flat", "a koala", "a blue car"));
+    assert_eq!(parts["counts"]["pictures"], 8);
+    assert_eq!(parts["counts"]["diversity"], 12);
+    assert!(parts["diversity"].as_f64().unwrap() > 0.0);
+    let swapped = score("parts", "a blue car", "a koala");
+    assert_eq!(parts["clip_i"], swapped["clip_i"]);
+    assert!(parts["clip_t"].as_f64().unwrap() > swapped["clip_t"].as_f64().unwrap());
+}
+
+#[test]
+fn a_run_is_scored_by_what_it_learned_as_the_training_did() {
+    let cli = Cli::new();
+    cli.concept("blue-umbrella", "pictures");
+    let said = cli.train(&["-o", "run"]).ok();
+    let line = said.lines().find(|line| line.starts_with("CLIP-I")).expect("its own score");
+    let (_, after) = line.split_once("before, ").unwrap();
+    let after: f64 = after.strip_suffix(" after").unwrap().parse().unwrap();
+
+    let (dino, lpips) = (golden().join("models/tiny-dino"), root().join("tests/fixtures/lpips"));
+    let scorers = ["--dino", dino.to_str().unwrap(), "--lpips", lpips.to_str().unwrap()];
+    let scores = json(evaluate(&cli, &[&["run", "--json"], &scorers[..]].concat()));
+    assert!((scores["clip_i"].as_f64().unwrap() - after).abs() < 1e-3, "{scores} and {after}");
+    for (key, pairs) in [("clip_i", 40), ("clip_t", 8), ("dino", 40), ("diversity", 28)] {
+        assert_eq!(scores["counts"][key], pairs, "{key}");
+        assert!(scores[key].is_f64(), "{key}");
+    }
+    assert_eq!(scores["missing"], serde_json::json!({}));
+
+    let two = json(evaluate(&cli, &["run", "--json", "--n-images-per-prompt", "2"]));
+    assert_eq!(two["counts"]["pictures"], 2);
+
+    // drawn anew, they are the pictures that the run saved
+    fs::rename(cli.path("run/samples"), cli.path("saved")).unwrap();
+    assert_eq!(json(evaluate(&cli, &[&["run", "--json"], &scorers[..]].concat())), scores);
+
+    // pictures that the run has saved are scored as they are
+    cli.concept("blue-umbrella", "run/samples");
+    let named = |file| serde_json::json!({ "file": file, "prompt": "a photo of a <umb>" });
+    let prompts = serde_json::json!([named("0.png"), named("1.png")]);
+    fs::write(cli.path("run/samples/prompts.json"), prompts.to_string()).unwrap();
+    let saved = json(evaluate(&cli, &["run", "--json"]));
+    assert_eq!((&saved["counts"]["pictures"], &saved["counts"]["clip_t"]), (&2.into(), &2.into()));
+    assert!(saved["clip_i"].as_f64().unwrap() > scores["clip_i"].as_f64().unwrap());
+}
+
+#[test]
+fn a_clip_of_its_own_scores_in_place_of_the_default() {
+    let cli = Cli::new();
+    cli.concept("koala", "references");
+    cli.concept("koala", "drawn");
+    let args = ["drawn", "--references", "references", "--prompt", "a koala", "--json"];
+    let clip = golden().join("models/tiny-clip");
+    let own = json(evaluate(&cli, &[&args[..], &["--clip", clip.to_str().unwrap()]].concat()));
+    let default = json(evaluate(&cli, &args));
+    assert_eq!(own["counts"], default["counts"]);
+    assert_ne!(own["clip_t"], default["clip_t"]);
+}
