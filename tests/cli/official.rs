@@ -109,10 +109,11 @@ fn few_iterations_draw_nothing_on_the_way_and_fp16_is_answered() {
         let run = Official::new(model);
         let said = run
             .train(&format!(
-                "--init_strategy manual --initialization_token WORD --train_batch_size=4
+                "--init_strategy best --train_batch_size=4
                  --save_steps 100 --max_train_steps {steps} --learning_rate 5e-3 --scale_lr
                  --sample_frequency -1 --n_val_prompts 8 --variant short_iters
-                 --mixed_precision fp16 --logger wandb --seed 59 --max_train_steps 2"
+                 --mixed_precision fp16 --logger wandb --seed 59
+                 --clip_path CLIP --max_train_steps 2"
             ))
             .ok();
         assert!(said.contains("precision  f32") || said.contains("precision  f16"), "{said}");
@@ -150,11 +151,11 @@ fn dvar_takes_eps_and_patience_for_threshold_and_window() {
         let run = Official::new(model);
         let said = run
             .train(
-                "--initializer_token WORD --train_batch_size=4 --eval_batch_size=4 --save_steps 100
+                "--init_strategy best --train_batch_size=4 --eval_batch_size=4 --save_steps 100
                  --max_train_steps 6100 --learning_rate 5e-3 --scale_lr --sample_frequency -1
                  --n_val_prompts 8 --variant dvar_early_stopping --early_stop_eps 0.39
                  --early_stop_patience 282 --mixed_precision fp16 --logger tensorboard --seed 59
-                 --early_stop_patience 3 --early_stop_eps 0.999 --max_train_steps 30",
+                 --clip_path CLIP --early_stop_patience 3 --early_stop_eps 0.999 --max_train_steps 30",
             )
             .ok();
         assert!(said.contains("DVAR, window 3, threshold 0.999"), "{said}");
@@ -172,11 +173,11 @@ fn dvar_takes_eps_and_patience_for_threshold_and_window() {
 fn the_semi_deterministic_study_redraws_what_its_code_says() {
     let run = Official::new("sd");
     run.train(
-        "--max_train_steps 2500 --initializer_token WORD --train_batch_size=4 --eval_batch_size=8
+        "--max_train_steps 2500 --init_strategy best --train_batch_size=4 --eval_batch_size=8
          --save_steps 100 --learning_rate 5e-3 --scale_lr --sample_frequency 50 --n_val_prompts 8
          --variant dvar_early_stopping --early_stop_eps 0 --early_stop_patience 2501
          --exp_code 11110 --mixed_precision fp16 --eval_gradient_accumulation_steps 2
-         --logger wandb --seed 59 --max_train_steps 3",
+         --logger wandb --seed 59 --clip_path CLIP --max_train_steps 3",
     )
     .ok();
     assert_config(
@@ -287,7 +288,8 @@ fn official_spelling_and_our_own_make_the_same_run() {
 fn a_flag_without_a_meaning_says_so_in_one_line() {
     let run = Official::new("sd");
     let ran = run.train(
-        "--initializer_token WORD --variant short_iters --max_train_steps 1 --repeats 100
+        "--init_strategy manual --initialization_token WORD --variant short_iters
+         --max_train_steps 1 --repeats 100
          --num_train_epochs 3 --offline_mode --logging_dir logs --local_rank -1
          --tokenizer_name none --sample_before_start --save_pipeline --pipeline_output_dir out
          --template_set default --early_stop_eps 0.3 --sam_adaptive False",
@@ -314,7 +316,8 @@ fn a_flag_without_a_meaning_says_so_in_one_line() {
     ran.ok();
     assert_config(
         &run.config(),
-        "sam_adaptive = false\ntrain_batch_size = 2\nlr_warmup_steps = 500",
+        "init_strategy = 'token'\nsam_adaptive = false\ntrain_batch_size = 2\nlr_warmup_steps = 500
+         logger = 'tensorboard'",
     );
 }
 

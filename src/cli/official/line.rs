@@ -41,9 +41,10 @@ impl Line {
         self.value_os(name).map(|value| value.to_string_lossy().into_owned())
     }
 
-    /// What ends the run: the official code's default is not that of our presets.
+    /// What ends the run; where our own flags say that, DVAR.
     pub(super) fn variant(&self) -> String {
-        let default = if self.has("--preset") { "dvar_early_stopping" } else { "vanilla" };
+        let own = self.has("--preset") || self.has("--stopping");
+        let default = if own { "dvar_early_stopping" } else { "vanilla" };
         self.value("variant").unwrap_or_else(|| default.into())
     }
 }

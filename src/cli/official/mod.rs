@@ -10,8 +10,9 @@ use super::CliError;
 use flags::{Here, Rule};
 use line::{Line, Word};
 
-/// The value of `-m` for Stable Diffusion, and what Custom Diffusion takes for it.
+/// The values of `-m`, and what Custom Diffusion takes for the first.
 const SD: &str = "sd";
+const LDM: &str = "ldm";
 const SD_OF_CUSTOM_DIFFUSION: &str = "CompVis/stable-diffusion-v1-4";
 /// The official code's CLIP, by OpenAI's name and by its name on the Hub.
 const CLIP: (&str, &str) = ("ViT-B/32", "openai/clip-vit-base-patch32");
@@ -161,14 +162,29 @@ fn conclude(line: &Line, out: &mut Output) {
     if let Some(path) = given.filter(|path| !path.is_empty()) {
         return out.flag("model", path);
     }
-    let sd = match line.value("model") {
-        Some(model) => model == SD,
-        // a file or another preset may name one
-        None => !line.has("--config") && !line.has("--preset"),
-    };
-    if sd && line.value("method").is_some_and(|method| method == "custom") {
+    // neither of the official models brings a scorer; a file or another preset may name one
+    let elsewhere = line.has("--config") || line.has("--preset");
+    let model = line.value("model").or((!elsewhere).then(|| SD.into()));
+    let short = model.as_deref().is_some_and(|model| model == SD || model == LDM);
+    let named = elsewhere || line.has("--clip") || line.value("clip_path").is_some();
+    if short && !named && scores(line) {
+        out.flag("clip", CLIP.1);
+    }
+    if model.is_some_and(|model| model == SD) && line.value("method").is_some_and(|m| m == "custom")
+    {
         out.flag("model", SD_OF_CUSTOM_DIFFUSION);
     }
+}
+
+/// Whether something is decided by CLIP.
+fn scores(line: &Line) -> bool {
+    let searched = line.value("init_strategy").is_some_and(|how| how == "best" || how == "worst");
+    let sampled = !line.value("sample_frequency").is_some_and(|every| draws_none(&every));
+    searched
+        || match line.variant().as_str() {
+            "vanilla" => sampled,
+            variant => variant == "clip_early_stopping",
+        }
 }
 
 /// In the official code, any text but the empty one is true.

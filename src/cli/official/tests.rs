@@ -12,12 +12,13 @@ fn translated(line: &str) -> Translated {
     translate(line.split_whitespace().map(OsString::from).collect()).unwrap()
 }
 
-/// What a line becomes, without what every official line begins with.
+/// What a line becomes, without what every official line begins with, and its scorer.
 fn args(line: &str) -> Vec<String> {
     let args = translated(line).args;
     let args: Vec<_> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     assert_eq!(args[..3], ["dvar", "train", "--preset=official"]);
-    args[3..].to_vec()
+    let given = line.contains("--clip_path");
+    args[3..].iter().filter(|arg| given || !arg.starts_with("--clip=")).cloned().collect()
 }
 
 /// Any value that the flag takes.
@@ -127,6 +128,8 @@ fn early_stopping_means_what_the_variant_makes_of_it() {
     assert_eq!(translated(&format!("dvar train {stop}")).notes.len(), 4);
     let own = translated(&format!("dvar train --preset neurips-inversion {stop}"));
     assert!(own.args.contains(&"--threshold=0.3".into()), "that preset stops by DVAR");
+    let own = translated("dvar train --stopping clip-s --sample_frequency -1 --early_stop_eps 0.3");
+    assert_eq!(own.args.last().unwrap(), "--threshold=0.3", "our own flag is not overruled");
 }
 
 #[test]
@@ -141,6 +144,29 @@ fn a_path_wins_over_the_models_short_name_wherever_it_stands() {
     }
     let own = translated("dvar train --guidance 6 --method custom --config run.toml");
     assert!(!format!("{:?}", own.args).contains("--model"), "the file may name one");
+}
+
+#[test]
+fn what_clip_decides_is_scored_by_the_official_one() {
+    let clip = OsString::from("--clip=openai/clip-vit-base-patch32");
+    for line in [
+        "--variant vanilla -m sd",
+        "--variant clip_early_stopping -m ldm",
+        "--variant dvar_early_stopping --init_strategy best",
+        "--clip_path ViT-B/32 --pretrained_model_name_or_path here",
+    ] {
+        assert!(translated(&format!("dvar train {line}")).args.contains(&clip), "{line}");
+    }
+    for line in [
+        "--variant dvar_early_stopping -m sd",
+        "--variant vanilla --sample_frequency -1",
+        "--variant vanilla --clip_path here",
+        "--variant vanilla --clip here",
+        "--variant vanilla --config run.toml",
+        "--variant vanilla --pretrained_model_name_or_path here",
+    ] {
+        assert!(!translated(&format!("dvar train {line}")).args.contains(&clip), "{line}");
+    }
 }
 
 #[test]
@@ -163,7 +189,7 @@ fn values_have_our_names() {
     }
     let prompts = vec!["dvar".into(), "train".into(), "--validation_prompts=a {},two {}".into()];
     let args = translate(prompts).unwrap().args;
-    assert_eq!(args[3..], ["--validation-prompt=a {}", "--validation-prompt=two {}"]);
+    assert_eq!(args[3..5], ["--validation-prompt=a {}", "--validation-prompt=two {}"]);
 }
 
 #[test]
