@@ -4,9 +4,11 @@ mod bench;
 mod device;
 mod error;
 mod evaluate;
+mod experiment;
 mod generate;
 mod info;
 mod logs;
+mod merge;
 mod model;
 mod official;
 mod run_folder;
@@ -31,12 +33,16 @@ pub struct Cli {
 enum Command {
     /// Learn a concept from a folder of pictures
     Train(Box<train::TrainArgs>),
+    /// Rerun one of the paper's experiments: every variant on every concept, tables and figures
+    Experiment(experiment::ExperimentArgs),
     /// Draw pictures, with a learned embedding or without
     Generate(generate::GenerateArgs),
     /// Score a run's pictures, or a folder of generated ones: CLIP-I, CLIP-T, DINO, diversity
     Evaluate(evaluate::EvaluateArgs),
     /// Say what a model folder, a run folder or an embedding file is
     Info(info::InfoArgs),
+    /// Write the model's denoiser with what a run changed in it
+    Merge(merge::MergeArgs),
     /// List the devices that this program can compute on here
     Devices,
     /// Time the phases of a training step
@@ -64,9 +70,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, CliError> 
 pub fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Train(args) => train::run(*args),
+        Command::Experiment(args) => experiment::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Devices => device::list(),
         Command::Bench(args) => bench::run(&args),
     }

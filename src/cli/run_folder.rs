@@ -12,7 +12,11 @@ use super::{
     CliError,
     generate::{read_adapter, read_embedding},
 };
-use crate::{concept::Weights, files::write_atomic};
+use crate::{
+    concept::{LearnedAdapter, Weights},
+    config::TrainOptions,
+    files::write_atomic,
+};
 
 const EMBEDDING: &str = "learned_embeds.safetensors";
 const LORA: &str = "pytorch_lora_weights.safetensors";
@@ -107,10 +111,22 @@ impl RunFolder {
         device: &Device,
     ) -> Result<Weights, CliError> {
         let embedding = read_embedding(&self.embedding())?;
-        let adapter = [LORA, CUSTOM_DIFFUSION].map(|name| self.0.join(name));
-        let adapter = adapter.iter().find(|file| file.is_file());
-        let adapter = adapter.map(|file| read_adapter(file)).transpose()?;
+        let adapter = self.read_adapter()?;
         Weights::from_learned(&embedding, adapter.as_ref(), unet, device).map_err(CliError::input)
+    }
+
+    /// What the run changed in the model, where its method does.
+    pub(super) fn read_adapter(&self) -> Result<Option<LearnedAdapter>, CliError> {
+        let files = [LORA, CUSTOM_DIFFUSION].map(|name| self.0.join(name));
+        files.iter().find(|file| file.is_file()).map(|file| read_adapter(file)).transpose()
+    }
+
+    /// The options that the run was started with.
+    pub(super) fn options(&self) -> Result<TrainOptions, CliError> {
+        let path = self.config();
+        let text = std::fs::read_to_string(&path)
+            .map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", path.display())))?;
+        TrainOptions::from_toml(&text, &path.display().to_string()).map_err(CliError::input)
     }
 
     /// A concept that was scored on the way, and its samples.

@@ -56,6 +56,9 @@ pub enum AdapterError {
         /// Inputs and outputs, or nothing.
         found: String,
     },
+    /// The device failed while a weight was read from it.
+    #[error("the device failed: {0}")]
+    Device(String),
 }
 
 impl LearnedConcept {
@@ -189,6 +192,26 @@ impl LearnedAdapter {
             return Err(broken(format!("`{layer}` is not whole")));
         }
         Ok(Self { kind, layers })
+    }
+
+    /// The changed weights as a checkpoint holds them: by diffusers' names, `out * in` values each.
+    ///
+    /// # Errors
+    ///
+    /// [`AdapterError::Fit`] if the model lacks a layer, or has it in another shape;
+    /// [`AdapterError::Device`] if a weight cannot be read.
+    pub async fn merge(
+        &self,
+        unet: &UNet2DConditionModel,
+        device: &Device,
+    ) -> Result<BTreeMap<String, Vec<f32>>, AdapterError> {
+        let mut weights = BTreeMap::new();
+        for (layer, weight) in self.merged(unet, device)? {
+            let data = weight.transpose().into_data_async().await;
+            let data = data.map_err(|error| AdapterError::Device(error.to_string()))?;
+            weights.insert(format!("{layer}.weight"), data.iter::<f32>().collect());
+        }
+        Ok(weights)
     }
 
     /// The weights, `[in, out]`, that take the place of the denoiser's own, with the adapter in

@@ -44,7 +44,8 @@ impl EvaluationSwitches {
         })
     }
 
-    fn fixed(self) -> [bool; 5] {
+    /// The switches in order.
+    pub(super) fn fixed(self) -> [bool; 5] {
         [self.images, self.latents, self.noise, self.captions, self.timesteps]
     }
 }

@@ -27,9 +27,9 @@ pub struct Failure {
 
 /// One row of a [`Table`], which says how many runs it stands for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row<const COLUMNS: usize> {
-    /// One for each column.
-    pub cells: [Cell; COLUMNS],
+pub struct Row {
+    /// One for each column; what is missing at the end is taken as [`Cell::Missing`].
+    pub cells: Vec<Cell>,
     /// Runs that were meant to be made, those that failed among them.
     pub runs: usize,
     /// The runs that failed: the cells stand for the others.
@@ -39,22 +39,23 @@ pub struct Row<const COLUMNS: usize> {
 /// Rows under named columns. Both forms count and name the runs that failed, in columns or lines
 /// that are added for it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Table<const COLUMNS: usize> {
+pub struct Table {
     /// The columns' names.
-    pub columns: [String; COLUMNS],
+    pub columns: Vec<String>,
     /// The rows from top to bottom.
-    pub rows: Vec<Row<COLUMNS>>,
+    pub rows: Vec<Row>,
 }
 
-impl<const COLUMNS: usize> Table<COLUMNS> {
+impl Table {
     /// The table as a CSV file of RFC 4180, with a line of names. A column with a spread becomes
     /// two, of which the second is named with `_iqr`.
     pub fn to_csv(&self) -> String {
-        let spreads: [bool; COLUMNS] = std::array::from_fn(|column| {
-            self.rows.iter().any(|row| matches!(row.cells[column], Cell::Spread(..)))
-        });
+        let is_spread = |column: usize| {
+            self.rows.iter().any(|row| matches!(row.cell(column), Cell::Spread(..)))
+        };
+        let spreads: Vec<bool> = (0..self.columns.len()).map(is_spread).collect();
         let mut names = Vec::new();
-        for (name, spread) in self.columns.iter().zip(spreads) {
+        for (name, &spread) in self.columns.iter().zip(&spreads) {
             names.push(name.clone());
             names.extend(spread.then(|| format!("{name}_iqr")));
         }
@@ -62,8 +63,8 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
         let mut lines = csv_line(&names);
         for row in &self.rows {
             let mut fields = Vec::new();
-            for (cell, spread) in row.cells.iter().zip(spreads) {
-                let (value, range) = match cell {
+            for (column, &spread) in spreads.iter().enumerate() {
+                let (value, range) = match row.cell(column) {
                     Cell::Text(text) => (text.clone(), None),
                     Cell::Number(value, _) => (value.to_string(), None),
                     Cell::Spread(s, _) => (s.median.to_string(), Some(s.interquartile_range())),
@@ -89,14 +90,14 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
                 0 => row.runs.to_string(),
                 failed => format!("{} ({failed} failed)", row.runs),
             };
-            lines.push(row.cells.iter().map(markdown_cell).chain([runs]).collect());
+            let cells = (0..self.columns.len()).map(|column| markdown_cell(row.cell(column)));
+            lines.push(cells.chain([runs]).collect());
         }
         let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-        let widths: Vec<usize> = (0..=COLUMNS).map(|c| width(c).unwrap_or(0).max(3)).collect();
-        let is_text = |column: usize| {
-            let mut cells = self.rows.iter().filter_map(|row| row.cells.get(column));
-            cells.any(|cell| matches!(cell, Cell::Text(_)))
-        };
+        let widths: Vec<usize> =
+            (0..=self.columns.len()).map(|c| width(c).unwrap_or(0).max(3)).collect();
+        let is_text =
+            |column: usize| self.rows.iter().any(|row| matches!(row.cell(column), Cell::Text(_)));
         let line = |cells: &Vec<String>| {
             let cells = cells.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
                 if is_text(column) { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
@@ -127,7 +128,14 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
     }
 }
 
-fn csv_line(fields: &[String]) -> String {
+impl Row {
+    fn cell(&self, column: usize) -> &Cell {
+        self.cells.get(column).unwrap_or(&Cell::Missing)
+    }
+}
+
+/// One line of a CSV file.
+pub(crate) fn csv_line(fields: &[String]) -> String {
     let quoted = fields.iter().map(|field| {
         if field.contains([',', '"', '\r', '\n']) {
             format!("\"{}\"", field.replace('"', "\"\""))
@@ -159,14 +167,14 @@ fn markdown_text(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn table() -> Table<3> {
+    fn table() -> Table {
         let spread = Spread::of(&[0.5, 0.7, 0.8, 0.75]).unwrap();
         let failure = Failure { run: "dvar/<cat>, 2".into(), reason: "the loss\nis NaN".into() };
         Table {
-            columns: ["method", "CLIP-I", "steps"].map(String::from),
+            columns: ["method", "CLIP-I", "steps"].map(String::from).to_vec(),
             rows: vec![
                 Row {
-                    cells: [
+                    cells: vec![
                         Cell::Text("DVAR \"282\"".into()),
                         Cell::Spread(spread, 3),
                         Cell::Number(384.0, 0),
@@ -175,7 +183,7 @@ mod tests {
                     failures: vec![failure],
                 },
                 Row {
-                    cells: [Cell::Text("few".into()), Cell::Missing, Cell::Number(0.25, 1)],
+                    cells: vec![Cell::Text("few".into()), Cell::Missing, Cell::Number(0.25, 1)],
                     runs: 4,
                     failures: Vec::new(),
                 },

@@ -119,7 +119,7 @@ mod tests {
             let size = 8 * side;
             let mut stream = Stream::new(seed, Purpose::Rescaling, 0);
             let rescale = Rescale::draw(&mut stream, size);
-            prop_assert!(rescale.scale % 2 == 0 && rescale.scale <= size * 14 / 10 + 1);
+            prop_assert!(rescale.scale.is_multiple_of(2) && rescale.scale <= size * 14 / 10 + 1);
             let values = rescale.apply(&picture(), size);
             prop_assert_eq!(values.len(), 3 * size * size);
             prop_assert!(values.iter().all(|value| (-1.0..=1.0).contains(value)));

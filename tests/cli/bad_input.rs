@@ -399,3 +399,54 @@ fn bad_scorings() {
     }
     insta::assert_snapshot!(messages.0);
 }
+
+#[test]
+fn bad_methods_and_evaluations() {
+    let mut messages = Messages::default();
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    let train = |more: &[&str]| cli.train(&[&["-o", "run"][..], more].concat());
+    for code in ["1111", "111111", "11112", ""] {
+        messages.refused(&format!("exp_code `{code}`"), train(&["--exp-code", code]));
+    }
+    let triple = ["--triple", "--eval-batch-size", "8", "--eval-gradient-accumulation-steps", "42"];
+    messages.refused("triple with too many inputs", train(&triple));
+    fs::create_dir(cli.path("empty")).unwrap();
+    let custom = ["--method", "custom-diffusion"];
+    messages.refused("no class prompt", train(&custom));
+    let class = ["--class-prompt", "bear", "--class-data-dir", "empty"];
+    messages.refused("an empty class folder", train(&[&custom[..], &class].concat()));
+    messages.refused("an unknown method", train(&["--method", "hypernetwork"]));
+    cli.copy_folder(&root().join("tests/fixtures/golden/models/tiny-sd"), "tiny-sd");
+    let word = ["--model", "tiny-sd", "--initializer-token", "a"];
+    let scored = [&word[..], &["--stopping", "clip-s"]].concat();
+    messages.refused("scores without a scorer", train(&scored));
+    let searched = [&word[..], &["--init-strategy", "best"]].concat();
+    messages.refused("a search without a scorer", train(&searched));
+    messages.refused("no file to start from", train(&["--init-strategy", "file"]));
+    messages.refused(
+        "a baseline that scores never",
+        train(&["--stopping", "baseline", "--sample-frequency", "0"]),
+    );
+    messages.refused("a negative climb of SAM", train(&["--optimizer", "sam", "--sam-rho=-1"]));
+    assert!(!cli.path("run").exists(), "nothing was begun");
+
+    let lora = ["--method", "dreambooth-lora", "--max-train-steps", "1", "--num-samples", "1"];
+    train(&lora).ok();
+    let generate = |adapter: &str, model: &[&str]| {
+        let base = ["generate", "--prompt", "a <umb>", "--embedding"];
+        let rest = ["run/learned_embeds.safetensors", "--adapter", adapter, "-n", "1"];
+        cli.run(&[&base[..], &rest[..], model].concat())
+    };
+    let adapter = cli.read("run/pytorch_lora_weights.safetensors");
+    fs::write(cli.path("cut.safetensors"), &adapter[..adapter.len() / 2]).unwrap();
+    messages.refused("an adapter cut off", generate("cut.safetensors", &[]));
+    messages.refused("an embedding as adapter", generate("run/learned_embeds.safetensors", &[]));
+    messages.refused("no adapter", generate("none.safetensors", &[]));
+    messages.refused("nothing to merge", {
+        cli.train(&["-o", "inversion", "--max-train-steps", "1", "--num-samples", "1"]).ok();
+        cli.run(&["merge", "inversion"])
+    });
+    messages.refused("no run to merge", cli.run(&["merge", "pictures"]));
+    insta::assert_snapshot!(messages.0);
+}

@@ -61,6 +61,11 @@ impl Cli {
 
     /// Copies the small default model to `name`.
     pub fn copy_model(&self, name: &str) -> PathBuf {
+        self.copy_folder(&root().join("models/pretrained/dvar-tiny-emoji"), name)
+    }
+
+    /// Copies a folder to `name`.
+    pub fn copy_folder(&self, from: &Path, name: &str) -> PathBuf {
         fn copy(from: &Path, to: &Path) {
             fs::create_dir_all(to).unwrap();
             for entry in fs::read_dir(from).unwrap() {
@@ -74,7 +79,7 @@ impl Cli {
             }
         }
         let to = self.path(name);
-        copy(&root().join("models/pretrained/dvar-tiny-emoji"), &to);
+        copy(from, &to);
         to
     }
 

@@ -2,10 +2,12 @@
 
 mod bad_input;
 mod evaluate;
+mod experiment;
 mod harness;
 #[cfg(feature = "hub")]
 mod hub;
 mod ldm;
+mod methods;
 mod official;
 mod pickled;
 mod resume;

@@ -38,8 +38,8 @@ const VARIANTS: [&str; 3] = ["", ".fp16", ".non_ema"];
 ///
 /// # Errors
 ///
-/// [`ModelError`] if a file is missing or broken, if a `.bin` asks for more than tensors, or if the tensors are not exactly those the
-/// module has, each of its shape.
+/// [`ModelError`] if a file is missing or broken, if a `.bin` asks for more than tensors, or if the
+/// tensors are not exactly those the module has, each of its shape.
 pub fn load<M: ModuleSnapshot>(
     module: M,
     files: &ModelFiles,
@@ -88,7 +88,7 @@ pub fn shapes(files: &ModelFiles, file: &str) -> Result<BTreeMap<String, Vec<usi
 
 /// The tensors of a weight file, whose values are read when each is asked for; the last failure to
 /// do so is left in `failure`.
-fn tensors(
+pub(super) fn tensors(
     files: &ModelFiles,
     part: &str,
     failure: &Failure,
@@ -123,7 +123,7 @@ fn tensors(
 }
 
 /// The files that hold the weights of `folder`.
-fn find(files: &ModelFiles, folder: &str) -> Result<Vec<String>, ModelError> {
+pub(super) fn find(files: &ModelFiles, folder: &str) -> Result<Vec<String>, ModelError> {
     match locate(folder, |file| files.has(file)) {
         Some(index) if index.ends_with(".json") => {
             let bytes = files.read(&index)?;

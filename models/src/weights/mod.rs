@@ -10,7 +10,9 @@ mod hub;
 mod key_map;
 mod load;
 mod pickled;
+mod replace;
 pub mod torch;
 
 pub use files::ModelFiles;
 pub use load::{load, load_files, shapes};
+pub use replace::with_replaced;

@@ -14,7 +14,7 @@ use crate::{
         run_folder::RunFolder,
         samples::{self, Named, PROMPTS},
     },
-    config::{TrainConfig, TrainOptions},
+    config::TrainConfig,
     data::{dataset::Dataset, templates::fill},
     embedding::LearnedEmbedding,
     eval::without_placeholder,
@@ -61,12 +61,7 @@ pub(super) fn subject(args: &EvaluateArgs, run: &RunFolder) -> Result<Subject, C
 }
 
 fn read_config(run: &RunFolder) -> Result<(TrainConfig, ModelFolder), CliError> {
-    let path = run.config();
-    let text = std::fs::read_to_string(&path)
-        .map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", path.display())))?;
-    let options = TrainOptions::from_toml(&text, &path.display().to_string());
-    let options = options.map_err(CliError::input)?;
-    let (_, model, config) = model::of_run(options)?;
+    let (_, model, config) = model::of_run(run.options()?)?;
     Ok((config, model))
 }
 

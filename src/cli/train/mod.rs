@@ -8,6 +8,9 @@ mod search;
 
 use std::path::{Path, PathBuf};
 
+pub(super) use plan::Checked;
+pub(super) use report::{RunResult, read_metrics};
+
 use super::{CliError, run_folder::RunFolder};
 use crate::config::{Preset, TrainOptions};
 

@@ -31,11 +31,22 @@ pub(super) struct Plan {
     pub fingerprint: Fingerprint,
 }
 
-impl Plan {
-    /// Checks everything that can be checked before slow work, and creates the run's folder last.
-    pub(super) fn new(args: &TrainArgs) -> Result<Self, CliError> {
-        let (options, resumed) = options(args)?;
-        let (options, model, config) = model::of_run(options)?;
+/// Options that were laid over the model's advice and the defaults, and everything that was looked
+/// at to check them.
+pub(in crate::cli) struct Checked {
+    pub options: TrainOptions,
+    pub config: TrainConfig,
+    pub model: ModelFolder,
+    pub start: Option<Start>,
+    pub dataset: Dataset,
+    pub size: usize,
+    pub num_vectors: usize,
+}
+
+impl Checked {
+    /// Checks everything that can be checked before slow work; makes and changes no file.
+    pub(in crate::cli) fn new(options: &TrainOptions) -> Result<Self, CliError> {
+        let (options, model, config) = model::of_run(options.clone())?;
         let size = config.resolution.unwrap_or(model.native_resolution());
         model.check_size(size, size).map_err(CliError::input)?;
         let scheduler = config.scheduler.unwrap_or(model.scheduler().kind());
@@ -51,20 +62,33 @@ impl Plan {
         super::class_pictures::check(&config)?;
         let dataset = Dataset::from_folder(&config.train_data_dir, size, config.crop);
         let dataset = dataset.map_err(CliError::input)?;
+        Ok(Self { options, config, model, start, dataset, size, num_vectors })
+    }
+
+    /// What the `config.toml` of such a run holds: all options, with paths that hold from any
+    /// working folder, so that the run can be resumed from anywhere.
+    pub(in crate::cli) fn saved(&self) -> Result<TrainOptions, CliError> {
+        Ok(TrainOptions { output_dir: None, ..absolute(self.options.clone())? })
+    }
+}
+
+impl Plan {
+    /// Checks everything that can be checked before slow work, and creates the run's folder last.
+    pub(super) fn new(args: &TrainArgs) -> Result<Self, CliError> {
+        let (options, resumed) = options(args)?;
+        let checked = Checked::new(&options)?;
+        let saved = checked.saved()?.to_toml().map_err(CliError::failed)?;
+        let Checked { options, config, model, start, dataset, size, num_vectors } = checked;
         let (device, device_name) = device::open(&args.device)?;
-        let fingerprint = fingerprint(&options, &dataset)?;
+        let fingerprint = with_pictures(Fingerprint::of(saved.as_bytes()), &dataset);
         let (folder, state) = match resumed {
             Some(folder) => {
                 let state = read_state(&folder)?;
                 (folder, state)
             }
             None => {
-                let named = options.output_dir.clone();
-                let saved = TrainOptions { output_dir: None, ..absolute(options)? };
-                let text = saved.to_toml().map_err(CliError::failed)?;
-                let token = &config.placeholder_token;
-                let folder = RunFolder::create(named.as_deref(), token, &text)?;
-                (folder, None)
+                let named = options.output_dir.as_deref();
+                (RunFolder::create(named, &config.placeholder_token, &saved)?, None)
             }
         };
         Ok(Self {
@@ -157,7 +181,6 @@ fn check_scores(config: &TrainConfig, model: &ModelFolder) -> Result<(), CliErro
     Ok(())
 }
 
-/// Paths that hold from any working folder, so that the run can be resumed from anywhere.
 fn absolute(mut options: TrainOptions) -> Result<TrainOptions, CliError> {
     // neither the embedded model nor a name on the Hub is a path
     let folders = [&mut options.model, &mut options.clip];
@@ -168,13 +191,6 @@ fn absolute(mut options: TrainOptions) -> Result<TrainOptions, CliError> {
         *path = std::path::absolute(&*path).map_err(CliError::input)?;
     }
     Ok(options)
-}
-
-/// Stands for the options and the pictures: a run that is resumed must have both as it had.
-fn fingerprint(options: &TrainOptions, dataset: &Dataset) -> Result<Fingerprint, CliError> {
-    let options = TrainOptions { output_dir: None, ..absolute(options.clone())? };
-    let text = options.to_toml().map_err(CliError::failed)?;
-    Ok(with_pictures(Fingerprint::of(text.as_bytes()), dataset))
 }
 
 /// The same with more pictures.

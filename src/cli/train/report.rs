@@ -1,6 +1,6 @@
 //! What a run says of itself: its settings in words, its curve, its result.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     callbacks::plot,
@@ -13,8 +13,8 @@ use crate::{
 };
 
 /// `result.json`: what came of a run, without clock times, so that equal runs give equal bytes.
-#[derive(Debug, Serialize)]
-pub(super) struct RunResult {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::cli) struct RunResult {
     /// Updates made.
     pub steps: usize,
     /// Updates of the concept that was kept.
@@ -97,7 +97,7 @@ pub(super) async fn keep_last_good(
 }
 
 /// The recorded steps of a run.
-pub(super) fn read_metrics(folder: &RunFolder) -> Result<Vec<plot::CurvePoint>, CliError> {
+pub(in crate::cli) fn read_metrics(folder: &RunFolder) -> Result<Vec<plot::CurvePoint>, CliError> {
     let text = std::fs::read_to_string(folder.metrics()).map_err(CliError::failed)?;
     let points: Result<Vec<plot::CurvePoint>, _> = text.lines().map(serde_json::from_str).collect();
     points.map_err(CliError::failed)

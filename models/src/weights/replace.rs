@@ -1,0 +1,80 @@
+//! A model part's weights written anew, with some of them replaced.
+
+use std::collections::{BTreeMap, HashMap};
+
+use burn::tensor::{BoolStore, DType};
+use safetensors::{Dtype, tensor::TensorView};
+
+use super::{
+    ModelFiles,
+    load::{find, tensors},
+    pickled::Failure,
+};
+use crate::ModelError;
+
+/// All weights of `folder` as one safetensors file under the names they have there; those in
+/// `replaced` with new values in f32, everything else as it was.
+///
+/// # Errors
+///
+/// [`ModelError`] if the weights cannot be read, or if one that is to be replaced is not there with
+/// as many values.
+pub fn with_replaced(
+    files: &ModelFiles,
+    folder: &str,
+    replaced: &BTreeMap<String, Vec<f32>>,
+) -> Result<Vec<u8>, ModelError> {
+    let parts = find(files, folder)?;
+    let shown = files.display(&parts[0]);
+    let invalid = |reason: String| ModelError::Invalid { file: shown.clone(), reason };
+    let mut written: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+    let mut found = 0;
+    for part in &parts {
+        for tensor in tensors(files, part, &Failure::default())? {
+            let (name, dtype, shape, _, bytes) =
+                tensor.into_parts().map_err(|error| invalid(error.to_string()))?;
+            let shape = shape.to_vec();
+            match replaced.get(&name) {
+                Some(values) if values.len() == shape.iter().product::<usize>() => {
+                    found += 1;
+                    let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                    written.push((name, Dtype::F32, shape, bytes));
+                }
+                Some(_) => return Err(invalid(format!("`{name}` has another size"))),
+                None => {
+                    let dtype = file_dtype(dtype)
+                        .ok_or_else(|| invalid(format!("`{name}` is of type {dtype:?}")))?;
+                    written.push((name, dtype, shape, bytes.to_vec()));
+                }
+            }
+        }
+    }
+    if found < replaced.len() {
+        return Err(invalid(format!("it holds {found} of the {} weights", replaced.len())));
+    }
+    let views = written
+        .iter()
+        .map(|(name, dtype, shape, bytes)| {
+            Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?))
+        })
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+        .map_err(|error| invalid(error.to_string()))?;
+    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+    safetensors::serialize(views, Some(metadata)).map_err(|error| invalid(error.to_string()))
+}
+
+fn file_dtype(dtype: DType) -> Option<Dtype> {
+    Some(match dtype {
+        DType::F64 => Dtype::F64,
+        DType::F32 => Dtype::F32,
+        DType::F16 => Dtype::F16,
+        DType::BF16 => Dtype::BF16,
+        DType::I64 => Dtype::I64,
+        DType::I32 => Dtype::I32,
+        DType::I16 => Dtype::I16,
+        DType::I8 => Dtype::I8,
+        DType::U8 => Dtype::U8,
+        DType::Bool(BoolStore::Native) => Dtype::BOOL,
+        _ => return None,
+    })
+}

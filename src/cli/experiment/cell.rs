@@ -1,0 +1,208 @@
+//! One run of a grid: its files, and its process.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    callbacks::Seconds,
+    cli::{CliError, run_folder::RunFolder, train::RunResult},
+    config::TrainOptions,
+};
+
+/// How often Ctrl-C, or the system, asked for the end.
+pub(super) type Interrupts = Arc<AtomicUsize>;
+
+const POLL: Duration = Duration::from_millis(50);
+
+/// The files of one run: its folder, and others beside it with the same name.
+pub(super) struct Place(PathBuf);
+
+/// What a finished run gave.
+#[derive(Clone, Debug)]
+pub(super) struct Done {
+    pub result: RunResult,
+    /// Of training, samples on the way included.
+    pub seconds: f64,
+}
+
+impl Place {
+    pub(super) fn new(runs: &Path, run: &str) -> Self {
+        Self(runs.join(run))
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn log(&self) -> PathBuf {
+        self.0.with_extension("log")
+    }
+
+    fn failed(&self) -> PathBuf {
+        self.0.with_extension("failed")
+    }
+
+    /// The options that the run was made with, if it was begun.
+    pub(super) fn saved(&self) -> Result<Option<TrainOptions>, CliError> {
+        let path = self.0.join("config.toml");
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                let options = TrainOptions::from_toml(&text, &path.display().to_string());
+                options.map(Some).map_err(CliError::input)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(&path, &error)),
+        }
+    }
+
+    /// The result, if the run is finished.
+    pub(super) fn done(&self) -> Result<Option<Done>, CliError> {
+        if !self.0.join("config.toml").is_file() {
+            return Ok(None);
+        }
+        let folder = RunFolder::open(&self.0)?;
+        let result = match fs::read(folder.result()) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(&folder.result(), &error)),
+        };
+        let unusable = |path: &Path, error: serde_json::Error| {
+            CliError::Input(format!(
+                "`{}` is no result of this program ({error}); remove the run's folder to make it again",
+                path.display()
+            ))
+        };
+        let result = serde_json::from_slice(&result).map_err(|e| unusable(&folder.result(), e))?;
+        let timing = fs::read(folder.timing()).map_err(|e| unreadable(&folder.timing(), &e))?;
+        let timing: Seconds =
+            serde_json::from_slice(&timing).map_err(|e| unusable(&folder.timing(), e))?;
+        Ok(Some(Done { result, seconds: timing.train_seconds }))
+    }
+
+    /// When the run failed last, and why.
+    pub(super) fn failure(&self) -> Option<(SystemTime, String)> {
+        let reason = fs::read_to_string(self.failed()).ok()?;
+        Some((fs::metadata(self.failed()).ok()?.modified().ok()?, reason.trim().to_string()))
+    }
+
+    /// Takes the run for this process, until the file is closed by it and by the run's process;
+    /// none if another has it.
+    pub(super) fn lock(&self) -> Result<Option<File>, CliError> {
+        let path = self.0.with_extension("lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|error| CliError::write(&path, error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(CliError::Failed(format!(
+                "cannot lock `{}`: {error}; processes can only share a folder where files can be locked",
+                path.display()
+            ))),
+        }
+    }
+
+    /// Makes the run, or goes on with it, by `dvar train` in a process of its own, and keeps the
+    /// reason of a failure.
+    pub(super) fn run(
+        &self,
+        options: &TrainOptions,
+        device: &str,
+        lock: File,
+        interrupts: &Interrupts,
+    ) -> Result<(), CliError> {
+        match fs::remove_file(self.failed()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(CliError::write(&self.failed(), error));
+            }
+            _ => {}
+        }
+        let program = std::env::current_exe().map_err(CliError::failed)?;
+        let mut command = Command::new(program);
+        command.arg("train");
+        if self.0.join("config.toml").is_file() {
+            command.arg("--resume").arg(&self.0);
+        } else {
+            let config = self.0.with_extension("toml");
+            let text = options.to_toml().map_err(CliError::failed)?;
+            RunFolder::write(&config, text.as_bytes())?;
+            command.arg("--config").arg(config).arg("--output-dir").arg(&self.0);
+        }
+        let log = File::options().create(true).append(true).open(self.log());
+        let log = log.map_err(|error| CliError::write(&self.log(), error))?;
+        let stderr = log.try_clone().map_err(CliError::failed)?;
+        // As the run's standard input, which it does not read, the lock outlives this process if
+        // only that is killed: no other then goes on with a run that still runs.
+        command.args(["--device", device]).stdin(lock).stdout(log).stderr(stderr);
+        apart(&mut command);
+        let status = wait(command.spawn().map_err(CliError::failed)?, interrupts)?;
+        match status.code() {
+            Some(0) => Ok(()),
+            Some(130) => Err(CliError::Interrupted),
+            _ => {
+                let reason = self.reason(status)?;
+                RunFolder::write(&self.failed(), format!("{reason}\n").as_bytes())
+            }
+        }
+    }
+
+    /// The program's last words, or what ended it without any.
+    fn reason(&self, status: ExitStatus) -> Result<String, CliError> {
+        let log = fs::read(self.log()).map_err(|error| unreadable(&self.log(), &error))?;
+        let log = String::from_utf8_lossy(&log);
+        let last = log.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        Ok(match (status.code(), last.strip_prefix("error: ")) {
+            (Some(_), Some(error)) => error.to_string(),
+            _ => format!("it ended by {status} after `{last}`"),
+        })
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> CliError {
+    CliError::Failed(format!("cannot read `{}`: {error}", path.display()))
+}
+
+/// Ctrl-C in a terminal then reaches this process alone, which passes it on: once, wherever it
+/// came from. A second one would end the run at once.
+#[cfg(unix)]
+fn apart(command: &mut Command) {
+    std::os::unix::process::CommandExt::process_group(command, 0);
+}
+
+#[cfg(not(unix))]
+fn apart(_command: &mut Command) {}
+
+/// Asks the run to end after its step.
+#[cfg(unix)]
+fn interrupt(child: &mut Child) -> io::Result<()> {
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().map(drop)
+}
+
+/// Elsewhere the console asks every process on it.
+#[cfg(not(unix))]
+fn interrupt(_child: &mut Child) -> io::Result<()> {
+    Ok(())
+}
+
+fn wait(mut child: Child, interrupts: &Interrupts) -> Result<ExitStatus, CliError> {
+    let mut passed_on = 0;
+    loop {
+        if let Some(status) = child.try_wait().map_err(CliError::failed)? {
+            return Ok(status);
+        }
+        if interrupts.load(Ordering::Relaxed) > passed_on {
+            passed_on += 1;
+            interrupt(&mut child).map_err(CliError::failed)?;
+        }
+        thread::sleep(POLL);
+    }
+}

@@ -1,0 +1,316 @@
+//! What an experiment runs: every variant of the options on every concept.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+
+use super::{Experiment, semi_deterministic::SemiDeterministic};
+use crate::{
+    cli::{CliError, train::Checked},
+    config::TrainOptions,
+};
+
+/// A checked grid.
+#[derive(Debug)]
+pub(super) struct Grid {
+    /// What messages call it.
+    pub source: String,
+    /// Options of all runs.
+    pub options: TrainOptions,
+    pub concepts: Vec<Concept>,
+    pub variants: Vec<Variant>,
+}
+
+/// A grid file; the options are those of a configuration file of `dvar train`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GridFile {
+    #[serde(default)]
+    options: TrainOptions,
+    #[serde(default)]
+    concepts: Vec<Concept>,
+    #[serde(default)]
+    variants: Vec<Variant>,
+    semi_deterministic: Option<SemiDeterministic>,
+}
+
+/// One concept: a name, and options beside it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "toml::Table")]
+pub(super) struct Concept {
+    pub name: String,
+    pub options: TrainOptions,
+}
+
+/// One variant: a name, perhaps where its steps come from, and options beside them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "toml::Table")]
+pub(super) struct Variant {
+    pub name: String,
+    pub steps_from: Option<StepsFrom>,
+    /// These win over the concept's, which win over those of all runs.
+    pub options: TrainOptions,
+}
+
+/// The paper's "few iterations": as many steps as another variant took over all concepts.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StepsFrom {
+    pub variant: String,
+    pub statistic: Statistic,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Statistic {
+    Max,
+    /// Rounded.
+    Mean,
+}
+
+/// One run of the grid.
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    pub concept: String,
+    pub variant: String,
+    /// The name of its folder.
+    pub run: String,
+    /// What the model calls itself.
+    pub model: String,
+    /// All options, as its `config.toml` has them; the number of steps is open with `steps_from`.
+    pub options: TrainOptions,
+    pub steps_from: Option<StepsFrom>,
+}
+
+impl TryFrom<toml::Table> for Concept {
+    type Error = toml::de::Error;
+
+    fn try_from(mut table: toml::Table) -> Result<Self, toml::de::Error> {
+        #[derive(Deserialize)]
+        struct Own {
+            name: String,
+        }
+        let Own { name } = table.clone().try_into()?;
+        table.remove("name");
+        Ok(Self { name, options: table.try_into()? })
+    }
+}
+
+impl TryFrom<toml::Table> for Variant {
+    type Error = toml::de::Error;
+
+    fn try_from(mut table: toml::Table) -> Result<Self, toml::de::Error> {
+        #[derive(Deserialize)]
+        struct Own {
+            name: String,
+            steps_from: Option<StepsFrom>,
+        }
+        let Own { name, steps_from } = table.clone().try_into()?;
+        table.remove("name");
+        table.remove("steps_from");
+        Ok(Self { name, steps_from, options: table.try_into()? })
+    }
+}
+
+impl Statistic {
+    /// Of at least one number.
+    pub(super) fn of(self, steps: &[usize]) -> usize {
+        match self {
+            Self::Max => steps.iter().copied().max().unwrap_or(1),
+            Self::Mean => {
+                let mean = steps.iter().sum::<usize>() as f64 / steps.len() as f64;
+                mean.round().max(1.0) as usize
+            }
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Max => "largest",
+            Self::Mean => "mean",
+        }
+    }
+}
+
+impl Grid {
+    /// Reads a grid file's text. Names, and what the grid says of itself, are checked; the options
+    /// are by [`cells`](Self::cells).
+    pub(super) fn parse(
+        experiment: Experiment,
+        text: &str,
+        source: String,
+    ) -> Result<Self, CliError> {
+        let refuse = |reason: String| CliError::Input(format!("the grid `{source}` {reason}"));
+        let file: GridFile = toml::from_str(text)
+            .map_err(|error| refuse(format!("does not parse: {}", error.to_string().trim_end())))?;
+        let mut variants = file.variants;
+        match (experiment, file.semi_deterministic) {
+            (Experiment::SemiDeterministic, Some(study)) if variants.is_empty() => {
+                let concepts = file.concepts.iter().map(|concept| &concept.options);
+                study.check(&file.options, concepts).map_err(refuse)?;
+                variants = study.variants(file.options.eval_batch_size).map_err(refuse)?;
+            }
+            (Experiment::SemiDeterministic, _) => {
+                return Err(refuse(
+                    "must have a table `[semi_deterministic]` and no `[[variants]]` for this experiment".into(),
+                ));
+            }
+            (_, Some(_)) => {
+                return Err(refuse(
+                    "has a table `[semi_deterministic]`, which is for `dvar experiment semi-deterministic`".into(),
+                ));
+            }
+            (_, None) => {}
+        }
+        check_names("concepts", file.concepts.iter().map(|c| &*c.name)).map_err(refuse)?;
+        check_names("variants", variants.iter().map(|v| &*v.name)).map_err(refuse)?;
+        check_steps(&variants).map_err(refuse)?;
+        let all =
+            file.concepts.iter().map(|c| &c.options).chain(variants.iter().map(|v| &v.options));
+        if all.chain([&file.options]).any(|options| options.output_dir.is_some()) {
+            return Err(refuse(
+                "sets `output_dir`; every run has a folder of its own, give `--output-dir` for all"
+                    .into(),
+            ));
+        }
+        Ok(Self { source, options: file.options, concepts: file.concepts, variants })
+    }
+
+    /// Every variant on every concept, variant by variant, each checked as `dvar train` would check
+    /// it before it begins.
+    pub(super) fn cells(&self) -> Result<Vec<Cell>, CliError> {
+        let pairs = self.variants.iter().flat_map(|v| self.concepts.iter().map(move |c| (v, c)));
+        pairs.map(|(variant, concept)| self.cell(concept, variant)).collect()
+    }
+
+    fn cell(&self, concept: &Concept, variant: &Variant) -> Result<Cell, CliError> {
+        let merged = concept.options.over(&self.options);
+        let merged = merged.and_then(|under| variant.options.over(&under));
+        let checked = merged.map_err(CliError::input).and_then(|options| Checked::new(&options));
+        let checked = checked.map_err(|error| {
+            CliError::Input(format!(
+                "the grid `{}`, variant `{}` of concept `{}`: {error}",
+                self.source, variant.name, concept.name
+            ))
+        })?;
+        Ok(Cell {
+            concept: concept.name.clone(),
+            variant: variant.name.clone(),
+            run: format!("{}--{}", slug(&concept.name), slug(&variant.name)),
+            model: checked.model.name().to_string(),
+            options: checked.saved()?,
+            steps_from: variant.steps_from.clone(),
+        })
+    }
+}
+
+/// A name as a part of a file's: letters and digits, with single dashes between words.
+fn slug(name: &str) -> String {
+    let kept = |c: char| if c.is_alphanumeric() { c } else { ' ' };
+    let words = name.to_lowercase().chars().map(kept).collect::<String>();
+    words.split_whitespace().collect::<Vec<_>>().join("-")
+}
+
+fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    let mut slugs = HashSet::new();
+    for name in names {
+        let slug = slug(name);
+        if slug.is_empty() || slug.len() > 100 {
+            return Err(format!(
+                "has `{name}` among its {what}; a name becomes a file's, so it must have a letter or a digit and at most 100 bytes"
+            ));
+        }
+        if !slugs.insert(slug) {
+            return Err(format!(
+                "has `{name}` twice among its {what}, but for case and punctuation; files are called by it, so rename one"
+            ));
+        }
+    }
+    match slugs.is_empty() {
+        true => Err(format!("has no `[[{what}]]`; add at least one")),
+        false => Ok(()),
+    }
+}
+
+fn check_steps(variants: &[Variant]) -> Result<(), String> {
+    for (index, Variant { name, steps_from, options }) in variants.iter().enumerate() {
+        let Some(from) = steps_from else { continue };
+        if !variants[..index].iter().any(|earlier| earlier.name == from.variant) {
+            return Err(format!(
+                "takes the steps of `{name}` from `{}`, which is no variant before it",
+                from.variant
+            ));
+        }
+        if options.max_train_steps.is_some() {
+            return Err(format!(
+                "gives `{name}` both `steps_from` and `max_train_steps`; leave one out"
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONCEPT: &str = "[[concepts]]\nname = 'a cat'\ntrain_data_dir = 'pictures'\n";
+
+    fn parse(text: &str) -> Result<Grid, String> {
+        Grid::parse(Experiment::Table1, text, "my.toml".into()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn names_and_options_stand_side_by_side() {
+        let grid = parse(&format!(
+            "[options]\nseed = 5\n{CONCEPT}[[variants]]\nname = 'CLIP-s'\nstopping = 'clip-s'\n\
+             [[variants]]\nname = 'Few iters (max)'\n\
+             steps_from = {{ variant = 'CLIP-s', statistic = 'max' }}"
+        ));
+        let grid = grid.unwrap();
+        assert_eq!(grid.options.seed, Some(5));
+        assert_eq!(grid.concepts[0].name, "a cat");
+        assert_eq!(grid.concepts[0].options.train_data_dir, Some("pictures".into()));
+        let from = StepsFrom { variant: "CLIP-s".into(), statistic: Statistic::Max };
+        assert_eq!(grid.variants[1].steps_from, Some(from));
+        assert_eq!(slug(&grid.variants[1].name), "few-iters-max");
+    }
+
+    #[test]
+    fn what_a_grid_must_not_say_is_refused_in_one_sentence() {
+        let variant = "[[variants]]\nname = 'x'\n";
+        let steps = "steps_from = { variant = 'x', statistic = 'mean' }\n";
+        for (text, reason) in [
+            (format!("{CONCEPT}{variant}colour = 1"), "unknown field `colour`"),
+            (format!("colour = 1\n{CONCEPT}{variant}"), "unknown field `colour`"),
+            (format!("{CONCEPT}{steps}{variant}"), "unknown field `steps_from`"),
+            (format!("{CONCEPT}[[variants]]\nseed = 1"), "missing field `name`"),
+            (format!("{CONCEPT}{variant}{}", steps.replace("mean", "min")), "variant `min`"),
+            (CONCEPT.into(), "has no `[[variants]]`"),
+            (variant.into(), "has no `[[concepts]]`"),
+            (format!("{CONCEPT}{variant}{variant}"), "`x` twice among its variants"),
+            (format!("{CONCEPT}{CONCEPT}{variant}"), "`a cat` twice among its concepts"),
+            (format!("{CONCEPT}[[variants]]\nname = '../'"), "must have a letter"),
+            (format!("{CONCEPT}{variant}{steps}"), "which is no variant before it"),
+            (
+                format!("{CONCEPT}{variant}[[variants]]\nname = 'y'\nmax_train_steps = 3\n{steps}"),
+                "leave one out",
+            ),
+            (format!("{CONCEPT}{variant}output_dir = 'o'"), "sets `output_dir`"),
+            (
+                format!("{CONCEPT}{variant}[semi_deterministic]\ncodes = []\ninputs = []"),
+                "is for `dvar experiment semi-deterministic`",
+            ),
+        ] {
+            let error = parse(&text).unwrap_err();
+            assert!(error.contains(reason) && error.contains("`my.toml`"), "{text}\n{error}");
+        }
+    }
+
+    #[test]
+    fn a_mean_is_rounded() {
+        assert_eq!(Statistic::Mean.of(&[3, 4, 4]), 4);
+        assert_eq!(Statistic::Mean.of(&[3, 3, 4]), 3);
+        assert_eq!(Statistic::Max.of(&[3, 9, 4]), 9);
+    }
+}

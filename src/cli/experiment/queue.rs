@@ -1,0 +1,270 @@
+//! The runs of a grid, one after the other, beside other processes that work on the same.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use indicatif::ProgressBar;
+
+use super::{
+    cell::{Done, Interrupts, Place},
+    grid::Cell,
+};
+use crate::{cli::CliError, config::TrainOptions};
+
+/// Between two looks at what other processes do.
+const POLL: Duration = Duration::from_millis(500);
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    Done(Done),
+    Failed(String),
+}
+
+/// A run that nothing more is to be done for.
+pub(super) struct Finished<'a> {
+    pub cell: &'a Cell,
+    pub folder: PathBuf,
+    /// With the number of steps that other runs gave.
+    pub options: TrainOptions,
+    pub outcome: Outcome,
+}
+
+impl Finished<'_> {
+    pub(super) fn failure(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Done(_) => None,
+            Outcome::Failed(reason) => Some(reason),
+        }
+    }
+
+    pub(super) fn done(&self) -> Option<&Done> {
+        match &self.outcome {
+            Outcome::Done(done) => Some(done),
+            Outcome::Failed(_) => None,
+        }
+    }
+}
+
+/// The options of a run, as far as they can be known.
+enum Options {
+    Known(TrainOptions),
+    /// Runs that it takes its steps from are not finished.
+    Open,
+    /// One of them failed.
+    Never(String),
+}
+
+pub(super) struct Queue<'a> {
+    cells: &'a [Cell],
+    source: &'a str,
+    runs: PathBuf,
+    outcomes: Vec<Option<Outcome>>,
+    /// Failures of earlier calls, which are tried again; a later one is another process' answer.
+    failed_before: Vec<Option<SystemTime>>,
+    interrupts: Interrupts,
+}
+
+impl<'a> Queue<'a> {
+    /// Looks at what is there already.
+    ///
+    /// # Errors
+    ///
+    /// [`CliError::Input`] if a run was made with other options than the grid's.
+    pub(super) fn new(
+        cells: &'a [Cell],
+        source: &'a str,
+        runs: &Path,
+        interrupts: Interrupts,
+    ) -> Result<Self, CliError> {
+        let failed = |cell: &Cell| Place::new(runs, &cell.run).failure().map(|(time, _)| time);
+        let mut queue = Self {
+            cells,
+            source,
+            runs: runs.to_path_buf(),
+            outcomes: vec![None; cells.len()],
+            failed_before: cells.iter().map(failed).collect(),
+            interrupts,
+        };
+        for index in 0..cells.len() {
+            queue.look(index)?;
+        }
+        Ok(queue)
+    }
+
+    pub(super) fn count_done(&self) -> usize {
+        self.outcomes.iter().flatten().filter(|o| matches!(o, Outcome::Done(_))).count()
+    }
+
+    /// Makes every run that no other process makes, then waits for those.
+    pub(super) fn work(&mut self, device: &str) -> Result<(), CliError> {
+        let mut waiting = false;
+        loop {
+            let (mut open, mut ran) = (0, false);
+            for index in 0..self.cells.len() {
+                self.check_interrupts()?;
+                if self.look(index)?.is_some() {
+                    continue;
+                }
+                open += 1;
+                let place = Place::new(&self.runs, &self.cells[index].run);
+                let Options::Known(options) = self.options(index)? else { continue };
+                let Some(lock) = place.lock()? else { continue };
+                // its last holder may have finished it
+                if self.look(index)?.is_none() {
+                    self.run(index, &place, &options, device, lock)?;
+                    ran = true;
+                }
+            }
+            if open == 0 {
+                return Ok(());
+            }
+            if !ran {
+                if !waiting {
+                    println!("waiting    for {open} runs, by other processes or after theirs");
+                    waiting = true;
+                }
+                thread::sleep(POLL);
+            }
+        }
+    }
+
+    /// All runs, once [`work`](Self::work) returned.
+    pub(super) fn finished(mut self) -> Result<Vec<Finished<'a>>, CliError> {
+        let mut finished = Vec::new();
+        for (index, cell) in self.cells.iter().enumerate() {
+            let options = match self.options(index)? {
+                Options::Known(options) => options,
+                Options::Open | Options::Never(_) => cell.options.clone(),
+            };
+            let Some(outcome) = self.outcomes[index].clone() else { continue };
+            let folder = self.runs.join(&cell.run);
+            finished.push(Finished { cell, folder, options, outcome });
+        }
+        Ok(finished)
+    }
+
+    fn run(
+        &mut self,
+        index: usize,
+        place: &Place,
+        options: &TrainOptions,
+        device: &str,
+        lock: std::fs::File,
+    ) -> Result<(), CliError> {
+        let cell = &self.cells[index];
+        let name =
+            format!("[{}/{}] {}, {}", index + 1, self.cells.len(), cell.concept, cell.variant);
+        let bar = ProgressBar::new_spinner();
+        bar.set_message(format!("{name}: see {}", place.log().display()));
+        bar.enable_steady_tick(Duration::from_millis(100));
+        let ran = place.run(options, device, lock, &self.interrupts);
+        bar.finish_and_clear();
+        ran?;
+        match self.look(index)? {
+            Some(Outcome::Done(done)) => println!("{name}: {}", summary(done)),
+            Some(Outcome::Failed(reason)) => println!("{name}: failed: {reason}"),
+            None => {
+                return Err(CliError::Failed(format!(
+                    "the run `{}` ended without a result; see `{}`",
+                    place.folder().display(),
+                    place.log().display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What came of a run, if it is finished.
+    fn look(&mut self, index: usize) -> Result<Option<&Outcome>, CliError> {
+        if self.outcomes[index].is_none() {
+            self.outcomes[index] = self.find(index)?;
+        }
+        Ok(self.outcomes[index].as_ref())
+    }
+
+    fn find(&mut self, index: usize) -> Result<Option<Outcome>, CliError> {
+        let options = match self.options(index)? {
+            Options::Known(options) => options,
+            Options::Open => return Ok(None),
+            Options::Never(reason) => return Ok(Some(Outcome::Failed(reason))),
+        };
+        let place = Place::new(&self.runs, &self.cells[index].run);
+        if let Some(saved) = place.saved()? {
+            self.check_saved(&place, &saved, &options)?;
+        }
+        if let Some(done) = place.done()? {
+            return Ok(Some(Outcome::Done(done)));
+        }
+        let failure = place.failure().filter(|(time, _)| Some(*time) != self.failed_before[index]);
+        Ok(failure.map(|(_, reason)| Outcome::Failed(reason)))
+    }
+
+    fn options(&mut self, index: usize) -> Result<Options, CliError> {
+        let cell = &self.cells[index];
+        let Some(from) = &cell.steps_from else { return Ok(Options::Known(cell.options.clone())) };
+        let mut steps = Vec::new();
+        for (source, other) in self.cells.iter().enumerate() {
+            if other.variant != from.variant {
+                continue;
+            }
+            match self.look(source)? {
+                Some(Outcome::Done(done)) => steps.push(done.result.steps),
+                Some(Outcome::Failed(_)) => {
+                    return Ok(Options::Never(format!(
+                        "its number of steps is the {} of `{}`, whose run of {} failed",
+                        from.statistic.name(),
+                        from.variant,
+                        other.concept
+                    )));
+                }
+                None => return Ok(Options::Open),
+            }
+        }
+        let max_train_steps = Some(from.statistic.of(&steps));
+        Ok(Options::Known(TrainOptions { max_train_steps, ..cell.options.clone() }))
+    }
+
+    /// A run that was made with other options must not count for these.
+    fn check_saved(
+        &self,
+        place: &Place,
+        saved: &TrainOptions,
+        wanted: &TrainOptions,
+    ) -> Result<(), CliError> {
+        if saved == wanted {
+            return Ok(());
+        }
+        let table = |options| toml::Table::try_from(options).map_err(CliError::failed);
+        let (saved, wanted) = (table(saved)?, table(wanted)?);
+        let said = |table: &toml::Table, key: &str| {
+            table.get(key).map_or("nothing".into(), |value| format!("`{key} = {value}`"))
+        };
+        let key = saved.keys().chain(wanted.keys()).find(|key| saved.get(*key) != wanted.get(*key));
+        let key = key.map_or("", String::as_str);
+        Err(CliError::Input(format!(
+            "the run `{}` was made with {}, the grid `{}` says {}; remove the run's folder or choose another one with `--output-dir`",
+            place.folder().display(),
+            said(&saved, key),
+            self.source,
+            said(&wanted, key)
+        )))
+    }
+
+    fn check_interrupts(&self) -> Result<(), CliError> {
+        match self.interrupts.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            _ => Err(CliError::Interrupted),
+        }
+    }
+}
+
+fn summary(done: &Done) -> String {
+    let score = done.result.clip_i.map_or_else(String::new, |score| format!(", CLIP-I {score:.3}"));
+    let minutes = done.seconds / 60.0;
+    format!("stopped after {} steps{score}, {minutes:.1} min", done.result.steps)
+}

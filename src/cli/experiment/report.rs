@@ -1,0 +1,197 @@
+//! What came of a grid: tables, a figure, and a line for each run.
+
+use std::path::Path;
+
+use super::{
+    grid::{Cell, Grid},
+    queue::Finished,
+};
+use crate::{
+    cli::{CliError, run_folder::RunFolder},
+    config::TrainOptions,
+    experiments::{self, Failure, Measure, Row, Spread, Table, csv_line, dot_and_range_svg},
+};
+
+/// A quantity that variants are compared by: its name, its decimals, whether its axis begins at
+/// zero, and what a run gave of it.
+type Quantity = (&'static str, usize, bool, fn(&Finished<'_>) -> Option<f64>);
+
+const QUANTITIES: [Quantity; 3] = [
+    ("CLIP-I", 3, false, |run| run.done()?.result.clip_i),
+    ("iterations", 0, true, |run| Some(run.done()?.result.steps as f64)),
+    ("minutes", 1, true, |run| Some(run.done()?.seconds / 60.0)),
+];
+
+/// Writes the table of the variants, as CSV and Markdown, and its figure.
+pub(super) fn write_results(
+    folder: &Path,
+    name: &str,
+    grid: &Grid,
+    runs: &[Finished<'_>],
+) -> Result<(), CliError> {
+    let table = table(grid, runs);
+    write(&folder.join(format!("{name}.csv")), &table.to_csv())?;
+    let variants: Vec<&str> = grid.variants.iter().map(|variant| &*variant.name).collect();
+    let measures = QUANTITIES.map(|quantity| Measure {
+        name: quantity.0,
+        spreads: variants.iter().map(|variant| spread(runs, variant, quantity)).collect(),
+        decimals: quantity.1,
+        from_zero: quantity.2,
+    });
+    let svg = dot_and_range_svg(&format!("dvar experiment {name}"), &variants, &measures);
+    write(&folder.join(format!("{name}.svg")), &svg)?;
+    let text = format!(
+        "{}\nMedian ± interquartile range over the concepts. CLIP-I: likeness of the kept concept's \
+         samples to its pictures. Iterations: updates made. Minutes: training and the samples \
+         scored on the way, on the machine that made these runs and beside whatever else it did.\n\n\
+         {}\n![{name}]({name}.svg)\n\n{}",
+        header(name, runs),
+        table.to_markdown(),
+        options(runs, &grid.variants.iter().map(variant_line).collect::<Result<Vec<_>, _>>()?)?,
+    );
+    write(&folder.join(format!("{name}.md")), &text)
+}
+
+/// Writes a line of CSV for each run, with everything that is known of it.
+pub(super) fn write_runs(folder: &Path, runs: &[Finished<'_>]) -> Result<(), CliError> {
+    const NAMES: [&str; 12] = [
+        "run",
+        "concept",
+        "variant",
+        "max_train_steps",
+        "steps",
+        "kept_steps",
+        "clip_i_before",
+        "clip_i",
+        "minutes",
+        "initializer_token",
+        "stop",
+        "failure",
+    ];
+    let lines = runs.iter().map(|run| {
+        let cell = run.cell;
+        let result = run.done().map(|done| &done.result);
+        let number = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
+        let count = |value: Option<usize>| value.map_or_else(String::new, |v| v.to_string());
+        let token = result.and_then(|result| result.initializer_token.clone());
+        csv_line(&[
+            format!("runs/{}", cell.run),
+            cell.concept.clone(),
+            cell.variant.clone(),
+            count(run.options.max_train_steps),
+            count(result.map(|result| result.steps)),
+            count(result.map(|result| result.kept_steps)),
+            number(result.and_then(|result| result.clip_i_before)),
+            number(result.and_then(|result| result.clip_i)),
+            number(run.done().map(|done| done.seconds / 60.0)),
+            token.or_else(|| run.options.initializer_token.clone()).unwrap_or_default(),
+            result.map_or_else(String::new, |result| result.stop.to_string()),
+            run.failure().unwrap_or_default().to_string(),
+        ])
+    });
+    let text = csv_line(&NAMES.map(String::from)) + &lines.collect::<String>();
+    write(&folder.join("runs.csv"), &text)
+}
+
+/// The title, the models and the concepts.
+pub(super) fn header(name: &str, runs: &[Finished<'_>]) -> String {
+    let models = distinct(runs.iter().map(|run| &*run.cell.model));
+    let concepts = distinct(runs.iter().map(|run| &*run.cell.concept));
+    format!("# {name}\n\nModel: {models}. Concepts: {concepts}.\n")
+}
+
+/// How a run is called beside others.
+pub(super) fn cell_name(cell: &Cell) -> String {
+    format!("{}, {}", cell.concept, cell.variant)
+}
+
+/// The variants, and the options that all runs share where they are not the program's defaults.
+pub(super) fn options(runs: &[Finished<'_>], variants: &[String]) -> Result<String, CliError> {
+    let defaults = TrainOptions::default().with_defaults().map_err(CliError::failed)?;
+    let defaults = toml::Table::try_from(defaults).map_err(CliError::failed)?;
+    let tables: Result<Vec<toml::Table>, _> =
+        runs.iter().map(|run| toml::Table::try_from(&run.options)).collect();
+    let tables = tables.map_err(CliError::failed)?;
+    let mut shared = tables.first().cloned().unwrap_or_default();
+    // of one concept, or named above, or a path of this machine
+    const LEFT_OUT: [&str; 6] = [
+        "model",
+        "clip",
+        "train_data_dir",
+        "class_data_dir",
+        "placeholder_token",
+        "initializer_file",
+    ];
+    shared.retain(|key, value| {
+        !LEFT_OUT.contains(&key)
+            && defaults.get(key) != Some(value)
+            && tables.iter().all(|table| table.get(key) == Some(value))
+    });
+    let shared = toml::to_string(&shared).map_err(CliError::failed)?;
+    let variants = match variants.is_empty() {
+        true => String::new(),
+        false => format!("## Variants\n\n{}\n", variants.concat()),
+    };
+    Ok(format!(
+        "{variants}## Options of all runs\n\nWhere they are not the defaults of `dvar train`.\n\n```toml\n{shared}```\n"
+    ))
+}
+
+pub(super) fn write(path: &Path, text: &str) -> Result<(), CliError> {
+    RunFolder::write(path, text.as_bytes())
+}
+
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut seen: Vec<&str> = Vec::new();
+    for name in names {
+        if !seen.contains(&name) {
+            seen.push(name);
+        }
+    }
+    seen.join(", ")
+}
+
+fn variant_line(variant: &super::grid::Variant) -> Result<String, CliError> {
+    let options = toml::to_string(&variant.options).map_err(CliError::failed)?;
+    let options = options.lines().map(|line| format!("`{line}`"));
+    let steps = variant
+        .steps_from
+        .iter()
+        .map(|from| format!("as many steps as the {} of {}", from.statistic.name(), from.variant));
+    let all: Vec<String> = options.chain(steps).collect();
+    Ok(format!("- **{}**: {}\n", variant.name, all.join(", ")))
+}
+
+fn of_variant<'a>(
+    runs: &'a [Finished<'a>],
+    variant: &'a str,
+) -> impl Iterator<Item = &'a Finished<'a>> {
+    runs.iter().filter(move |run| run.cell.variant == variant)
+}
+
+fn spread(runs: &[Finished<'_>], variant: &str, quantity: Quantity) -> Option<Spread> {
+    Spread::of(&of_variant(runs, variant).filter_map(quantity.3).collect::<Vec<f64>>())
+}
+
+fn table(grid: &Grid, runs: &[Finished<'_>]) -> Table {
+    let rows = grid.variants.iter().map(|variant| {
+        let name = &*variant.name;
+        let spreads = QUANTITIES.map(|quantity| match spread(runs, name, quantity) {
+            Some(spread) => experiments::Cell::Spread(spread, quantity.1),
+            None => experiments::Cell::Missing,
+        });
+        let failures = of_variant(runs, name).filter_map(|run| {
+            Some(Failure { run: cell_name(run.cell), reason: run.failure()?.to_string() })
+        });
+        Row {
+            cells: [experiments::Cell::Text(name.to_string())].into_iter().chain(spreads).collect(),
+            runs: of_variant(runs, name).count(),
+            failures: failures.collect(),
+        }
+    });
+    let names = QUANTITIES.iter().map(|quantity| quantity.0.to_string());
+    Table {
+        columns: std::iter::once("variant".to_string()).chain(names).collect(),
+        rows: rows.collect(),
+    }
+}

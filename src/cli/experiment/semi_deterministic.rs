@@ -1,0 +1,314 @@
+//! Which factors of the evaluation may be redrawn (arXiv 2302.04841v1, section 4.4): how well the
+//! losses with redrawn factors follow the deterministic ones along the same training.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::Deserialize;
+
+use super::{
+    grid::Variant,
+    queue::{Finished, Outcome},
+    report::{self, cell_name, header, write},
+};
+use crate::{
+    callbacks::plot::CurvePoint,
+    cli::{CliError, run_folder::RunFolder, train::read_metrics},
+    config::{Stopping, TrainOptions},
+    eval::EvaluationSwitches,
+    experiments::{
+        Cell, Failure, LossPanel, Row, Spread, Table, csv_line, loss_panels_svg, r_squared,
+    },
+};
+
+/// The study's table in a grid file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SemiDeterministic {
+    /// Which factors are redrawn; everything fixed must be among them.
+    codes: Vec<EvaluationSwitches>,
+    /// How many inputs are evaluated, in rounds of `eval_batch_size`.
+    inputs: Vec<usize>,
+}
+
+impl SemiDeterministic {
+    /// What the study sets itself must be open elsewhere.
+    pub(super) fn check<'a>(
+        &self,
+        all: &'a TrainOptions,
+        mut concepts: impl Iterator<Item = &'a TrainOptions>,
+    ) -> Result<(), String> {
+        let own = |o: &TrainOptions| {
+            o.stopping.is_some()
+                || o.threshold.is_some()
+                || o.exp_code.is_some()
+                || o.eval_gradient_accumulation_steps.is_some()
+        };
+        if own(all) || concepts.any(|o| own(o) || o.eval_batch_size.is_some()) {
+            return Err("sets `stopping`, `threshold`, `exp_code` or `eval_gradient_accumulation_steps`, or the `eval_batch_size` of one concept; `[semi_deterministic]` does".into());
+        }
+        if !self.codes.contains(&EvaluationSwitches::default()) {
+            return Err("has no code `11111`, which the others are compared with; add it".into());
+        }
+        match self.inputs.is_empty() {
+            true => Err("has no `inputs`; give their numbers, such as `[4, 32]`".into()),
+            false => Ok(()),
+        }
+    }
+
+    /// Each code with each number of inputs, evaluated along the same training.
+    pub(super) fn variants(&self, eval_batch_size: Option<usize>) -> Result<Vec<Variant>, String> {
+        const BATCH: usize = 4;
+        let batch = eval_batch_size.unwrap_or(BATCH);
+        let pairs = self.inputs.iter().flat_map(|n| self.codes.iter().map(move |code| (*n, *code)));
+        let variant = |(inputs, code): (usize, EvaluationSwitches)| {
+            let batch = batch.clamp(1, inputs.max(1));
+            if inputs == 0 || !inputs.is_multiple_of(batch) {
+                return Err(format!(
+                    "evaluates {inputs} inputs, which is no multiple of `eval_batch_size`, {batch}"
+                ));
+            }
+            Ok(Variant {
+                name: format!("{code}, {inputs} inputs"),
+                steps_from: None,
+                options: TrainOptions {
+                    exp_code: Some(code),
+                    eval_batch_size: Some(batch),
+                    eval_gradient_accumulation_steps: Some(inputs / batch),
+                    stopping: Some(Stopping::Dvar),
+                    threshold: Some(0.0),
+                    ..TrainOptions::default()
+                },
+            })
+        };
+        pairs.map(variant).collect()
+    }
+}
+
+/// One run and how well its losses follow the deterministic ones.
+struct Fit<'a> {
+    run: &'a Finished<'a>,
+    code: EvaluationSwitches,
+    inputs: usize,
+    losses: Vec<(usize, f64)>,
+    r_squared: Option<f64>,
+}
+
+/// Writes the study's tables and its figure.
+pub(super) fn write_results(
+    folder: &Path,
+    name: &str,
+    runs: &[Finished<'_>],
+) -> Result<(), CliError> {
+    let fits = fits(runs)?;
+    write(&folder.join(format!("{name}.csv")), &csv(&fits))?;
+    let first = runs.first().map_or("", |run| &run.cell.concept);
+    let inputs = columns(&fits);
+    let panels = fits.iter().filter(|fit| fit.run.cell.concept == first);
+    let mut panels: Vec<&Fit> = panels.filter(|fit| !fit.losses.is_empty()).collect();
+    // a row for each code
+    panels.sort_by_key(|fit| row_of(&fits, fit.code));
+    let panels: Vec<LossPanel> = panels.into_iter().map(panel).collect();
+    let title = format!("Evaluation losses with redrawn factors, {first}");
+    write(&folder.join(format!("{name}.svg")), &loss_panels_svg(&title, &panels, inputs.len()))?;
+    let text = format!(
+        "{}\n\
+         R² of the line fitted by least squares, with intercept, from the deterministic losses to \
+         those with the named factors redrawn at every evaluation: same concept, same inputs per \
+         evaluation, all evaluations of one training, which is the same in all runs of a concept \
+         because what is trained does not depend on what is evaluated. 1: the redrawn losses show \
+         the trend as the deterministic ones do; 0: they show nothing of it. Median over the \
+         concepts.\n\n{}\n![losses]({name}.svg)\n\n{}",
+        header(name, runs),
+        pivot(&fits, &inputs).to_markdown(),
+        report::options(runs, &[])?,
+    );
+    write(&folder.join(format!("{name}.md")), &text)
+}
+
+fn fits<'a>(runs: &'a [Finished<'a>]) -> Result<Vec<Fit<'a>>, CliError> {
+    let points: Result<Vec<Option<Vec<CurvePoint>>>, CliError> = runs
+        .iter()
+        .map(|run| match run.outcome {
+            Outcome::Done(_) => read_metrics(&RunFolder::open(&run.folder)?).map(Some),
+            Outcome::Failed(_) => Ok(None),
+        })
+        .collect();
+    let mut trainings: BTreeMap<&str, (&Finished, Vec<f64>)> = BTreeMap::new();
+    let mut fits = Vec::new();
+    for (run, points) in runs.iter().zip(points?) {
+        let points = points.unwrap_or_default();
+        let training: Vec<f64> = points.iter().map(|point| point.loss).collect();
+        if let Outcome::Done(_) = run.outcome {
+            let (other, first) =
+                trainings.entry(&run.cell.concept).or_insert_with(|| (run, training.clone()));
+            if *first != training {
+                return Err(CliError::Failed(format!(
+                    "the training losses of `{}` and `{}` differ, so that their evaluations cannot be compared; remove both and rerun them on one machine",
+                    other.folder.display(),
+                    run.folder.display()
+                )));
+            }
+        }
+        let losses = points.iter().filter_map(|point| Some((point.step, point.eval_loss?)));
+        fits.push(Fit {
+            run,
+            code: run.options.exp_code.unwrap_or_default(),
+            inputs: run.options.eval_batch_size.unwrap_or(1)
+                * run.options.eval_gradient_accumulation_steps.unwrap_or(1),
+            losses: losses.collect(),
+            r_squared: None,
+        });
+    }
+    let values = |fit: &Fit| fit.losses.iter().map(|(_, loss)| *loss).collect::<Vec<f64>>();
+    let fitted: Vec<Option<f64>> = fits
+        .iter()
+        .map(|fit| {
+            let deterministic = fits.iter().find(|other| {
+                other.code == EvaluationSwitches::default()
+                    && other.inputs == fit.inputs
+                    && other.run.cell.concept == fit.run.cell.concept
+            });
+            r_squared(&values(deterministic?), &values(fit))
+        })
+        .collect();
+    for (fit, r_squared) in fits.iter_mut().zip(fitted) {
+        fit.r_squared = r_squared;
+    }
+    Ok(fits)
+}
+
+/// The numbers of inputs, in the grid's order.
+fn columns(fits: &[Fit]) -> Vec<usize> {
+    distinct(fits.iter().map(|fit| fit.inputs))
+}
+
+fn row_of(fits: &[Fit], code: EvaluationSwitches) -> Option<usize> {
+    distinct(fits.iter().map(|fit| fit.code)).iter().position(|other| *other == code)
+}
+
+fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    values.fold(Vec::new(), |mut seen, value| {
+        if !seen.contains(&value) {
+            seen.push(value);
+        }
+        seen
+    })
+}
+
+fn redrawn(code: EvaluationSwitches) -> String {
+    let factors = [
+        (code.images, "images"),
+        (code.latents, "latents"),
+        (code.noise, "noise"),
+        (code.captions, "captions"),
+        (code.timesteps, "timesteps"),
+    ];
+    let redrawn: Vec<&str> = factors.iter().filter(|(f, _)| !f).map(|(_, name)| *name).collect();
+    match redrawn.len() {
+        0 => "nothing".into(),
+        5 => "everything".into(),
+        _ => redrawn.join(", "),
+    }
+}
+
+fn panel(fit: &Fit) -> LossPanel {
+    LossPanel {
+        title: format!("{} redrawn, {} inputs", redrawn(fit.code), fit.inputs),
+        r_squared: fit.r_squared,
+        losses: fit.losses.clone(),
+    }
+}
+
+fn csv(fits: &[Fit]) -> String {
+    let names = ["concept", "code", "redrawn", "inputs", "r_squared", "failure"];
+    let lines = fits.iter().map(|fit| {
+        csv_line(&[
+            fit.run.cell.concept.clone(),
+            fit.code.to_string(),
+            redrawn(fit.code),
+            fit.inputs.to_string(),
+            fit.r_squared.map_or_else(String::new, |value| value.to_string()),
+            fit.run.failure().unwrap_or_default().to_string(),
+        ])
+    });
+    csv_line(&names.map(String::from)) + &lines.collect::<String>()
+}
+
+/// A row for what is redrawn, a column for each number of inputs.
+fn pivot(fits: &[Fit], inputs: &[usize]) -> Table {
+    let codes = distinct(fits.iter().map(|fit| fit.code));
+    let rows = codes.iter().map(|code| {
+        let of_code = || fits.iter().filter(|fit| fit.code == *code);
+        let medians = inputs.iter().map(|inputs| {
+            let known = of_code().filter(|fit| fit.inputs == *inputs).filter_map(|f| f.r_squared);
+            let spread = Spread::of(&known.collect::<Vec<_>>());
+            spread.map_or(Cell::Missing, |spread| Cell::Number(spread.median, 3))
+        });
+        let failures = of_code().filter_map(|fit| {
+            let reason = fit.run.failure()?.to_string();
+            Some(Failure { run: cell_name(fit.run.cell), reason })
+        });
+        Row {
+            cells: std::iter::once(Cell::Text(redrawn(*code))).chain(medians).collect(),
+            runs: of_code().count(),
+            failures: failures.collect(),
+        }
+    });
+    let columns = inputs.iter().map(|inputs| format!("R², {inputs} inputs"));
+    Table {
+        columns: std::iter::once("redrawn".into()).chain(columns).collect(),
+        rows: rows.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn study(codes: &[&str], inputs: &[usize]) -> SemiDeterministic {
+        let codes = codes.iter().map(|code| code.parse().unwrap()).collect();
+        SemiDeterministic { codes, inputs: inputs.to_vec() }
+    }
+
+    #[test]
+    fn inputs_become_rounds_of_the_batch() {
+        let variants = study(&["11111", "01111"], &[2, 32]).variants(Some(8)).unwrap();
+        let names: Vec<&str> = variants.iter().map(|variant| &*variant.name).collect();
+        let want = ["11111, 2 inputs", "01111, 2 inputs", "11111, 32 inputs", "01111, 32 inputs"];
+        assert_eq!(names, want);
+        let batches = variants.iter().map(|v| {
+            (
+                v.options.eval_batch_size.unwrap(),
+                v.options.eval_gradient_accumulation_steps.unwrap(),
+            )
+        });
+        assert_eq!(batches.collect::<Vec<_>>(), [(2, 1), (2, 1), (8, 4), (8, 4)]);
+        assert!(study(&["11111"], &[10]).variants(None).unwrap_err().contains("no multiple"));
+        assert!(study(&["11111"], &[0]).variants(None).is_err());
+    }
+
+    #[test]
+    fn the_study_needs_its_reference_and_sets_its_own_options() {
+        let open = TrainOptions::default();
+        let check = |study: &SemiDeterministic, all: &TrainOptions, concept: &TrainOptions| {
+            study.check(all, [concept].into_iter())
+        };
+        let good = study(&["11111", "10111"], &[4]);
+        assert!(check(&good, &open, &open).is_ok());
+        let batch = TrainOptions { eval_batch_size: Some(2), ..open.clone() };
+        assert!(check(&good, &batch, &open).is_ok());
+        assert!(check(&good, &open, &batch).is_err());
+        let threshold = TrainOptions { threshold: Some(0.1), ..open.clone() };
+        assert!(check(&good, &threshold, &open).is_err());
+        assert!(check(&study(&["10111"], &[4]), &open, &open).unwrap_err().contains("`11111`"));
+        assert!(check(&study(&["11111"], &[]), &open, &open).unwrap_err().contains("`inputs`"));
+    }
+
+    #[test]
+    fn what_is_redrawn_is_named() {
+        let words = |code: &str| redrawn(code.parse().unwrap());
+        assert_eq!(words("11111"), "nothing");
+        assert_eq!(words("01101"), "images, captions");
+        assert_eq!(words("00000"), "everything");
+    }
+}

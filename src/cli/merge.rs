@@ -1,0 +1,46 @@
+//! `dvar merge`
+
+use std::path::PathBuf;
+
+use dvar_models::weights::with_replaced;
+
+use super::{
+    CliError, device, model,
+    run_folder::{RunFolder, free_folder},
+};
+
+/// Flags of `dvar merge`.
+#[derive(Debug, clap::Args)]
+pub(super) struct MergeArgs {
+    /// Folder of a finished run of DreamBooth-LoRA or Custom Diffusion
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// Folder to write to; it must not exist yet [default: merged]
+    #[arg(long, short, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+}
+
+/// Writes a `unet/` with the adapter in its weights, to stand in the place of the model's own.
+pub(super) fn run(args: &MergeArgs) -> Result<(), CliError> {
+    let run = RunFolder::open(&args.run)?;
+    let adapter = run.read_adapter()?.ok_or_else(|| {
+        CliError::Input(format!(
+            "`{}` has changed no weights of the model; a learned embedding needs no merging",
+            args.run.display()
+        ))
+    })?;
+    let (_, model, _) = model::of_run(run.options()?)?;
+    let (device, _) = device::open("auto")?;
+    let unet = model.load_unet(&device).map_err(CliError::input)?;
+    let merged = adapter.merge(&unet, &device);
+    let merged = pollster::block_on(merged).map_err(CliError::input)?;
+    let weights = with_replaced(model.files(), "unet", &merged).map_err(CliError::input)?;
+    let config = model.files().read("unet/config.json").map_err(CliError::input)?;
+    let folder = free_folder(args.output_dir.as_deref(), || "merged".into())?.join("unet");
+    std::fs::create_dir(&folder).map_err(|error| CliError::write(&folder, error))?;
+    RunFolder::write(&folder.join("config.json"), &config)?;
+    let file = folder.join("diffusion_pytorch_model.safetensors");
+    RunFolder::write(&file, &weights)?;
+    println!("{} weights of {} merged, in {}", merged.len(), model.name(), folder.display());
+    Ok(())
+}

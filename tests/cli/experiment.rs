@@ -1,0 +1,279 @@
+//! Grids of small runs: shared, gone on with, counted.
+
+use std::{
+    fs,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::harness::{Cli, Ran, SMALL};
+
+const TABLE: [&str; 6] = ["experiment", "table1", "--grid", "grid.toml", "--device", "cpu"];
+
+/// Two concepts, and these variants, of small runs.
+fn grid(cli: &Cli, options: &str, rest: &str) {
+    let mut text = format!("[options]\n{SMALL}num_samples = 1\n{options}\n");
+    for (concept, word) in [("blue-umbrella", "umbrella"), ("koala", "bear")] {
+        if !cli.path(concept).is_dir() {
+            cli.concept(concept, concept);
+        }
+        text += &format!(
+            "[[concepts]]\nname = '{concept}'\ntrain_data_dir = '{concept}'\n\
+             placeholder_token = '<{concept}>'\ninitializer_token = '{word}'\n"
+        );
+    }
+    fs::write(cli.path("grid.toml"), text + rest).unwrap();
+}
+
+fn text(cli: &Cli, file: &str) -> String {
+    String::from_utf8(cli.read(file)).unwrap()
+}
+
+fn json(cli: &Cli, file: &str) -> serde_json::Value {
+    serde_json::from_slice(&cli.read(file)).unwrap()
+}
+
+/// The fields of a line of CSV, of which none is quoted.
+fn fields(csv: &str, line: usize) -> Vec<String> {
+    csv.lines().nth(line).unwrap().split(',').map(String::from).collect()
+}
+
+fn made(said: &str) -> Vec<&str> {
+    said.lines().filter(|line| line.contains("stopped after")).collect()
+}
+
+const STEPS: &str = "
+[[variants]]
+name = 'CLIP-s'
+stopping = 'clip-s'
+sample_frequency = 2
+min_delta = 1.0
+patience = 1
+
+[[variants]]
+name = 'Few iters (mean)'
+stopping = 'few-iters'
+steps_from = { variant = 'CLIP-s', statistic = 'mean' }
+";
+
+#[test]
+fn two_processes_share_a_grid_and_a_third_finds_nothing_to_do() {
+    let cli = Cli::new();
+    grid(&cli, "", STEPS);
+    let children: Vec<_> = (0..2)
+        .map(|_| {
+            let mut command = cli.command(&TABLE);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let said: Vec<String> =
+        children.into_iter().map(|child| cli.ran(child.wait_with_output().unwrap()).ok()).collect();
+    let said = said.concat();
+    assert_eq!(made(&said).len(), 4, "each run was made once: {said}");
+
+    let folder = "experiments/table1";
+    let csv = text(&cli, &format!("{folder}/table1.csv"));
+    let names = "variant,CLIP-I,CLIP-I_iqr,iterations,iterations_iqr,minutes,minutes_iqr";
+    assert_eq!(csv.lines().next().unwrap(), format!("{names},runs,failed,failed_runs"));
+    let mut clip_s_steps = Vec::new();
+    for (line, variant, slug) in
+        [(1, "CLIP-s", "clip-s"), (2, "Few iters (mean)", "few-iters-mean")]
+    {
+        let of = |file: &str, key: &str| -> Vec<f64> {
+            let of_concept =
+                |concept| json(&cli, &format!("{folder}/runs/{concept}--{slug}/{file}"));
+            ["blue-umbrella", "koala"].map(|c| of_concept(c)[key].as_f64().unwrap()).to_vec()
+        };
+        // of two values, the median is their mean, and the quartiles lie halfway to it
+        let want: Vec<f64> = [
+            ("result.json", "clip_i", 1.0),
+            ("result.json", "steps", 1.0),
+            ("timing.json", "train_seconds", 60.0),
+        ]
+        .into_iter()
+        .flat_map(|(file, key, unit)| {
+            let values = of(file, key);
+            let (a, b) = (values[0] / unit, values[1] / unit);
+            [(a + b) / 2.0, (a - b).abs() / 2.0]
+        })
+        .collect();
+        let fields = fields(&csv, line);
+        assert_eq!(fields[0], variant);
+        for (field, want) in fields[1..7].iter().zip(&want) {
+            assert!((field.parse::<f64>().unwrap() - want).abs() < 1e-12, "{fields:?} {want}");
+        }
+        assert_eq!(fields[7..], ["2", "0", ""]);
+        let steps = of("result.json", "steps");
+        match line {
+            1 => clip_s_steps = steps,
+            _ => assert_eq!(steps, [clip_s_steps.iter().sum::<f64>() / 2.0; 2]),
+        }
+    }
+    assert_eq!(text(&cli, &format!("{folder}/runs.csv")).lines().count(), 5);
+    assert!(text(&cli, &format!("{folder}/table1.svg")).contains("Few iters (mean)"));
+    let markdown = text(&cli, &format!("{folder}/table1.md"));
+    for words in ["dvar-tiny-emoji", "blue-umbrella, koala", "the mean of CLIP-s", "window = 3"] {
+        assert!(markdown.contains(words), "{words}: {markdown}");
+    }
+
+    let said = cli.run(&TABLE).ok();
+    assert!(said.contains("4 of 4 runs done") && made(&said).is_empty(), "{said}");
+    assert_eq!(text(&cli, &format!("{folder}/table1.md")), markdown);
+
+    // what is there must not count for other options
+    grid(&cli, "seed = 5", STEPS);
+    let ran = cli.run(&TABLE);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    for words in ["`experiments/table1/runs/blue-umbrella--clip-s`", "`seed = 0`", "`seed = 5`"] {
+        assert!(ran.stderr.contains(words), "{words}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_run_that_fails_is_counted_and_tried_again_and_the_others_are_made() {
+    let cli = Cli::new();
+    let variants = "
+[[variants]]
+name = 'good'
+
+[[variants]]
+name = 'far'
+learning_rate = 1e37
+
+[[variants]]
+name = 'as far'
+stopping = 'few-iters'
+steps_from = { variant = 'far', statistic = 'max' }
+";
+    grid(&cli, "", variants);
+    let ran = cli.run(&TABLE);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("4 of 6 runs failed"), "{ran:?}");
+    let reason = text(&cli, "experiments/table1/runs/koala--far.failed");
+    assert_eq!(reason.lines().count(), 1, "{reason}");
+    let csv = text(&cli, "experiments/table1/table1.csv");
+    assert_eq!(fields(&csv, 1)[7..], ["2", "0", ""]);
+    assert_eq!(fields(&csv, 2)[1..4], ["", "", ""]);
+    let markdown = text(&cli, "experiments/table1/table1.md");
+    assert!(markdown.contains("2 (2 failed)"), "{markdown}");
+    assert!(markdown.contains(&format!("- koala, far: {}", reason.trim())), "{markdown}");
+    assert!(markdown.contains("the largest of `far`, whose run of blue-umbrella failed"));
+
+    let again = cli.run(&TABLE);
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert_eq!(again.stdout.matches("failed: ").count(), 2, "both are tried again: {again:?}");
+    assert!(made(&again.stdout).is_empty(), "{again:?}");
+}
+
+#[test]
+fn what_cannot_run_is_refused_before_the_first_run() {
+    let cli = Cli::new();
+    let refused = |ran: Ran, words: &str| {
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains(words), "{words}: {ran:?}");
+        assert!(!cli.path("experiments").exists());
+    };
+    refused(cli.run(&["experiment", "table1"]), "`examples/concepts/blue-car` is not here");
+    refused(cli.run(&TABLE), "cannot read `grid.toml`");
+    let late =
+        "[[variants]]\nname = 'x'\n[[variants]]\nname = 'y'\ninitializer_token = 'qwertyuiop'\n";
+    grid(&cli, "", late);
+    refused(cli.run(&TABLE), "variant `y` of concept `blue-umbrella`");
+    grid(&cli, "", "[[variants]]\nname = 'x'\n");
+    refused(cli.run(&[&TABLE[..5], &["abacus"]].concat()), "`abacus`");
+}
+
+#[test]
+fn semi_deterministic_evaluations_are_compared_along_one_training() {
+    let cli = Cli::new();
+    let study = "[semi_deterministic]\ncodes = ['11111', '11110']\ninputs = [1, 4]\n";
+    grid(&cli, "", study);
+    let small = text(&cli, "grid.toml").replace("threshold = 0.0\n", "");
+    fs::write(cli.path("grid.toml"), small).unwrap();
+    let args = ["experiment", "semi-deterministic", "--grid", "grid.toml", "-o", "out"];
+    cli.run(&[&args[..], &["--device", "cpu"]].concat()).ok();
+
+    let csv = text(&cli, "out/semi-deterministic.csv");
+    assert_eq!(csv.lines().count(), 9);
+    let mut redrawn = Vec::new();
+    for line in 1..9 {
+        let fields = fields(&csv, line);
+        let r_squared: f64 = fields[4].parse().unwrap();
+        match &*fields[1] {
+            "11111" => assert!((r_squared - 1.0).abs() < 1e-12, "{fields:?}"),
+            _ => redrawn.push((fields, r_squared)),
+        }
+    }
+    for (fields, r_squared) in redrawn {
+        // by hand: the squared correlation of the two runs' losses
+        let losses = |code: &str| -> Vec<f64> {
+            let run = format!("out/runs/{}--{code}-{}-inputs", fields[0], fields[3]);
+            let lines = text(&cli, &format!("{run}/metrics.jsonl"));
+            let record = |line| serde_json::from_str::<serde_json::Value>(line).unwrap();
+            lines.lines().map(|line| record(line)["eval_loss"].as_f64().unwrap()).collect()
+        };
+        let (x, y) = (losses("11111"), losses("11110"));
+        assert_eq!((x.len(), y.len()), (8, 8));
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / 8.0;
+        let product = |a: &[f64], b: &[f64]| {
+            a.iter().zip(b).map(|(p, q)| (p - mean(a)) * (q - mean(b))).sum::<f64>()
+        };
+        let want = product(&x, &y).powi(2) / (product(&x, &x) * product(&y, &y));
+        assert!((r_squared - want).abs() < 1e-9 && want < 0.999, "{fields:?} {want}");
+    }
+    let markdown = text(&cli, "out/semi-deterministic.md");
+    for words in ["| R², 1 inputs | R², 4 inputs |", "| timesteps", "| nothing", "1.000"] {
+        assert!(markdown.contains(words), "{words}: {markdown}");
+    }
+    let svg = text(&cli, "out/semi-deterministic.svg");
+    assert_eq!(svg.matches("<polyline").count(), 4, "the first concept's runs");
+
+    // another training must not pass for the same
+    let metrics = cli.path("out/runs/koala--11110-4-inputs/metrics.jsonl");
+    let other = fs::read_to_string(&metrics).unwrap().replacen("\"loss\":", "\"loss\":1", 1);
+    fs::write(&metrics, other).unwrap();
+    let ran = cli.run(&[&args[..], &["--device", "cpu"]].concat());
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("koala--11110-4-inputs` differ"), "{ran:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_grid_goes_on_and_no_other_process_takes_a_run_that_still_runs() {
+    use std::process::Command;
+
+    let cli = Cli::new();
+    grid(&cli, "", "[[variants]]\nname = 'long'\nmax_train_steps = 30\n");
+    let metrics = cli.path("experiments/table1/runs/blue-umbrella--long/metrics.jsonl");
+    let log = "experiments/table1/runs/blue-umbrella--long.log";
+    let begin = |sign: &str| {
+        let child = cli.command(&TABLE).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let going = || {
+            fs::metadata(&metrics).is_ok_and(|file| file.len() > 200)
+                && text(&cli, log).contains(sign)
+        };
+        while !going() {
+            assert!(Instant::now() < deadline, "the program is too slow");
+            thread::sleep(Duration::from_millis(10));
+        }
+        child.unwrap()
+    };
+    let child = begin("output     ");
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.unwrap().success());
+    let ran = cli.ran(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    assert!(ran.stdout.contains("the same command goes on"), "{ran:?}");
+    assert!(!cli.path("experiments/table1/runs/blue-umbrella--long/result.json").exists());
+
+    // killed, it leaves a run behind that goes on by itself
+    let mut child = begin("resuming   ");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let said = cli.run(&TABLE).ok();
+    assert!(text(&cli, "experiments/table1/runs.csv").contains("koala"), "{said}");
+    let log = text(&cli, log);
+    assert_eq!(log.matches("stopped    ").count(), 2, "interrupted once, ended once: {log}");
+}

@@ -1,0 +1,211 @@
+//! What can be trained and what can end a run, beside the main job.
+
+use std::fs;
+
+use dvar::data::{decode::decode, image::Picture};
+use serde_json::Value;
+
+use crate::harness::{Cli, train_args};
+
+/// Samples of two pictures at every second step.
+const SCORED: [&str; 4] = ["--sample-frequency", "2", "--num-samples", "2"];
+
+fn cli() -> Cli {
+    let cli = Cli::new();
+    cli.concept("blue-umbrella", "pictures");
+    cli
+}
+
+fn json(cli: &Cli, file: &str) -> Value {
+    serde_json::from_slice(&cli.read(file)).unwrap()
+}
+
+/// Steps made and the score, of each scored step.
+fn scores(cli: &Cli, run: &str) -> Vec<(u64, f64)> {
+    String::from_utf8(cli.read(&format!("{run}/metrics.jsonl")))
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter_map(|line| Some((line["step"].as_u64()? + 1, line["clip_i"].as_f64()?)))
+        .collect()
+}
+
+fn with(more: &[&'static str]) -> Vec<&'static str> {
+    [&SCORED[..], more].concat()
+}
+
+#[test]
+fn a_baseline_keeps_the_checkpoint_that_scored_best() {
+    let cli = cli();
+    // a rate so high that the last checkpoint is not the best one
+    let said =
+        cli.train(&with(&["-o", "run", "--stopping", "baseline", "--learning-rate", "0.05"])).ok();
+    let scores = scores(&cli, "run");
+    assert_eq!(scores.iter().map(|(steps, _)| *steps).collect::<Vec<_>>(), [2, 4, 6, 8]);
+    let best =
+        scores.iter().fold(scores[0], |best, next| if next.1 > best.1 { *next } else { best });
+    assert_ne!(best.0, 8, "this test needs a best checkpoint on the way: {scores:?}");
+    let result = json(&cli, "run/result.json");
+    assert_eq!(result["kept_steps"], best.0);
+    assert_eq!(result["steps"], 8);
+    assert!(said.contains(&format!("after {} steps, which scored best", best.0)), "{said}");
+    let kept = cli.read(&format!("run/checkpoints/{:05}/learned_embeds.safetensors", best.0));
+    assert_eq!(cli.read("run/learned_embeds.safetensors"), kept);
+    let after = result["clip_i"].as_f64().unwrap();
+    assert!((after - best.1).abs() < 1e-6, "the samples are the kept concept's: {result}");
+}
+
+#[test]
+fn clip_s_stops_when_the_score_no_longer_rises() {
+    let cli = cli();
+    let never = ["-o", "run", "--stopping", "clip-s", "--min-delta", "1", "--patience", "1"];
+    let said = cli.train(&with(&never)).ok();
+    // the first score is the best, the second and third do not exceed it by 1
+    assert_eq!(scores(&cli, "run").len(), 3);
+    assert_eq!(json(&cli, "run/result.json")["stop"]["reason"], "no_improvement");
+    assert!(said.contains("the score no longer rose at step 5"), "{said}");
+    assert!(!String::from_utf8(cli.read("run/metrics.jsonl")).unwrap().contains("ratio"));
+}
+
+#[test]
+fn the_best_word_of_the_vocabulary_is_found_once_for_the_same_pictures() {
+    let cli = cli();
+    let train = |output: &'static str, how: &'static str| {
+        cli.train(&[
+            "-o",
+            output,
+            "--max-train-steps",
+            "1",
+            "--num-samples",
+            "1",
+            "--init-strategy",
+            how,
+        ])
+        .ok();
+        let result = json(&cli, &format!("{output}/result.json"));
+        result["initializer_token"].as_str().unwrap().to_string()
+    };
+    let (best, worst) = (train("one", "best"), train("two", "worst"));
+    assert_ne!(best, worst);
+    let caches = || {
+        let names = fs::read_dir(cli.path("pictures")).unwrap().map(|e| e.unwrap().file_name());
+        let names = names.map(|name| name.into_string().unwrap());
+        names.filter(|name| name.starts_with(".dvar-words-")).collect::<Vec<_>>()
+    };
+    assert_eq!(caches().len(), 1, "kept beside the pictures");
+    let found = json(&cli, &format!("pictures/{}", caches()[0]));
+    let scores: Vec<f64> = found["scores"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry[1].as_f64().unwrap())
+        .collect();
+    assert!(scores.len() > 900 && scores.is_sorted_by(|a, b| a >= b));
+    assert_eq!(found["scores"][0][0], best);
+    // another picture, another search
+    fs::remove_file(cli.path("pictures/0.png")).unwrap();
+    train("three", "best");
+    assert_eq!(caches().len(), 2);
+    train("four", "random");
+}
+
+#[test]
+fn lora_is_learned_drawn_with_and_merged() {
+    let cli = cli();
+    cli.copy_model("model");
+    let train = ["-o", "run", "--method", "dreambooth-lora", "--model", "model"];
+    cli.train(&[&train[..], &["--max-train-steps", "3", "--learning-rate", "0.02"]].concat()).ok();
+    let adapter = "run/pytorch_lora_weights.safetensors";
+    assert!(cli.path(adapter).is_file());
+    let draw = |model: &str, output: &str, more: &[&str]| {
+        let base = ["generate", "--embedding", "run/learned_embeds.safetensors", "-n", "1"];
+        let rest = ["--prompt", "a <umb>", "--steps", "3", "--model", model, "-o", output];
+        cli.run(&[&base[..], &rest[..], more].concat()).ok();
+        decode(&cli.read(&format!("{output}/0000.png")), output).unwrap().into_rgb()
+    };
+    let adapted = draw("model", "adapted", &["--adapter", adapter]);
+    let plain = draw("model", "plain", &[]);
+    assert!(difference(&adapted, &plain) > 2, "the adapter changes the picture");
+    let said = cli.run(&["merge", "run", "-o", "merged"]).ok();
+    assert!(said.contains("weights of") && said.contains("merged"), "{said}");
+    fs::remove_dir_all(cli.path("model/unet")).unwrap();
+    fs::rename(cli.path("merged/unet"), cli.path("model/unet")).unwrap();
+    assert!(difference(&adapted, &draw("model", "again", &[])) <= 1);
+}
+
+/// The largest difference of two pictures' values.
+fn difference(one: &Picture, other: &Picture) -> u8 {
+    one.pixels().iter().zip(other.pixels()).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
+}
+
+#[test]
+fn custom_diffusion_draws_the_class_or_takes_its_pictures() {
+    let cli = cli();
+    let custom =
+        ["--method", "custom-diffusion", "--class-prompt", "umbrella", "--max-train-steps"];
+    let train = |more: &[&'static str]| cli.train(&[&custom[..], more].concat());
+    let said = train(&["2", "-o", "drawn", "--num-class-images", "2"]).ok();
+    assert!(said.contains("drawing 2 pictures of `umbrella`"), "{said}");
+    assert!(cli.path("drawn/class_pictures/class-0001.png").is_file());
+    assert!(cli.path("drawn/pytorch_custom_diffusion_weights.safetensors").is_file());
+
+    cli.concept("koala", "class");
+    let said = train(&["2", "-o", "given", "--class-data-dir", "class"]).ok();
+    assert!(said.contains("of 200 wanted") && !said.contains("drawing"), "{said}");
+
+    // a folder that was only begun is gone on with, by the same pictures
+    let first = cli.read("drawn/class_pictures/class-0000.png");
+    fs::remove_file(cli.path("drawn/class_pictures/class-0000.png")).unwrap();
+    let folder = ["2", "-o", "more", "--class-data-dir", "drawn/class_pictures"];
+    let said = train(&[&folder[..], &["--num-class-images", "2"]].concat()).ok();
+    assert!(said.contains("drawing 1 pictures"), "{said}");
+    assert_eq!(cli.read("drawn/class_pictures/class-0000.png"), first);
+}
+
+#[test]
+fn vectors_start_from_a_text_or_a_file() {
+    let cli = cli();
+    let without_word: Vec<&str> = train_args(&["--max-train-steps", "1", "--num-samples", "1"])
+        .into_iter()
+        .filter(|arg| !["--initializer-token", "umbrella"].contains(arg))
+        .collect();
+    let train = |more: &[&'static str]| cli.run(&[&without_word[..], more].concat());
+    let start = ["--save-init-embeds", "-o"];
+    let said = train(&[&start[..], &["text", "--initializer-text", "a blue umbrella"]].concat());
+    assert!(said.ok().contains("from the tokens of `a blue umbrella`, 3 vector(s)"));
+    let initial = cli.read("text/initial_embeds.safetensors");
+    let file = ["file", "--initializer-file", "text/initial_embeds.safetensors"];
+    train(&[&start[..], &file[..]].concat()).ok();
+    assert_eq!(cli.read("file/initial_embeds.safetensors"), initial);
+}
+
+#[test]
+fn any_factor_of_the_evaluation_can_be_redrawn_and_the_thirds_looked_at() {
+    let cli = cli();
+    let train = |output: &'static str, code: &'static str| {
+        let evaluation =
+            ["--exp-code", code, "--eval-gradient-accumulation-steps", "2", "--triple"];
+        cli.train(&[&["-o", output, "--max-train-steps", "3"][..], &evaluation[..]].concat()).ok();
+        String::from_utf8(cli.read(&format!("{output}/metrics.jsonl"))).unwrap()
+    };
+    let (fixed, redrawn) = (train("fixed", "11111"), train("redrawn", "11101"));
+    let column = |text: &str, key: &str| -> Vec<f64> {
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.map(|line| line[key].as_f64().unwrap()).collect()
+    };
+    // the evaluation has no say in the training
+    assert_eq!(column(&fixed, "loss"), column(&redrawn, "loss"));
+    assert_ne!(column(&fixed, "eval_loss"), column(&redrawn, "eval_loss"));
+    for third in ["begin", "middle", "end"] {
+        assert_eq!(column(&fixed, &format!("eval_loss_{third}")).len(), 3);
+    }
+}
+
+#[test]
+fn a_precision_that_is_not_computed_in_is_said_in_one_line() {
+    let cli = cli();
+    let run = ["-o", "run", "--mixed-precision", "fp16", "--max-train-steps", "1"];
+    let said = cli.train(&run).ok();
+    let line = said.lines().find(|line| line.starts_with("precision")).unwrap();
+    assert!(line.contains("fp16") && line.contains("f32"), "{line}");
+}
