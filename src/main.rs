@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use dvar::cli::{Cli, CliError, run};
+use dvar::cli::{CliError, parse, run};
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match parse(std::env::args_os()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !matches!(error, CliError::Interrupted) {

@@ -10,9 +10,12 @@ mod info;
 mod logs;
 mod merge;
 mod model;
+mod official;
 mod run_folder;
 mod samples;
 mod train;
+
+use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
@@ -44,6 +47,19 @@ enum Command {
     Devices,
     /// Time the phases of a training step
     Bench(bench::BenchArgs),
+}
+
+/// Reads a command line, the program's name first; `train` takes the official code's flags too, on
+/// which notes go to stderr. Ends the process for `--help`, and for what clap refuses.
+///
+/// # Errors
+///
+/// [`CliError`] for values that no flag of the official code has.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, CliError> {
+    let official::Translated { args, notes } = official::translate(args.into_iter().collect())?;
+    let cli = Cli::parse_from(args);
+    notes.iter().for_each(|note| eprintln!("note: {note}"));
+    Ok(cli)
 }
 
 /// Runs one command.

@@ -15,11 +15,18 @@ use crate::{
 /// The value of `--model` that means the model inside the binary.
 pub(super) const EMBEDDED: &str = "embedded";
 
+/// The official code's names of models, and their names on the Hub.
+const SHORT_NAMES: [(&str, &str); 2] = [
+    ("sd", "stable-diffusion-v1-5/stable-diffusion-v1-5"),
+    ("ldm", "CompVis/ldm-text2im-large-256"),
+];
+
 /// Opens the model folder, or the embedded default.
 pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
     match model {
         Some(folder) if folder != Path::new(EMBEDDED) => {
             if !folder.is_dir() {
+                let folder = full_name(folder);
                 #[cfg(feature = "hub")]
                 if let Some(repository) = repository(folder) {
                     let files = ModelFiles::from_hub(repository).map_err(CliError::input)?;
@@ -27,7 +34,7 @@ pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
                         .map_err(CliError::input);
                 }
                 return Err(CliError::Input(format!(
-                    "there is no model folder `{}`; give a Stable Diffusion 1.x or LDM text-to-image folder in diffusers' layout, or leave `--model` out",
+                    "there is no model folder `{}`; give a Stable Diffusion 1.x or LDM text-to-image folder in diffusers' layout, a name on the Hub to a build with `--features hub`, or leave `--model` out",
                     folder.display()
                 )));
             }
@@ -35,6 +42,12 @@ pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
         }
         _ => embedded(),
     }
+}
+
+/// What a short name stands for; anything else is itself.
+fn full_name(model: &Path) -> &Path {
+    let stands_for = SHORT_NAMES.iter().find(|(short, _)| Path::new(short) == model);
+    stands_for.map_or(model, |(_, name)| Path::new(name))
 }
 
 /// A run's options over the model's advice and the defaults, its model, and both checked.

@@ -8,6 +8,7 @@ mod harness;
 mod hub;
 mod ldm;
 mod methods;
+mod official;
 mod pickled;
 mod resume;
 mod run;
