@@ -65,7 +65,7 @@ fn training_run(folder: &Path) -> Result<(), CliError> {
             let state = TrainState::from_bytes(&bytes).map_err(CliError::input)?;
             println!("steps      {}", state.step);
             match state.stop {
-                Some(stop) => println!("stopped    {stop}"),
+                Some(stop) => println!("stop       {stop}"),
                 None => println!("unfinished go on with: dvar train --resume {}", folder.display()),
             }
         }

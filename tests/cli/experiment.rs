@@ -275,5 +275,5 @@ fn an_interrupted_grid_goes_on_and_no_other_process_takes_a_run_that_still_runs(
     let said = cli.run(&TABLE).ok();
     assert!(text(&cli, "experiments/table1/runs.csv").contains("koala"), "{said}");
     let log = text(&cli, log);
-    assert_eq!(log.matches("stopped    ").count(), 2, "interrupted once, ended once: {log}");
+    assert_eq!(log.matches("stop       ").count(), 2, "interrupted once, ended once: {log}");
 }
