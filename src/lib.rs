@@ -2,30 +2,39 @@
 #![doc = include_str!("../docs/library.md")]
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // tests run natively
 
+#[cfg(feature = "burn-train")]
+pub mod burn_train;
 #[cfg(feature = "train")]
 pub mod callbacks;
 #[cfg(feature = "cli")]
 pub mod cli;
-#[cfg(feature = "train")]
+#[cfg(all(feature = "train", feature = "diffusion"))]
 pub mod concept;
-#[cfg(feature = "train")]
+#[cfg(all(feature = "train", feature = "diffusion"))]
 pub mod config;
+#[cfg(feature = "diffusion")]
 pub mod data;
 pub mod early_stopping;
+#[cfg(feature = "diffusion")]
 pub mod embedding;
+#[cfg(feature = "diffusion")]
 pub mod eval;
 pub mod experiments;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod files;
-#[cfg(feature = "cli")]
+#[cfg(feature = "train")]
 mod fingerprint;
 #[cfg(feature = "train")]
+mod host_tensor;
+#[cfg(all(feature = "train", feature = "diffusion"))]
 pub mod objective;
 pub mod optim;
+#[cfg(feature = "diffusion")]
 pub mod pipelines;
 pub mod rng;
+#[cfg(feature = "diffusion")]
 pub mod schedulers;
-#[cfg(feature = "train")]
+#[cfg(all(feature = "train", feature = "diffusion"))]
 pub mod session;
 mod svg;
 #[cfg(feature = "train")]

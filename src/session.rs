@@ -249,9 +249,8 @@ impl Session {
     pub fn deterministic_eval(&self, config: &TrainConfig) -> Box<dyn Callback<Concept> + '_> {
         let objective = |concept: &Concept, evaluation| self.evaluation_losses(concept, evaluation);
         let parts: &[&str] = if config.triple { &INTERVALS } else { &[] };
-        let eval =
-            DeterministicEval::new(objective, config.eval_interval, config.criterion.clone());
-        Box::new(eval.with_parts(parts))
+        let eval = DeterministicEval::from_losses(objective).every(config.eval_interval);
+        Box::new(eval.stop_when(config.criterion.clone()).with_parts(parts))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    concept::{AdapterConfig, LearnedConcept},
+    concept::{AdapterConfig, Concept, LearnedConcept},
     early_stopping::StopReason,
     embedding,
     files::write_atomic,
@@ -61,7 +61,7 @@ fn at(path: &Path, error: std::io::Error) -> std::io::Error {
     std::io::Error::new(error.kind(), format!("cannot write `{}`: {error}", path.display()))
 }
 
-impl<M> Callback<M> for Checkpoint {
+impl Callback<Concept> for Checkpoint {
     fn name(&self) -> &'static str {
         Self::NAME
     }

@@ -1,41 +1,165 @@
 //! DVAR's evaluation as a callback for any model: a loss that depends on the model alone, and
 //! the criterion that watches it.
 
-use burn::tensor::Tensor;
+use burn::{
+    module::Module,
+    tensor::{DType, Tensor},
+};
 
+use super::{FactorStreams, Factors};
 use crate::{
     early_stopping::{Control, Dvar},
     trainer::{Callback, LocalBoxFuture, StepContext, TrainError},
 };
 
-/// Evaluates a fixed objective every `interval` steps, before the update, and stops when DVAR
-/// says so. Sets `eval_loss`, its further parts, and `ratio` in the step's record.
+/// A loss that depends on the model, and on nothing that is drawn anew unless it is meant to be.
+pub trait Evaluation<M> {
+    /// The losses of evaluation number `evaluation`, `[1]` each, without gradient; the first is the
+    /// one that is watched. The same model and number must give the same bits.
+    ///
+    /// # Errors
+    ///
+    /// What ends the run.
+    fn losses(&mut self, model: &M, evaluation: usize) -> Result<Vec<Tensor<1>>, TrainError>;
+}
+
+impl<M, F: FnMut(&M, usize) -> Vec<Tensor<1>>> Evaluation<M> for F {
+    fn losses(&mut self, model: &M, evaluation: usize) -> Result<Vec<Tensor<1>>, TrainError> {
+        Ok(self(model, evaluation))
+    }
+}
+
+/// An objective on a batch that is prepared once, or drawn anew in some of its factors.
+pub struct OnBatch<B, F> {
+    source: Source<B>,
+    /// What all evaluations share, once it is there.
+    prepared: Option<B>,
+    objective: F,
+}
+
+/// Draws an evaluation's batch.
+type Draw<B> = Box<dyn FnMut(&mut FactorStreams<'_>) -> B>;
+
+enum Source<B> {
+    Given,
+    Drawn(Factors, Draw<B>),
+}
+
+impl<M: Module, B, F: Fn(&M, &B) -> Tensor<1>> Evaluation<M> for OnBatch<B, F> {
+    /// The mean of what the objective gives for the model in validation mode, reduced in f32.
+    fn losses(&mut self, model: &M, evaluation: usize) -> Result<Vec<Tensor<1>>, TrainError> {
+        if let Source::Drawn(factors, draw) = &mut self.source
+            && (self.prepared.is_none() || !factors.all_fixed())
+        {
+            let mut streams = factors.streams(evaluation);
+            self.prepared = Some(draw(&mut streams));
+            streams.check()?;
+        }
+        let model = model.valid();
+        let losses = self.prepared.iter().map(|batch| (self.objective)(&model, batch));
+        Ok(losses.map(|losses| losses.cast(DType::F32).mean()).collect())
+    }
+}
+
+/// Evaluates a loss that depends on the model alone every so many steps, before the update, and
+/// stops when DVAR says so. Sets `eval_loss`, its further parts, and `ratio` in the step's record.
+///
+/// # Example
+///
+/// ```
+/// # use burn::{nn::Linear, tensor::Tensor};
+/// use dvar::{callbacks::{DeterministicEval, Factors}, early_stopping::Dvar};
+///
+/// # fn example(batch: Tensor<2>) -> Result<(), dvar::early_stopping::CriterionError> {
+/// // one batch, the same for the whole run
+/// let objective = |model: &Linear, batch: &Tensor<2>| model.forward(batch.clone()).square().mean();
+/// let eval = DeterministicEval::new(batch, objective).stop_when(Dvar::new(50, 0.1)?);
+///
+/// // drawn once; all but the noise stays fixed
+/// let device = burn::tensor::Device::default();
+/// let draw = move |factors: &mut dvar::callbacks::FactorStreams<'_>| {
+///     let noise = factors.stream("noise").normal(8);
+///     Tensor::<1>::from_floats(noise.as_slice(), &device).reshape([4, 2])
+/// };
+/// let eval = DeterministicEval::drawn(Factors::fixed(7).redraw("noise"), draw, objective).every(10);
+/// # Ok(())
+/// # }
+/// ```
 pub struct DeterministicEval<E> {
-    objective: E,
+    evaluation: E,
+    name: Option<&'static str>,
     parts: &'static [&'static str],
     interval: usize,
-    criterion: Dvar,
+    criterion: Option<Dvar>,
+}
+
+impl<B, F> DeterministicEval<OnBatch<B, F>> {
+    /// Evaluates `objective` on `batch`, which stays prepared where it is: on the device without
+    /// autodiff. `objective` gives the loss, `[1]`, or one for each input, `[batch_size]`; it is
+    /// shown the model in validation mode.
+    pub fn new<M: Module>(batch: B, objective: F) -> Self
+    where
+        F: Fn(&M, &B) -> Tensor<1>,
+    {
+        Self::from_losses(OnBatch { source: Source::Given, prepared: Some(batch), objective })
+    }
+
+    /// The same with a batch that `draw` makes of random numbers: once if every factor is fixed,
+    /// else at each evaluation, with new numbers for the factors that are redrawn.
+    pub fn drawn<M: Module>(
+        factors: Factors,
+        draw: impl FnMut(&mut FactorStreams<'_>) -> B + 'static,
+        objective: F,
+    ) -> Self
+    where
+        F: Fn(&M, &B) -> Tensor<1>,
+    {
+        let source = Source::Drawn(factors, Box::new(draw));
+        Self::from_losses(OnBatch { source, prepared: None, objective })
+    }
 }
 
 impl<E> DeterministicEval<E> {
-    /// `objective` gives the loss, `[1]`, without gradient, for the model and the number of the
-    /// evaluation; the same model must give the same bits. `interval` counts steps; 0 is taken
-    /// as 1.
-    pub fn new(objective: E, interval: usize, criterion: Dvar) -> Self {
-        Self { objective, parts: &[], interval: interval.max(1), criterion }
+    /// Evaluates whatever gives losses: a closure that takes the model and the number of the
+    /// evaluation, for models that are no burn modules.
+    pub fn from_losses(evaluation: E) -> Self {
+        Self { evaluation, name: None, parts: &[], interval: 1, criterion: None }
     }
 
-    /// Also records further losses, which the objective gives after the first, as
+    /// Evaluates every `interval` steps; 0 is taken as 1. Default: 1
+    #[must_use]
+    pub fn every(self, interval: usize) -> Self {
+        Self { interval: interval.max(1), ..self }
+    }
+
+    /// Ends the run when the criterion says so, and records its ratio. Default: only records
+    #[must_use]
+    pub fn stop_when(self, criterion: Dvar) -> Self {
+        Self { criterion: Some(criterion), ..self }
+    }
+
+    /// The callback's name where a run has several, and what their figures begin with:
+    /// `{name}_eval_loss`. Default: `deterministic-eval`, and figures without a beginning
+    #[must_use]
+    pub fn named(self, name: &'static str) -> Self {
+        Self { name: Some(name), ..self }
+    }
+
+    /// Also records further losses, which the evaluation gives after the first, as
     /// `eval_loss_{part}`.
     #[must_use]
     pub fn with_parts(self, parts: &'static [&'static str]) -> Self {
         Self { parts, ..self }
     }
+
+    fn figure(&self, figure: &str) -> String {
+        self.name.map_or_else(|| figure.to_string(), |name| format!("{name}_{figure}"))
+    }
 }
 
-impl<M, E: Fn(&M, usize) -> Vec<Tensor<1>>> Callback<M> for DeterministicEval<E> {
+impl<M, E: Evaluation<M>> Callback<M> for DeterministicEval<E> {
     fn name(&self) -> &'static str {
-        "deterministic-eval"
+        self.name.unwrap_or("deterministic-eval")
     }
 
     fn before_update<'a>(
@@ -46,17 +170,20 @@ impl<M, E: Fn(&M, usize) -> Vec<Tensor<1>>> Callback<M> for DeterministicEval<E>
             if !step.record.step.is_multiple_of(self.interval) {
                 return Ok(Control::Continue);
             }
-            let losses = (self.objective)(step.model, step.record.step / self.interval);
+            let evaluation = step.record.step / self.interval;
+            let losses = self.evaluation.losses(step.model, evaluation)?;
             let losses = Tensor::cat(losses, 0).into_data_async().await;
             let losses = losses.map_err(|error| TrainError::Device(error.to_string()))?;
             let losses: Vec<f64> = losses.iter::<f64>().collect();
             let loss = losses.first().copied().unwrap_or(f64::NAN);
-            let control = self.criterion.update(loss)?;
-            step.record.set("eval_loss", loss);
+            step.record.set(&self.figure("eval_loss"), loss);
             for (part, loss) in self.parts.iter().zip(losses.iter().skip(1)) {
-                step.record.set(&format!("eval_loss_{part}"), *loss);
+                step.record.set(&self.figure(&format!("eval_loss_{part}")), *loss);
             }
-            step.record.set("ratio", self.criterion.ratio());
+            let ratio = self.figure("ratio");
+            let Some(criterion) = &mut self.criterion else { return Ok(Control::Continue) };
+            let control = criterion.update(loss)?;
+            step.record.set(&ratio, criterion.ratio());
             Ok(match control {
                 Control::Stop(reason) => Control::Stop(reason.at_step(step.record.step)),
                 Control::Continue => Control::Continue,
@@ -65,12 +192,12 @@ impl<M, E: Fn(&M, usize) -> Vec<Tensor<1>>> Callback<M> for DeterministicEval<E>
     }
 
     fn save(&self) -> Option<serde_json::Value> {
-        serde_json::to_value(&self.criterion).ok()
+        serde_json::to_value(self.criterion.as_ref()?).ok()
     }
 
     fn restore(&mut self, saved: serde_json::Value) -> Result<(), TrainError> {
-        self.criterion =
-            serde_json::from_value(saved).map_err(|error| TrainError::State(error.to_string()))?;
+        let criterion = serde_json::from_value(saved);
+        self.criterion = Some(criterion.map_err(|error| TrainError::State(error.to_string()))?);
         Ok(())
     }
 }

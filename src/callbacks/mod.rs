@@ -1,8 +1,11 @@
 //! What a run measures, writes and shows. The trainer knows none of it.
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "diffusion", not(target_arch = "wasm32")))]
 mod checkpoint;
+#[cfg(feature = "tui")]
+mod dashboard;
 mod deterministic_eval;
+mod factors;
 mod interrupt;
 #[cfg(feature = "loggers")]
 pub mod loggers;
@@ -15,9 +18,12 @@ mod score_monitor;
 #[cfg(not(target_arch = "wasm32"))]
 mod timing;
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "diffusion", not(target_arch = "wasm32")))]
 pub use checkpoint::{Checkpoint, write_concept};
-pub use deterministic_eval::DeterministicEval;
+#[cfg(feature = "tui")]
+pub use dashboard::Dashboard;
+pub use deterministic_eval::{DeterministicEval, Evaluation, OnBatch};
+pub use factors::{FactorStreams, Factors};
 pub use interrupt::Interrupt;
 #[cfg(not(target_arch = "wasm32"))]
 pub use metrics::MetricsLog;

@@ -8,19 +8,35 @@ use crate::{
 /// The scores of one evaluation by name; the first is the one that is watched.
 pub type Scores = Vec<(&'static str, f64)>;
 
-/// Scores the model after every `interval`-th update, records the scores, and stops when
+/// Scores the model after every so many updates, records the scores, and stops when
 /// [`ScorePatience`] says so, if it is given.
 pub struct ScoreMonitor<S> {
     score: S,
+    name: &'static str,
     interval: usize,
     criterion: Option<ScorePatience>,
 }
 
 impl<S> ScoreMonitor<S> {
-    /// `score` is asked for the scores of the model and is told how many updates were made.
-    /// `interval` counts updates; 0 is taken as 1.
-    pub fn new(score: S, interval: usize) -> Self {
-        Self { score, interval: interval.max(1), criterion: None }
+    /// `score` is asked for the scores of the model, as it is in training, and is told how many
+    /// updates were made: `async |model: &Net, updates| Ok(vec![("accuracy", 0.9)])`.
+    pub fn new<M>(score: S) -> Self
+    where
+        S: AsyncFnMut(&M, usize) -> Result<Scores, TrainError>,
+    {
+        Self { score, name: "score-monitor", interval: 1, criterion: None }
+    }
+
+    /// Scores after every `interval`-th update; 0 is taken as 1. Default: 1
+    #[must_use]
+    pub fn every(self, interval: usize) -> Self {
+        Self { interval: interval.max(1), ..self }
+    }
+
+    /// The callback's name where a run has several. Default: `score-monitor`
+    #[must_use]
+    pub fn named(self, name: &'static str) -> Self {
+        Self { name, ..self }
     }
 
     /// Ends the run when the first score no longer rises.
@@ -35,7 +51,7 @@ where
     S: AsyncFnMut(&M, usize) -> Result<Scores, TrainError>,
 {
     fn name(&self) -> &'static str {
-        "score-monitor"
+        self.name
     }
 
     fn after_update<'a>(

@@ -12,6 +12,7 @@ use dvar_models::unet::UNet2DConditionModel;
 
 use crate::embedding::{EmbeddingError, LearnedEmbedding};
 
+pub use crate::host_tensor::HostTensor;
 pub use adapter::AdapterConfig;
 pub use files::{AdapterError, LearnedAdapter, LearnedConcept};
 pub use method::Method;
@@ -26,17 +27,6 @@ pub struct Parameter {
     pub name: String,
     /// Tracked by autodiff.
     value: Tensor<2>,
-}
-
-/// A trained tensor on the host.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HostTensor {
-    /// The parameter's name.
-    pub name: String,
-    /// Rows and columns.
-    pub shape: [usize; 2],
-    /// Row by row.
-    pub values: Vec<f32>,
 }
 
 /// The trained tensors, tracked by autodiff, and where the vectors began.

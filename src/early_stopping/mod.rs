@@ -25,6 +25,30 @@ pub enum Control {
     Stop(StopReason),
 }
 
+/// Something that is told a number after each evaluation and decides.
+pub trait Criterion {
+    /// Records the next value and decides.
+    ///
+    /// # Errors
+    ///
+    /// For a value that is refused and was not recorded.
+    fn update(&mut self, value: f64) -> Result<Control, CriterionError>;
+}
+
+/// The value is a loss; see [`Dvar::update`].
+impl Criterion for Dvar {
+    fn update(&mut self, value: f64) -> Result<Control, CriterionError> {
+        self.update(value)
+    }
+}
+
+/// The value is a score, and none is refused; see [`ScorePatience::update`].
+impl Criterion for ScorePatience {
+    fn update(&mut self, value: f64) -> Result<Control, CriterionError> {
+        Ok(self.update(value))
+    }
+}
+
 /// Why a run ended; the Display is one sentence for the user.
 ///
 /// For the criteria of this module `step` is the 0-based index, among the values given to

@@ -66,7 +66,43 @@ impl ScorePatience {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
+
+    /// The whole series looked at anew for each decision.
+    fn naive(scores: &[f64], min_delta: f64, patience: usize) -> Control {
+        let (mut best, mut last) = (None::<f64>, None);
+        for (i, score) in scores.iter().enumerate() {
+            if score.is_finite() && best.is_none_or(|best| *score > best + min_delta) {
+                (best, last) = (Some(*score), Some(i));
+            }
+            let failures = i as i64 - last.map_or(-1, |last: usize| last as i64);
+            if failures > patience as i64 {
+                return stop(i, best, patience);
+            }
+        }
+        Control::Continue
+    }
+
+    proptest! {
+        #[test]
+        fn decides_as_a_look_at_the_whole_series_does(
+            scores in vec(prop_oneof![
+                6 => -1.0..1.0f64,
+                2 => prop_oneof![Just(0.25), Just(0.5)],
+                1 => prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY)],
+            ], 1..60),
+            min_delta in prop_oneof![Just(0.0), 0.0..0.5f64],
+            patience in 0usize..70,
+        ) {
+            let mut criterion = ScorePatience::new(min_delta, patience).unwrap();
+            for seen in 1..=scores.len() {
+                let control = criterion.update(scores[seen - 1]);
+                prop_assert_eq!(control, naive(&scores[..seen], min_delta, patience));
+            }
+        }
+    }
 
     fn stop(step: usize, best: Option<f64>, patience: usize) -> Control {
         Control::Stop(StopReason::NoImprovement { step, best, patience })

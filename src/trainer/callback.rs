@@ -58,7 +58,8 @@ pub struct StepContext<'a, M> {
     pub record: &'a mut Record,
 }
 
-/// Something that takes part in a run: it measures, decides, writes or shows.
+/// Something that takes part in a run: it measures, decides, writes or shows. The same callback
+/// serves this crate's trainer and burn's `Learner`, which waits for its futures.
 ///
 /// The order within a step: gradient, [`before_update`](Self::before_update) of every callback,
 /// update, [`after_update`](Self::after_update) of every callback, and

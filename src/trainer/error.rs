@@ -33,3 +33,13 @@ pub enum TrainError {
     #[error("the device failed: {0}")]
     Device(String),
 }
+
+impl TrainError {
+    /// The failure of the callback called `name`: an error, or a sentence.
+    pub fn callback(
+        name: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Callback { callback: name.into(), source: source.into() }
+    }
+}

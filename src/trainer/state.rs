@@ -6,9 +6,10 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use crate::{concept::HostTensor, early_stopping::StopReason};
+use crate::{early_stopping::StopReason, host_tensor::HostTensor};
 
-/// Everything a run needs to go on with the same bytes.
+/// Everything a run needs to go on with the same bytes. In burn's `Learner`, whose own checkpoints
+/// hold the model and the optimizer, the tensors' lists are empty.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainState {
     /// Steps made.

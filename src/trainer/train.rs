@@ -2,10 +2,10 @@
 
 use burn::tensor::Tensor;
 
-use super::{Callback, Record, StepContext, TrainError, TrainState};
+use super::{Callback, Record, TrainError, TrainState, drive};
 use crate::{
     concept::{Concept, HostTensor},
-    early_stopping::{Control, StopReason},
+    early_stopping::StopReason,
     objective::{DiffusionObjective, DrawSource},
     optim::{LrSchedule, Optimizer, OptimizerConfig},
 };
@@ -88,6 +88,7 @@ impl<'a> Trainer<'a> {
         &mut self,
         callbacks: &mut [Box<dyn Callback<Concept> + '_>],
     ) -> Result<StopReason, TrainError> {
+        drive::check_names(callbacks)?;
         loop {
             if self.step >= self.config.max_train_steps {
                 return Ok(StopReason::MaxSteps { steps: self.step });
@@ -115,10 +116,7 @@ impl<'a> Trainer<'a> {
         let Gradient { loss, norm, gradients } = self.gradient().await?;
         record.set("loss", loss);
         record.set("grad_norm", norm);
-        for callback in callbacks.iter_mut() {
-            let step = StepContext { model: &self.concept, record: &mut record };
-            keep_first(&mut stop, callback.before_update(step).await?);
-        }
+        drive::before_update(callbacks, &self.concept, &mut record, &mut stop).await?;
         self.last_good = self.concept.values();
         let learning_rate = self.config.lr_schedule.at(self.step);
         record.set("lr", learning_rate);
@@ -126,10 +124,7 @@ impl<'a> Trainer<'a> {
         let distance = read(self.concept.distance()).await?[0].into();
         finite("distance from the initial vectors", distance, self.step)?;
         record.set("embedding_distance", distance);
-        for callback in callbacks.iter_mut() {
-            let step = StepContext { model: &self.concept, record: &mut record };
-            keep_first(&mut stop, callback.after_update(step).await?);
-        }
+        drive::after_update(callbacks, &self.concept, &mut record, &mut stop).await?;
         self.step += 1;
         Ok(stop)
     }
@@ -200,7 +195,7 @@ impl<'a> Trainer<'a> {
         callbacks: &mut [Box<dyn Callback<Concept> + '_>],
         stop: Option<&StopReason>,
     ) -> Result<(), TrainError> {
-        if !callbacks.iter().any(|callback| callback.wants_state(self.step, stop)) {
+        if !drive::wanted(callbacks, self.step, stop) {
             return Ok(());
         }
         let failed =
@@ -213,23 +208,15 @@ impl<'a> Trainer<'a> {
                 optimizer.push(HostTensor::read(&name, tensor).await.map_err(failed)?);
             }
         }
-        let saved = callbacks
-            .iter()
-            .filter_map(|callback| Some((callback.name().into(), callback.save()?)));
         let state = TrainState {
             step: self.step,
             fingerprint: self.fingerprint,
             stop: stop.copied(),
-            callbacks: saved.collect(),
+            callbacks: drive::save(callbacks),
             parameters,
             optimizer,
         };
-        for callback in callbacks.iter_mut() {
-            if callback.wants_state(self.step, stop) {
-                callback.on_state(&state).await?;
-            }
-        }
-        Ok(())
+        drive::share(callbacks, &state).await
     }
 
     /// Goes back to a saved state.
@@ -274,14 +261,7 @@ impl<'a> Trainer<'a> {
         self.last_good = state.parameters.iter().map(load).collect();
         self.concept.set(self.last_good.clone());
         self.step = state.step;
-        for callback in callbacks.iter_mut() {
-            match state.callbacks.get(callback.name()) {
-                Some(saved) => callback.restore(saved.clone())?,
-                None if callback.save().is_none() => {}
-                None => return refuse(format!("the saved state lacks `{}`", callback.name())),
-            }
-        }
-        Ok(())
+        drive::restore(callbacks, &state.callbacks)
     }
 }
 
@@ -293,10 +273,4 @@ async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, TrainError>
 
 fn finite(what: &'static str, value: f64, step: usize) -> Result<(), TrainError> {
     if value.is_finite() { Ok(()) } else { Err(TrainError::NonFinite { what, value, step }) }
-}
-
-fn keep_first(stop: &mut Option<StopReason>, control: Control) {
-    if let Control::Stop(reason) = control {
-        stop.get_or_insert(reason);
-    }
 }

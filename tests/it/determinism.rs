@@ -37,13 +37,12 @@ impl Callback<Concept> for States {
     }
 }
 
-/// A run of a method with an optimiser, from its start or from a saved state.
-fn run(
+/// A session on the golden model and pictures.
+pub fn session(
     kind: (Method, OptimizerKind),
     steps: usize,
     accumulation: usize,
-    from: Option<&TrainState>,
-) -> Vec<TrainState> {
+) -> (TrainConfig, Session) {
     let model = tiny_sd();
     let meta = golden::json("tokenizer_clip");
     let text = |key: &str| Some(meta[key].as_str().unwrap().to_string());
@@ -76,8 +75,18 @@ fn run(
     let device = Device::flex();
     let class = (kind.0 == Method::CustomDiffusion).then_some(&dataset);
     let session = Session::new(&config, &model, tokens, &dataset, class, &device);
-    let session = pollster::block_on(session);
-    let session = session.unwrap();
+    let session = pollster::block_on(session).unwrap();
+    (config, session)
+}
+
+/// A run of a method with an optimiser, from its start or from a saved state.
+fn run(
+    kind: (Method, OptimizerKind),
+    steps: usize,
+    accumulation: usize,
+    from: Option<&TrainState>,
+) -> Vec<TrainState> {
+    let (config, session) = session(kind, steps, accumulation);
     let kept = Rc::new(RefCell::new(Vec::new()));
     let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> =
         vec![session.deterministic_eval(&config), Box::new(States { at: 3, kept: kept.clone() })];

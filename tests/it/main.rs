@@ -4,6 +4,8 @@
 #![allow(clippy::disallowed_methods)]
 
 mod backends;
+#[cfg(feature = "burn-train")]
+mod burn_train;
 mod data;
 mod determinism;
 mod early_stopping;

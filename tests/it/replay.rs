@@ -177,7 +177,7 @@ impl Recording {
         let dvar = Dvar::new(self.number("window") as usize, threshold).unwrap();
         let seen = Rc::new(RefCell::new((Vec::new(), values(concept.vectors()))));
         let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> = vec![
-            Box::new(DeterministicEval::new(objective, 1, dvar).with_parts(parts)),
+            Box::new(DeterministicEval::from_losses(objective).stop_when(dvar).with_parts(parts)),
             Box::new(Collector(seen.clone())),
         ];
         let mut trainer = Trainer::new(config, &self.objective, draws, concept);

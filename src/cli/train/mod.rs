@@ -32,6 +32,20 @@ pub(super) struct TrainArgs {
     /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: CUDA where there is one, else the CPU
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
+    /// Show the run on a dashboard that fills the terminal
+    #[cfg(feature = "tui")]
+    #[arg(long)]
+    tui: bool,
+}
+
+impl TrainArgs {
+    /// Whether the dashboard is wanted and there is a terminal to show it on.
+    fn dashboard(&self) -> bool {
+        #[cfg(feature = "tui")]
+        return self.tui && std::io::IsTerminal::is_terminal(&std::io::stdout());
+        #[cfg(not(feature = "tui"))]
+        return false;
+    }
 }
 
 pub(super) fn run(args: TrainArgs) -> Result<(), CliError> {

@@ -29,6 +29,8 @@ pub(super) struct Plan {
     pub num_vectors: usize,
     /// Stands for the options and the concept's pictures.
     pub fingerprint: Fingerprint,
+    /// In place of the progress line.
+    pub dashboard: bool,
 }
 
 /// Options that were laid over the model's advice and the defaults, and everything that was looked
@@ -103,6 +105,7 @@ impl Plan {
             size,
             num_vectors,
             fingerprint,
+            dashboard: args.dashboard(),
         })
     }
 

@@ -33,7 +33,7 @@ impl Plan {
             }
         })?;
         let Prepared { session, scorer, token, fingerprint } = prepared;
-        let Self { config, model, dataset, folder, state, .. } = self;
+        let Self { config, model, dataset, folder, state, dashboard, .. } = self;
         let samples = Samples {
             config: &config,
             model: &model,
@@ -61,7 +61,7 @@ impl Plan {
         }
         if let Some(interval) = config.sample_frequency {
             let score = async |concept: &Concept, updates| monitor.score(concept, updates).await;
-            let scores = ScoreMonitor::new(score, interval);
+            let scores = ScoreMonitor::new(score).every(interval);
             callbacks.push(Box::new(match config.stopping {
                 Stopping::ClipS => scores.stop_when(config.patience.clone()),
                 _ => scores,
@@ -88,7 +88,7 @@ impl Plan {
             Some(stop) => stop,
             None => {
                 let steps = config.trainer.max_train_steps;
-                callbacks.push(Box::new(Progress::new(steps, step, config.threshold)));
+                callbacks.push(progress(dashboard, steps, step, config.threshold));
                 let result = trainer.train(&mut callbacks).await;
                 drop(callbacks);
                 if let Some(error) = monitor.failed.take() {
@@ -184,6 +184,21 @@ struct Prepared {
     /// The word that a search or chance found.
     token: Option<String>,
     fingerprint: u64,
+}
+
+/// What the user sees of the run while it goes on.
+#[cfg_attr(not(feature = "tui"), expect(unused_variables))]
+fn progress(
+    dashboard: bool,
+    steps: usize,
+    done: usize,
+    threshold: f64,
+) -> Box<dyn Callback<Concept>> {
+    #[cfg(feature = "tui")]
+    if dashboard {
+        return Box::new(crate::callbacks::Dashboard::new(steps, done));
+    }
+    Box::new(Progress::new(steps, done, threshold))
 }
 
 /// Draws, scores and keeps the concept on the way.

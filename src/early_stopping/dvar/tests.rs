@@ -143,3 +143,34 @@ fn a_saved_state_that_contradicts_itself_is_refused() {
     bad["all"]["squared_deviations"] = serde_json::json!(-1.0);
     assert!(serde_json::from_value::<Dvar>(bad).is_err());
 }
+
+proptest! {
+    /// Losses that are refused leave no trace, wherever in a series they come.
+    #[test]
+    fn refused_losses_change_no_decision(
+        losses in series(),
+        window in 2usize..250,
+        threshold in 0.0..1.0f64,
+        odd in vec(prop_oneof![
+            3 => Just(None),
+            1 => prop_oneof![
+                Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(-1e200),
+            ].prop_map(Some),
+        ], 200),
+    ) {
+        let mut dvar = Dvar::new(window, threshold).unwrap();
+        for (seen, loss) in losses.iter().enumerate() {
+            if let Some(odd) = odd[seen] {
+                let refused = dvar.update(odd);
+                let expected = matches!(refused, Err(CriterionError::NonFinite { step, .. }) if step == seen);
+                prop_assert!(expected, "{refused:?}");
+            }
+            let control = dvar.update(*loss).unwrap();
+            let ratio = naive_ratio(&losses[..=seen], window);
+            // a ratio on the threshold's brink may round to either side
+            if (ratio - threshold).abs() > 1e-9 {
+                prop_assert_eq!(control != Control::Continue, ratio < threshold, "{seen}: {ratio}");
+            }
+        }
+    }
+}

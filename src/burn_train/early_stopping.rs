@@ -1,0 +1,80 @@
+//! The criteria between burn's epochs.
+
+use burn::train::{
+    EarlyStoppingStrategy, Interrupter, TrainingError,
+    metric::{
+        Metric, MetricName,
+        store::{Aggregate, EventStoreClient, Split},
+    },
+    train::WorkerFailure,
+};
+
+use crate::early_stopping::{Control, Criterion};
+
+/// Asks a criterion after every epoch about a metric of burn's: an epoch is an evaluation interval,
+/// and a split that is not shuffled or augmented a fixed batch.
+///
+/// The reason reaches `LearningResult::interrupted`. A value that the criterion refuses, or a metric
+/// that is not there, ends the run as `LearningResult::error`.
+///
+/// # Example
+///
+/// ```no_run
+/// # use burn::train::{*, metric::{*, store::Split}};
+/// # use dvar::{burn_train::EpochEarlyStopping, early_stopping::{CriterionError, Dvar}};
+/// # fn example<M: LearnerModel>(training: SupervisedTraining<M>) -> Result<(), CriterionError> {
+/// let interrupter = training.interrupter();
+/// let dvar = Dvar::new(10, 0.15)?;
+/// let training = training.early_stopping(
+///     EpochEarlyStopping::new(&LossMetric::new(), Split::Valid, dvar, interrupter));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct EpochEarlyStopping<C> {
+    metric: MetricName,
+    split: Split,
+    criterion: C,
+    interrupter: Interrupter,
+}
+
+impl<C: Criterion> EpochEarlyStopping<C> {
+    /// Watches the epoch's mean of `metric`, which must be registered for `split`. `interrupter` is
+    /// the training's own.
+    pub fn new<Me: Metric>(
+        metric: &Me,
+        split: Split,
+        criterion: C,
+        interrupter: Interrupter,
+    ) -> Self {
+        Self { metric: metric.name(), split, criterion, interrupter }
+    }
+
+    fn control(&mut self, epoch: usize, store: &EventStoreClient) -> Result<Control, String> {
+        let Self { metric, split, criterion, .. } = self;
+        let value = store.find_metric(metric, epoch, Aggregate::Mean, split);
+        let missing =
+            || format!("early stopping: no metric `{metric}` for `{split}`; register it there");
+        criterion.update(value.ok_or_else(missing)?).map_err(|error| error.to_string())
+    }
+}
+
+impl<C: Criterion + Send> EarlyStoppingStrategy for EpochEarlyStopping<C> {
+    fn should_stop(&mut self, epoch: usize, store: &EventStoreClient) -> bool {
+        match self.control(epoch, store) {
+            Ok(Control::Continue) => return false,
+            // burn counts epochs from 1
+            Ok(Control::Stop(reason)) => {
+                self.interrupter.stop(Some(&reason.at_step(epoch).to_string()));
+            }
+            Err(message) => self.interrupter.fail(failure(message)),
+        }
+        true
+    }
+}
+
+/// Burn has no error for what takes part in a training from outside; this is its nearest, a failed
+/// training step.
+pub(super) fn failure(message: String) -> TrainingError {
+    TrainingError::Workers(vec![WorkerFailure { device_id: 0, message }])
+}

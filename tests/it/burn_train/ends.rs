@@ -1,0 +1,127 @@
+//! Runs that end otherwise than by a criterion.
+
+use std::{cell::Cell, rc::Rc};
+
+use burn::tensor::Tensor;
+use dvar::{
+    callbacks::DeterministicEval,
+    early_stopping::{Control, Dvar, StopReason},
+    trainer::{Callback, LocalBoxFuture, StepContext, TrainError},
+};
+
+use super::model::{Line, deterministic, launch, learner, strategy, training};
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Before,
+    After,
+    PanicBefore,
+    PanicAfter,
+}
+
+/// Fails at a step, and counts how often it was asked.
+struct Faulty {
+    fault: Fault,
+    at: usize,
+    asked: Rc<Cell<usize>>,
+}
+
+impl Faulty {
+    fn answer(&self, step: usize, error: bool, panic: bool) -> Result<Control, TrainError> {
+        match step == self.at {
+            true if error => Err(TrainError::callback("faulty", "the disk is full")),
+            true if panic => panic!("the disk is gone"),
+            _ => Ok(Control::Continue),
+        }
+    }
+}
+
+impl Callback<Line> for Faulty {
+    fn name(&self) -> &'static str {
+        "faulty"
+    }
+
+    fn before_update<'a>(
+        &'a mut self,
+        step: StepContext<'a, Line>,
+    ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
+        self.asked.set(self.asked.get() + 1);
+        let [error, panic] =
+            [matches!(self.fault, Fault::Before), matches!(self.fault, Fault::PanicBefore)];
+        Box::pin(async move { self.answer(step.record.step, error, panic) })
+    }
+
+    fn after_update<'a>(
+        &'a mut self,
+        step: StepContext<'a, Line>,
+    ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
+        let [error, panic] =
+            [matches!(self.fault, Fault::After), matches!(self.fault, Fault::PanicAfter)];
+        // not in the future: such a panic must be caught too
+        let answer = self.answer(step.record.step, error, panic);
+        Box::pin(async move { answer })
+    }
+}
+
+#[test]
+fn a_callback_that_fails_or_panics_ends_the_run_as_an_error_at_once() {
+    for (fault, said) in [
+        (Fault::Before, "faulty: the disk is full"),
+        (Fault::After, "faulty: the disk is full"),
+        (Fault::PanicBefore, "a callback panicked: the disk is gone"),
+        (Fault::PanicAfter, "a callback panicked: the disk is gone"),
+    ] {
+        let asked = Rc::new(Cell::new(0));
+        let faulty = Faulty { fault, at: 7, asked: asked.clone() };
+        let strategy = strategy().with_callback(deterministic(0.0)).with_callback(faulty);
+        let outcome = strategy.outcome();
+        let result = launch(strategy, None);
+        let words = result.error.unwrap().to_string();
+        assert!(words.ends_with(said), "{fault:?}: {words}");
+        assert!(result.interrupted.is_none(), "{fault:?}");
+        assert_eq!(outcome.error().unwrap().to_string(), said, "{fault:?}");
+        assert_eq!(outcome.stop(), None, "{fault:?}");
+        assert_eq!(asked.get(), 8, "{fault:?}: no step may follow");
+    }
+}
+
+#[test]
+fn an_evaluation_that_is_not_finite_ends_the_run_as_an_error() {
+    let objective = |model: &Line, batch: &Tensor<1>| batch.clone() * model.weights()[0];
+    let eval = DeterministicEval::new(
+        Tensor::from_floats([f32::NAN], &burn::tensor::Device::flex()),
+        objective,
+    );
+    let strategy = strategy().with_callback(eval.stop_when(Dvar::new(2, 0.1).unwrap()));
+    let outcome = strategy.outcome();
+    let words = launch(strategy, None).error.unwrap().to_string();
+    assert!(words.contains("the evaluation loss at evaluation 0 is `NaN`"), "{words}");
+    assert_eq!(outcome.steps(), 0);
+}
+
+#[test]
+fn two_callbacks_of_one_name_are_refused_before_the_first_step() {
+    let strategy = strategy().with_callback(deterministic(0.0)).with_callback(deterministic(0.1));
+    let outcome = strategy.outcome();
+    let words = launch(strategy, None).error.unwrap().to_string();
+    assert!(words.contains("deterministic-eval") && words.contains("`named`"), "{words}");
+    assert_eq!(outcome.steps(), 0);
+}
+
+#[test]
+fn an_interruption_from_outside_ends_the_run_and_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let training = training(folder.path(), None);
+    let interrupter = training.interrupter();
+    let eval = DeterministicEval::from_losses(move |model: &Line, evaluation: usize| {
+        if evaluation == 9 {
+            interrupter.stop(Some("enough"));
+        }
+        vec![Tensor::from_floats([model.weights()[0]], &burn::tensor::Device::flex())]
+    });
+    let strategy = strategy().with_callback(eval);
+    let outcome = strategy.outcome();
+    let result = training.with_training_strategy(strategy.into()).launch(learner());
+    assert_eq!(result.interrupted.unwrap().reason.as_deref(), Some("enough"));
+    assert_eq!(outcome.stop(), Some(StopReason::Interrupted { step: 10 }));
+}

@@ -1,0 +1,90 @@
+//! The criteria between burn's epochs, and figures on its dashboard.
+
+use burn::train::{
+    LearningResult,
+    metric::{LossMetric, store::Split},
+};
+use dvar::{
+    burn_train::{EpochEarlyStopping, FigureMetric},
+    callbacks::DeterministicEval,
+    early_stopping::{Control, Dvar},
+};
+
+use super::model::{EPOCHS, Line, deterministic, fixed_batch, learner, strategy, training};
+
+/// The numbers of a metric's log of an epoch.
+fn logged(folder: &std::path::Path, split: &str, epoch: usize, metric: &str) -> Vec<f64> {
+    let path = folder.join(format!("{split}/epoch-{epoch}/{metric}.log"));
+    // burn writes on threads of its own, which may outlive the training
+    let whole = || std::fs::read_to_string(&path).ok().filter(|text| text.ends_with("final\n"));
+    let wait = |_| {
+        whole().or_else(|| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            None
+        })
+    };
+    let text = (0..1000).find_map(wait).unwrap_or_else(|| panic!("{}", path.display()));
+    let value = |line: &str| line.split(',').next().unwrap().parse().ok();
+    text.lines().filter_map(value).collect()
+}
+
+fn stopped_by_epochs(split: Split, folder: &std::path::Path) -> LearningResult<Line> {
+    let training = training(folder, None).metric_valid_numeric(LossMetric::new());
+    let interrupter = training.interrupter();
+    let dvar = Dvar::new(3, 0.3).unwrap();
+    let stopping = EpochEarlyStopping::new(&LossMetric::new(), split, dvar, interrupter);
+    training.early_stopping(stopping).launch(learner())
+}
+
+#[test]
+fn an_epoch_is_an_evaluation_of_a_split() {
+    let folder = tempfile::tempdir().unwrap();
+    let result = stopped_by_epochs(Split::Valid, folder.path());
+    let words = result.interrupted.unwrap().reason.unwrap();
+    let mut dvar = Dvar::new(3, 0.3).unwrap();
+    let stop = (1..=EPOCHS).find_map(|epoch| {
+        let losses = logged(folder.path(), "valid", epoch, "Loss");
+        // the last line is the epoch's own mean, over items rather than batches
+        match dvar.update(*losses.last().unwrap()).unwrap() {
+            Control::Stop(reason) => Some(reason.at_step(epoch)),
+            Control::Continue => None,
+        }
+    });
+    let stop = stop.expect("a stop before the last epoch").to_string();
+    let place = |words: &str| words.split(':').next().unwrap().to_string();
+    assert_eq!(place(&words), place(&stop));
+}
+
+#[test]
+fn a_metric_that_is_not_there_ends_the_run_as_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = stopped_by_epochs(Split::Train, folder.path()).error.unwrap().to_string();
+    assert!(words.contains("no metric `Loss` for `train`"), "{words}");
+}
+
+#[test]
+fn figures_of_callbacks_reach_burn_s_metrics() {
+    let folder = tempfile::tempdir().unwrap();
+    let strategy = strategy().with_callback(deterministic(0.0));
+    let figures = strategy.figures();
+    let training = training(folder.path(), None)
+        .num_epochs(2)
+        .metric_train_numeric(FigureMetric::dvar_ratio(&figures))
+        .metric_train_numeric(FigureMetric::eval_loss(&figures))
+        .metric_train_numeric(FigureMetric::clip_score(&figures));
+    training.with_training_strategy(strategy.into()).launch(learner());
+    let ratios = logged(folder.path(), "train", 2, "DVAR_Ratio");
+    assert!(!ratios.is_empty() && ratios.iter().all(|ratio| (0.0..1.5).contains(ratio)));
+    assert_eq!(ratios.first().map(|ratio| *ratio < 1.0), Some(true), "{ratios:?}");
+    assert!(!logged(folder.path(), "train", 1, "Deterministic_Loss").is_empty());
+}
+
+#[test]
+fn an_evaluation_without_a_criterion_only_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let eval = DeterministicEval::new(fixed_batch(), Line::loss);
+    let strategy = strategy().with_callback(eval);
+    let result =
+        training(folder.path(), None).with_training_strategy(strategy.into()).launch(learner());
+    assert!(result.interrupted.is_none() && result.error.is_none());
+}
