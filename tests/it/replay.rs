@@ -401,8 +401,8 @@ fn objective_agrees(side: &str) {
         &label("noisy_latents"),
         &values(noisy.clone()),
         &get("noisy_latents").values,
-        1e-6,
         0.0,
+        1e-6,
     );
 
     let concept = tensor::<2>(get("concept_embedding"), &device).autodiff().require_grad();
