@@ -58,8 +58,7 @@ impl EvaluationDraws {
             true => order,
             false => anew.permutation(self.num_train_timesteps),
         };
-        let rounds = order.into_iter().cycle();
-        let mut timesteps = rounds;
+        let mut timesteps = order.into_iter().cycle();
         (0..self.accumulation_steps)
             .map(|_| {
                 let pictures = (0..self.batch_size).map(|_| anew.below(self.pictures)).collect();
@@ -126,9 +125,10 @@ impl EvaluationDraws {
 /// concept with the same number on one device give the same bits.
 #[derive(Clone, Debug)]
 pub struct FixedBatch {
+    /// What is drawn anew at each evaluation; none where everything is fixed.
     draws: Option<EvaluationDraws>,
     triple: bool,
-    /// The whole schedule's batches, then each interval's with `triple`.
+    /// Where everything is fixed: the whole schedule's batches, then each interval's with `triple`.
     prepared: Vec<Vec<Batch>>,
 }
 
@@ -152,9 +152,13 @@ impl FixedBatch {
         draws: EvaluationDraws,
         triple: bool,
     ) -> Self {
-        let prepared = prepare(objective, &draws, triple, 0);
-        let redrawn = draws.switches != EvaluationSwitches::default();
-        Self { draws: redrawn.then_some(draws), triple, prepared }
+        match draws.switches == EvaluationSwitches::default() {
+            true => {
+                let prepared = prepare(objective, &draws, triple, 0);
+                Self { draws: None, triple, prepared }
+            }
+            false => Self { draws: Some(draws), triple, prepared: Vec::new() },
+        }
     }
 
     /// The mean objective over all rounds, without gradient, reduced in f32, and each interval's

@@ -3,12 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    callbacks::plot,
+    callbacks::{plot, write_concept},
     cli::{CliError, run_folder::RunFolder},
     concept::Concept,
     config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig},
     early_stopping::StopReason,
-    embedding,
     trainer::TrainError,
 };
 
@@ -60,6 +59,9 @@ pub(super) fn criterion(config: &TrainConfig) -> String {
     let every = config.sample_frequency.unwrap_or(0);
     match config.stopping {
         Stopping::Dvar => dvar(config),
+        Stopping::ClipS | Stopping::Baseline if every > config.trainer.max_train_steps => {
+            format!("a fixed number of steps: scores come every {every}, which it does not reach")
+        }
         Stopping::ClipS => format!("CLIP-s, scored every {every} steps"),
         Stopping::FewIters => "a fixed number of steps".into(),
         Stopping::Baseline => format!("the best of all checkpoints, scored every {every} steps"),
@@ -87,11 +89,13 @@ pub(super) async fn keep_last_good(
     error: TrainError,
 ) -> CliError {
     let kept = concept.read().await.map_err(CliError::failed);
-    let path = folder.embedding();
-    match kept.and_then(|kept| RunFolder::write(&path, &embedding::write(&kept.embedding))) {
-        Ok(()) => {
-            CliError::Failed(format!("{error}; the last good vectors are in `{}`", path.display()))
-        }
+    let written =
+        kept.and_then(|kept| write_concept(folder.path(), &kept).map_err(CliError::failed));
+    match written {
+        Ok(()) => CliError::Failed(format!(
+            "{error}; the last good vectors are in `{}`",
+            folder.embedding().display()
+        )),
         Err(_) => CliError::failed(error),
     }
 }

@@ -49,37 +49,12 @@ impl Plan {
         write_grid(&folder, "before", &before)?;
 
         let step = state.as_ref().map_or(0, |state| state.step);
-        let metrics = MetricsLog::open(&folder.metrics(), step, config.save_steps)
-            .map_err(|error| CliError::write(&folder.metrics(), error))?;
         let logs = Logs::open(&config, &folder, step)?;
         logs.picture("samples", 0, &folder.samples("before"))?;
         let monitor =
             Monitor { samples: &samples, folder: &folder, logs: &logs, failed: RefCell::default() };
-        let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> = Vec::new();
-        if config.stopping == Stopping::Dvar {
-            callbacks.push(session.deterministic_eval(&config));
-        }
-        if let Some(interval) = config.sample_frequency {
-            let score = async |concept: &Concept, updates| monitor.score(concept, updates).await;
-            let scores = ScoreMonitor::new(score).every(interval);
-            callbacks.push(Box::new(match config.stopping {
-                Stopping::ClipS => scores.stop_when(config.patience.clone()),
-                _ => scores,
-            }));
-        }
-        let timing = Timing::open(&folder.timing(), config.save_steps, state.is_some())
-            .map_err(|error| CliError::write(&folder.timing(), error))?;
-        callbacks.push(Box::new(metrics));
-        callbacks.extend(logs.callback());
-        callbacks.push(Box::new(interrupt));
-        callbacks.push(Box::new(timing));
-        callbacks.push(Box::new(Checkpoint {
-            state: folder.state(),
-            folder: folder.path().to_path_buf(),
-            placeholder_token: config.placeholder_token.clone(),
-            adapter: config.method.adapter(),
-            interval: config.save_steps,
-        }));
+        let mut callbacks =
+            callbacks(&config, &session, &monitor, state.as_ref().map(|s| s.step), interrupt)?;
         let finished = state.as_ref().and_then(|state| state.stop).filter(is_final);
         if let Some(state) = &state {
             trainer.restore(state, &mut callbacks).map_err(CliError::input)?;
@@ -109,34 +84,7 @@ impl Plan {
             );
             return Err(CliError::Interrupted);
         }
-        let points = report::read_metrics(&folder)?;
-        let steps = points.len();
-        let best = match config.stopping {
-            Stopping::Baseline => keep_best(&folder, &points)?,
-            _ => None,
-        };
-        let kept = match best {
-            Some(_) => folder.read_concept(&session.objective.unet, &session.objective.device())?,
-            None => trainer.concept().plain(),
-        };
-        let after = samples.draw(&kept).await?;
-        write_grid(&folder, "after", &after)?;
-        logs.picture("samples", steps, &folder.samples("after"))?;
-        logs.finish(steps, &[("clip_i_before", before.score), ("clip_i_after", after.score)])?;
-        samples.write_each(&folder.sample_folder(), &after.pictures)?;
-        if config.log_unscaled {
-            write_grid(&folder, "unscaled", &samples.draw_unscaled(&kept).await?)?;
-        }
-        report::write_curve(&folder, &config, &points, &stop)?;
-        let result = RunResult {
-            steps,
-            kept_steps: best.unwrap_or(steps),
-            stop,
-            clip_i_before: before.score,
-            clip_i: after.score,
-            initializer_token: token,
-        };
-        report::report(&folder, &result)
+        conclude(&config, &monitor, trainer.concept(), stop, before.score, token).await
     }
 
     /// Loads the networks, after the vocabulary was searched and the class drawn where they must be.
@@ -176,6 +124,87 @@ fn random_word(
     };
     let words = model.tokenizer().map_err(CliError::input)?.words();
     Ok(words.into_iter().find(|(id, _)| ids == &[*id]).map(|(_, word)| word))
+}
+
+/// What takes part in the run, in the order of its turns. `resumed` is the step that an earlier part
+/// of the run had reached.
+fn callbacks<'a>(
+    config: &TrainConfig,
+    session: &'a Session,
+    monitor: &'a Monitor<'a>,
+    resumed: Option<usize>,
+    interrupt: Interrupt,
+) -> Result<Vec<Box<dyn Callback<Concept> + 'a>>, CliError> {
+    let (folder, save_steps) = (monitor.folder, config.save_steps);
+    let mut callbacks: Vec<Box<dyn Callback<Concept> + 'a>> = Vec::new();
+    if config.stopping == Stopping::Dvar {
+        callbacks.push(session.deterministic_eval(config));
+    }
+    if let Some(interval) = config.sample_frequency {
+        let score = async |concept: &Concept, updates| monitor.score(concept, updates).await;
+        let scores = ScoreMonitor::new(score).every(interval);
+        callbacks.push(Box::new(match config.stopping {
+            Stopping::ClipS => scores.stop_when(config.patience.clone()),
+            _ => scores,
+        }));
+    }
+    let metrics = MetricsLog::open(&folder.metrics(), resumed.unwrap_or(0), save_steps)
+        .map_err(|error| CliError::write(&folder.metrics(), error))?;
+    let timing = Timing::open(&folder.timing(), save_steps, resumed.is_some())
+        .map_err(|error| CliError::write(&folder.timing(), error))?;
+    callbacks.push(Box::new(metrics));
+    callbacks.extend(monitor.logs.callback());
+    callbacks.push(Box::new(interrupt));
+    callbacks.push(Box::new(timing));
+    callbacks.push(Box::new(Checkpoint {
+        state: folder.state(),
+        folder: folder.path().to_path_buf(),
+        placeholder_token: config.placeholder_token.clone(),
+        adapter: config.method.adapter(),
+        interval: save_steps,
+    }));
+    Ok(callbacks)
+}
+
+/// Draws with the concept that is kept, and writes what the run leaves beside its checkpoint.
+async fn conclude(
+    config: &TrainConfig,
+    monitor: &Monitor<'_>,
+    last: &Concept,
+    stop: StopReason,
+    before: Option<f64>,
+    token: Option<String>,
+) -> Result<(), CliError> {
+    let Monitor { samples, folder, logs, .. } = monitor;
+    let points = report::read_metrics(folder)?;
+    let steps = points.len();
+    let best = match config.stopping {
+        Stopping::Baseline => keep_best(folder, &points)?,
+        _ => None,
+    };
+    let objective = samples.objective;
+    let kept = match best {
+        Some(_) => folder.read_concept(&objective.unet, &objective.device())?,
+        None => last.plain(),
+    };
+    let after = samples.draw(&kept).await?;
+    write_grid(folder, "after", &after)?;
+    logs.picture("samples", steps, &folder.samples("after"))?;
+    logs.finish(steps, &[("clip_i_before", before), ("clip_i_after", after.score)])?;
+    samples.write_each(&folder.sample_folder(), &after.pictures)?;
+    if config.log_unscaled {
+        write_grid(folder, "unscaled", &samples.draw_unscaled(&kept).await?)?;
+    }
+    report::write_curve(folder, config, &points, &stop)?;
+    let result = RunResult {
+        steps,
+        kept_steps: best.unwrap_or(steps),
+        stop,
+        clip_i_before: before,
+        clip_i: after.score,
+        initializer_token: token,
+    };
+    report::report(folder, &result)
 }
 
 struct Prepared {

@@ -169,7 +169,7 @@ proptest! {
             let ratio = naive_ratio(&losses[..=seen], window);
             // a ratio on the threshold's brink may round to either side
             if (ratio - threshold).abs() > 1e-9 {
-                prop_assert_eq!(control != Control::Continue, ratio < threshold, "{seen}: {ratio}");
+                prop_assert_eq!(control != Control::Continue, ratio < threshold, "{}: {}", seen, ratio);
             }
         }
     }
