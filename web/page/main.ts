@@ -1,0 +1,118 @@
+// The page: which part is shown, and what leads from one to the next.
+
+import { DeviceChoice } from "./device";
+import { byId } from "./dom";
+import { DrawView } from "./draw_view";
+import { readLearned } from "./embedding_file";
+import { EngineError } from "./engine";
+import { explain, hideNotice, notify } from "./notice";
+import { RunControl } from "./run_control";
+import { SavedRun } from "./saved_run";
+import { StartView } from "./start_view";
+import { Studio } from "./studio";
+import { showOnly } from "./sections";
+
+const device = new DeviceChoice(() => {
+  studio.close("The device was changed");
+  void prepare();
+});
+const studio = new Studio(device, {
+  phase: ({ name }) => run.phase(name),
+  step: (event) => run.step(event),
+  samples: (samples) => run.samples(samples),
+  saved: (checkpoint) => run.saved(checkpoint),
+  drawing: ({ done, total }) => draw.progress(done, total),
+});
+const start = new StartView((options, pictures) => void run.start(options, pictures));
+const draw = new DrawView(async (learned, request) => {
+  const { engine } = await studio.open();
+  const { pngs } = await engine.ask("draw", { learned: learned.bytes, request });
+  return pngs;
+});
+const run = new RunControl(studio, device, start, draw, leave);
+
+/** Back to the first screen. */
+function leave(): void {
+  showOnly("start");
+  void offerSavedRun();
+  void prepare();
+}
+
+/** Opens the model ahead of the button. */
+async function prepare(): Promise<void> {
+  try {
+    const { opened } = await studio.open();
+    start.defaults(opened);
+    if (opened.uncached) {
+      notify("The browser's storage is full: the page works, but will load the model again next time.");
+    }
+  } catch (error) {
+    if (error instanceof EngineError && error.name === "DeviceError") {
+      device.fallBack();
+      notify(`${explain(error)} The page goes on on the CPU.`);
+      return prepare();
+    }
+    if (error instanceof EngineError && error.name === "Ended") return;
+    notify(explain(error), { label: "Try again", act: () => void prepare() });
+  }
+}
+
+/** Draws with files of the visitor's. */
+function offerEmbeddings(): void {
+  const input = byId<HTMLInputElement>("embedding-files");
+  byId("load-embedding").onclick = () => input.click();
+  input.onchange = async () => {
+    try {
+      const learned = await readLearned([...(input.files ?? [])]);
+      const { opened } = await studio.open();
+      showOnly("draw");
+      draw.offer(learned, opened.defaults);
+      byId("draw-title").focus();
+    } catch (error) {
+      notify(explain(error));
+    } finally {
+      input.value = "";
+    }
+  };
+}
+
+/** Offers what an earlier visit left. */
+async function offerSavedRun(): Promise<void> {
+  const saved = new SavedRun();
+  const { setup, checkpoint, records = [], samples = [], finished } = await saved.read();
+  if (!setup || !checkpoint) return;
+  const token = String(setup.options.placeholder_token);
+  const go = byId("offer-go");
+  if (finished) {
+    byId("offer-text").textContent = `Your last visit learned ${token}.`;
+    go.textContent = "Show it";
+    go.onclick = () => void run.show(setup.options, finished, records, samples);
+  } else {
+    byId("offer-text").textContent = `Your last visit was learning ${token}. Nothing of it is lost.`;
+    go.textContent = `Go on from step ${checkpoint.step}`;
+    go.onclick = () => void run.resume({ ...setup, checkpoint, records, samples });
+  }
+  byId("offer").hidden = false;
+  byId("offer-discard").onclick = () => {
+    byId("offer").hidden = true;
+    void saved.clear();
+  };
+}
+
+async function begin(): Promise<void> {
+  if (!window.isSecureContext) {
+    notify("This page must come over https, or from localhost: browsers lend storage and GPU to no other.");
+    return;
+  }
+  byId("again-button").onclick = () => {
+    hideNotice();
+    leave();
+    byId("train").focus();
+  };
+  offerEmbeddings();
+  await Promise.all([device.find(), offerSavedRun()]);
+  void prepare();
+  await navigator.serviceWorker?.register(new URL("service_worker.js", document.baseURI));
+}
+
+void begin();
