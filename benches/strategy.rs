@@ -1,7 +1,7 @@
 //! What the stepwise strategy costs a step against burn's own strategy for one device:
 //!
 //! ```text
-//! cargo bench --features burn-train --bench strategy
+//! cargo bench --features train --bench strategy
 //! ```
 //!
 //! The model is small, so that the loop itself weighs as much as it ever does. The strategies take

@@ -1,7 +1,7 @@
 //! A diffusion model, trained from scratch with burn's `Learner` until DVAR stops it:
 //!
 //! ```text
-//! cargo run --release --features burn-train --example digits_diffusion
+//! cargo run --release --features train --example digits_diffusion
 //! ```
 //!
 //! The loss of each training step jumps with the noise and the time steps that it drew, and tells
