@@ -6,6 +6,8 @@
 //!
 //! The criterion is plain numbers in and a decision out; any loop and any framework can ask it.
 
+#![allow(clippy::disallowed_methods)] // reading a tensor may block here: this is no browser
+
 use std::error::Error;
 
 use burn::{
@@ -57,7 +59,6 @@ impl Classifier {
     }
 }
 
-#[allow(clippy::disallowed_methods)] // reading a tensor may block here: this is no browser
 fn main() -> Result<(), Box<dyn Error>> {
     let device = Device::flex();
     device.seed(0);

@@ -12,7 +12,7 @@ use burn::{
         Linear, LinearConfig,
         loss::{MseLoss, Reduction},
     },
-    optim::{ModuleOptimizer, SgdConfig},
+    optim::{ModuleOptimizer, SgdConfig, momentum::MomentumConfig},
     tensor::{Device, Tensor, TensorData},
     train::{
         InferenceStep, Learner, LearningResult, RegressionOutput, SupervisedTraining, TrainOutput,
@@ -122,7 +122,7 @@ pub fn deterministic(threshold: f64) -> impl Callback<Line> {
 }
 
 pub fn optimizer() -> ModuleOptimizer {
-    SgdConfig::new().with_momentum(Some(burn::optim::momentum::MomentumConfig::new().with_momentum(0.5))).init()
+    SgdConfig::new().with_momentum(Some(MomentumConfig::new().with_momentum(0.5))).init()
 }
 
 pub fn learner() -> Learner<Line> {
