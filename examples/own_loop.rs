@@ -1,7 +1,7 @@
 //! A training loop of one's own, here of a classifier, that DVAR stops:
 //!
 //! ```text
-//! cargo run --release --example own_loop
+//! cargo run --release --features train --example own_loop
 //! ```
 //!
 //! The criterion is plain numbers in and a decision out; any loop and any framework can ask it.
