@@ -39,6 +39,7 @@ export class Studio {
     try {
       const opened = await this.opening;
       this.seen = true;
+      document.body.dataset.model = "open";
       return { engine, opened };
     } catch (error) {
       if (this.engine === engine) this.close("The model did not open");
@@ -51,6 +52,7 @@ export class Studio {
   /** Ends the worker; the next `open` makes a new one. */
   close(message: string): void {
     this.engine?.end(message);
+    delete document.body.dataset.model;
     this.engine = undefined;
     this.opening = undefined;
   }
