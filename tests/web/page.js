@@ -14,7 +14,7 @@ const DIST = join(ROOT, "web/dist");
 export const TINY = join(ROOT, "tests/fixtures/golden/models/tiny-sd");
 
 /** Training may be slow where other programs compute too. */
-export const PATIENCE = 240_000;
+export const PATIENCE = Number(process.env.PATIENCE ?? 120_000);
 
 /** A browser and a server for the tests of one file. */
 export function site(options) {

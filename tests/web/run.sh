@@ -13,4 +13,4 @@ for needed in ../../web/dist/index.html "$DVAR"; do
 done
 ./setup
 # one after the other: training takes a whole core
-node --test --test-concurrency=1 --test-reporter=spec "${@:-*.test.js}"
+node --test --test-concurrency=1 --test-timeout=900000 --test-reporter=spec "${@:-*.test.js}"

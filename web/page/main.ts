@@ -21,7 +21,7 @@ const studio = new Studio(device, {
   step: (event) => run.step(event),
   samples: (samples) => run.samples(samples),
   saved: (checkpoint) => run.saved(checkpoint),
-  drawing: ({ done, total }) => draw.progress(done, total),
+  drawing: (progress) => (run.running ? run.drawing(progress) : draw.progress(progress)),
 });
 const start = new StartView((options, pictures) => void run.start(options, pictures));
 const draw = new DrawView(async (learned, request) => {

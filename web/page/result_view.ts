@@ -11,15 +11,16 @@ export class ResultView {
     byId("result-title").textContent = heading(finished.stop, token);
     byId("why").textContent = why(finished);
     const last = (kind: Samples["kind"]) => samples.findLast((drawn) => drawn.kind === kind);
-    this.grid("before", last("before"), finished.clip_i_before);
-    this.grid("after", last("after"), finished.clip_i);
+    this.grid("before", last("before"));
+    this.grid("after", last("after"));
     byId("downloads").replaceChildren(...buttons(token, finished, records));
   }
 
-  private grid(name: "before" | "after", samples: Samples | undefined, score: number | null): void {
-    const { pngs = [], prompts = [] } = samples ?? {};
+  private grid(name: "before" | "after", samples: Samples | undefined): void {
+    const { pngs = [], prompts = [], clip_i } = samples ?? {};
     showPictures(byId(name), pngs, prompts, (i) => `${name}-${i + 1}.png`);
-    const text = score === null ? "" : `likeness to your pictures (CLIP-I) ${figure(score, 3)}`;
+    const known = clip_i !== null && clip_i !== undefined;
+    const text = known ? `likeness to the pictures (CLIP-I) ${figure(clip_i, 3)}` : "";
     byId(`score-${name}`).textContent = text;
   }
 }

@@ -86,10 +86,18 @@ export class RunControl {
     this.offer(options, finished, opened.defaults);
   }
 
+  get running(): boolean {
+    return !byId("training").hidden && this.state !== "ended";
+  }
+
   // what the worker tells
 
   phase(name: Phase): void {
     if (this.state === "running") this.training.phase(name);
+  }
+
+  drawing({ done, total }: Events["drawing"]): void {
+    this.training.drawing(done, total);
   }
 
   step({ record, seconds }: Events["step"]): void {

@@ -8,6 +8,8 @@ export interface Field {
   help: string;
   kind: "text" | "number" | "lines" | "choice";
   choices?: [value: string, label: string][];
+  /** Shown for this method alone. */
+  method?: string;
   /** Step of a number's spinner; `any` by default. */
   step?: number;
 }
@@ -23,7 +25,7 @@ export const NAMING: Field[] = [
   {
     option: "initializer_token",
     label: "Something like a",
-    help: "a known word to start from",
+    help: "a known word to start from: cat, car, flower",
     kind: "text",
   },
   {
@@ -57,6 +59,21 @@ export const ADVANCED: Field[] = [
       ["dreambooth-lora", "DreamBooth-LoRA"],
       ["custom-diffusion", "Custom Diffusion"],
     ],
+  },
+  {
+    option: "class_prompt",
+    label: "One of what kind",
+    help: "what the thing is one of, such as cat",
+    kind: "text",
+    method: "custom-diffusion",
+  },
+  {
+    option: "num_class_images",
+    label: "Pictures of the kind",
+    help: "drawn first; a few take minutes on the CPU",
+    kind: "number",
+    step: 1,
+    method: "custom-diffusion",
   },
   { option: "sample_frequency", label: "Preview every", help: "steps between previews; 0 draws none", kind: "number", step: 1 },
   { option: "save_steps", label: "Save every", help: "steps between saves in this browser", kind: "number", step: 1 },

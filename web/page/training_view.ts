@@ -24,6 +24,7 @@ const PHASES: Record<Phase, string> = {
 export class TrainingView {
   private readonly chart = new Chart(byId("chart"));
   private readonly values = new Map<string, HTMLElement>();
+  private readonly bar = byId<HTMLProgressElement>("training-bar");
   private recent: number[] = [];
   private elapsed = 0;
   private most = 0;
@@ -62,6 +63,12 @@ export class TrainingView {
 
   phase(name: Phase): void {
     this.status(PHASES[name]);
+    this.bar.hidden = name !== "drawing";
+    this.bar.value = 0;
+  }
+
+  drawing(done: number, total: number): void {
+    this.bar.value = done / Math.max(total, 1);
   }
 
   /** Seconds of this step, without pauses and saving. */

@@ -34,7 +34,7 @@ async function open({ device, model }: Requests["open"]["ask"]): Promise<Opened>
   downloads.expect(WASM_SIZE);
   const whole = async (blob: Blob) => blob.size === WASM_SIZE;
   const program = await downloads.file(new URL(wasm, self.location.href).href, whole);
-  const files = await fetchModel(model, downloads);
+  const { name, files } = await fetchModel(model, downloads);
   await downloads.forgetOthers();
   const response = new Response(program, { headers: { "content-type": "application/wasm" } });
   await init({ module_or_path: response });
@@ -42,7 +42,7 @@ async function open({ device, model }: Requests["open"]["ask"]): Promise<Opened>
     panic = message;
     broken(message);
   });
-  studio = await Studio.open(device, files);
+  studio = await Studio.open(device, files, name);
   return {
     device: studio.device(),
     model: studio.model(),
@@ -64,8 +64,10 @@ const answers: { [N in RequestName]: (ask: Requests[N]["ask"]) => Promise<Reques
   async train({ run }) {
     host = new RunHost(run, emit);
     await host.begin();
-    const { options, pictures, checkpoint } = run;
-    const finished = await opened().train({ options, pictures, state: checkpoint?.state }, host);
+    const { options, pictures, checkpoint, samples } = run;
+    const drawn = samples.some(({ kind }) => kind === "before");
+    const resumed = checkpoint && { state: checkpoint.state, skip_before: drawn };
+    const finished = await opened().train({ options, pictures, ...resumed }, host);
     await host.finish(finished);
     return finished;
   },
