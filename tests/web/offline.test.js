@@ -20,12 +20,10 @@ test("a second visit works without network, and asks for no other site", async (
   await page.close();
   assert.deepEqual([...hosts], [new URL(it.url).host]);
 
-  await context.setOffline(true);
-  it.server.asked.length = 0;
+  await it.server.close();
   const again = await visit(context, `${it.url}?model=tiny/`);
   await ready(again);
   await set(again, { max_train_steps: 2, train_batch_size: 1, eval_batch_size: 1, validation_prompt: "a {}" });
   await train(again);
   await finished(again);
-  assert.deepEqual(it.server.asked, []);
 });

@@ -23,11 +23,8 @@ export async function serve(folders) {
   const cut = new Map();
   /** Files that are not on disk, by their path. */
   const made = new Map();
-  /** Every path that was asked for. */
-  const asked = [];
   const server = createServer((request, response) => {
     const path = decodeURIComponent(new URL(request.url, "http://host").pathname);
-    asked.push(path);
     if (made.has(path)) {
       return response.writeHead(200, { "content-type": "application/json" }).end(made.get(path));
     }
@@ -56,10 +53,10 @@ export async function serve(folders) {
     origin: `http://127.0.0.1:${server.address().port}`,
     cut,
     made,
-    asked,
+    /** Closes it; a second time does nothing. */
     close() {
       server.closeAllConnections();
-      return new Promise((resolve) => server.close(resolve));
+      return new Promise((resolve) => server.close(() => resolve()));
     },
   };
 }

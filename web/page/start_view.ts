@@ -31,7 +31,7 @@ export class StartView {
     form.onsubmit = (event) => {
       event.preventDefault();
       if (this.pictures.good.length === 0) this.status("Take an example or add pictures first.");
-      else train(this.settings.read(), this.pictures.good);
+      else train(this.chosen.options, this.chosen.pictures);
     };
     void showConcepts((concept, pictures) => {
       this.settings.show(conceptOptions(concept));
@@ -52,8 +52,9 @@ export class StartView {
     this.pictures.show(refused);
   }
 
-  get usable(): Picture[] {
-    return this.pictures.good;
+  /** What the form says now. */
+  get chosen(): { options: Options; pictures: Picture[] } {
+    return { options: this.settings.read(), pictures: this.pictures.good };
   }
 
   /** Shows an error at its field, or below the button. */

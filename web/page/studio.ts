@@ -1,17 +1,10 @@
 // The worker with an open model: made when needed, replaced when broken or when the device changes.
 
 import type { DeviceChoice } from "./device";
-import { Engine } from "./engine";
-import type { Events, Opened } from "./protocol";
 import { byId } from "./dom";
-
-/** The model folder: `?model=` names another one of this site. */
-function modelUrl(): string {
-  const asked = new URLSearchParams(location.search).get("model");
-  const url = new URL(asked ?? "model/", document.baseURI);
-  if (url.origin !== location.origin) throw new Error("`?model=` must name a folder of this site");
-  return url.href.endsWith("/") ? url.href : `${url.href}/`;
-}
+import { Engine } from "./engine";
+import { modelUrl } from "./model_url";
+import type { Events, Opened } from "./protocol";
 
 type Handlers = { [N in keyof Events]?: (event: Events[N]) => void };
 

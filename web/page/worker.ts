@@ -64,10 +64,10 @@ const answers: { [N in RequestName]: (ask: Requests[N]["ask"]) => Promise<Reques
   async train({ run }) {
     host = new RunHost(run, emit);
     await host.begin();
-    const { options, pictures, checkpoint, samples } = run;
-    const drawn = samples.some(({ kind }) => kind === "before");
-    const resumed = checkpoint && { state: checkpoint.state, skip_before: drawn };
-    const finished = await opened().train({ options, pictures, ...resumed }, host);
+    const { options, pictures, checkpoint, samples, keep } = run;
+    const state = checkpoint && { state: checkpoint.state };
+    const skip_before = !keep || samples.some(({ kind }) => kind === "before");
+    const finished = await opened().train({ options, pictures, ...state, skip_before }, host);
     await host.finish(finished);
     return finished;
   },
