@@ -1,6 +1,6 @@
 // What the visitor sees after the stop.
 
-import { byId, download, element, figure, showPictures } from "./dom";
+import { byId, download, element, figure, showPictures, withToken } from "./dom";
 import type { Finished, Options, Samples, StepRecord, StopReason } from "./protocol";
 
 /** The section `#result`. */
@@ -8,7 +8,7 @@ export class ResultView {
   /** Shows a run that ended; `names` of its token and prompts come from `options`. */
   show(options: Options, finished: Finished, records: StepRecord[], samples: Samples[]): void {
     const token = String(options.placeholder_token);
-    byId("result-title").textContent = heading(finished.stop, token);
+    byId("result-title").replaceChildren(...heading(finished.stop, token));
     byId("why").textContent = why(finished);
     const last = (kind: Samples["kind"]) => samples.findLast((drawn) => drawn.kind === kind);
     this.grid("before", last("before"));
@@ -41,8 +41,9 @@ function buttons(token: string, finished: Finished, records: StepRecord[]): HTML
   });
 }
 
-function heading({ reason }: StopReason, token: string): string {
-  return reason === "interrupted" ? `${token}, as far as it was learned` : `Learned ${token}`;
+function heading({ reason }: StopReason, token: string): (Node | string)[] {
+  const whole = reason !== "interrupted";
+  return whole ? withToken("Learned ", token) : withToken("", token, ", as far as it was learned");
 }
 
 /** The CLI's sentence, and what it means. */

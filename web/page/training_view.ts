@@ -1,7 +1,7 @@
 // What the visitor sees while the model learns.
 
 import { Chart } from "./chart";
-import { byId, duration, element, figure, showPictures } from "./dom";
+import { byId, duration, element, figure, showPictures, withToken } from "./dom";
 import type { Options, Phase, Samples, StepRecord } from "./protocol";
 
 const FIGURES = {
@@ -47,7 +47,7 @@ export class TrainingView {
     this.elapsed = 0;
     this.most = Number(options.max_train_steps);
     this.window = Number(options.window);
-    byId("training-title").textContent = `Learning ${String(options.placeholder_token)}`;
+    byId("training-title").replaceChildren(...withToken("Learning ", String(options.placeholder_token)));
     for (const value of this.values.values()) value.textContent = "–";
     byId("previews").hidden = true;
     this.threshold = Number(options.threshold);
