@@ -21,8 +21,9 @@ test("a concept is learned on the CPU until DVAR stops, and the CLI reads it", a
   const longest = await watchMainThread(page);
   await ready(page);
   await shoot(page, "start");
-  await set(page, { window: WINDOW });
+  await set(page, { window: WINDOW, sample_frequency: 10 });
   await train(page);
+  await page.getByText("After step 10").waitFor();
   await reached(page, WINDOW + 4);
   await shoot(page, "training");
   await finished(page);

@@ -6,6 +6,7 @@ import { notify } from "./notice";
 import { Pictures } from "./pictures";
 import type { Opened, Options, Picture, Refusal } from "./protocol";
 import { Settings } from "./settings";
+import { ADVANCED } from "./settings_fields";
 
 /** Prompts and name for the visitor's own pictures. */
 const OWN: Options = {
@@ -13,6 +14,9 @@ const OWN: Options = {
   initializer_token: "",
   validation_prompt: ["a photo of a {}", "two {}", "a {} on a blue background", "a small {}"],
 };
+
+/** What suits a page, where drawing is slow and a tab is closed at any time. */
+const HERE: Options = { sample_frequency: 50, save_steps: 5 };
 
 /** The section `#start`. */
 export class StartView {
@@ -42,9 +46,9 @@ export class StartView {
 
   /** Fills in the model's values where the visitor has not chosen. */
   defaults({ defaults }: Opened): void {
-    const open = Object.entries(defaults).filter(([option]) => !this.touched.has(option));
-    const { placeholder_token, initializer_token, validation_prompt, ...rest } = Object.fromEntries(open);
-    this.settings.show(rest);
+    const values: Options = { ...defaults, ...HERE };
+    const open = ADVANCED.filter(({ option }) => option in values && !this.touched.has(option));
+    this.settings.show(Object.fromEntries(open.map(({ option }) => [option, values[option]])));
   }
 
   /** Marks pictures that cannot be used. */
