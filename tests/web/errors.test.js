@@ -9,7 +9,7 @@ import { downloaded, finished, reached, ready, set, site, train, UMBRELLA } from
 import { limitMemory, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
-const tiny = { max_train_steps: 6, train_batch_size: 1, eval_batch_size: 1, save_steps: 2, validation_prompt: "a {}" };
+const tiny = { max_train_steps: 6, train_batch_size: 1, eval_batch_size: 1, save_steps: 2, num_inference_steps: 2, validation_prompt: "a {}" };
 const notice = (page) => page.locator("#notice-text");
 
 test("without WebGPU the CPU is taken, and the page says why", async () => {

@@ -14,7 +14,8 @@ import { shoot } from "./screenshots.js";
 const it = site();
 const folder = mkdtempSync(join(tmpdir(), "dvar-web-"));
 const dvar = (...args) => execFileSync(process.env.DVAR, args, { encoding: "utf8" });
-const WINDOW = 12;
+/** For the pictures in the documentation the model's own window, which takes minutes. */
+const WINDOW = process.env.SCREENSHOTS ? 150 : 12;
 
 test("a concept is learned on the CPU until DVAR stops, and the CLI reads it", async (t) => {
   const page = await it.open({ viewport: { width: 1280, height: 860 } });

@@ -54,7 +54,7 @@ export class Chart {
     this.steps.push((record.step ?? this.steps.length) + 1);
     this.trained.push(record.loss ?? null);
     this.evaluated.push(record.eval_loss ?? null);
-    this.ratio.push(record.dvar_ratio ?? null);
+    this.ratio.push(record.ratio ?? null);
   }
 
   private later(): void {

@@ -77,5 +77,6 @@ export const ADVANCED: Field[] = [
   },
   { option: "sample_frequency", label: "Preview every", help: "steps between previews; 0 draws none", kind: "number", step: 1 },
   { option: "save_steps", label: "Save every", help: "steps between saves in this browser", kind: "number", step: 1 },
+  { option: "num_inference_steps", label: "Drawing steps", help: "denoising steps of each picture", kind: "number", step: 1 },
   { option: "validation_prompt", label: "Prompts of the pictures", help: "one a line; {} stands for the name", kind: "lines" },
 ];

@@ -16,7 +16,7 @@ const OWN: Options = {
 };
 
 /** What suits a page, where drawing is slow and a tab is closed at any time. */
-const HERE: Options = { sample_frequency: 50, save_steps: 5 };
+const HERE: Options = { sample_frequency: 50, save_steps: 5, n_images_per_val_prompt: 1 };
 
 /** The section `#start`. */
 export class StartView {
@@ -58,7 +58,7 @@ export class StartView {
 
   /** What the form says now. */
   get chosen(): { options: Options; pictures: Picture[] } {
-    return { options: this.settings.read(), pictures: this.pictures.good };
+    return { options: { ...HERE, ...this.settings.read() }, pictures: this.pictures.good };
   }
 
   /** Shows an error at its field, or below the button. */

@@ -114,7 +114,7 @@ export class TrainingView {
     this.set("loss", figure(record.loss));
     this.set("evaluated", figure(record.eval_loss));
     const waiting = step < this.window ? `from step ${this.window}` : "–";
-    this.set("ratio", record.dvar_ratio === undefined ? waiting : figure(record.dvar_ratio, 3));
+    this.set("ratio", record.ratio === undefined ? waiting : figure(record.ratio, 3));
     this.set("speed", this.speed === undefined ? "–" : figure(this.speed, 1));
     this.set("elapsed", duration(this.elapsed));
   }

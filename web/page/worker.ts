@@ -67,7 +67,8 @@ const answers: { [N in RequestName]: (ask: Requests[N]["ask"]) => Promise<Reques
     const { options, pictures, checkpoint, samples, keep } = run;
     const state = checkpoint && { state: checkpoint.state };
     const skip_before = !keep || samples.some(({ kind }) => kind === "before");
-    const finished = await opened().train({ options, pictures, ...state, skip_before }, host);
+    const trained = await opened().train({ options, pictures, ...state, skip_before }, host);
+    const finished = trained as Requests["train"]["reply"];
     await host.finish(finished);
     return finished;
   },
@@ -77,7 +78,7 @@ const answers: { [N in RequestName]: (ask: Requests[N]["ask"]) => Promise<Reques
         emit("drawing", { done, total });
       },
     });
-    return { pngs };
+    return { pngs: pngs as Uint8Array<ArrayBuffer>[] };
   },
 };
 
