@@ -21,11 +21,13 @@ export const POLICY =
 export async function serve(folders) {
   /** Paths that arrive only in part, and how many bytes. */
   const cut = new Map();
-  /** Every path that was asked for. */
-  const asked = [];
+  /** Files that are not on disk, by their path. */
+  const made = new Map();
   const server = createServer((request, response) => {
     const path = decodeURIComponent(new URL(request.url, "http://host").pathname);
-    asked.push(path);
+    if (made.has(path)) {
+      return response.writeHead(200, { "content-type": "application/json" }).end(made.get(path));
+    }
     const prefix = Object.keys(folders).find((start) => path.startsWith(start));
     if (!prefix) return response.writeHead(404).end();
     let file = join(folders[prefix], normalize("/" + path.slice(prefix.length)));
@@ -50,10 +52,11 @@ export async function serve(folders) {
   return {
     origin: `http://127.0.0.1:${server.address().port}`,
     cut,
-    asked,
+    made,
+    /** Closes it; a second time does nothing. */
     close() {
       server.closeAllConnections();
-      return new Promise((resolve) => server.close(resolve));
+      return new Promise((resolve) => server.close(() => resolve()));
     },
   };
 }

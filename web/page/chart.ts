@@ -5,6 +5,9 @@ import "uplot/dist/uPlot.min.css";
 
 import type { StepRecord } from "./protocol";
 
+/** Distances between the numbers of steps on the axis. */
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
+
 type Column = (number | null)[];
 
 /** Draws at most once a frame, whatever arrives. */
@@ -51,7 +54,7 @@ export class Chart {
     this.steps.push((record.step ?? this.steps.length) + 1);
     this.trained.push(record.loss ?? null);
     this.evaluated.push(record.eval_loss ?? null);
-    this.ratio.push(record.dvar_ratio ?? null);
+    this.ratio.push(record.ratio ?? null);
   }
 
   private later(): void {
@@ -92,7 +95,7 @@ export class Chart {
         height: narrow ? 170 : 210,
         scales: { x, evaluated: {}, trained: {} },
         axes: [
-          { ...axis, size: 24 },
+          { ...axis, size: 24, incrs: WHOLE },
           { ...axis, scale: "evaluated", size: side, stroke: color("evaluated") },
           { ...axis, scale: "trained", side: 1, size: side, grid: { show: false } },
         ],
@@ -112,7 +115,7 @@ export class Chart {
         // from 0 to at least 1, so that the way down to the threshold is seen
         scales: { x, ratio: { range: (_, __, high) => [0, Math.max(1.05, Math.min(high ?? 1, 3))] } },
         axes: [
-          { ...axis, size: 24 },
+          { ...axis, size: 24, incrs: WHOLE },
           { ...axis, scale: "ratio", size: side, stroke: color("ratio") },
           { ...axis, scale: "ratio", side: 1, size: side, grid: { show: false }, values: () => [] },
         ],

@@ -70,6 +70,8 @@ export class DeviceChoice {
       radio.disabled = radio.value === "webgpu" && !this.gpu;
     }
     byId("device-note").textContent = this.note();
+    const { webgpu, cpu } = this.speeds();
+    byId("measure").hidden = !this.gpu || (webgpu !== undefined && cpu !== undefined);
   }
 
   private note(): string {
@@ -77,12 +79,12 @@ export class DeviceChoice {
     const measured = webgpu && cpu ? webgpu / cpu : undefined;
     if (this.kind === "webgpu") {
       const { name = "", software = false } = this.gpu ?? {};
-      if (software) return `${name}: a GPU played by the CPU, slower than the CPU itself`;
+      if (software && !measured) return `${name}: a GPU played by the CPU, slower than the CPU itself`;
       return measured ? `${name}, measured ${times(measured)} the CPU here` : name;
     }
     const here = cpu ? `CPU (WebAssembly), ${cpu.toFixed(1)} steps a second here` : "CPU (WebAssembly)";
     if (!this.gpu) return `${here}. No GPU can be used: this browser offers no WebGPU`;
-    if (this.gpu.software) return `${here}. This browser's GPU is only played by the CPU`;
+    if (this.gpu.software && !measured) return `${here}. This browser's GPU is only played by the CPU`;
     return measured ? `${here}, ${times(1 / measured)} the GPU` : `${here}, usually slower than the GPU`;
   }
 

@@ -18,6 +18,11 @@ export function element<N extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
+/** Words around a token, which is not broken in two. */
+export function withToken(before: string, token: string, behind = ""): (Node | string)[] {
+  return [before, element("span", { className: "token", textContent: token }), behind];
+}
+
 /** Saves bytes as a file of the visitor's. */
 export function download(name: string, content: BlobPart, type = "application/octet-stream"): void {
   const url = URL.createObjectURL(new Blob([content], { type }));

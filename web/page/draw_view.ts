@@ -53,7 +53,7 @@ export class DrawView {
     this.set("guidance_scale", defaults.guidance_scale ?? 4);
   }
 
-  progress(done: number, total: number): void {
+  progress({ done, total }: { done: number; total: number }): void {
     this.bar.hidden = false;
     this.bar.value = done / Math.max(total, 1);
   }

@@ -5,8 +5,10 @@ import { byId } from "./dom";
 import { DrawView } from "./draw_view";
 import { readLearned } from "./embedding_file";
 import { EngineError } from "./engine";
+import { measure } from "./measure";
 import { explain, hideNotice, notify } from "./notice";
 import { RunControl } from "./run_control";
+import { withoutEmpty } from "./run_parts";
 import { SavedRun } from "./saved_run";
 import { StartView } from "./start_view";
 import { Studio } from "./studio";
@@ -21,7 +23,7 @@ const studio = new Studio(device, {
   step: (event) => run.step(event),
   samples: (samples) => run.samples(samples),
   saved: (checkpoint) => run.saved(checkpoint),
-  drawing: ({ done, total }) => draw.progress(done, total),
+  drawing: (progress) => (run.running ? run.drawing(progress) : draw.progress(progress)),
 });
 const start = new StartView((options, pictures) => void run.start(options, pictures));
 const draw = new DrawView(async (learned, request) => {
@@ -54,6 +56,25 @@ async function prepare(): Promise<void> {
     }
     if (error instanceof EngineError && error.name === "Ended") return;
     notify(explain(error), { label: "Try again", act: () => void prepare() });
+  }
+}
+
+/** Makes some steps on GPU and CPU, so that the visitor can choose. */
+async function measureBoth(): Promise<void> {
+  const { options, pictures } = start.chosen;
+  start.busy(true);
+  studio.close("Both devices are measured");
+  try {
+    for (const kind of ["webgpu", "cpu"] as const) {
+      start.status(`Measuring the ${kind === "cpu" ? "CPU" : "GPU"}`);
+      device.remember(kind, await measure(kind, withoutEmpty(options), pictures));
+    }
+    start.status("");
+  } catch (error) {
+    start.status(explain(error));
+  } finally {
+    start.busy(false);
+    void prepare();
   }
 }
 
@@ -109,10 +130,14 @@ async function begin(): Promise<void> {
     leave();
     byId("train").focus();
   };
+  byId("measure").onclick = () => void measureBoth();
   offerEmbeddings();
   await Promise.all([device.find(), offerSavedRun()]);
   void prepare();
-  await navigator.serviceWorker?.register(new URL("service_worker.js", document.baseURI));
+  // without network this fails, and the one of the last visit serves
+  await navigator.serviceWorker
+    ?.register(new URL("service_worker.js", document.baseURI))
+    .catch(() => undefined);
 }
 
 void begin();

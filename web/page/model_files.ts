@@ -108,7 +108,10 @@ export class Downloads {
 }
 
 /** Every file of the model folder at `model`, an absolute URL that ends in a slash. */
-export async function fetchModel(model: string, downloads: Downloads): Promise<ModelSource> {
+export async function fetchModel(
+  model: string,
+  downloads: Downloads,
+): Promise<{ name: string; files: ModelSource }> {
   const manifest = await downloads.list(new URL("manifest.json", model).href);
   const files = Object.entries(manifest.files);
   downloads.expect(files.reduce((sum, [, { size }]) => sum + size, 0));
@@ -117,7 +120,7 @@ export async function fetchModel(model: string, downloads: Downloads): Promise<M
     const whole = async (blob: Blob) => blob.size === size && (await digest(blob)) === sha256;
     blobs.set(path, await downloads.file(new URL(path, model).href, whole));
   }
-  return source(blobs);
+  return { name: manifest.name, files: source(blobs) };
 }
 
 function source(blobs: Map<string, Blob>): ModelSource {

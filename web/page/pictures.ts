@@ -6,6 +6,8 @@ import type { Picture, Refusal } from "./protocol";
 /** The chosen pictures and how they look. */
 export class Pictures {
   chosen: Picture[] = [];
+  /** Whether the pictures are the visitor's, not an example's. */
+  private own = false;
   private refused = new Map<string, string>();
 
   /** `changed` is called with whether the pictures are the visitor's own. */
@@ -13,6 +15,7 @@ export class Pictures {
     const files = byId<HTMLInputElement>("files");
     files.onchange = () => {
       void this.add(files.files);
+      // the same file may be chosen again
       files.value = "";
     };
     document.addEventListener("paste", (event) => {
@@ -53,13 +56,13 @@ export class Pictures {
     return this.chosen.filter(({ name }) => !this.refused.has(name));
   }
 
-  private own = false;
-
   private async add(files: FileList | null | undefined): Promise<void> {
-    if (!files || files.length === 0) return;
+    // the list is emptied with the input that it belongs to
+    const given = [...(files ?? [])];
+    if (given.length === 0) return;
     const before = this.own ? this.chosen : [];
     const added: Picture[] = [];
-    for (const file of files) {
+    for (const file of given) {
       const bytes = new Uint8Array(await file.arrayBuffer());
       added.push({ name: this.unused(file.name, [...before, ...added]), bytes });
     }

@@ -74,7 +74,7 @@ export interface Run {
   checkpoint?: Checkpoint | undefined;
   records: StepRecord[];
   samples: Samples[];
-  /** Whether it is stored, in place of the run stored before. */
+  /** Whether it is stored, in place of the run stored before, and pictures are drawn before it. */
   keep: boolean;
 }
 

@@ -1,6 +1,6 @@
 // What the visitor sees after the stop.
 
-import { byId, download, element, figure, showPictures } from "./dom";
+import { byId, download, element, figure, showPictures, withToken } from "./dom";
 import type { Finished, Options, Samples, StepRecord, StopReason } from "./protocol";
 
 /** The section `#result`. */
@@ -8,18 +8,19 @@ export class ResultView {
   /** Shows a run that ended; `names` of its token and prompts come from `options`. */
   show(options: Options, finished: Finished, records: StepRecord[], samples: Samples[]): void {
     const token = String(options.placeholder_token);
-    byId("result-title").textContent = heading(finished.stop, token);
+    byId("result-title").replaceChildren(...heading(finished.stop, token));
     byId("why").textContent = why(finished);
     const last = (kind: Samples["kind"]) => samples.findLast((drawn) => drawn.kind === kind);
-    this.grid("before", last("before"), finished.clip_i_before);
-    this.grid("after", last("after"), finished.clip_i);
+    this.grid("before", last("before"));
+    this.grid("after", last("after"));
     byId("downloads").replaceChildren(...buttons(token, finished, records));
   }
 
-  private grid(name: "before" | "after", samples: Samples | undefined, score: number | null): void {
-    const { pngs = [], prompts = [] } = samples ?? {};
+  private grid(name: "before" | "after", samples: Samples | undefined): void {
+    const { pngs = [], prompts = [], clip_i } = samples ?? {};
     showPictures(byId(name), pngs, prompts, (i) => `${name}-${i + 1}.png`);
-    const text = score === null ? "" : `likeness to your pictures (CLIP-I) ${figure(score, 3)}`;
+    const known = clip_i !== null && clip_i !== undefined;
+    const text = known ? `likeness to the pictures (CLIP-I) ${figure(clip_i, 3)}` : "";
     byId(`score-${name}`).textContent = text;
   }
 }
@@ -40,8 +41,9 @@ function buttons(token: string, finished: Finished, records: StepRecord[]): HTML
   });
 }
 
-function heading({ reason }: StopReason, token: string): string {
-  return reason === "interrupted" ? `${token}, as far as it was learned` : `Learned ${token}`;
+function heading({ reason }: StopReason, token: string): (Node | string)[] {
+  const whole = reason !== "interrupted";
+  return whole ? withToken("Learned ", token) : withToken("", token, ", as far as it was learned");
 }
 
 /** The CLI's sentence, and what it means. */

@@ -7,6 +7,7 @@ import { EngineError, type Engine } from "./engine";
 import { explain, hideNotice, notify } from "./notice";
 import type { Checkpoint, Events, Finished, Options, Phase, Picture, Run, Samples, StepRecord } from "./protocol";
 import { ResultView } from "./result_view";
+import { goBack, withoutEmpty } from "./run_parts";
 import { showOnly } from "./sections";
 import type { StartView } from "./start_view";
 import type { Studio } from "./studio";
@@ -45,7 +46,7 @@ export class RunControl {
     hideNotice();
     try {
       const { engine, opened } = await this.studio.open();
-      const wanted = prune({ ...options });
+      const wanted = withoutEmpty(options);
       const { refused } = await engine.ask("check", { options: wanted, pictures });
       view.refuse(refused);
       const names = new Set(refused.map(({ name }) => name));
@@ -86,10 +87,18 @@ export class RunControl {
     this.offer(options, finished, opened.defaults);
   }
 
+  get running(): boolean {
+    return !byId("training").hidden && this.state !== "ended";
+  }
+
   // what the worker tells
 
   phase(name: Phase): void {
     if (this.state === "running") this.training.phase(name);
+  }
+
+  drawing({ done, total }: Events["drawing"]): void {
+    this.training.drawing(done, total);
   }
 
   step({ record, seconds }: Events["step"]): void {
@@ -198,18 +207,4 @@ export class RunControl {
     this.leave();
     if (!ended) notify(explain(error));
   }
-}
-
-/** Options that were left empty are left open. */
-function prune(options: Options): Options {
-  const empty = (value: unknown) => value === "" || (Array.isArray(value) && value.length === 0);
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => !empty(value)));
-}
-
-/** Drops what came after a run's checkpoint, because it comes again. */
-function goBack(run: Run): void {
-  const step = run.checkpoint?.step ?? 0;
-  const stays = ({ kind, step: drawn }: Samples) => kind === "before" || (kind === "during" && drawn <= step);
-  run.records = run.records.filter((record) => (record.step ?? 0) < step);
-  run.samples = step > 0 ? run.samples.filter(stays) : [];
 }

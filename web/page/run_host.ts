@@ -74,6 +74,11 @@ export class RunHost {
     this.since = performance.now();
   }
 
+  async progress(done: number, total: number): Promise<void> {
+    this.emit("drawing", { done, total });
+    await turn();
+  }
+
   async step(record: StepRecord): Promise<"continue" | "stop"> {
     this.records.push(record);
     this.emit("step", { record, seconds: (performance.now() - this.since) / 1000 });

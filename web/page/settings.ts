@@ -13,6 +13,7 @@ export class Settings {
   constructor() {
     byId("naming").append(...NAMING.map((field) => this.row(field)));
     byId("settings").append(...ADVANCED.map((field) => this.row(field)));
+    this.controls.get("method")?.control.addEventListener("change", () => this.fitMethod());
   }
 
   /** Shows the options that have a field. */
@@ -22,12 +23,14 @@ export class Settings {
       if (value === undefined || value === null) continue;
       control.value = field.kind === "lines" ? (value as string[]).join("\n") : String(value);
     }
+    this.fitMethod();
   }
 
   /** What the form says; a number that is none is passed on as text, for the check to refuse. */
   read(): Options {
     const options: Options = {};
     for (const [option, { field, control }] of this.controls) {
+      if (control.closest("[hidden]")) continue;
       const text = control.value.trim();
       if (field.kind === "lines") {
         const lines = text.split("\n").map((line) => line.trim());
@@ -65,6 +68,15 @@ export class Settings {
     for (const { control, error } of this.controls.values()) {
       error.textContent = "";
       control.removeAttribute("aria-invalid");
+    }
+  }
+
+  /** Hides what the chosen method does not ask for. */
+  private fitMethod(): void {
+    const method = this.controls.get("method")?.control.value;
+    for (const { field, control } of this.controls.values()) {
+      const row = control.closest<HTMLElement>(".field");
+      if (row && field.method) row.hidden = field.method !== method;
     }
   }
 

@@ -8,6 +8,8 @@ export interface Field {
   help: string;
   kind: "text" | "number" | "lines" | "choice";
   choices?: [value: string, label: string][];
+  /** Shown for this method alone. */
+  method?: string;
   /** Step of a number's spinner; `any` by default. */
   step?: number;
 }
@@ -23,7 +25,7 @@ export const NAMING: Field[] = [
   {
     option: "initializer_token",
     label: "Something like a",
-    help: "a known word to start from",
+    help: "a known word to start from: cat, car, flower",
     kind: "text",
   },
   {
@@ -58,7 +60,23 @@ export const ADVANCED: Field[] = [
       ["custom-diffusion", "Custom Diffusion"],
     ],
   },
+  {
+    option: "class_prompt",
+    label: "One of what kind",
+    help: "what the thing is one of, such as cat",
+    kind: "text",
+    method: "custom-diffusion",
+  },
+  {
+    option: "num_class_images",
+    label: "Pictures of the kind",
+    help: "drawn first; a few take minutes on the CPU",
+    kind: "number",
+    step: 1,
+    method: "custom-diffusion",
+  },
   { option: "sample_frequency", label: "Preview every", help: "steps between previews; 0 draws none", kind: "number", step: 1 },
   { option: "save_steps", label: "Save every", help: "steps between saves in this browser", kind: "number", step: 1 },
+  { option: "num_inference_steps", label: "Drawing steps", help: "denoising steps of each picture", kind: "number", step: 1 },
   { option: "validation_prompt", label: "Prompts of the pictures", help: "one a line; {} stands for the name", kind: "lines" },
 ];

@@ -6,6 +6,7 @@ import { notify } from "./notice";
 import { Pictures } from "./pictures";
 import type { Opened, Options, Picture, Refusal } from "./protocol";
 import { Settings } from "./settings";
+import { ADVANCED } from "./settings_fields";
 
 /** Prompts and name for the visitor's own pictures. */
 const OWN: Options = {
@@ -13,6 +14,9 @@ const OWN: Options = {
   initializer_token: "",
   validation_prompt: ["a photo of a {}", "two {}", "a {} on a blue background", "a small {}"],
 };
+
+/** What suits a page, where drawing is slow and a tab is closed at any time. */
+const HERE: Options = { sample_frequency: 50, save_steps: 5, n_images_per_val_prompt: 1 };
 
 /** The section `#start`. */
 export class StartView {
@@ -31,7 +35,7 @@ export class StartView {
     form.onsubmit = (event) => {
       event.preventDefault();
       if (this.pictures.good.length === 0) this.status("Take an example or add pictures first.");
-      else train(this.settings.read(), this.pictures.good);
+      else train(this.chosen.options, this.chosen.pictures);
     };
     void showConcepts((concept, pictures) => {
       this.settings.show(conceptOptions(concept));
@@ -42,9 +46,9 @@ export class StartView {
 
   /** Fills in the model's values where the visitor has not chosen. */
   defaults({ defaults }: Opened): void {
-    const open = Object.entries(defaults).filter(([option]) => !this.touched.has(option));
-    const { placeholder_token, initializer_token, validation_prompt, ...rest } = Object.fromEntries(open);
-    this.settings.show(rest);
+    const values: Options = { ...defaults, ...HERE };
+    const open = ADVANCED.filter(({ option }) => option in values && !this.touched.has(option));
+    this.settings.show(Object.fromEntries(open.map(({ option }) => [option, values[option]])));
   }
 
   /** Marks pictures that cannot be used. */
@@ -52,8 +56,9 @@ export class StartView {
     this.pictures.show(refused);
   }
 
-  get usable(): Picture[] {
-    return this.pictures.good;
+  /** What the form says now. */
+  get chosen(): { options: Options; pictures: Picture[] } {
+    return { options: { ...HERE, ...this.settings.read() }, pictures: this.pictures.good };
   }
 
   /** Shows an error at its field, or below the button. */

@@ -1,17 +1,10 @@
 // The worker with an open model: made when needed, replaced when broken or when the device changes.
 
 import type { DeviceChoice } from "./device";
-import { Engine } from "./engine";
-import type { Events, Opened } from "./protocol";
 import { byId } from "./dom";
-
-/** The model folder: `?model=` names another one of this site. */
-function modelUrl(): string {
-  const asked = new URLSearchParams(location.search).get("model");
-  const url = new URL(asked ?? "model/", document.baseURI);
-  if (url.origin !== location.origin) throw new Error("`?model=` must name a folder of this site");
-  return url.href.endsWith("/") ? url.href : `${url.href}/`;
-}
+import { Engine } from "./engine";
+import { modelUrl } from "./model_url";
+import type { Events, Opened } from "./protocol";
 
 type Handlers = { [N in keyof Events]?: (event: Events[N]) => void };
 
@@ -39,6 +32,7 @@ export class Studio {
     try {
       const opened = await this.opening;
       this.seen = true;
+      document.body.dataset.model = "open";
       return { engine, opened };
     } catch (error) {
       if (this.engine === engine) this.close("The model did not open");
@@ -51,6 +45,7 @@ export class Studio {
   /** Ends the worker; the next `open` makes a new one. */
   close(message: string): void {
     this.engine?.end(message);
+    delete document.body.dataset.model;
     this.engine = undefined;
     this.opening = undefined;
   }

@@ -1,7 +1,7 @@
 // What the visitor sees while the model learns.
 
 import { Chart } from "./chart";
-import { byId, duration, element, figure, showPictures } from "./dom";
+import { byId, duration, element, figure, showPictures, withToken } from "./dom";
 import type { Options, Phase, Samples, StepRecord } from "./protocol";
 
 const FIGURES = {
@@ -24,6 +24,7 @@ const PHASES: Record<Phase, string> = {
 export class TrainingView {
   private readonly chart = new Chart(byId("chart"));
   private readonly values = new Map<string, HTMLElement>();
+  private readonly bar = byId<HTMLProgressElement>("training-bar");
   private recent: number[] = [];
   private elapsed = 0;
   private most = 0;
@@ -46,7 +47,7 @@ export class TrainingView {
     this.elapsed = 0;
     this.most = Number(options.max_train_steps);
     this.window = Number(options.window);
-    byId("training-title").textContent = `Learning ${String(options.placeholder_token)}`;
+    byId("training-title").replaceChildren(...withToken("Learning ", String(options.placeholder_token)));
     for (const value of this.values.values()) value.textContent = "–";
     byId("previews").hidden = true;
     this.threshold = Number(options.threshold);
@@ -62,6 +63,12 @@ export class TrainingView {
 
   phase(name: Phase): void {
     this.status(PHASES[name]);
+    this.bar.hidden = name !== "drawing";
+    this.bar.value = 0;
+  }
+
+  drawing(done: number, total: number): void {
+    this.bar.value = done / Math.max(total, 1);
   }
 
   /** Seconds of this step, without pauses and saving. */
@@ -107,7 +114,7 @@ export class TrainingView {
     this.set("loss", figure(record.loss));
     this.set("evaluated", figure(record.eval_loss));
     const waiting = step < this.window ? `from step ${this.window}` : "–";
-    this.set("ratio", record.dvar_ratio === undefined ? waiting : figure(record.dvar_ratio, 3));
+    this.set("ratio", record.ratio === undefined ? waiting : figure(record.ratio, 3));
     this.set("speed", this.speed === undefined ? "–" : figure(this.speed, 1));
     this.set("elapsed", duration(this.elapsed));
   }

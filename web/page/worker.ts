@@ -34,7 +34,7 @@ async function open({ device, model }: Requests["open"]["ask"]): Promise<Opened>
   downloads.expect(WASM_SIZE);
   const whole = async (blob: Blob) => blob.size === WASM_SIZE;
   const program = await downloads.file(new URL(wasm, self.location.href).href, whole);
-  const files = await fetchModel(model, downloads);
+  const { name, files } = await fetchModel(model, downloads);
   await downloads.forgetOthers();
   const response = new Response(program, { headers: { "content-type": "application/wasm" } });
   await init({ module_or_path: response });
@@ -42,7 +42,7 @@ async function open({ device, model }: Requests["open"]["ask"]): Promise<Opened>
     panic = message;
     broken(message);
   });
-  studio = await Studio.open(device, files);
+  studio = await Studio.open(device, files, name);
   return {
     device: studio.device(),
     model: studio.model(),
@@ -64,8 +64,11 @@ const answers: { [N in RequestName]: (ask: Requests[N]["ask"]) => Promise<Reques
   async train({ run }) {
     host = new RunHost(run, emit);
     await host.begin();
-    const { options, pictures, checkpoint } = run;
-    const finished = await opened().train({ options, pictures, state: checkpoint?.state }, host);
+    const { options, pictures, checkpoint, samples, keep } = run;
+    const state = checkpoint && { state: checkpoint.state };
+    const skip_before = !keep || samples.some(({ kind }) => kind === "before");
+    const trained = await opened().train({ options, pictures, ...state, skip_before }, host);
+    const finished = trained as Requests["train"]["reply"];
     await host.finish(finished);
     return finished;
   },
@@ -75,7 +78,7 @@ const answers: { [N in RequestName]: (ask: Requests[N]["ask"]) => Promise<Reques
         emit("drawing", { done, total });
       },
     });
-    return { pngs };
+    return { pngs: pngs as Uint8Array<ArrayBuffer>[] };
   },
 };
 

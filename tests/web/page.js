@@ -1,0 +1,106 @@
+// Opens the page as a visitor would, and waits for what a visitor would wait for.
+
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { after, before } from "node:test";
+
+import { launch } from "./browser.js";
+import { serve } from "./server.js";
+
+export const ROOT = join(import.meta.dirname, "../..");
+const DIST = join(ROOT, "web/dist");
+/** The smallest model there is, with random weights. */
+export const TINY = join(ROOT, "tests/fixtures/golden/models/tiny-sd");
+
+/** Training may be slow where other programs compute too. */
+export const PATIENCE = Number(process.env.PATIENCE ?? 120_000);
+
+/** A browser and a server for the tests of one file. */
+export function site(options) {
+  const site = {
+    async open(context = {}) {
+      const made = await site.browser.newContext(context);
+      made.setDefaultTimeout(PATIENCE);
+      return visit(made, site.url);
+    },
+  };
+  before(async () => {
+    site.server = await serve({ "/a/host/tiny/": TINY, "/a/host/": DIST });
+    site.server.made.set("/a/host/tiny/manifest.json", manifest(TINY));
+    site.url = `${site.server.origin}/a/host/`;
+    site.browser = await launch(options);
+  });
+  after(async () => {
+    await site.browser?.close();
+    await site.server?.close();
+  });
+  return site;
+}
+
+/** A new tab on the page, whose console and errors are kept. */
+export async function visit(context, url) {
+  const page = await context.newPage();
+  page.problems = [];
+  page.on("pageerror", (error) => page.problems.push(error.message));
+  page.on("console", (message) => {
+    if (message.type() === "error") page.problems.push(message.text());
+  });
+  await page.goto(url);
+  return page;
+}
+
+/** Waits until the model is open. */
+export async function ready(page) {
+  await page.waitForFunction(() => document.body.dataset.model === "open");
+}
+
+/** Sets options behind "Advanced". */
+export async function set(page, options) {
+  await page.locator("#advanced").evaluate((details) => (details.open = true));
+  for (const [option, value] of Object.entries(options)) {
+    const field = page.locator(`#option-${option}`);
+    if ((await field.evaluate((control) => control.localName)) === "select") await field.selectOption(value);
+    else await field.fill(String(value));
+  }
+}
+
+export async function train(page) {
+  await page.getByRole("button", { name: "Train", exact: true }).click();
+}
+
+/** Waits until the run has made `steps` steps. */
+export async function reached(page, steps) {
+  await page.waitForFunction((least) => {
+    const text = document.querySelector("#figures dd")?.textContent ?? "";
+    return Number.parseInt(text) >= least;
+  }, steps);
+}
+
+export async function finished(page) {
+  await page.locator("#result").waitFor({ state: "visible" });
+}
+
+/** Clicks a download and gives its bytes. */
+export async function downloaded(page, name) {
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name, exact: true }).click(),
+  ]);
+  return readFileSync(await download.path());
+}
+
+/** The concept that is taken at the start. */
+export const UMBRELLA = join(ROOT, "examples/concepts/blue-umbrella");
+
+/** What `build.sh` writes beside a model. */
+function manifest(folder) {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const files = entries.map((entry) => {
+    const path = join(entry.parentPath, entry.name);
+    const bytes = readFileSync(path);
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    return [relative(folder, path), { size: bytes.length, sha256 }];
+  });
+  return JSON.stringify({ name: "tiny-sd", files: Object.fromEntries(files) });
+}
