@@ -1,6 +1,6 @@
 // Opens the page as a visitor would, and waits for what a visitor would wait for.
 
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before } from "node:test";
@@ -27,8 +27,13 @@ export function site(options) {
     },
   };
   before(async () => {
-    site.tiny = mkdtempSync(join(tmpdir(), "dvar-web-"));
-    copyModel(TINY, site.tiny, "tiny-sd");
+    site.folder = mkdtempSync(join(tmpdir(), "dvar-web-"));
+    site.model = join(site.folder, "model");
+    site.tiny = join(site.folder, "served");
+    cpSync(TINY, site.model, { recursive: true });
+    // pictures as small as they can be: SwiftShader takes minutes for more
+    writeFileSync(join(site.model, "dvar.toml"), "resolution = 32\nnum_inference_steps = 2\nguidance_scale = 1.0\n");
+    copyModel(site.model, site.tiny, "tiny-sd");
     site.server = await serve({ "/a/host/tiny/": site.tiny, "/a/host/": DIST });
     site.url = `${site.server.origin}/a/host/`;
     site.browser = await launch(options);
@@ -36,7 +41,7 @@ export function site(options) {
   after(async () => {
     await site.browser?.close();
     await site.server?.close();
-    if (site.tiny) rmSync(site.tiny, { recursive: true });
+    if (site.folder) rmSync(site.folder, { recursive: true });
   });
   return site;
 }
