@@ -21,7 +21,7 @@ for (const [colorScheme, viewport] of [["light", WIDE], ["dark", WIDE], ["light"
     await page.locator("#pictures img").first().waitFor();
     const kind = viewport === NARROW ? "narrow" : colorScheme;
     await shoot(page, `start-${kind}`);
-    await set(page, { max_train_steps: 400, train_batch_size: 1, eval_batch_size: 1, num_inference_steps: 2, validation_prompt: "a {}" });
+    await set(page, { max_train_steps: 400, train_batch_size: 1, eval_batch_size: 1, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" });
     await check(page);
 
     // back from the last field by Tab alone, as far as the button

@@ -12,7 +12,7 @@ test("when the GPU is lost, the training goes on from the last checkpoint on the
   const page = await openWithPrefix(it, KEEP_DEVICES);
   await page.locator("#device input[value=webgpu]").check();
   await ready(page);
-  const options = { max_train_steps: 4, train_batch_size: 1, eval_batch_size: 1, save_steps: 1, num_inference_steps: 2, validation_prompt: "a {}" };
+  const options = { max_train_steps: 4, train_batch_size: 1, eval_batch_size: 1, save_steps: 1, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
   await set(page, options);
   await train(page);
   await reached(page, 2);

@@ -9,7 +9,7 @@ import { downloaded, finished, reached, ready, set, site, train, UMBRELLA } from
 import { limitMemory, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
-const tiny = { max_train_steps: 6, train_batch_size: 1, eval_batch_size: 1, save_steps: 2, num_inference_steps: 2, validation_prompt: "a {}" };
+const tiny = { max_train_steps: 6, train_batch_size: 1, eval_batch_size: 1, save_steps: 2, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
 const notice = (page) => page.locator("#notice-text");
 
 test("without WebGPU the CPU is taken, and the page says why", async () => {
@@ -45,7 +45,7 @@ test("a bad picture among good ones is named, and the others are learned from", 
     file("five.png", picture(4)),
   ]);
   await page.locator("#pictures li").nth(4).waitFor();
-  await set(page, { ...tiny, initializer_token: "umbrella" });
+  await set(page, tiny);
   await train(page);
   await finished(page);
   const said = await notice(page).textContent();

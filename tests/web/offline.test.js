@@ -23,7 +23,7 @@ test("a second visit works without network, and asks for no other site", async (
   await it.server.close();
   const again = await visit(context, `${it.url}?model=tiny/`);
   await ready(again);
-  await set(again, { max_train_steps: 2, train_batch_size: 1, eval_batch_size: 1, num_inference_steps: 2, validation_prompt: "a {}" });
+  await set(again, { max_train_steps: 2, train_batch_size: 1, eval_batch_size: 1, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" });
   await train(again);
   await finished(again);
 });

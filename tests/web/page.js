@@ -1,17 +1,18 @@
 // Opens the page as a visitor would, and waits for what a visitor would wait for.
 
-import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before } from "node:test";
 
+import { copyModel } from "../../web/public-files.mjs";
 import { launch } from "./browser.js";
 import { serve } from "./server.js";
 
 export const ROOT = join(import.meta.dirname, "../..");
 const DIST = join(ROOT, "web/dist");
-/** The smallest model there is, with random weights. */
-export const TINY = join(ROOT, "tests/fixtures/golden/models/tiny-sd");
+/** A very small model with random weights. */
+const TINY = join(ROOT, "tests/fixtures/golden/models/tiny-sd");
 
 /** Training may be slow where other programs compute too. */
 export const PATIENCE = Number(process.env.PATIENCE ?? 120_000);
@@ -26,14 +27,21 @@ export function site(options) {
     },
   };
   before(async () => {
-    site.server = await serve({ "/a/host/tiny/": TINY, "/a/host/": DIST });
-    site.server.made.set("/a/host/tiny/manifest.json", manifest(TINY));
+    site.folder = mkdtempSync(join(tmpdir(), "dvar-web-"));
+    site.model = join(site.folder, "model");
+    site.tiny = join(site.folder, "served");
+    cpSync(TINY, site.model, { recursive: true });
+    // pictures as small as they can be: SwiftShader takes minutes for more
+    writeFileSync(join(site.model, "dvar.toml"), "resolution = 32\nnum_inference_steps = 2\nguidance_scale = 1.0\n");
+    copyModel(site.model, site.tiny, "tiny-sd");
+    site.server = await serve({ "/a/host/tiny/": site.tiny, "/a/host/": DIST });
     site.url = `${site.server.origin}/a/host/`;
     site.browser = await launch(options);
   });
   after(async () => {
     await site.browser?.close();
     await site.server?.close();
+    if (site.folder) rmSync(site.folder, { recursive: true });
   });
   return site;
 }
@@ -92,15 +100,3 @@ export async function downloaded(page, name) {
 
 /** The concept that is taken at the start. */
 export const UMBRELLA = join(ROOT, "examples/concepts/blue-umbrella");
-
-/** What `build.sh` writes beside a model. */
-function manifest(folder) {
-  const entries = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  const files = entries.map((entry) => {
-    const path = join(entry.parentPath, entry.name);
-    const bytes = readFileSync(path);
-    const sha256 = createHash("sha256").update(bytes).digest("hex");
-    return [relative(folder, path), { size: bytes.length, sha256 }];
-  });
-  return JSON.stringify({ name: "tiny-sd", files: Object.fromEntries(files) });
-}

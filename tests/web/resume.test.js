@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { downloaded, finished, reached, ready, set, site, train, visit } from "./page.js";
 
 const it = site();
-const tiny = { max_train_steps: 12, train_batch_size: 1, eval_batch_size: 1, save_steps: 4, window: 50, num_inference_steps: 2, validation_prompt: "a {}" };
+const tiny = { max_train_steps: 12, train_batch_size: 1, eval_batch_size: 1, save_steps: 4, window: 50, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
 
 test("a closed page goes on where it was, and ends with the bytes of an unbroken run", async () => {
   const url = `${it.url}?model=tiny/`;

@@ -21,13 +21,8 @@ export const POLICY =
 export async function serve(folders) {
   /** Paths that arrive only in part, and how many bytes. */
   const cut = new Map();
-  /** Files that are not on disk, by their path. */
-  const made = new Map();
   const server = createServer((request, response) => {
     const path = decodeURIComponent(new URL(request.url, "http://host").pathname);
-    if (made.has(path)) {
-      return response.writeHead(200, { "content-type": "application/json" }).end(made.get(path));
-    }
     const prefix = Object.keys(folders).find((start) => path.startsWith(start));
     if (!prefix) return response.writeHead(404).end();
     let file = join(folders[prefix], normalize("/" + path.slice(prefix.length)));
@@ -52,7 +47,6 @@ export async function serve(folders) {
   return {
     origin: `http://127.0.0.1:${server.address().port}`,
     cut,
-    made,
     /** Closes it; a second time does nothing. */
     close() {
       server.closeAllConnections();

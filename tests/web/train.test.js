@@ -15,19 +15,20 @@ const it = site();
 const folder = mkdtempSync(join(tmpdir(), "dvar-web-"));
 const dvar = (...args) => execFileSync(process.env.DVAR, args, { encoding: "utf8" });
 /** For the pictures in the documentation the model's own window, which takes minutes. */
-const WINDOW = process.env.SCREENSHOTS ? 150 : 12;
+const [WINDOW, PREVIEW] = process.env.SCREENSHOTS ? [150, 50] : [12, 10];
 
 test("a concept is learned on the CPU until DVAR stops, and the CLI reads it", async (t) => {
   const page = await it.open({ viewport: { width: 1280, height: 860 } });
-  const longest = await watchMainThread(page);
   await ready(page);
   await shoot(page, "start");
-  await set(page, { window: WINDOW, sample_frequency: 10 });
+  await set(page, { window: WINDOW, sample_frequency: PREVIEW });
+  const longest = await watchMainThread(it.browser, page);
   await train(page);
-  await page.getByText("After step 10").waitFor();
-  await reached(page, WINDOW + 4);
+  await page.getByText(`After step ${PREVIEW}`).waitFor();
+  await reached(page, WINDOW);
   await shoot(page, "training");
   await finished(page);
+  const block = await longest();
 
   assert.match(await page.locator("#why").textContent(), /It stopped by itself after \d+ steps/);
   for (const grid of ["before", "after"]) {
@@ -51,7 +52,6 @@ test("a concept is learned on the CPU until DVAR stops, and the CLI reads it", a
   const records = lines(await downloaded(page, "metrics.jsonl"));
   assert.equal(records.length, Number((await page.locator("#why").textContent()).match(/after (\d+) steps/)[1]));
 
-  const block = await longest();
   const first = await page.evaluate(() => performance.getEntriesByName("click-to-first-step")[0].duration);
   const speed = await page.locator("#figures div").nth(4).locator("dd").textContent();
   t.diagnostic(`click to first step ${(first / 1000).toFixed(1)} s, ${speed} steps/s, longest main-thread block ${block.toFixed(0)} ms`);

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { finished, reached, ready, set, site, train } from "./page.js";
 
 const it = site({ gpu: true });
-const tiny = { max_train_steps: 3, train_batch_size: 1, eval_batch_size: 1, num_inference_steps: 2, validation_prompt: "a {}" };
+const tiny = { max_train_steps: 3, train_batch_size: 1, eval_batch_size: 1, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
 
 test("some steps on WebGPU give the losses of the CPU", async (t) => {
   const losses = {};

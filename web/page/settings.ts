@@ -51,10 +51,12 @@ export class Settings {
   /** Shows an error of the check at the option that it names; false if it names none of them. */
   showError(message: string): boolean {
     this.clearErrors();
-    for (const [option, { control, error }] of this.controls) {
-      const flag = `--${option.replaceAll("_", "-")}`;
-      const named = message.includes(`\`${option}\``) || message.includes(`\`${flag}\``);
-      if (!named) continue;
+    for (const [option, { field, control, error }] of this.controls) {
+      const quoted = [option, `--${option.replaceAll("_", "-")}`];
+      // messages about a word quote the word alone
+      if (field.kind === "text" && control.value.trim()) quoted.push(control.value.trim());
+      const words = [`DVAR ${option}`, ...quoted.map((word) => `\`${word}\``)];
+      if (!words.some((word) => message.includes(word))) continue;
       error.textContent = message;
       control.setAttribute("aria-invalid", "true");
       control.closest("details")?.setAttribute("open", "");

@@ -100,6 +100,12 @@ self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   else host?.stop();
 };
 // A trap inside wasm's own tasks ends here, and whatever waits for them waits for ever.
-self.onerror = (event) => broken(event instanceof ErrorEvent ? (event.error ?? event.message) : event);
-self.onunhandledrejection = (event) => broken(event.reason);
+self.addEventListener("error", (event) => {
+  event.preventDefault();
+  broken(event.error ?? event.message);
+});
+self.addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  broken(event.reason);
+});
 watchDevices((message) => post({ type: "broken", error: { name: "DeviceError", message } }));
