@@ -2,7 +2,7 @@
 //! convergence once, and the criterion asked afterwards about the recorded losses.
 //!
 //! ```text
-//! cargo run --release --features burn-train --example choose_window
+//! cargo run --release --features train --example choose_window
 //! ```
 //!
 //! Prints the table of `docs/stop-any-training.md`.

@@ -1,7 +1,7 @@
 //! A diffusion model, trained from scratch with burn's `Learner` until DVAR stops it:
 //!
 //! ```text
-//! cargo run --release --features burn-train --example digits_diffusion
+//! cargo run --release --features train --example digits_diffusion
 //! ```
 //!
 //! The loss of each training step jumps with the noise and the time steps that it drew, and tells
@@ -35,9 +35,9 @@ mod support {
     pub mod quiet;
 }
 
-const WINDOW: usize = 200;
-const THRESHOLD: f64 = 0.15;
-const EPOCHS: usize = 400;
+const WINDOW: usize = 400;
+const THRESHOLD: f64 = 0.05;
+const EPOCHS: usize = 160;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = Path::new("runs/digits-diffusion");
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let valid = train.split_off(500);
     let seen = train.clone();
     let loader = |digits| {
-        let builder = DataLoaderBuilder::new(AddNoise::default()).batch_size(50).shuffle(0);
+        let builder = DataLoaderBuilder::new(AddNoise::default()).batch_size(20).shuffle(0);
         builder.build(InMemDataset::new(digits))
     };
 

@@ -1,10 +1,12 @@
 //! A training loop of one's own, here of a classifier, that DVAR stops:
 //!
 //! ```text
-//! cargo run --release --features burn-train --example own_loop
+//! cargo run --release --features train --example own_loop
 //! ```
 //!
 //! The criterion is plain numbers in and a decision out; any loop and any framework can ask it.
+
+#![allow(clippy::disallowed_methods)] // reading a tensor may block here: this is no browser
 
 use std::error::Error;
 
@@ -57,7 +59,6 @@ impl Classifier {
     }
 }
 
-#[allow(clippy::disallowed_methods)] // reading a tensor may block here: this is no browser
 fn main() -> Result<(), Box<dyn Error>> {
     let device = Device::flex();
     device.seed(0);

@@ -2,15 +2,15 @@
 #![doc = include_str!("../docs/library.md")]
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // tests run natively
 
-#[cfg(feature = "burn-train")]
-pub mod burn_train;
 #[cfg(feature = "train")]
+pub mod burn_train;
+#[cfg(feature = "callbacks")]
 pub mod callbacks;
 #[cfg(feature = "cli")]
 pub mod cli;
-#[cfg(all(feature = "train", feature = "diffusion"))]
+#[cfg(all(feature = "callbacks", feature = "diffusion"))]
 pub mod concept;
-#[cfg(all(feature = "train", feature = "diffusion"))]
+#[cfg(all(feature = "callbacks", feature = "diffusion"))]
 pub mod config;
 #[cfg(feature = "diffusion")]
 pub mod data;
@@ -22,11 +22,11 @@ pub mod eval;
 pub mod experiments;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod files;
-#[cfg(feature = "train")]
+#[cfg(feature = "callbacks")]
 mod fingerprint;
-#[cfg(feature = "train")]
+#[cfg(feature = "callbacks")]
 mod host_tensor;
-#[cfg(all(feature = "train", feature = "diffusion"))]
+#[cfg(all(feature = "callbacks", feature = "diffusion"))]
 pub mod objective;
 pub mod optim;
 #[cfg(feature = "diffusion")]
@@ -34,10 +34,10 @@ pub mod pipelines;
 pub mod rng;
 #[cfg(feature = "diffusion")]
 pub mod schedulers;
-#[cfg(all(feature = "train", feature = "diffusion"))]
+#[cfg(all(feature = "callbacks", feature = "diffusion"))]
 pub mod session;
 mod svg;
-#[cfg(feature = "train")]
+#[cfg(feature = "callbacks")]
 pub mod trainer;
 
 /// Runs the README's Rust code as a test.

@@ -23,8 +23,9 @@ if [ ! -x $optimize ]; then
     (cd web && npm ci --no-audit --no-fund)
 fi
 
-cargo build --release --target $triple -p dvar-web
-"$bindgen" --target web --out-dir $pkg "$target/$triple/release/dvar_web.wasm"
+cargo build --profile web --target $triple -p dvar-web
+"$bindgen" --target web --remove-name-section --remove-producers-section --out-dir $pkg \
+    "$target/$triple/web/dvar_web.wasm"
 # wasm-opt takes a minute: only when the wasm changed
 sum=$(sha256sum < $wasm)
 if [ "$(cat "$tools/optimized.sum" 2>/dev/null)" != "$sum" ] || [ ! -f "$tools/optimized.wasm" ]; then

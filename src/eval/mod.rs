@@ -3,7 +3,7 @@
 mod clip;
 mod dino;
 mod features;
-#[cfg(feature = "train")]
+#[cfg(feature = "callbacks")]
 mod fixed_batch;
 mod lpips;
 mod scores;
@@ -18,7 +18,7 @@ use crate::pipelines::PipelineError;
 pub use clip::{ClipScorer, without_placeholder};
 pub use dino::DinoScorer;
 pub use features::Features;
-#[cfg(feature = "train")]
+#[cfg(feature = "callbacks")]
 pub use fixed_batch::{EvaluationDraws, FixedBatch, INTERVALS};
 pub use lpips::LpipsScorer;
 pub use scores::{PromptPictures, References, Score, Scorers, Scores};

@@ -2,10 +2,10 @@
 //!
 //! `Trainer::train` is the loop (with the feature `diffusion`). What a run writes, shows or decides
 //! beyond the update itself is a [`Callback`], which burn's `Learner` takes too: see
-//! `StepwiseLearningStrategy` (with the feature `burn-train`).
+//! `StepwiseLearningStrategy` (with the feature `train`).
 
 mod callback;
-#[cfg(any(feature = "burn-train", feature = "diffusion"))]
+#[cfg(any(feature = "train", feature = "diffusion"))]
 pub(crate) mod drive;
 mod error;
 mod state;

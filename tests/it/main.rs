@@ -4,7 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod backends;
-#[cfg(feature = "burn-train")]
+#[cfg(feature = "train")]
 mod burn_train;
 mod data;
 mod determinism;

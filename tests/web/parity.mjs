@@ -186,7 +186,9 @@ const fails = async (name, words, act) => {
   assert.ok(error.message.includes(words), error.message);
 };
 await fails("InputError", "`--windw`", () => studio.check({ ...options, windw: 3 }, run.pictures));
-await fails("InputError", "`window`", () => studio.check({ ...options, window: 1 }, run.pictures).refused);
+await fails("InputError", "`--window` is \"x\"", () => studio.check({ ...options, window: "x" }, run.pictures));
+await fails("InputError", "`--window`: the DVAR window is 1", () => studio.check({ ...options, window: 1 }, run.pictures));
+await fails("InputError", "`eval_batch_size`", () => studio.check({ ...options, eval_batch_size: 0 }, run.pictures));
 await fails("InputError", "no pictures were given", () => studio.check(options, []));
 await fails("InputError", "--logger", () => studio.check({ ...options, logger: "wandb" }, run.pictures));
 await fails("InputError", "the options or the pictures are not those", () =>

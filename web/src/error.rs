@@ -109,8 +109,15 @@ impl From<SessionError> for PageError {
 }
 
 impl From<ConfigError> for PageError {
+    /// The criteria know no options; the page shows an error where its option is.
     fn from(error: ConfigError) -> Self {
-        Self::input(error)
+        let option = match &error {
+            ConfigError::Criterion(CriterionError::Window { .. }) => "window",
+            ConfigError::Criterion(CriterionError::Threshold { .. }) => "threshold",
+            ConfigError::Criterion(CriterionError::MinDelta { .. }) => "min-delta",
+            _ => return Self::input(error),
+        };
+        Self::Input(format!("`--{option}`: {error}"))
     }
 }
 

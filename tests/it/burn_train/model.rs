@@ -12,7 +12,7 @@ use burn::{
         Linear, LinearConfig,
         loss::{MseLoss, Reduction},
     },
-    optim::{ModuleOptimizer, MomentumConfig, SgdConfig},
+    optim::{ModuleOptimizer, SgdConfig, momentum::MomentumConfig},
     tensor::{Device, Tensor, TensorData},
     train::{
         InferenceStep, Learner, LearningResult, RegressionOutput, SupervisedTraining, TrainOutput,

@@ -31,7 +31,7 @@ fn own_loop(threshold: f64, accumulation: usize) -> (Option<StopReason>, Vec<f64
         for (i, points) in batches.iter().enumerate() {
             let step = model.loss(points).backward();
             gradients.accumulate(&model, GradientsParams::from_grads(step, &model));
-            if (i + 1) % accumulation != 0 && i + 1 != batches.len() {
+            if !(i + 1).is_multiple_of(accumulation) && i + 1 != batches.len() {
                 continue;
             }
             losses.push(model.valid().loss(&batch).into_scalar::<f32>().into());
