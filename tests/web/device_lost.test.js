@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { finished, reached, ready, set, site, train } from "./page.js";
+import { finished, onePicture, reached, ready, set, site, train } from "./page.js";
 import { KEEP_DEVICES, openWithPrefix } from "./worker_prefix.js";
 
 const it = site({ gpu: true });
@@ -12,7 +12,8 @@ test("when the GPU is lost, the training goes on from the last checkpoint on the
   const page = await openWithPrefix(it, KEEP_DEVICES);
   await page.locator("#device input[value=webgpu]").check();
   await ready(page);
-  const options = { max_train_steps: 4, train_batch_size: 1, eval_batch_size: 1, save_steps: 1, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
+  await onePicture(page);
+  const options = { max_train_steps: 4, train_batch_size: 1, eval_batch_size: 1, save_steps: 1, initializer_token: "a", num_inference_steps: 1, validation_prompt: "a {}" };
   await set(page, options);
   await train(page);
   await reached(page, 2);

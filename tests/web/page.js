@@ -73,6 +73,12 @@ export async function set(page, options) {
   }
 }
 
+/** Takes one picture of the visitor's own: enough where a GPU is played by the CPU. */
+export async function onePicture(page) {
+  await page.locator("#files").setInputFiles(join(UMBRELLA, "0.png"));
+  await page.waitForFunction(() => document.querySelectorAll("#pictures li").length === 1);
+}
+
 export async function train(page) {
   await page.getByRole("button", { name: "Train", exact: true }).click();
 }

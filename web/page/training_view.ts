@@ -28,7 +28,6 @@ export class TrainingView {
   private recent: number[] = [];
   private elapsed = 0;
   private most = 0;
-  private window = 0;
   private threshold = 0;
   private frame = 0;
   private shown: StepRecord | undefined;
@@ -46,7 +45,6 @@ export class TrainingView {
     this.recent = [];
     this.elapsed = 0;
     this.most = Number(options.max_train_steps);
-    this.window = Number(options.window);
     byId("training-title").replaceChildren(...withToken("Learning ", String(options.placeholder_token)));
     for (const value of this.values.values()) value.textContent = "–";
     byId("previews").hidden = true;
@@ -113,8 +111,7 @@ export class TrainingView {
     this.set("step", `${step} / ${this.most}`);
     this.set("loss", figure(record.loss));
     this.set("evaluated", figure(record.eval_loss));
-    const waiting = step < this.window ? `from step ${this.window}` : "–";
-    this.set("ratio", record.ratio === undefined ? waiting : figure(record.ratio, 3));
+    this.set("ratio", figure(record.ratio, 3));
     this.set("speed", this.speed === undefined ? "–" : figure(this.speed, 1));
     this.set("elapsed", duration(this.elapsed));
   }
