@@ -32,7 +32,7 @@ extern "C" {
         step: f64,
         pngs: Array,
         prompts: Array,
-        clip_i: Option<f64>,
+        clip_i: JsValue,
     ) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(method, catch)]
@@ -103,6 +103,7 @@ impl Page {
             pngs.push(&Uint8Array::from(png(picture)?.as_slice()));
         }
         let prompts: Array = prompts.into_iter().map(JsValue::from).collect();
+        let clip_i = clip_i.map_or(JsValue::NULL, JsValue::from);
         let told = self.host().samples(kind, step as f64, pngs, prompts, clip_i);
         let told = self.wait(told).await;
         told.map(|_| ()).map_err(|said| self.blame(PageError::Other(said)))
