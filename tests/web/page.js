@@ -14,8 +14,8 @@ const DIST = join(ROOT, "web/dist");
 /** A very small model with random weights. */
 const TINY = join(ROOT, "tests/fixtures/golden/models/tiny-sd");
 
-/** Training may be slow where other programs compute too. */
-export const PATIENCE = Number(process.env.PATIENCE ?? 120_000);
+/** Training is slow where other programs compute too, and slower by far on SwiftShader. */
+export const PATIENCE = Number(process.env.PATIENCE ?? 600_000);
 
 /** A browser and a server for the tests of one file. */
 export function site(options) {

@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { finished, onePicture, ready, set, site, train } from "./page.js";
+import { onePicture, reached, ready, set, site, train } from "./page.js";
 
 const it = site({ gpu: true });
-const tiny = { max_train_steps: 2, train_batch_size: 1, eval_batch_size: 1, initializer_token: "a", num_inference_steps: 1, validation_prompt: "a {}" };
+const tiny = { max_train_steps: 9, train_batch_size: 1, eval_batch_size: 1, initializer_token: "a", num_inference_steps: 1, validation_prompt: "a {}" };
 
 test("some steps on WebGPU give the losses of the CPU", async (t) => {
   const losses = {};
@@ -18,7 +18,8 @@ test("some steps on WebGPU give the losses of the CPU", async (t) => {
     await onePicture(page);
     await set(page, tiny);
     await train(page);
-    await finished(page);
+    // the pictures after the run would take as long again
+    await reached(page, 2);
     losses[kind] = await page.evaluate(() => Number(document.querySelectorAll("#figures dd")[2].textContent));
     assert.deepEqual(page.problems, []);
     await page.context().close();

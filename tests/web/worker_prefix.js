@@ -1,5 +1,7 @@
 // Code put before the worker's own, to make real failures happen when a test wants them.
 
+import { PATIENCE } from "./page.js";
+
 /** Opens the page in a context whose worker runs `prefix` first; the worker comes with it. */
 export async function openWithPrefix(site, prefix, query = "?model=tiny/") {
   // what a service worker answers cannot be changed
@@ -8,6 +10,7 @@ export async function openWithPrefix(site, prefix, query = "?model=tiny/") {
     const response = await route.fetch();
     await route.fulfill({ response, body: `${prefix}\n${await response.text()}` });
   });
+  context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   await page.goto(site.url + query);
   return page;
