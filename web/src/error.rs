@@ -1,8 +1,9 @@
 //! What the page is told when a call fails.
 
 use dvar::{
-    concept::AdapterError, config::ConfigError, data::DataError, embedding::EmbeddingError,
-    pipelines::PipelineError, session::SessionError, trainer::TrainError,
+    concept::AdapterError, config::ConfigError, data::DataError, early_stopping::CriterionError,
+    embedding::EmbeddingError, pipelines::PipelineError, session::SessionError,
+    trainer::TrainError,
 };
 use dvar_models::{ModelError, tokenizer::TokenizerError};
 use wasm_bindgen::JsValue;
