@@ -26,11 +26,11 @@ fi
 cargo build --profile web --target $triple -p dvar-web
 "$bindgen" --target web --remove-name-section --remove-producers-section --out-dir $pkg \
     "$target/$triple/web/dvar_web.wasm"
-# wasm-opt takes a minute: only when the wasm changed
+# npm's wasm-opt takes minutes, and more than -O1 many of them: only when the wasm changed
 sum=$(sha256sum < $wasm)
 if [ "$(cat "$tools/optimized.sum" 2>/dev/null)" != "$sum" ] || [ ! -f "$tools/optimized.wasm" ]; then
     mkdir -p "$tools"
-    $optimize -O3 --enable-simd --enable-bulk-memory --enable-nontrapping-float-to-int \
+    $optimize -O1 --enable-simd --enable-bulk-memory --enable-nontrapping-float-to-int \
         --enable-sign-ext --enable-mutable-globals --enable-reference-types --enable-multivalue \
         $wasm -o "$tools/optimized.wasm"
     echo "$sum" > "$tools/optimized.sum"
