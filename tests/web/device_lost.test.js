@@ -12,11 +12,12 @@ test("when the GPU is lost, the training goes on from the last checkpoint on the
   const page = await openWithPrefix(it, KEEP_DEVICES);
   await ready(page);
   await onePicture(page);
-  const options = { max_train_steps: 40, train_batch_size: 1, eval_batch_size: 1, save_steps: 1, initializer_token: "a", num_inference_steps: 1, validation_prompt: "a {}" };
+  const options = { max_train_steps: 200, train_batch_size: 1, eval_batch_size: 1, save_steps: 1, initializer_token: "a", num_inference_steps: 1, validation_prompt: "a {}" };
   await set(page, options);
   // the first steps on the CPU, because SwiftShader takes minutes for one
   await train(page);
   await reached(page, 2);
+  await page.getByRole("button", { name: "Pause" }).click();
   await page.reload();
   await page.locator("#device input[value=webgpu]").check();
   await ready(page);
@@ -27,7 +28,7 @@ test("when the GPU is lost, the training goes on from the last checkpoint on the
   }
   await page.locator("#notice-text").getByText(/The GPU failed.* goes on from step \d+ on the CPU/).waitFor();
   await finished(page);
-  assert.match(await page.locator("#why").textContent(), /all its 40 steps/);
-  assert.equal(await page.locator("#figures dd").first().textContent(), "40 / 40");
+  assert.match(await page.locator("#why").textContent(), /all its 200 steps/);
+  assert.equal(await page.locator("#figures dd").first().textContent(), "200 / 200");
   assert.ok(await page.locator("#device input[value=cpu]").isChecked());
 });

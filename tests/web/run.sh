@@ -12,5 +12,6 @@ for needed in ../../web/dist/index.html "$DVAR"; do
     fi
 done
 ./setup
+[ $# -gt 0 ] || set -- *.test.js
 # one after the other: training takes a whole core
-node --test --test-concurrency=1 --test-timeout=900000 --test-reporter=spec "${@:-*.test.js}"
+node --test --test-concurrency=1 --test-timeout=900000 --test-reporter=spec "$@"
