@@ -57,7 +57,8 @@ impl Noisy {
         let share = matrix(times.iter().map(|time| angle(time).sin()).collect());
         let waves = |time: &f32| -> Vec<f32> {
             let wave = |i: usize| time * PI * (1 << (i / 2)) as f32;
-            let feature = |i: usize| if i.is_multiple_of(2) { wave(i).sin() } else { wave(i).cos() };
+            let feature =
+                |i: usize| if i.is_multiple_of(2) { wave(i).sin() } else { wave(i).cos() };
             (0..TIME_FEATURES).map(feature).collect()
         };
         let noise = matrix(noise);

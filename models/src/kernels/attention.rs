@@ -36,7 +36,13 @@ struct Gradients {
 
 impl Attention {
     /// Head `i` of `values`, `[batch_size, length, heads * width]`, as `[length, width]`.
-    fn head<'a>(&self, values: &'a [f32], length: usize, i: usize, rows: Range<usize>) -> Matrix<'a> {
+    fn head<'a>(
+        &self,
+        values: &'a [f32],
+        length: usize,
+        i: usize,
+        rows: Range<usize>,
+    ) -> Matrix<'a> {
         let channels = self.heads * self.width;
         let (picture, head) = (i / self.heads, i % self.heads);
         let start = (picture * length + rows.start) * channels + head * self.width;
@@ -66,7 +72,8 @@ impl Attention {
                     let mask = &values(mask)[(first + i) * length..][..length];
                     row.iter_mut().zip(mask).for_each(|(score, mask)| *score += mask);
                 }
-                let largest = row.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
+                let largest =
+                    row.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
                 row.iter_mut().for_each(|score| *score = exp(*score - largest));
                 let total = (1.0 / sum(length, |i| row[i])) as f32;
                 row.iter_mut().for_each(|share| *share *= total);

@@ -10,7 +10,8 @@ use burn::{
 use super::{
     extension::{Kernel, frozen, tensor, values},
     matrix::{Matrix, multiply},
-    parallel,
+    parallel::{self, with_scratch},
+    winograd::{self, Winograd},
 };
 
 /// The sizes of one convolution.
@@ -59,7 +60,11 @@ impl Convolution {
     /// - bias: `[channels_out]`
     /// - output: `[batch_size, channels_out, height_out, width_out]`
     pub fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        let (depth, pixels, width) = (self.depth(), self.pixels_out(), self.output[1].max(1));
+        if let Some(winograd) = Winograd::new(self) {
+            let filters = winograd::transform(weight, self.channels_in);
+            return winograd.convolve(x, &filters, false, bias);
+        }
+        let (depth, width) = (self.depth(), self.output[1].max(1));
         // Rows of output pixels, over all pictures.
         let all_rows = self.batch_size * self.output[0];
         let rows = (BLOCK / depth.max(1)).max(COLUMNS).div_ceil(width);
@@ -68,35 +73,24 @@ impl Convolution {
         let blocks = parallel::map(all_rows.div_ceil(rows), cost, |block| {
             let rows = block * rows..all_rows.min((block + 1) * rows);
             let columns = rows.len() * width;
-            let mut patches = vec![0.0; depth * columns];
-            self.gather(x, rows, &mut patches);
             let mut product = vec![0.0; self.channels_out * columns];
-            let patches = Matrix::new(&patches, depth, columns);
-            multiply(&mut product, columns, weight, patches, 1.0, false);
+            with_scratch(depth * columns, |patches| {
+                self.gather(x, rows, patches);
+                let patches = Matrix::new(patches, depth, columns);
+                multiply(&mut product, columns, weight, patches, 1.0, false);
+            });
             product
         });
-        let mut output = vec![0.0; self.batch_size * self.channels_out * pixels];
-        parallel::for_each_piece(&mut output, pixels, 1, |plane, output| {
-            let (picture, channel) = (plane / self.channels_out, plane % self.channels_out);
-            let bias = bias.map_or(0.0, |bias| bias[channel]);
-            let mut row = 0;
-            while row < self.output[0] {
-                let place = picture * self.output[0] + row;
-                let (block, inside) = (&blocks[place / rows], place % rows);
-                let columns = block.len() / self.channels_out;
-                let length = (columns - inside * width).min((self.output[0] - row) * width);
-                let from = &block[channel * columns + inside * width..][..length];
-                for (to, from) in output[row * width..][..length].iter_mut().zip(from) {
-                    *to = from + bias;
-                }
-                row += length / width;
-            }
-        });
-        output
+        Rows { channels: self.channels_out, size: self.output, rows, blocks }
+            .join(self.batch_size, bias)
     }
 
     /// The gradient of the input, `[batch_size, channels_in, height, width]`, given the output's.
     pub fn backward(&self, gradient: &[f32], weight: &[f32]) -> Vec<f32> {
+        if let Some(winograd) = Winograd::new(&self.reversed()) {
+            let filters = winograd::transform(weight, self.channels_in);
+            return winograd.convolve(gradient, &filters, true, None);
+        }
         let (depth, pixels, taps) = (self.depth(), self.pixels_out(), self.taps());
         // Small pictures are taken together; then the gradient of a channel lies in one piece.
         let together = COLUMNS.div_ceil(pixels.max(1)).min(self.batch_size.max(1));
@@ -124,6 +118,19 @@ impl Convolution {
         output
     }
 
+    /// The sizes of the convolution that leads back, where the stride is 1.
+    fn reversed(&self) -> Self {
+        let padding = [0, 1].map(|axis| (self.kernel[axis] - 1).saturating_sub(self.padding[axis]));
+        Self {
+            channels_in: self.channels_out,
+            channels_out: self.channels_in,
+            input: self.output,
+            output: self.input,
+            padding,
+            ..*self
+        }
+    }
+
     /// The input's gradient for some pictures and channels: `[pictures, channels, height, width]`.
     fn backward_block(
         &self,
@@ -145,35 +152,36 @@ impl Convolution {
         .transpose();
         let mut output = vec![0.0; pictures.len() * channels.len() * self.pixels_in()];
         let mut gathered = Vec::new();
-        let mut patches = vec![0.0; weight.rows * pictures.len() * run_rows * width];
-        for first in (0..self.output[0]).step_by(run_rows.max(1)) {
-            let rows = first..self.output[0].min(first + run_rows);
-            let run = rows.len() * width;
-            let columns = pictures.len() * run;
-            let gradient = if pictures.len() == 1 {
-                let start = pictures.start * self.channels_out * pixels + first * width;
-                Matrix::strided(&gradient[start..], self.channels_out, run, pixels)
-            } else {
-                gathered.clear();
-                for channel in 0..self.channels_out {
-                    for picture in pictures.clone() {
-                        let start = (picture * self.channels_out + channel) * pixels;
-                        gathered.extend_from_slice(&gradient[start + first * width..][..run]);
+        with_scratch(weight.rows * pictures.len() * run_rows * width, |patches| {
+            for first in (0..self.output[0]).step_by(run_rows.max(1)) {
+                let rows = first..self.output[0].min(first + run_rows);
+                let run = rows.len() * width;
+                let columns = pictures.len() * run;
+                let gradient = if pictures.len() == 1 {
+                    let start = pictures.start * self.channels_out * pixels + first * width;
+                    Matrix::strided(&gradient[start..], self.channels_out, run, pixels)
+                } else {
+                    gathered.clear();
+                    for channel in 0..self.channels_out {
+                        for picture in pictures.clone() {
+                            let start = (picture * self.channels_out + channel) * pixels;
+                            gathered.extend_from_slice(&gradient[start + first * width..][..run]);
+                        }
+                    }
+                    Matrix::new(&gathered, self.channels_out, columns)
+                };
+                let patches = &mut patches[..weight.rows * columns];
+                multiply(patches, columns, weight, gradient, 1.0, false);
+                for (i, patch) in patches.chunks_exact_mut(columns.max(1)).enumerate() {
+                    let (channel, tap) = (i / taps, i % taps);
+                    for (picture, patch) in patch.chunks_exact_mut(run.max(1)).enumerate() {
+                        let plane = picture * channels.len() + channel;
+                        let plane = &mut output[plane * self.pixels_in()..][..self.pixels_in()];
+                        self.scatter_plane(patch, tap, rows.clone(), plane);
                     }
                 }
-                Matrix::new(&gathered, self.channels_out, columns)
-            };
-            let patches = &mut patches[..weight.rows * columns];
-            multiply(patches, columns, weight, gradient, 1.0, false);
-            for (i, patch) in patches.chunks_exact_mut(columns.max(1)).enumerate() {
-                let (channel, tap) = (i / taps, i % taps);
-                for (picture, patch) in patch.chunks_exact_mut(run.max(1)).enumerate() {
-                    let plane = picture * channels.len() + channel;
-                    let plane = &mut output[plane * self.pixels_in()..][..self.pixels_in()];
-                    self.scatter_plane(patch, tap, rows.clone(), plane);
-                }
             }
-        }
+        });
         output
     }
 
@@ -281,6 +289,43 @@ impl Convolution {
     }
 }
 
+/// Pictures computed in blocks of rows, counted over all pictures.
+pub(super) struct Rows {
+    pub channels: usize,
+    /// Height and width.
+    pub size: [usize; 2],
+    /// Rows of each block but the last.
+    pub rows: usize,
+    /// Each `[channels, rows, width]`.
+    pub blocks: Vec<Vec<f32>>,
+}
+
+impl Rows {
+    /// `[batch_size, channels, height, width]`, the bias added.
+    pub fn join(&self, batch_size: usize, bias: Option<&[f32]>) -> Vec<f32> {
+        let [height, width] = self.size;
+        let pixels = height * width;
+        let mut output = vec![0.0; batch_size * self.channels * pixels];
+        parallel::for_each_piece(&mut output, pixels, 1, |plane, output| {
+            let (picture, channel) = (plane / self.channels, plane % self.channels);
+            let bias = bias.map_or(0.0, |bias| bias[channel]);
+            let mut row = 0;
+            while row < height {
+                let place = picture * height + row;
+                let (block, inside) = (&self.blocks[place / self.rows], place % self.rows);
+                let columns = block.len() / self.channels;
+                let length = (columns - inside * width).min((height - row) * width);
+                let from = &block[channel * columns + inside * width..][..length];
+                for (to, from) in output[row * width..][..length].iter_mut().zip(from) {
+                    *to = from + bias;
+                }
+                row += length / width;
+            }
+        });
+        output
+    }
+}
+
 /// A run of values in a patch, and where they lie in the plane.
 struct Shifted {
     patch: std::ops::Range<usize>,
@@ -311,7 +356,10 @@ pub(super) struct FrozenConvolution {
 impl FrozenConvolution {
     /// Nothing if the layer is trained, lies elsewhere, or is grouped, dilated or padded to keep its
     /// size.
-    pub fn new(layer: &Conv2d, [batch_size, channels_in, height, width]: [usize; 4]) -> Option<Self> {
+    pub fn new(
+        layer: &Conv2d,
+        [batch_size, channels_in, height, width]: [usize; 4],
+    ) -> Option<Self> {
         if layer.groups != 1 || layer.dilation != [1, 1] {
             return None;
         }

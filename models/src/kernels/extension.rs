@@ -20,8 +20,12 @@ pub(super) trait Kernel<const N: usize>: Clone + Debug + Send + 'static {
     fn state(&self, inputs: [FlexTensor; N]) -> Self::State;
 
     /// The gradients of those inputs that are `wanted`, given the output's.
-    fn backward(&self, state: Self::State, gradient: &[f32], wanted: [bool; N])
-    -> [Option<FlexTensor>; N];
+    fn backward(
+        &self,
+        state: Self::State,
+        gradient: &[f32],
+        wanted: [bool; N],
+    ) -> [Option<FlexTensor>; N];
 }
 
 pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
@@ -105,11 +109,12 @@ mod tracked {
         inputs: [&Tensor<D>; N],
         strategy: GradientCheckpointingStrategy,
     ) -> Option<Tensor<D>> {
-        let inputs = inputs.map(|input| {
-            input.clone().autodiff().with_gradient_checkpointing_strategy(strategy)
-        });
+        let inputs = inputs
+            .map(|input| input.clone().autodiff().with_gradient_checkpointing_strategy(strategy));
         match strategy {
-            GradientCheckpointingStrategy::Disabled => record::<D, N, K, NoCheckpointing>(kernel, inputs),
+            GradientCheckpointingStrategy::Disabled => {
+                record::<D, N, K, NoCheckpointing>(kernel, inputs)
+            }
             GradientCheckpointingStrategy::Balanced => {
                 record::<D, N, K, BalancedCheckpointing>(kernel, inputs)
             }
@@ -123,9 +128,8 @@ mod tracked {
     where
         DispatchTensor: DispatchKindConversion<Autodiff<Flex, C>>,
     {
-        let inputs = primitives(
-            inputs.map(|input| input.try_into_primitive::<Autodiff<Flex, C>>().ok()),
-        )?;
+        let inputs =
+            primitives(inputs.map(|input| input.try_into_primitive::<Autodiff<Flex, C>>().ok()))?;
         let nodes = inputs.each_ref().map(|input| input.node());
         let inputs = inputs.map(|input| contiguous(input.into_primitive()));
         let output = run(&kernel, &inputs);

@@ -151,12 +151,17 @@ mod tests {
                 ("gelu'", gelu_derivative(x), share + exact * density),
             ] {
                 let error = (f64::from(found) - expected).abs();
-                assert!(error <= 6e-7 * expected.abs().max(1.0), "{name}({x}): {found}, {expected}");
+                assert!(
+                    error <= 6e-7 * expected.abs().max(1.0),
+                    "{name}({x}): {found}, {expected}"
+                );
             }
         }
-        assert!([sigmoid, silu, silu_derivative, gelu, gelu_derivative]
-            .iter()
-            .all(|function| function(f32::NAN).is_nan()));
+        assert!(
+            [sigmoid, silu, silu_derivative, gelu, gelu_derivative]
+                .iter()
+                .all(|function| function(f32::NAN).is_nan())
+        );
         assert_eq!([silu(f32::INFINITY), gelu(f32::INFINITY)], [f32::INFINITY; 2]);
     }
 }

@@ -119,7 +119,6 @@ pub(crate) fn attention(
         && value.dims() == key.dims()
         && batch_size * query_length * key_length * channels > 0;
     let width = channels / heads;
-    let kernel =
-        Attention { batch_size, heads, width, query_length, key_length, mask };
+    let kernel = Attention { batch_size, heads, width, query_length, key_length, mask };
     fits.then(|| extension::apply(kernel, [query, key, value])).flatten()
 }

@@ -19,6 +19,8 @@ mod matrix;
 mod norm;
 #[cfg(feature = "flex")]
 mod parallel;
+#[cfg(feature = "flex")]
+mod winograd;
 
 #[cfg(feature = "flex")]
 pub(crate) use layers::attention;

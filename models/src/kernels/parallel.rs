@@ -1,7 +1,12 @@
 //! Work over the cores and over the lanes of one. What a piece of work is depends on the shapes
 //! alone, so that results do not depend on the number of threads.
 
+use std::cell::Cell;
+
 use rayon::prelude::*;
+
+/// So many operations are worth to wake another thread.
+const WORTH: usize = 1 << 17;
 
 /// Calls `work` with the number and the content of each piece of `length` values; `cost` is about
 /// how many operations a value takes.
@@ -11,8 +16,12 @@ pub(super) fn for_each_piece(
     cost: usize,
     work: impl Fn(usize, &mut [f32]) + Sync,
 ) {
-    let least = pieces_for_a_thread(length.saturating_mul(cost));
-    let pieces = values.par_chunks_mut(length.max(1)).enumerate().with_min_len(least);
+    let length = length.max(1);
+    if alone(values.len().saturating_mul(cost)) {
+        return values.chunks_mut(length).enumerate().for_each(|(i, piece)| work(i, piece));
+    }
+    let least = WORTH.div_ceil(length.saturating_mul(cost).max(1));
+    let pieces = values.par_chunks_mut(length).enumerate().with_min_len(least);
     pieces.for_each(|(i, piece)| work(i, piece));
 }
 
@@ -23,13 +32,28 @@ pub(super) fn map<T: Send>(
     cost: usize,
     work: impl Fn(usize) -> T + Sync + Send,
 ) -> Vec<T> {
-    (0..count).into_par_iter().with_min_len(pieces_for_a_thread(cost)).map(work).collect()
+    if alone(count.saturating_mul(cost)) {
+        return (0..count).map(work).collect();
+    }
+    let least = WORTH.div_ceil(cost.max(1));
+    (0..count).into_par_iter().with_min_len(least).map(work).collect()
 }
 
-/// How many pieces make it worth to wake another thread.
-fn pieces_for_a_thread(cost: usize) -> usize {
-    const WORTH: usize = 1 << 15;
-    WORTH.div_ceil(cost.max(1))
+/// Whether this thread is as fast alone.
+fn alone(cost: usize) -> bool {
+    cost < 2 * WORTH || rayon::current_num_threads() == 1
+}
+
+/// Calls `work` with `length` values of any content, which this thread keeps for the next call.
+pub(super) fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    thread_local!(static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) });
+    let mut scratch = SCRATCH.take();
+    if scratch.len() < length {
+        scratch.resize(length, 0.0);
+    }
+    let result = work(&mut scratch[..length]);
+    SCRATCH.set(scratch);
+    result
 }
 
 /// Runs `work`, and what is inlined into it, compiled for AVX2 where the processor has that.

@@ -174,8 +174,7 @@ fn attention_over_more_scores_than_are_held_at_once_is_burns() {
     let found = run(&[key.clone(), value.clone()], |[k, v]| {
         super::attention([&query, &k, &v], 2, None).expect("flex")
     });
-    let expected =
-        run(&[key, value], |[k, v]| attention::plain(query.clone(), k, v, 2, None));
+    let expected = run(&[key, value], |[k, v]| attention::plain(query.clone(), k, v, 2, None));
     for (found, expected) in found.iter().zip(&expected) {
         assert!(difference(found, expected) < 2e-5);
     }

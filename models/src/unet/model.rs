@@ -69,7 +69,8 @@ impl UNet2DConditionModel {
         assert_eq!(sample.dims()[0], timesteps.len(), "one time step for each sample");
         let device = sample.device().inner();
         let time = self.time_embedding.forward(time_proj(&self.config, timesteps, &device));
-        let given = Conditioning { time: Activation::Silu.forward(time), text: encoder_hidden_states };
+        let given =
+            Conditioning { time: Activation::Silu.forward(time), text: encoder_hidden_states };
 
         let x = conv2d(&self.conv_in, sample);
         let mut skips = vec![x.clone()];
