@@ -60,7 +60,11 @@ pub(crate) fn group_norm_silu(layer: &GroupNorm, x: Tensor<4>) -> Tensor<4> {
 /// # Shapes
 ///
 /// - x, output: `[batch_size, length, width]`
-pub(crate) fn layer_norm(layer: &LayerNorm, epsilon: f64, x: Tensor<3>) -> Tensor<3> {
+pub(crate) fn layer_norm(
+    layer: &LayerNorm,
+    #[cfg_attr(not(feature = "flex"), allow(unused_variables))] epsilon: f64,
+    x: Tensor<3>,
+) -> Tensor<3> {
     #[cfg(feature = "flex")]
     if let Some(kernel) = norm::FrozenLayerNorm::new(layer, epsilon, x.shape())
         && let Some(output) = extension::apply(kernel, [&x])
@@ -98,7 +102,7 @@ pub(crate) fn gated_gelu(x: Tensor<3>) -> Tensor<3> {
     value * Activation::Gelu.plain(gate)
 }
 
-/// Attention by heads; nothing where [`plain`](crate::attention) must do it.
+/// Attention as in [`crate::attention`]; nothing where that must do it by burn's own operations.
 #[cfg(feature = "flex")]
 pub(crate) fn attention(
     [query, key, value]: [&Tensor<3>; 3],

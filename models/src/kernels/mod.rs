@@ -2,6 +2,9 @@
 //! and the layer's weights carry no gradient, which is what a frozen network is. Everywhere else
 //! each function here is burn's own.
 
+// The gradients.
+#![cfg_attr(not(feature = "autodiff"), allow(dead_code))]
+
 #[cfg(feature = "flex")]
 mod activation;
 #[cfg(feature = "flex")]

@@ -28,7 +28,7 @@ pub(super) fn transform(weight: &[f32], channels_in: usize) -> Vec<f32> {
         let weight = &weight[channel * TAPS * channels_in..][..TAPS * channels_in];
         vectorized(|| {
             let mut places = filters.chunks_exact_mut(channels_in);
-            let mut places: [&mut [f32]; PLACES] =
+            let places: [&mut [f32]; PLACES] =
                 std::array::from_fn(|_| places.next().unwrap_or_default());
             for (i, g) in weight.chunks_exact(TAPS).enumerate() {
                 // G g: three columns of four.
