@@ -9,13 +9,13 @@ use super::{
     extension::{Kernel, tensor, values},
     functions::exp,
     matrix::{Matrix, multiply},
-    parallel::{for_each_piece, map, sum, vectorized},
+    parallel::{for_each_piece, map, sum, vectorized, with_scratch},
 };
 
-/// Scores that are held at once: 256 KiB.
-const SCORES: usize = 1 << 16;
+/// Scores that are held at once by each core: 1 MiB.
+const SCORES: usize = 1 << 18;
 
-/// The sizes of one attention, and its mask.
+/// The sizes of one attention, none of them 0, and its mask.
 #[derive(Clone, Debug)]
 pub(super) struct Attention {
     pub batch_size: usize,
@@ -56,6 +56,10 @@ impl Attention {
         (0..length).step_by(step).map(move |first| first..length.min(first + step))
     }
 
+    fn shape(&self, length: usize) -> Shape {
+        [self.batch_size, length, self.heads * self.width].into()
+    }
+
     /// Operations for one head.
     fn cost(&self) -> usize {
         self.query_length * self.key_length * (2 * self.width + 16)
@@ -81,19 +85,23 @@ impl Attention {
         });
     }
 
-    fn forward_head(&self, [query, key, value]: [&[f32]; 3], i: usize) -> Vec<f32> {
+    /// The output of some queries of head `i`, in rows of `width`.
+    fn forward_run(
+        &self,
+        [query, key, value]: [&[f32]; 3],
+        i: usize,
+        rows: Range<usize>,
+    ) -> Vec<f32> {
         let keys = 0..self.key_length;
+        let query = self.head(query, self.query_length, i, rows.clone());
         let key = self.head(key, self.key_length, i, keys.clone());
         let value = self.head(value, self.key_length, i, keys);
-        let mut output = vec![0.0; self.query_length * self.width];
-        let mut shares = Vec::new();
-        for rows in self.runs() {
-            shares.resize(rows.len() * self.key_length, 0.0);
-            let query = self.head(query, self.query_length, i, rows.clone());
-            self.shares(query, key, rows.start, &mut shares);
-            let shares = Matrix::new(&shares, rows.len(), self.key_length);
-            multiply(&mut output[rows.start * self.width..], self.width, shares, value, 1.0, false);
-        }
+        let mut output = vec![0.0; rows.len() * self.width];
+        with_scratch(rows.len() * self.key_length, |shares| {
+            self.shares(query, key, rows.start, shares);
+            let shares = Matrix::new(shares, rows.len(), self.key_length);
+            multiply(&mut output, self.width, shares, value, 1.0, false);
+        });
         output
     }
 
@@ -137,19 +145,13 @@ impl Attention {
         to
     }
 
-    /// Heads of `[length, width]` each, in one tensor `[batch_size, length, heads * width]`.
-    fn join<'a>(&self, length: usize, head: impl Fn(usize) -> &'a [f32] + Sync) -> FlexTensor {
-        let channels = self.heads * self.width;
-        tensor(self.join_values(length, head), [self.batch_size, length, channels])
-    }
-
-    fn join_values<'a>(&self, length: usize, head: impl Fn(usize) -> &'a [f32] + Sync) -> Vec<f32> {
+    /// `[batch_size, length, heads * width]`, of which `row` gives each row of each head.
+    fn join<'a>(&self, length: usize, row: impl Fn(usize, usize) -> &'a [f32] + Sync) -> Vec<f32> {
         let mut output = vec![0.0; self.batch_size * length * self.heads * self.width];
         for_each_piece(&mut output, self.width, 1, |i, output| {
-            let (place, inside) = (i / self.heads, i % self.heads);
-            let (picture, row) = (place / length, place % length);
-            let head = head(picture * self.heads + inside);
-            output.copy_from_slice(&head[row * self.width..][..self.width]);
+            let (place, head) = (i / self.heads, i % self.heads);
+            let (picture, inside) = (place / length, place % length);
+            output.copy_from_slice(row(picture * self.heads + head, inside));
         });
         output
     }
@@ -159,10 +161,17 @@ impl Kernel<3> for Attention {
     type State = [FlexTensor; 3];
 
     fn forward(&self, inputs: [&[f32]; 3]) -> (Vec<f32>, Shape) {
-        let heads =
-            map(self.batch_size * self.heads, self.cost(), |i| self.forward_head(inputs, i));
-        let shape = [self.batch_size, self.query_length, self.heads * self.width];
-        (self.join_values(self.query_length, |i| &heads[i]), shape.into())
+        let runs: Vec<_> = self.runs().collect();
+        let step = runs[0].len();
+        let cost = self.cost() / runs.len();
+        let blocks = map(self.batch_size * self.heads * runs.len(), cost, |task| {
+            self.forward_run(inputs, task / runs.len(), runs[task % runs.len()].clone())
+        });
+        let output = self.join(self.query_length, |head, row| {
+            let block = &blocks[head * runs.len() + row / step];
+            &block[row % step * self.width..][..self.width]
+        });
+        (output, self.shape(self.query_length))
     }
 
     fn state(&self, inputs: [FlexTensor; 3]) -> [FlexTensor; 3] {
@@ -179,10 +188,14 @@ impl Kernel<3> for Attention {
         let heads = map(self.batch_size * self.heads, 3 * self.cost(), |i| {
             self.backward_head(inputs, gradient, i)
         });
+        let join = |wanted: bool, length, head: fn(&Gradients) -> &[f32]| {
+            let row = |i: usize, row: usize| &head(&heads[i])[row * self.width..][..self.width];
+            wanted.then(|| tensor(self.join(length, row), self.shape(length)))
+        };
         [
-            query.then(|| self.join(self.query_length, |i| &heads[i].query)),
-            key.then(|| self.join(self.key_length, |i| &heads[i].key)),
-            value.then(|| self.join(self.key_length, |i| &heads[i].value)),
+            join(query, self.query_length, |to| &to.query),
+            join(key, self.key_length, |to| &to.key),
+            join(value, self.key_length, |to| &to.value),
         ]
     }
 }
