@@ -2,6 +2,8 @@
 
 use std::{fmt, process::ExitCode};
 
+use crate::{pipelines::PipelineError, session::SessionError};
+
 /// A failed command.
 #[derive(Debug)]
 pub enum CliError {
@@ -37,6 +39,16 @@ impl CliError {
             "cannot write `{}`: {error}; free some space or choose another folder",
             path.display()
         ))
+    }
+}
+
+/// A session fails by what it was given, unless the device fails.
+impl From<SessionError> for CliError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Pipeline(PipelineError::Device(_)) => Self::failed(error),
+            _ => Self::input(error),
+        }
     }
 }
 

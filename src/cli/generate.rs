@@ -2,20 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Tensor;
-
 use super::{
     CliError, device, model,
     run_folder::{RunFolder, free_folder},
 };
 use crate::{
-    concept::{LearnedAdapter, Weights},
+    concept::LearnedAdapter,
     config::TrainOptions,
     data::png::{encode_grid, encode_png},
     embedding::{self, LearnedEmbedding},
     files::read_limited,
-    pipelines::{BATCH, ModelFolder, SamplingOptions, TextToImage},
+    pipelines::{BATCH, ModelFolder, SamplingOptions},
     schedulers::{BetaSchedule, SchedulerKind},
+    session::{self, Generator},
 };
 
 /// Flags of `dvar generate`.
@@ -73,7 +72,8 @@ pub(super) struct GenerateArgs {
 
 pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let model = model::open(args.model.as_deref())?;
-    let advice = model::preset(&model)?.with_defaults().map_err(CliError::input)?;
+    let advice = session::advice(&model).map_err(CliError::input)?;
+    let advice = advice.with_defaults().map_err(CliError::input)?;
     let beta_schedule = args.beta_schedule.or(advice.beta_schedule);
     let model = model.with_beta_schedule(beta_schedule).map_err(CliError::input)?;
     let embedding = args.embedding.as_deref().map(read_embedding).transpose()?;
@@ -82,34 +82,17 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     }
     let adapter = args.adapter.as_deref().map(read_adapter).transpose()?;
     let options = sampling_options(args, &advice, &model)?;
-    let mut tokenizer = model.tokenizer().map_err(CliError::input)?;
-    let placeholder_ids = match &embedding {
-        Some(e) => tokenizer.add_placeholder(e.placeholder_token(), e.num_vectors()),
-        None => Ok(Vec::new()),
-    };
-    let placeholder_ids = placeholder_ids.map_err(CliError::input)?;
     let (device, _) = device::open(&args.device)?;
-    let encoder = model.load_prompt_encoder(tokenizer, placeholder_ids, &device);
-    let encoder = encoder.map_err(CliError::input)?;
-    let unet = model.load_unet(&device).map_err(CliError::input)?;
-    let vae = model.load_vae(&device).map_err(CliError::input)?;
+    let generator = Generator::load(&model, embedding.as_ref(), adapter.as_ref(), &device);
+    let generator = generator.map_err(CliError::input)?;
     let prompts: Vec<String> =
         args.prompt.iter().flat_map(|prompt| vec![prompt.clone(); args.count]).collect();
-    let weights = match &embedding {
-        Some(embedding) => Weights::from_learned(embedding, adapter.as_ref(), &unet, &device),
-        None => Ok(Weights::new(Tensor::zeros([1, model.embedding_dim()], &device))),
-    };
-    let weights = weights.map_err(CliError::input)?;
-    let unet = weights.unet(&unet);
-    let scheduler = model.scheduler();
-    let pipeline = TextToImage { encoder: &encoder, unet: &unet, vae: &vae, scheduler };
     let folder = free_folder(args.output_dir.as_deref(), || "generated".into())?;
 
     let mut pictures = Vec::with_capacity(prompts.len());
     for prompts in prompts.chunks(BATCH) {
         let first = pictures.len();
-        let drawn =
-            pipeline.generate(first, prompts, &args.negative_prompt, &weights.vectors, &options);
+        let drawn = generator.draw(first, prompts, &args.negative_prompt, &options, None);
         for picture in pollster::block_on(drawn).map_err(CliError::failed)? {
             let png = encode_png(picture.width(), picture.height(), picture.pixels());
             let path = folder.join(format!("{:04}.png", pictures.len()));
@@ -176,16 +159,6 @@ fn sampling_options(
         width: args.width.unwrap_or(size),
         seed: args.seed,
     };
-    if !(options.guidance_scale.is_finite() && options.guidance_scale >= 0.0) {
-        return Err(CliError::input(format!(
-            "`--guidance-scale` is {}; it must be a number from 0 on",
-            options.guidance_scale
-        )));
-    }
-    model.check_size(options.width, options.height).map_err(CliError::input)?;
-    let scheduler = model.scheduler();
-    scheduler
-        .build(options.scheduler, options.num_inference_steps, options.eta)
-        .map_err(CliError::input)?;
+    session::check_sampling(&options, model).map_err(CliError::input)?;
     Ok(options)
 }

@@ -29,7 +29,7 @@ pub(super) fn run(args: &MergeArgs) -> Result<(), CliError> {
             args.run.display()
         ))
     })?;
-    let (_, model, _) = model::of_run(run.options()?)?;
+    let model = model::of_run(&run.options()?)?.model;
     let (device, _) = device::open("auto")?;
     let unet = model.load_unet(&device).map_err(CliError::input)?;
     let merged = adapter.merge(&unet, &device);

@@ -12,7 +12,7 @@ mod merge;
 mod model;
 mod official;
 mod run_folder;
-mod samples;
+mod sample_files;
 mod train;
 
 use std::ffi::OsString;

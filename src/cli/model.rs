@@ -6,11 +6,7 @@ use burn::tensor::Device;
 use dvar_models::weights::ModelFiles;
 
 use super::CliError;
-use crate::{
-    config::{TrainConfig, TrainOptions},
-    eval::ClipScorer,
-    pipelines::ModelFolder,
-};
+use crate::{config::TrainOptions, eval::ClipScorer, pipelines::ModelFolder, session::Settings};
 
 /// The value of `--model` that means the model inside the binary.
 pub(super) const EMBEDDED: &str = "embedded";
@@ -51,15 +47,9 @@ fn full_name(model: &Path) -> &Path {
 }
 
 /// A run's options over the model's advice and the defaults, its model, and both checked.
-pub(super) fn of_run(
-    options: TrainOptions,
-) -> Result<(TrainOptions, ModelFolder, TrainConfig), CliError> {
+pub(super) fn of_run(options: &TrainOptions) -> Result<Settings, CliError> {
     let model = open(options.model.as_deref())?;
-    let options = options.over(&preset(&model)?).and_then(|options| options.with_defaults());
-    let options = options.map_err(CliError::input)?;
-    let model = model.with_beta_schedule(options.beta_schedule).map_err(CliError::input)?;
-    let config = TrainConfig::new(&options).map_err(CliError::input)?;
-    Ok((options, model, config))
+    Settings::new(options, model).map_err(CliError::input)
 }
 
 /// The CLIP model that a flag names, or the one that the model brings, where it does.
@@ -114,14 +104,4 @@ fn embedded() -> Result<ModelFolder, CliError> {
 #[cfg(not(feature = "embedded"))]
 fn embedded() -> Result<ModelFolder, CliError> {
     Err(CliError::input("this build has no embedded model; give `--model DIR`"))
-}
-
-/// What the model's makers advise: its `dvar.toml`, where there is one.
-pub(super) fn preset(model: &ModelFolder) -> Result<TrainOptions, CliError> {
-    const FILE: &str = "dvar.toml";
-    let Some(bytes) = model.files().read_optional(FILE).map_err(CliError::input)? else {
-        return Ok(TrainOptions::default());
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    TrainOptions::from_toml(&text, &model.files().display(FILE)).map_err(CliError::input)
 }

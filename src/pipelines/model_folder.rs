@@ -54,6 +54,9 @@ pub enum PipelineError {
     /// The device failed while a result was read from it.
     #[error("the device failed: {0}")]
     Device(String),
+    /// Whoever watches a drawing ended it.
+    #[error("the drawing was ended: {0}")]
+    Ended(String),
 }
 
 #[derive(Deserialize)]

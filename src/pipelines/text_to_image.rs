@@ -1,6 +1,8 @@
 //! Classifier-free guidance sampling (Ho and Salimans 2022), as in diffusers'
 //! `StableDiffusionPipeline` and `LDMTextToImagePipeline`.
 
+use std::{future::Future, pin::Pin};
+
 use burn::tensor::{Device, Tensor, TensorData};
 use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
 
@@ -30,8 +32,21 @@ pub struct SamplingOptions {
     pub seed: u64,
 }
 
+/// Told how far a drawing is.
+pub trait Watch {
+    /// `done` of `total` denoising steps are made, over all batches; the device has finished them.
+    ///
+    /// # Errors
+    ///
+    /// What ends the drawing.
+    fn denoised<'a>(
+        &'a self,
+        done: usize,
+        total: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<(), PipelineError>> + 'a>>;
+}
+
 /// Everything that text to pictures needs.
-#[derive(Debug)]
 pub struct TextToImage<'a> {
     /// Texts to hidden states.
     pub encoder: &'a PromptEncoder,
@@ -41,6 +56,8 @@ pub struct TextToImage<'a> {
     pub vae: &'a AutoencoderKl,
     /// The noise schedule.
     pub scheduler: &'a SchedulerConfig,
+    /// Told of each step, if anyone is.
+    pub watch: Option<&'a dyn Watch>,
 }
 
 /// Pictures drawn at once; each takes two inputs of the UNet under guidance.
@@ -56,7 +73,8 @@ impl TextToImage<'_> {
     ///
     /// # Errors
     ///
-    /// [`PipelineError`] if the scheduler refuses the options or the device fails.
+    /// [`PipelineError`] if the scheduler refuses the options or the device fails, and what
+    /// [`Watch::denoised`] gives.
     pub async fn generate(
         &self,
         first: usize,
@@ -67,6 +85,7 @@ impl TextToImage<'_> {
     ) -> Result<Vec<Picture>, PipelineError> {
         let vectors = vectors.clone().inner();
         let mut pictures = Vec::with_capacity(prompts.len());
+        let batches = prompts.len().div_ceil(BATCH);
         for (batch, prompts) in prompts.chunks(BATCH).enumerate() {
             let encode =
                 |texts: Vec<Vec<u32>>| self.encoder.encode(&self.encoder.prepare(&texts), &vectors);
@@ -76,17 +95,19 @@ impl TextToImage<'_> {
             let negative = guided.then(|| encode(negative));
             let noise =
                 SamplingNoise { first: first + batch * BATCH, options, device: text.device() };
-            let latents = self.denoise(text, negative, &noise)?;
+            let latents = self.denoise(text, negative, &noise, (batch, batches)).await?;
             pictures.extend(self.decode(latents).await?);
         }
         Ok(pictures)
     }
 
-    fn denoise(
+    /// Batch number `batch` of `batches`.
+    async fn denoise(
         &self,
         text: Tensor<3>,
         negative: Option<Tensor<3>>,
-        noise: &SamplingNoise,
+        noise: &SamplingNoise<'_>,
+        (batch, batches): (usize, usize),
     ) -> Result<Tensor<4>, PipelineError> {
         let options = noise.options;
         let mut scheduler =
@@ -99,14 +120,23 @@ impl TextToImage<'_> {
             options.width / self.vae.downscale,
         ];
         let latents = noise.initial(shape).mul_scalar(scheduler.init_noise_sigma());
-        Ok(denoise(
+        let steps = scheduler.timesteps().len();
+        let watch = async |step, latents: &Tensor<4>| {
+            let Some(watch) = self.watch else { return Ok(()) };
+            // a GPU is given work ahead: it has done a step when a value of it can be read
+            let value = latents.clone().slice([0..1, 0..1, 0..1, 0..1]).into_data_async().await;
+            value.map_err(|error| PipelineError::Device(error.to_string()))?;
+            watch.denoised(batch * steps + step + 1, batches * steps).await
+        };
+        denoise(
             self.unet,
             scheduler.as_mut(),
             &Guidance { text, negative, scale: options.guidance_scale },
             latents,
             |step| noise.variance(shape, step),
-            |_, _| (),
-        ))
+            watch,
+        )
+        .await
     }
 
     async fn decode(&self, latents: Tensor<4>) -> Result<Vec<Picture>, PipelineError> {
@@ -135,14 +165,18 @@ pub struct Guidance {
 ///
 /// `variance_noise` is asked for fresh noise where the scheduler wants some; `observe` sees the
 /// latents after each step.
-pub fn denoise(
+///
+/// # Errors
+///
+/// What `observe` gives.
+pub async fn denoise(
     unet: &UNet2DConditionModel,
     scheduler: &mut dyn Scheduler,
     guidance: &Guidance,
     mut latents: Tensor<4>,
     variance_noise: impl Fn(usize) -> Tensor<4>,
-    mut observe: impl FnMut(usize, &Tensor<4>),
-) -> Tensor<4> {
+    mut observe: impl AsyncFnMut(usize, &Tensor<4>) -> Result<(), PipelineError>,
+) -> Result<Tensor<4>, PipelineError> {
     let [count, ..] = latents.dims();
     let context = match &guidance.negative {
         Some(negative) => Tensor::cat(vec![negative.clone(), guidance.text.clone()], 0),
@@ -165,9 +199,9 @@ pub fn denoise(
         };
         let noise = scheduler.needs_variance_noise(step).then(|| variance_noise(step));
         latents = scheduler.step(noise_pred, step, latents, noise);
-        observe(step, &latents);
+        observe(step, &latents).await?;
     }
-    latents
+    Ok(latents)
 }
 
 /// Host-drawn noise for one batch of pictures.

@@ -68,14 +68,16 @@ impl Sampling {
         let noise = |step| tensor(&row(self.golden.get("variance_noise"), step), &Device::flex());
         let want = steps.map(|key| self.golden.get(key));
         let mut observed = 0;
-        let latents =
-            denoise(&self.unet, scheduler.as_mut(), &guidance, latents, noise, |step, latents| {
-                if let (Some(want), Some(key)) = (want, steps) {
-                    let (got, want) = (values(latents.clone()), row(want, step).values);
-                    assert_close(&format!("{key} {step}"), &got, &want, 1e-3, 0.0);
-                    observed += 1;
-                }
-            });
+        let observe = async |step, latents: &Tensor<4>| {
+            if let (Some(want), Some(key)) = (want, steps) {
+                let (got, want) = (values(latents.clone()), row(want, step).values);
+                assert_close(&format!("{key} {step}"), &got, &want, 1e-3, 0.0);
+                observed += 1;
+            }
+            Ok(())
+        };
+        let latents = denoise(&self.unet, scheduler.as_mut(), &guidance, latents, noise, observe);
+        let latents = pollster::block_on(latents).unwrap();
         assert_eq!(observed, want.map_or(0, |want| want.shape[0]));
         latents
     }

@@ -1,12 +1,25 @@
 //! The shapes in which weights come: half precision, variants, shards, old layouts.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fs,
+    io::{Error, Result as IoResult},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-use burn::tensor::{DType, Device};
+use burn::{
+    store::ModuleSnapshot,
+    tensor::{DType, Device},
+};
 use dvar_models::{
     ModelError,
     vae::{AutoencoderKl, AutoencoderKlConfig},
-    weights::{ModelFiles, load},
+    weights::{FileSource, ModelFiles, load},
 };
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, serialize, tensor::TensorView};
@@ -131,4 +144,73 @@ fn missing_and_unexpected_tensors_are_named() {
     let error = open(&folder).unwrap_err().to_string();
     assert!(error.contains("`decoder.conv_norm_out.weight` is missing"), "{error}");
     assert!(error.contains("`decoder.extra.weight` was not expected"), "{error}");
+}
+
+/// One file that counts the largest part of it that was in someone's hands.
+#[derive(Debug)]
+struct Counting {
+    bytes: Vec<u8>,
+    /// What arrives of it, for the last test.
+    arrives: usize,
+    largest: AtomicUsize,
+}
+
+const ONLY: &str = "vae/diffusion_pytorch_model.safetensors";
+
+impl FileSource for Counting {
+    fn size(&self, file: &str) -> Option<u64> {
+        (file == ONLY).then_some(self.bytes.len() as u64)
+    }
+
+    fn read(&self, _: &str, offset: u64, length: usize) -> IoResult<Vec<u8>> {
+        self.largest.fetch_max(length, Ordering::Relaxed);
+        let from = offset as usize;
+        let there = self.bytes[..self.arrives].get(from..from + length);
+        there.map(<[u8]>::to_vec).ok_or_else(|| Error::other("the connection broke"))
+    }
+}
+
+fn parameters(vae: &AutoencoderKl) -> BTreeMap<String, (Vec<usize>, Vec<u8>)> {
+    let parts = vae.collect(None, None, true).into_iter().map(|tensor| {
+        let (name, _, shape, _, bytes) = tensor.into_parts().unwrap();
+        (name, (shape.to_vec(), bytes.to_vec()))
+    });
+    parts.collect()
+}
+
+fn counting(arrives: impl Fn(usize) -> usize) -> Arc<Counting> {
+    let bytes = files("tiny-sd").read(ONLY).unwrap().into_owned();
+    let arrives = arrives(bytes.len());
+    Arc::new(Counting { bytes, arrives, largest: AtomicUsize::default() })
+}
+
+fn open_vae(files: &ModelFiles) -> Result<AutoencoderKl, ModelError> {
+    let json = crate::support::files("tiny-sd").read("vae/config.json").unwrap().into_owned();
+    let config = AutoencoderKlConfig::parse(&json, "config.json").unwrap();
+    load(config.init(&Device::flex()), files, "vae", DType::F32)
+}
+
+#[test]
+fn a_source_is_read_tensor_by_tensor_and_gives_the_same_network() {
+    let source = counting(|length| length);
+    let streamed = open_vae(&ModelFiles::Source(source.clone())).unwrap();
+    let whole: Cow<'static, [u8]> = source.bytes.clone().into();
+    let memory = ModelFiles::Memory(BTreeMap::from([(ONLY.to_string(), whole)]));
+    assert_eq!(parameters(&streamed), parameters(&open_vae(&memory).unwrap()));
+
+    let tensors = golden_tensors();
+    let largest = tensors.values().map(|(_, _, bytes)| bytes.len()).max().unwrap();
+    let header = u64::from_le_bytes(source.bytes[..8].try_into().unwrap()) as usize;
+    let read = source.largest.load(Ordering::Relaxed);
+    println!("largest read {read} of {} bytes, largest tensor {largest}", source.bytes.len());
+    assert_eq!(read, largest.max(header));
+}
+
+#[test]
+fn a_source_that_breaks_off_is_an_error_that_names_the_file() {
+    for arrives in [0, 4, 1000] {
+        let source = counting(|length| length - 1 - arrives);
+        let error = open_vae(&ModelFiles::Source(source)).unwrap_err().to_string();
+        assert!(error.contains(ONLY) && error.contains("the connection broke"), "{error}");
+    }
 }

@@ -1,16 +1,20 @@
-//! Where a model's files come from: a folder, or memory (the embedded default, a browser).
+//! Where a model's files come from: a folder, memory (the embedded default), or whatever can be read
+//! piece by piece (a browser's storage).
 
-use std::{borrow::Cow, collections::BTreeMap, path::PathBuf};
+use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, sync::Arc};
 
+use super::FileSource;
 use crate::ModelError;
 
 /// The files of one model in diffusers' layout, by relative path (`unet/config.json`).
 #[derive(Clone, Debug)]
 pub enum ModelFiles {
-    /// A folder on disk; weights are memory-mapped.
+    /// A folder on disk.
     Folder(PathBuf),
     /// Files in memory.
     Memory(BTreeMap<String, Cow<'static, [u8]>>),
+    /// Files that are read piece by piece; of weights, no two tensors are in memory.
+    Source(Arc<dyn FileSource>),
 }
 
 impl ModelFiles {
@@ -21,7 +25,7 @@ impl ModelFiles {
             Self::Folder(folder) => {
                 folder.join(file).components().collect::<PathBuf>().display().to_string()
             }
-            Self::Memory(_) => file.to_string(),
+            Self::Memory(_) | Self::Source(_) => file.to_string(),
         }
     }
 
@@ -30,6 +34,7 @@ impl ModelFiles {
         match self {
             Self::Folder(folder) => folder.join(file).is_file(),
             Self::Memory(files) => files.contains_key(file),
+            Self::Source(source) => source.size(file).is_some(),
         }
     }
 
@@ -54,6 +59,15 @@ impl ModelFiles {
                 Some(bytes) => Ok(Cow::Borrowed(bytes)),
                 None => Err(self.missing(file)),
             },
+            Self::Source(source) => {
+                let size = source.size(file).ok_or_else(|| self.missing(file))?;
+                let bytes = usize::try_from(size).map_err(std::io::Error::other);
+                let bytes = bytes.and_then(|size| source.read(file, 0, size));
+                bytes.map(Cow::Owned).map_err(|error| ModelError::Unreadable {
+                    file: self.display(file),
+                    reason: error.to_string(),
+                })
+            }
         }
     }
 
@@ -62,7 +76,7 @@ impl ModelFiles {
         if self.has(file) { self.read(file).map(Some) } else { Ok(None) }
     }
 
-    fn missing(&self, file: &str) -> ModelError {
+    pub(super) fn missing(&self, file: &str) -> ModelError {
         ModelError::MissingFile {
             file: self.display(file),
             remedy:

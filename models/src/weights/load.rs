@@ -3,7 +3,7 @@
 use burn::{
     store::{
         ApplyError, ApplyResult, ChainAdapter, FloatCastAdapter, ModuleAdapter, ModuleContext,
-        ModuleSnapshot, ModuleStore, PyTorchToBurnAdapter, SafetensorsStore,
+        ModuleSnapshot, PyTorchToBurnAdapter,
     },
     tensor::{DType, Shape},
 };
@@ -12,15 +12,15 @@ use serde::Deserialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    io::{BufReader, Cursor},
-    sync::PoisonError,
+    io::{BufReader, Cursor, Read, Seek},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{
-    ModelFiles, header, key_map,
-    pickled::{self, Failure},
-};
+use super::{ModelFiles, key_map, pickled, safetensors, source::SourceReader};
 use crate::ModelError;
+
+/// Why values could not be read: burn-store's own errors do not say where.
+pub(super) type Failure = Arc<Mutex<Option<String>>>;
 
 /// File names that diffusers and transformers give weights, and their endings. Of two files with
 /// the same weights, safetensors is preferred.
@@ -93,33 +93,36 @@ pub(super) fn tensors(
     part: &str,
     failure: &Failure,
 ) -> Result<Vec<PackTensor>, ModelError> {
-    let file = files.display(part);
-    let invalid = |reason: String| ModelError::Invalid { file: file.clone(), reason };
-    let unreadable = |error: std::io::Error| ModelError::Unreadable {
-        file: file.clone(),
-        reason: error.to_string(),
-    };
     match files {
         ModelFiles::Folder(folder) => {
-            let path = folder.join(part);
-            let reader = File::open(&path).map_err(unreadable)?;
-            if is_pickled(part) {
-                return pickled::tensors(BufReader::new(reader), failure)
-                    .map_err(|error| invalid(error.to_string()));
-            }
-            header::check(reader).map_err(invalid)?;
-            all(SafetensorsStore::from_file(path)).map_err(invalid)
+            let reader = File::open(folder.join(part)).map_err(|error| ModelError::Unreadable {
+                file: files.display(part),
+                reason: error.to_string(),
+            })?;
+            lazy(reader, files, part, failure)
         }
-        ModelFiles::Memory(_) => {
-            let bytes = files.read(part)?.into_owned();
-            if is_pickled(part) {
-                return pickled::tensors(Cursor::new(bytes), failure)
-                    .map_err(|error| invalid(error.to_string()));
-            }
-            header::check(Cursor::new(&bytes)).map_err(invalid)?;
-            all(SafetensorsStore::from_bytes(Some(bytes))).map_err(invalid)
-        }
+        ModelFiles::Memory(all) => match all.get(part) {
+            Some(bytes) => lazy(Cursor::new(bytes.clone()), files, part, failure),
+            None => Err(files.missing(part)),
+        },
+        ModelFiles::Source(source) => match SourceReader::new(source, part) {
+            Some(reader) => lazy(reader, files, part, failure),
+            None => Err(files.missing(part)),
+        },
     }
+}
+
+fn lazy<R: Read + Seek + Send + 'static>(
+    reader: R,
+    files: &ModelFiles,
+    part: &str,
+    failure: &Failure,
+) -> Result<Vec<PackTensor>, ModelError> {
+    let tensors = match is_pickled(part) {
+        true => pickled::tensors(BufReader::new(reader), failure).map_err(|e| e.to_string()),
+        false => safetensors::tensors(reader, failure),
+    };
+    tensors.map_err(|reason| ModelError::Invalid { file: files.display(part), reason })
 }
 
 /// The files that hold the weights of `folder`.
@@ -182,19 +185,13 @@ fn apply<M: ModuleSnapshot>(
     let adapter = Box::new(ChainAdapter::new(SqueezeLinear, to_burn));
     let applied = module.apply(tensors, None, Some(adapter), true);
     match failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        Some(error) => Err(invalid(error.to_string())),
+        Some(reason) => Err(invalid(reason)),
         None => Ok(applied),
     }
 }
 
 fn is_pickled(part: &str) -> bool {
     part.ends_with(".bin") || part.ends_with(".pth")
-}
-
-/// The tensors of a safetensors file, whose values are read when each is asked for.
-fn all(mut store: SafetensorsStore) -> Result<Vec<PackTensor>, String> {
-    let tensors = store.get_all_tensors().map_err(|error| error.to_string())?;
-    Ok(tensors.values().cloned().collect())
 }
 
 /// Old autoencoders saved the linear layers of their attention as 1x1 convolutions.

@@ -4,15 +4,17 @@
 //! shape, and no other may be (known buffers aside).
 
 mod files;
-mod header;
 #[cfg(feature = "hub")]
 mod hub;
 mod key_map;
 mod load;
 mod pickled;
 mod replace;
+mod safetensors;
+mod source;
 pub mod torch;
 
 pub use files::ModelFiles;
 pub use load::{load, load_files, shapes};
 pub use replace::with_replaced;
+pub use source::FileSource;

@@ -8,10 +8,10 @@ use std::{
 use burn::tensor::Bytes;
 use burn_pack::{Error as PackError, Tensor as PackTensor};
 
-use super::torch::{StoredTensor, TorchError, TorchFile};
-
-/// Why values could not be read: burn-store's own errors keep only their text.
-pub(super) type Failure = Arc<Mutex<Option<TorchError>>>;
+use super::{
+    load::Failure,
+    torch::{StoredTensor, TorchError, TorchFile},
+};
 
 /// All tensors of a PyTorch file, whose values are read when each is asked for; the last failure
 /// to do so is left in `failure`.
@@ -33,7 +33,7 @@ pub(super) fn tensors<R: Read + Seek + Send + 'static>(
             let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
             tensor.read(&mut *reader).map(Bytes::from_bytes_vec).map_err(|error| {
                 let text = error.to_string();
-                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.clone());
                 PackError::ValidationError(text)
             })
         })

@@ -7,8 +7,7 @@ use safetensors::{Dtype, tensor::TensorView};
 
 use super::{
     ModelFiles,
-    load::{find, tensors},
-    pickled::Failure,
+    load::{Failure, find, tensors},
 };
 use crate::ModelError;
 

@@ -12,13 +12,14 @@ use crate::{
     cli::{
         generate::read_embedding,
         run_folder::RunFolder,
-        samples::{self, Named, PROMPTS},
+        sample_files::{Named, PROMPTS},
     },
     config::TrainConfig,
     data::{dataset::Dataset, templates::fill},
     embedding::LearnedEmbedding,
     eval::without_placeholder,
-    pipelines::{ModelFolder, TextToImage},
+    pipelines::ModelFolder,
+    session::{Generator, Settings, sampling_options},
 };
 
 /// What is needed to draw a run's pictures anew.
@@ -61,7 +62,7 @@ pub(super) fn subject(args: &EvaluateArgs, run: &RunFolder) -> Result<Subject, C
 }
 
 fn read_config(run: &RunFolder) -> Result<(TrainConfig, ModelFolder), CliError> {
-    let (_, model, config) = model::of_run(run.options()?)?;
+    let Settings { model, config, .. } = model::of_run(&run.options()?)?;
     Ok((config, model))
 }
 
@@ -127,21 +128,14 @@ impl Drawing {
     pub(super) fn draw(&self, device: &Device) -> Result<Vec<Group>, CliError> {
         let Self { config, model, run, embedding, prompts } = self;
         let token = embedding.placeholder_token();
-        let mut tokenizer = model.tokenizer().map_err(CliError::input)?;
-        let ids = tokenizer.add_placeholder(token, embedding.num_vectors());
-        let encoder = model.load_prompt_encoder(tokenizer, ids.map_err(CliError::input)?, device);
-        let encoder = encoder.map_err(CliError::input)?;
-        let unet = model.load_unet(device).map_err(CliError::input)?;
-        let vae = model.load_vae(device).map_err(CliError::input)?;
-        let weights = run.read_concept(&unet, device)?;
-        let unet = weights.unet(&unet);
-        let scheduler = model.scheduler();
-        let pipeline = TextToImage { encoder: &encoder, unet: &unet, vae: &vae, scheduler };
-        let options = samples::sampling_options(config, model);
+        let adapter = run.read_adapter()?;
+        let generator = Generator::load(model, Some(embedding), adapter.as_ref(), device);
+        let generator = generator.map_err(CliError::input)?;
+        let options = sampling_options(config, model);
 
         eprintln!("drawing {} pictures", prompts.len());
         let filled: Vec<String> = prompts.iter().map(|prompt| fill(prompt, token)).collect();
-        let drawn = pipeline.generate(0, &filled, "", &weights.vectors, &options);
+        let drawn = generator.draw(0, &filled, "", &options, None);
         let drawn = pollster::block_on(drawn).map_err(CliError::failed)?;
         let drawn = prompts.iter().map(|prompt| fill(prompt, "")).zip(drawn);
         let group = |(prompt, pictures)| Group {

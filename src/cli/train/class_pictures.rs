@@ -2,20 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::plan::class_settings;
 use crate::{
     cli::CliError,
-    config::TrainConfig,
+    config::{MethodConfig, TrainConfig},
     data::{
         DataError,
         dataset::{CropMode, Dataset, picture_files},
         png::encode_png,
     },
     files::write_atomic,
-    pipelines::{BATCH, ModelFolder, SamplingOptions, TextToImage},
+    pipelines::ModelFolder,
+    session::{class_pictures, draw_class},
 };
 
 /// Names of drawn pictures begin so; a folder with others is the user's, and never added to.
@@ -23,8 +23,8 @@ const DRAWN: &str = "class-";
 
 /// Refuses a folder of the user's that holds no pictures; one that does not exist will be filled.
 pub(super) fn check(config: &TrainConfig) -> Result<(), CliError> {
-    match class_settings(config) {
-        Some((_, Some(folder), _)) if folder.exists() => match picture_files(folder) {
+    match class_folder(config) {
+        Some(folder) if folder.exists() => match picture_files(folder) {
             Ok(_) => Ok(()),
             Err(error @ DataError::NoPictures { .. }) => Err(CliError::Input(format!(
                 "{error}; or name a folder that does not exist, and the model draws the class into it"
@@ -43,8 +43,8 @@ pub(super) async fn load(
     default_folder: PathBuf,
     size: usize,
 ) -> Result<Option<Dataset>, CliError> {
-    let Some((prompt, folder, count)) = class_settings(config) else { return Ok(None) };
-    let folder = folder.map_or(default_folder, Path::to_path_buf);
+    let Some((prompt, count)) = class_pictures(config) else { return Ok(None) };
+    let folder = class_folder(config).map_or(default_folder, Path::to_path_buf);
     std::fs::create_dir_all(&folder).map_err(|error| CliError::write(&folder, error))?;
     let there = match picture_files(&folder) {
         Ok(files) => files,
@@ -60,6 +60,14 @@ pub(super) async fn load(
     files.truncate(count);
     let dataset = Dataset::from_files(&files, size, CropMode::Center);
     dataset.map(Some).map_err(CliError::input)
+}
+
+/// The user's folder of class pictures.
+fn class_folder(config: &TrainConfig) -> Option<&Path> {
+    match &config.method {
+        MethodConfig::CustomDiffusion { class_data_dir, .. } => class_data_dir.as_deref(),
+        _ => None,
+    }
 }
 
 fn is_drawn(file: &Path) -> bool {
@@ -81,41 +89,20 @@ async fn draw(
         return Ok(());
     }
     println!("class      drawing {} pictures of `{prompt}` to {}", missing.len(), folder.display());
-    let tokenizer = model.tokenizer().map_err(CliError::input)?;
-    let encoder = model.load_prompt_encoder(tokenizer, Vec::new(), device);
-    let encoder = encoder.map_err(CliError::input)?;
-    let unet = model.load_unet(device).map_err(CliError::input)?;
-    let vae = model.load_vae(device).map_err(CliError::input)?;
-    let scheduler = model.scheduler();
-    let pipeline = TextToImage { encoder: &encoder, unet: &unet, vae: &vae, scheduler };
-    let size = model.native_resolution();
-    let options = SamplingOptions {
-        scheduler: config.scheduler.unwrap_or(scheduler.kind()),
-        num_inference_steps: config.num_inference_steps,
-        guidance_scale: config.guidance_scale,
-        eta: config.eta,
-        height: size,
-        width: size,
-        seed: config.seed,
-    };
-    let vectors = Tensor::zeros([1, model.embedding_dim()], device);
     let bar = ProgressBar::new(missing.len() as u64);
     if let Ok(style) =
         ProgressStyle::with_template("class pictures {bar:24} {pos}/{len} {eta} left")
     {
         bar.set_style(style);
     }
-    // a picture's seed is its number, so that an interrupted drawing goes on with the same ones
-    for numbers in missing.chunk_by(|a, b| a + 1 == *b).flat_map(|run| run.chunks(BATCH)) {
-        let prompts = vec![prompt.to_string(); numbers.len()];
-        let drawn = pipeline.generate(numbers[0], &prompts, "", &vectors, &options).await;
-        for (number, picture) in numbers.iter().zip(drawn.map_err(CliError::failed)?) {
-            let png = encode_png(picture.width(), picture.height(), picture.pixels());
-            let (png, path) = (png.map_err(CliError::failed)?, path(*number));
-            write_atomic(&path, &png).map_err(|error| CliError::write(&path, error))?;
-        }
-        bar.inc(numbers.len() as u64);
-    }
+    draw_class::<CliError>(config, model, device, &missing, None, |number, picture| {
+        let png = encode_png(picture.width(), picture.height(), picture.pixels());
+        let (png, path) = (png.map_err(CliError::failed)?, path(number));
+        write_atomic(&path, &png).map_err(|error| CliError::write(&path, error))?;
+        bar.inc(1);
+        Ok(())
+    })
+    .await?;
     bar.finish_and_clear();
     Ok(())
 }

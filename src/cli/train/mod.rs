@@ -32,7 +32,7 @@ pub(super) struct TrainArgs {
     /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: CUDA where there is one, else the CPU
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
-    /// Show the run on a dashboard that fills the terminal
+    /// Show the run on a dashboard that fills the terminal; where there is none, lines as without it
     #[cfg(feature = "tui")]
     #[arg(long)]
     tui: bool,

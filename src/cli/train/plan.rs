@@ -1,16 +1,16 @@
 //! Everything that can be checked of a run before it costs anything.
 
+use std::path::Path;
+
 use burn::tensor::Device;
 
 use super::{TrainArgs, options, report};
 use crate::{
     cli::{CliError, device, generate::read_embedding, model, run_folder::RunFolder},
-    config::{Initializer, MethodConfig, MixedPrecision, TrainConfig, TrainOptions},
+    config::{MixedPrecision, TrainConfig, TrainOptions},
     data::dataset::Dataset,
-    eval::EvaluationDraws,
-    fingerprint::Fingerprint,
     pipelines::ModelFolder,
-    session::{Start, Tokens},
+    session::{Outlook, SessionError, Settings, Start},
     trainer::TrainState,
 };
 
@@ -27,8 +27,8 @@ pub(super) struct Plan {
     pub state: Option<TrainState>,
     pub size: usize,
     pub num_vectors: usize,
-    /// Stands for the options and the concept's pictures.
-    pub fingerprint: Fingerprint,
+    /// The run's configuration file.
+    pub saved: String,
     /// In place of the progress line.
     pub dashboard: bool,
 }
@@ -48,19 +48,12 @@ pub(in crate::cli) struct Checked {
 impl Checked {
     /// Checks everything that can be checked before slow work; makes and changes no file.
     pub(in crate::cli) fn new(options: &TrainOptions) -> Result<Self, CliError> {
-        let (options, model, config) = model::of_run(options.clone())?;
-        let size = config.resolution.unwrap_or(model.native_resolution());
-        model.check_size(size, size).map_err(CliError::input)?;
-        let scheduler = config.scheduler.unwrap_or(model.scheduler().kind());
-        let sampler = model.scheduler().build(scheduler, config.num_inference_steps, config.eta);
-        sampler.map_err(CliError::input)?;
-        let start = start(&config, &model)?;
-        // a search of the vocabulary ends in one token
-        let tokens = start.clone().unwrap_or(Start::Tokens(vec![0]));
-        let num_vectors =
-            Tokens::new(&config, &model, tokens).map_err(CliError::input)?.num_vectors();
-        check_evaluation(&config, &model)?;
-        check_scores(&config, &model)?;
+        let settings = model::of_run(options)?;
+        let read = |file: &Path| {
+            read_embedding(file).map_err(|error| SessionError::Unsuitable(error.to_string()))
+        };
+        let Outlook { size, start, num_vectors } = settings.check(read).map_err(CliError::input)?;
+        let Settings { options, config, model } = settings;
         super::class_pictures::check(&config)?;
         let dataset = Dataset::from_folder(&config.train_data_dir, size, config.crop);
         let dataset = dataset.map_err(CliError::input)?;
@@ -82,7 +75,6 @@ impl Plan {
         let saved = checked.saved()?.to_toml().map_err(CliError::failed)?;
         let Checked { options, config, model, start, dataset, size, num_vectors } = checked;
         let (device, device_name) = device::open(&args.device)?;
-        let fingerprint = with_pictures(Fingerprint::of(saved.as_bytes()), &dataset);
         let (folder, state) = match resumed {
             Some(folder) => {
                 let state = read_state(&folder)?;
@@ -104,7 +96,7 @@ impl Plan {
             state,
             size,
             num_vectors,
-            fingerprint,
+            saved,
             dashboard: args.dashboard(),
         })
     }
@@ -146,44 +138,6 @@ impl Plan {
     }
 }
 
-/// Where the vectors start, if that can be said without loading a network.
-fn start(config: &TrainConfig, model: &ModelFolder) -> Result<Option<Start>, CliError> {
-    if let Initializer::File(file) = &config.initializer {
-        return Ok(Some(Start::Vectors(read_embedding(file)?)));
-    }
-    let tokenizer = model.tokenizer().map_err(CliError::input)?;
-    Start::from_tokenizer(config, &tokenizer).map_err(CliError::input)
-}
-
-/// `triple` has only a third of the schedule's time steps for each interval.
-fn check_evaluation(config: &TrainConfig, model: &ModelFolder) -> Result<(), CliError> {
-    let steps = model.scheduler().noise_schedule().alphas_cumprod().len();
-    let (inputs, most) =
-        (config.eval_batch_size * config.eval_rounds, EvaluationDraws::most_triple_inputs(steps));
-    if config.triple && inputs > most {
-        return Err(CliError::Input(format!(
-            "`triple` evaluates {inputs} inputs, but a third of the schedule has {most} time steps; lower `--eval-batch-size` or `--eval-gradient-accumulation-steps`"
-        )));
-    }
-    Ok(())
-}
-
-/// Scores that decide need a scorer.
-fn check_scores(config: &TrainConfig, model: &ModelFolder) -> Result<(), CliError> {
-    let searched = matches!(config.initializer, Initializer::Best | Initializer::Worst);
-    if (config.stopping.scores() || searched) && config.clip.is_none() && !model.has_clip() {
-        let what = match config.stopping.scores() {
-            true => "this `--stopping` scores samples",
-            false => "this `--init-strategy` scores the vocabulary",
-        };
-        return Err(CliError::Input(format!(
-            "{what} by CLIP, which {} does not bring; give a CLIP folder with `--clip`, such as openai/clip-vit-base-patch32",
-            model.name()
-        )));
-    }
-    Ok(())
-}
-
 fn absolute(mut options: TrainOptions) -> Result<TrainOptions, CliError> {
     // neither the embedded model nor a name on the Hub is a path
     let folders = [&mut options.model, &mut options.clip];
@@ -196,11 +150,6 @@ fn absolute(mut options: TrainOptions) -> Result<TrainOptions, CliError> {
     Ok(options)
 }
 
-/// The same with more pictures.
-pub(super) fn with_pictures(fingerprint: Fingerprint, dataset: &Dataset) -> Fingerprint {
-    dataset.pictures().iter().fold(fingerprint, |hash, picture| hash.and(picture.pixels()))
-}
-
 fn read_state(folder: &RunFolder) -> Result<Option<TrainState>, CliError> {
     match std::fs::read(folder.state()) {
         Ok(bytes) => TrainState::from_bytes(&bytes).map(Some).map_err(CliError::input),
@@ -209,17 +158,5 @@ fn read_state(folder: &RunFolder) -> Result<Option<TrainState>, CliError> {
         Err(error) => {
             Err(CliError::Input(format!("cannot read `{}`: {error}", folder.state().display())))
         }
-    }
-}
-
-/// Whether the method trains on pictures of a class.
-pub(super) fn class_settings(
-    config: &TrainConfig,
-) -> Option<(&str, Option<&std::path::Path>, usize)> {
-    match &config.method {
-        MethodConfig::CustomDiffusion {
-            class_prompt, class_data_dir, num_class_images, ..
-        } => Some((class_prompt, class_data_dir.as_deref(), *num_class_images)),
-        _ => None,
     }
 }

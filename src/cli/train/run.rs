@@ -4,7 +4,7 @@ use std::{cell::RefCell, sync::atomic::Ordering};
 
 use super::{
     class_pictures,
-    plan::{Plan, with_pictures},
+    plan::Plan,
     report::{self, RunResult, keep_last_good},
     search,
 };
@@ -12,7 +12,7 @@ use crate::{
     callbacks::{
         Checkpoint, Interrupt, MetricsLog, Progress, ScoreMonitor, Scores, Timing, write_concept,
     },
-    cli::{CliError, logs::Logs, model, run_folder::RunFolder, samples::Samples},
+    cli::{CliError, logs::Logs, model, run_folder::RunFolder, sample_files::write_each},
     concept::Concept,
     config::{Initializer, Stopping, TrainConfig},
     data::png::encode_grid,
@@ -20,7 +20,7 @@ use crate::{
     embedding,
     eval::ClipScorer,
     pipelines::ModelFolder,
-    session::{Session, Start, Tokens},
+    session::{self, Drawn, Samples, Session, Start, Tokens},
     trainer::{Callback, TrainError},
 };
 
@@ -39,13 +39,14 @@ impl Plan {
             model: &model,
             objective: &session.objective,
             scorer: scorer.as_ref().map(|clip| (clip, clip.image_features(dataset.pictures()))),
+            watch: None,
         };
         let mut trainer = session.trainer(&config).with_fingerprint(fingerprint);
         if config.save_init_embeds && state.is_none() {
             let path = folder.initial_embedding();
             RunFolder::write(&path, &embedding::write(&session.initial))?;
         }
-        let before = samples.draw(&trainer.concept().plain()).await?;
+        let before = samples.draw(&trainer.concept().plain()).await.map_err(CliError::failed)?;
         write_grid(&folder, "before", &before)?;
 
         let step = state.as_ref().map_or(0, |state| state.step);
@@ -105,11 +106,9 @@ impl Plan {
         let tokens = Tokens::new(config, model, start).map_err(CliError::input)?;
         let session = Session::new(config, model, tokens, dataset, class.as_ref(), device).await;
         let session = session.map_err(CliError::input)?;
-        let fingerprint = match &class {
-            Some(class) => with_pictures(self.fingerprint, class),
-            None => self.fingerprint,
-        };
-        Ok(Prepared { session, scorer, token, fingerprint: fingerprint.0 })
+        let pictures = std::iter::once(dataset).chain(&class);
+        let fingerprint = session::fingerprint(&self.saved, pictures);
+        Ok(Prepared { session, scorer, token, fingerprint })
     }
 }
 
@@ -187,13 +186,14 @@ async fn conclude(
         Some(_) => folder.read_concept(&objective.unet, &objective.device())?,
         None => last.plain(),
     };
-    let after = samples.draw(&kept).await?;
+    let after = samples.draw(&kept).await.map_err(CliError::failed)?;
     write_grid(folder, "after", &after)?;
     logs.picture("samples", steps, &folder.samples("after"))?;
     logs.finish(steps, &[("clip_i_before", before), ("clip_i_after", after.score)])?;
-    samples.write_each(&folder.sample_folder(), &after.pictures)?;
+    write_each(&folder.sample_folder(), &after.pictures, samples.prompts())?;
     if config.log_unscaled {
-        write_grid(folder, "unscaled", &samples.draw_unscaled(&kept).await?)?;
+        let unscaled = samples.draw_unscaled(&kept).await.map_err(CliError::failed)?;
+        write_grid(folder, "unscaled", &unscaled)?;
     }
     report::write_curve(folder, config, &points, &stop)?;
     let result = RunResult {
@@ -250,7 +250,7 @@ impl Monitor<'_> {
     }
 
     async fn try_score(&self, concept: &Concept, updates: usize) -> Result<Scores, CliError> {
-        let drawn = self.samples.draw(&concept.plain()).await?;
+        let drawn = self.samples.draw(&concept.plain()).await.map_err(CliError::failed)?;
         let folder = self.folder.checkpoint(updates);
         std::fs::create_dir_all(&folder).map_err(|error| CliError::write(&folder, error))?;
         let grid = encode_grid(&drawn.pictures, 4).map_err(CliError::failed)?;
@@ -287,11 +287,7 @@ fn keep_best(
     Ok(Some(steps))
 }
 
-fn write_grid(
-    folder: &RunFolder,
-    when: &str,
-    drawn: &crate::cli::samples::Drawn,
-) -> Result<(), CliError> {
+fn write_grid(folder: &RunFolder, when: &str, drawn: &Drawn) -> Result<(), CliError> {
     let grid = encode_grid(&drawn.pictures, 4).map_err(CliError::failed)?;
     RunFolder::write(&folder.samples(when), &grid)
 }

@@ -1,12 +1,22 @@
 //! One training run, put together from its parts; native code and the browser share this.
 
+mod class_pictures;
+mod generator;
+mod samples;
+mod settings;
+
 use burn::tensor::Device;
-use dvar_models::tokenizer::PromptTokenizer;
+use dvar_models::tokenizer::{PromptTokenizer, TokenizerError};
+
+pub use class_pictures::{class_pictures, draw_class};
+pub use generator::{Generator, check_sampling};
+pub use samples::{Drawn, Samples, sampling_options};
+pub use settings::{Outlook, Settings, advice, fingerprint};
 
 use crate::{
     callbacks::DeterministicEval,
-    concept::Concept,
-    config::{Initializer, MethodConfig, TrainConfig},
+    concept::{AdapterError, Concept},
+    config::{ConfigError, Initializer, MethodConfig, TrainConfig},
     data::{dataset::Dataset, image::Picture, latents::LatentCache, templates::fill},
     embedding::{self, EmbeddingError, LearnedEmbedding},
     eval::{EvaluationDraws, FixedBatch, INTERVALS},
@@ -24,9 +34,24 @@ pub enum SessionError {
     /// The model or the tokens.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
-    /// The initial vectors.
+    /// The initial vectors, or learned ones.
     #[error(transparent)]
     Embedding(#[from] EmbeddingError),
+    /// What a learned concept changes in the denoiser.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    /// An option by itself.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An option that does not fit the model or another option; a whole sentence.
+    #[error("{0}")]
+    Unsuitable(String),
+}
+
+impl From<TokenizerError> for SessionError {
+    fn from(error: TokenizerError) -> Self {
+        Self::Pipeline(error.into())
+    }
 }
 
 /// Where the vectors start, with nothing left to look up.

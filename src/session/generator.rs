@@ -1,0 +1,99 @@
+//! A model with all that drawing needs, with a learned concept in it or without.
+
+use burn::tensor::{Device, Tensor};
+use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
+
+use super::SessionError;
+use crate::{
+    concept::{LearnedAdapter, Weights},
+    data::image::Picture,
+    embedding::LearnedEmbedding,
+    pipelines::{ModelFolder, PipelineError, PromptEncoder, SamplingOptions, TextToImage, Watch},
+    schedulers::SchedulerConfig,
+};
+
+/// The loaded networks of a model.
+#[derive(Debug)]
+pub struct Generator {
+    encoder: PromptEncoder,
+    /// With the adapter in it.
+    unet: UNet2DConditionModel,
+    vae: AutoencoderKl,
+    scheduler: SchedulerConfig,
+    /// The learned vectors; without a concept, some that no prompt asks for.
+    vectors: Tensor<2>,
+}
+
+impl Generator {
+    /// Loads a model's networks and puts a learned concept into them.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] if a file of the model is missing or broken, or the concept is of another
+    /// model.
+    pub fn load(
+        model: &ModelFolder,
+        embedding: Option<&LearnedEmbedding>,
+        adapter: Option<&LearnedAdapter>,
+        device: &Device,
+    ) -> Result<Self, SessionError> {
+        let mut tokenizer = model.tokenizer()?;
+        let placeholder_ids = match embedding {
+            Some(embedding) => {
+                embedding.check_fit(model)?;
+                let (token, count) = (embedding.placeholder_token(), embedding.num_vectors());
+                tokenizer.add_placeholder(token, count).map_err(PipelineError::from)?
+            }
+            None => Vec::new(),
+        };
+        let encoder = model.load_prompt_encoder(tokenizer, placeholder_ids, device)?;
+        let unet = model.load_unet(device)?;
+        let weights = match embedding {
+            Some(embedding) => Weights::from_learned(embedding, adapter, &unet, device)?,
+            None => Weights::new(Tensor::zeros([1, model.embedding_dim()], device)),
+        };
+        Ok(Self {
+            encoder,
+            unet: weights.unet(&unet).into_owned(),
+            vae: model.load_vae(device)?,
+            scheduler: model.scheduler().clone(),
+            vectors: weights.vectors,
+        })
+    }
+
+    /// Draws one picture for each prompt; see [`TextToImage::generate`].
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] if the options make no sense or the device fails, and what the watch gives.
+    pub async fn draw(
+        &self,
+        first: usize,
+        prompts: &[String],
+        negative_prompt: &str,
+        options: &SamplingOptions,
+        watch: Option<&dyn Watch>,
+    ) -> Result<Vec<Picture>, PipelineError> {
+        let Self { encoder, unet, vae, scheduler, vectors } = self;
+        let pipeline = TextToImage { encoder, unet, vae, scheduler, watch };
+        pipeline.generate(first, prompts, negative_prompt, vectors, options).await
+    }
+}
+
+/// Checks how pictures shall be drawn, before anything is loaded.
+///
+/// # Errors
+///
+/// [`SessionError`] that names the option.
+pub fn check_sampling(options: &SamplingOptions, model: &ModelFolder) -> Result<(), SessionError> {
+    let scale = options.guidance_scale;
+    if !(scale.is_finite() && scale >= 0.0) {
+        return Err(SessionError::Unsuitable(format!(
+            "`--guidance-scale` is {scale}; it must be a number from 0 on"
+        )));
+    }
+    model.check_size(options.width, options.height)?;
+    let scheduler = model.scheduler();
+    let built = scheduler.build(options.scheduler, options.num_inference_steps, options.eta);
+    built.map(|_| ()).map_err(|error| PipelineError::from(error).into())
+}

@@ -1,0 +1,99 @@
+//! The sample grids of a run, before, on the way and after, and their score.
+
+use crate::{
+    concept::Weights,
+    config::TrainConfig,
+    data::{image::Picture, templates::fill},
+    eval::{ClipScorer, Features},
+    objective::DiffusionObjective,
+    pipelines::{ModelFolder, PipelineError, SamplingOptions, TextToImage, Watch},
+};
+
+/// Draws the same prompts from the same seeds, whatever the concept.
+pub struct Samples<'a> {
+    /// Prompts and how they are drawn.
+    pub config: &'a TrainConfig,
+    /// Where the autoencoder is loaded from.
+    pub model: &'a ModelFolder,
+    /// The other networks.
+    pub objective: &'a DiffusionObjective,
+    /// Where there is a scorer: what it sees in the concept's pictures.
+    pub scorer: Option<(&'a ClipScorer, Features)>,
+    /// Told of each denoising step, if anyone is.
+    pub watch: Option<&'a dyn Watch>,
+}
+
+/// Pictures and their mean CLIP-I score.
+#[derive(Debug)]
+pub struct Drawn {
+    /// One for each of the prompts.
+    pub pictures: Vec<Picture>,
+    /// None without a scorer.
+    pub score: Option<f64>,
+}
+
+impl Samples<'_> {
+    /// The pictures and their score.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] if the autoencoder's file is broken or the device fails.
+    pub async fn draw(&self, weights: &Weights) -> Result<Drawn, PipelineError> {
+        let pictures = self.generate(weights, self.config.guidance_scale).await?;
+        let score = match &self.scorer {
+            Some((scorer, references)) => {
+                Some(references.mean_similarity(&scorer.image_features(&pictures)).await?)
+            }
+            None => None,
+        };
+        Ok(Drawn { pictures, score })
+    }
+
+    /// The pictures without guidance, not scored.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`draw`](Self::draw).
+    pub async fn draw_unscaled(&self, weights: &Weights) -> Result<Drawn, PipelineError> {
+        Ok(Drawn { pictures: self.generate(weights, 1.0).await?, score: None })
+    }
+
+    /// The autoencoder is loaded for this and dropped again.
+    async fn generate(
+        &self,
+        weights: &Weights,
+        guidance: f64,
+    ) -> Result<Vec<Picture>, PipelineError> {
+        let (config, device) = (self.config, self.objective.device());
+        let pipeline = TextToImage {
+            encoder: &self.objective.encoder,
+            unet: &weights.unet(&self.objective.unet),
+            vae: &self.model.load_vae(&device)?,
+            scheduler: self.model.scheduler(),
+            watch: self.watch,
+        };
+        let options = sampling_options(config, self.model);
+        let options = SamplingOptions { guidance_scale: guidance, ..options };
+        pipeline.generate(0, &self.prompts(), "", &weights.vectors, &options).await
+    }
+
+    /// What is drawn, in order.
+    pub fn prompts(&self) -> Vec<String> {
+        let token = &self.config.placeholder_token;
+        self.config.validation_prompts.iter().map(|prompt| fill(prompt, token)).collect()
+    }
+}
+
+/// How a run draws.
+pub fn sampling_options(config: &TrainConfig, model: &ModelFolder) -> SamplingOptions {
+    let size = config.resolution.unwrap_or(model.native_resolution());
+    SamplingOptions {
+        scheduler: config.scheduler.unwrap_or(model.scheduler().kind()),
+        num_inference_steps: config.num_inference_steps,
+        guidance_scale: config.guidance_scale,
+        eta: config.eta,
+        height: size,
+        width: size,
+        seed: config.sampling_seed,
+    }
+}

@@ -1,0 +1,64 @@
+// The page can be used by keyboard and read by screen readers, light and dark, narrow and wide.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { test } from "node:test";
+
+import { finished, reached, ready, set, site } from "./page.js";
+import { shoot } from "./screenshots.js";
+
+const it = site();
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const WIDE = { width: 1280, height: 860 };
+const NARROW = { width: 360, height: 740 };
+
+for (const [colorScheme, viewport] of [["light", WIDE], ["dark", WIDE], ["light", NARROW]]) {
+  test(`${colorScheme}, ${viewport.width} px: by keyboard, and no serious findings`, async () => {
+    const page = await it.open({ colorScheme, viewport, reducedMotion: "reduce" });
+    await page.goto(`${it.url}?model=tiny/`);
+    await ready(page);
+    await page.locator("#pictures img").first().waitFor();
+    if (viewport === NARROW) await shoot(page, "start-narrow");
+    else if (colorScheme === "dark") await shoot(page, "start-dark");
+    await set(page, { max_train_steps: 400, train_batch_size: 1, eval_batch_size: 1, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" });
+    await check(page);
+
+    // back from the last field by Tab alone, as far as the button
+    await page.locator("#option-window").focus();
+    await tabTo(page, "train", "Shift+Tab");
+    await page.keyboard.press("Enter");
+    await reached(page, 2);
+    await check(page);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "training-title");
+    await tabTo(page, "stop", "Tab");
+    await page.keyboard.press("Enter");
+    await finished(page);
+    await check(page);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "result-title");
+    await page.close();
+  });
+}
+
+async function tabTo(page, id, key) {
+  for (let i = 0; i < 40; i++) {
+    if ((await page.evaluate(() => document.activeElement.id)) === id) return;
+    await page.keyboard.press(key);
+  }
+  assert.fail(`${key} never reaches #${id}`);
+}
+
+/** No finding of axe that is serious, and nothing wider than the window. */
+async function check(page) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => window.axe.run());
+  const found = violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`);
+  assert.deepEqual(found, []);
+  const { scroll, client } = await page.evaluate(() => ({
+    scroll: document.documentElement.scrollWidth,
+    client: document.documentElement.clientWidth,
+  }));
+  assert.ok(scroll <= client, `${scroll} px in a window of ${client} px`);
+}

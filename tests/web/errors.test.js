@@ -1,0 +1,108 @@
+// What can go wrong says what to do, and nothing of a run is lost by it.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { downloaded, finished, reached, ready, set, site, train, UMBRELLA } from "./page.js";
+import { limitMemory, openWithPrefix } from "./worker_prefix.js";
+
+const it = site();
+const tiny = { max_train_steps: 6, train_batch_size: 1, eval_batch_size: 1, save_steps: 2, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
+const notice = (page) => page.locator("#notice-text");
+
+test("without WebGPU the CPU is taken, and the page says why", async () => {
+  const page = await it.open();
+  await page.getByText("this browser offers no WebGPU").waitFor();
+  assert.ok(await page.locator("#device input[value=webgpu]").isDisabled());
+  assert.ok(await page.locator("#device input[value=cpu]").isChecked());
+});
+
+test("a wrong setting is refused where it stands, in the CLI's words", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, { ...tiny, window: 1 });
+  await train(page);
+  await page.locator("#option-window-error").getByText("must be at least 2").waitFor();
+  assert.equal(await page.locator("#option-window").getAttribute("aria-invalid"), "true");
+  await set(page, { window: 50 });
+  assert.equal(await page.locator("#option-window-error").textContent(), "");
+});
+
+test("a bad picture among good ones is named, and the others are learned from", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  const picture = (i) => readFileSync(join(UMBRELLA, `${i}.png`));
+  const file = (name, buffer) => ({ name, mimeType: "image/png", buffer });
+  await page.locator("#files").setInputFiles([
+    file("one.png", picture(0)),
+    file("torn.png", picture(1).subarray(0, 400)),
+    file("three.png", picture(2)),
+    file("notes.png", Buffer.from("no picture at all")),
+    file("five.png", picture(4)),
+  ]);
+  await page.locator("#pictures li").nth(4).waitFor();
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  const said = await notice(page).textContent();
+  assert.match(said, /3 of 5 pictures/);
+  assert.match(said, /torn\.png/);
+  assert.match(said, /notes\.png/);
+});
+
+test("a model file that did not arrive whole can be asked for again", async () => {
+  const weights = "unet/diffusion_pytorch_model.safetensors";
+  it.server.cut.set(`tiny/${weights}`, 1000);
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await notice(page).getByText("did not arrive whole").waitFor();
+  it.server.cut.clear();
+  await page.getByRole("button", { name: "Try again" }).click();
+  await ready(page);
+});
+
+test("full storage is said, and the training goes on", async () => {
+  const page = await it.open();
+  await ready(page);
+  const session = await page.context().newCDPSession(page);
+  await session.send("Storage.overrideQuotaForOrigin", { origin: it.server.origin, quotaSize: 1 });
+  await page.goto(`${it.url}?model=tiny/`);
+  await notice(page).getByText("storage is full").waitFor();
+  await ready(page);
+  await set(page, tiny);
+  await train(page);
+  await notice(page).getByText("could not be resumed").waitFor();
+  await finished(page);
+  assert.ok((await downloaded(page, "learned_embeds.safetensors")).length > 0);
+});
+
+test("where memory is not enough, the page names what to turn, and can go on", async () => {
+  // 64 KiB each: enough to open the model, not to train with a large batch
+  const page = await openWithPrefix(it, limitMemory(2000));
+  await ready(page);
+  await set(page, { ...tiny, train_batch_size: 512, eval_batch_size: 512 });
+  await train(page);
+  await notice(page).getByText("train_batch_size").waitFor();
+  await ready(page);
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+});
+
+test("a crash leaves the run to go on with", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, { ...tiny, max_train_steps: 400 });
+  await train(page);
+  await reached(page, 4);
+  const worker = page.workers().find((each) => each.url().includes("worker-"));
+  await worker.evaluate(() => void setTimeout(() => { throw new Error("a crash"); }));
+  await notice(page).getByText("a crash").waitFor();
+  await page.getByRole("button", { name: /Go on from step \d+/ }).click();
+  await reached(page, 6);
+});

@@ -1,0 +1,108 @@
+// Opens the page as a visitor would, and waits for what a visitor would wait for.
+
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before } from "node:test";
+
+import { copyModel } from "../../web/public-files.mjs";
+import { launch } from "./browser.js";
+import { serve } from "./server.js";
+
+export const ROOT = join(import.meta.dirname, "../..");
+const DIST = join(ROOT, "web/dist");
+/** A very small model with random weights. */
+const TINY = join(ROOT, "tests/fixtures/golden/models/tiny-sd");
+
+/** Training is slow where other programs compute too, and slower by far on SwiftShader. */
+export const PATIENCE = Number(process.env.PATIENCE ?? 600_000);
+
+/** A browser and a server for the tests of one file. */
+export function site(options) {
+  const site = {
+    async open(context = {}) {
+      const made = await site.browser.newContext(context);
+      made.setDefaultTimeout(PATIENCE);
+      return visit(made, site.url);
+    },
+  };
+  before(async () => {
+    site.folder = mkdtempSync(join(tmpdir(), "dvar-web-"));
+    site.model = join(site.folder, "model");
+    site.tiny = join(site.folder, "served");
+    cpSync(TINY, site.model, { recursive: true });
+    // pictures as small as they can be: SwiftShader takes minutes for more
+    writeFileSync(join(site.model, "dvar.toml"), "resolution = 32\nnum_inference_steps = 2\nguidance_scale = 1.0\n");
+    copyModel(site.model, site.tiny, "tiny-sd");
+    site.server = await serve({ "/a/host/tiny/": site.tiny, "/a/host/": DIST });
+    site.url = `${site.server.origin}/a/host/`;
+    site.browser = await launch(options);
+  });
+  after(async () => {
+    await site.browser?.close();
+    await site.server?.close();
+    if (site.folder) rmSync(site.folder, { recursive: true });
+  });
+  return site;
+}
+
+/** A new tab on the page, whose console and errors are kept. */
+export async function visit(context, url) {
+  const page = await context.newPage();
+  page.problems = [];
+  page.on("pageerror", (error) => page.problems.push(error.message));
+  page.on("console", (message) => {
+    if (message.type() === "error") page.problems.push(message.text());
+  });
+  await page.goto(url);
+  return page;
+}
+
+/** Waits until the model is open. */
+export async function ready(page) {
+  await page.waitForFunction(() => document.body.dataset.model === "open");
+}
+
+/** Sets options behind "Advanced". */
+export async function set(page, options) {
+  await page.locator("#advanced").evaluate((details) => (details.open = true));
+  for (const [option, value] of Object.entries(options)) {
+    const field = page.locator(`#option-${option}`);
+    if ((await field.evaluate((control) => control.localName)) === "select") await field.selectOption(value);
+    else await field.fill(String(value));
+  }
+}
+
+/** Takes one picture of the visitor's own: enough where a GPU is played by the CPU. */
+export async function onePicture(page) {
+  await page.locator("#files").setInputFiles(join(UMBRELLA, "0.png"));
+  await page.waitForFunction(() => document.querySelectorAll("#pictures li").length === 1);
+}
+
+export async function train(page) {
+  await page.getByRole("button", { name: "Train", exact: true }).click();
+}
+
+/** Waits until the run has made `steps` steps. */
+export async function reached(page, steps) {
+  await page.waitForFunction((least) => {
+    const text = document.querySelector("#figures dd")?.textContent ?? "";
+    return Number.parseInt(text) >= least;
+  }, steps);
+}
+
+export async function finished(page) {
+  await page.locator("#result").waitFor({ state: "visible" });
+}
+
+/** Clicks a download and gives its bytes. */
+export async function downloaded(page, name) {
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name, exact: true }).click(),
+  ]);
+  return readFileSync(await download.path());
+}
+
+/** The concept that is taken at the start. */
+export const UMBRELLA = join(ROOT, "examples/concepts/blue-umbrella");

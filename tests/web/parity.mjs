@@ -1,0 +1,212 @@
+// The same run by the command line and by WebAssembly on the CPU: the same stop step, and the same
+// losses, ratio and vectors within a tolerance. Node runs the wasm; no browser is needed.
+//
+//   node tests/web/parity.mjs PATH/TO/dvar [--json FILE] [OPTION VALUE ...]
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+const root = resolve(new URL("../..", import.meta.url).pathname);
+const [cli, ...more] = process.argv.slice(2);
+if (!cli) throw new Error("give the path of the `dvar` program");
+
+/** Largest relative differences: rounding alone, in another order of adding. */
+const TOLERANCE = { loss: 1e-4, grad_norm: 1e-2, eval_loss: 1e-5, embedding_distance: 1e-2, ratio: 5e-2, lr: 0 };
+/** Of the vectors, in proportion to the way that they went. */
+const VECTORS = 5e-2;
+
+/** Small enough for every change, with a real stop of the criterion. */
+const options = {
+  placeholder_token: "<blue-umbrella>",
+  initializer_token: "umbrella",
+  validation_prompt: ["a photo of a {}"],
+  num_samples: 1,
+  num_inference_steps: 2,
+  train_batch_size: 1,
+  eval_batch_size: 2,
+  window: 8,
+  threshold: 0.6,
+  max_train_steps: 60,
+  save_steps: 10,
+};
+let report;
+for (let i = 0; i + 1 < more.length; i += 2) {
+  const [flag, value] = [more[i].replace(/^--/, "").replaceAll("-", "_"), more[i + 1]];
+  if (flag === "json") report = value;
+  else options[flag] = Number.isNaN(Number(value)) ? value : Number(value);
+}
+const pictures = join(root, "examples/concepts/blue-umbrella");
+const model = join(root, "models/pretrained/dvar-tiny-emoji");
+
+function runCli() {
+  const folder = mkdtempSync(join(tmpdir(), "dvar-parity-"));
+  try {
+    const run = join(folder, "run");
+    const flags = Object.entries(options).flatMap(([name, value]) =>
+      [value].flat().flatMap((value) => [`--${name.replaceAll("_", "-")}`, String(value)]),
+    );
+    const start = performance.now();
+    execFileSync(cli, ["train", "--model", model, "--train-data-dir", pictures, "--output-dir", run,
+      "--device", "cpu", ...flags], { stdio: ["ignore", "ignore", "inherit"] });
+    const seconds = (performance.now() - start) / 1000;
+    const text = (file) => readFileSync(join(run, file), "utf8");
+    return {
+      seconds,
+      timing: JSON.parse(text("timing.json")),
+      records: text("metrics.jsonl").trim().split("\n").map((line) => JSON.parse(line)),
+      ...JSON.parse(text("result.json")),
+      learned: readFileSync(join(run, "learned_embeds.safetensors")),
+    };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** A model folder, read as a worker reads it: piece by piece, without waiting. */
+function source(folder) {
+  return {
+    size: (path) => (existsSync(join(folder, path)) ? statSync(join(folder, path)).size : undefined),
+    read(path, offset, length) {
+      const bytes = new Uint8Array(length);
+      const file = openSync(join(folder, path), "r");
+      const read = readSync(file, bytes, 0, length, offset);
+      closeSync(file);
+      return bytes.subarray(0, read);
+    },
+  };
+}
+
+async function openStudio() {
+  const pkg = join(root, "web/page/pkg");
+  const { initSync, on_panic, Studio } = await import(join(pkg, "dvar_web.js"));
+  const wasm = initSync({ module: readFileSync(join(pkg, "dvar_web_bg.wasm")) });
+  on_panic((message) => {
+    console.error(`wasm panicked: ${message}`);
+    process.exit(1);
+  });
+  const studio = await Studio.open("cpu", source(model), "dvar-tiny-emoji");
+  return { studio, memory: () => wasm.memory.buffer.byteLength };
+}
+
+/** Collects a run; `stopAfter` ends it by hand. */
+function host(stopAfter = Infinity) {
+  const seen = { records: [], saves: [], samples: [], phases: [], times: [] };
+  return {
+    seen,
+    phase: async (name) => void seen.phases.push(name),
+    samples: async (kind, step, pngs, prompts, clip_i) => void seen.samples.push({ kind, step, pngs, prompts, clip_i }),
+    async step(record) {
+      seen.records.push(record);
+      seen.times.push(performance.now());
+      return seen.records.length >= stopAfter ? "stop" : "continue";
+    },
+    save: async (step, state, learned) => void seen.saves.push({ step, state, learned }),
+  };
+}
+
+function concept() {
+  const files = readdirSync(pictures).filter((file) => file.endsWith(".png")).sort();
+  return files.map((name) => ({ name, bytes: new Uint8Array(readFileSync(join(pictures, name))) }));
+}
+
+/** The only tensor of a safetensors file of f32. */
+function vectors(file) {
+  const bytes = new Uint8Array(file);
+  const header = 8 + new DataView(bytes.buffer).getUint32(0, true);
+  return new Float32Array(bytes.slice(header).buffer);
+}
+
+/** Median of the seconds between two steps. */
+function pace(times) {
+  const gaps = times.slice(1).map((time, i) => (time - times[i]) / 1000).sort((a, b) => a - b);
+  return gaps[gaps.length >> 1];
+}
+
+const native = runCli();
+const { studio, memory } = await openStudio();
+const run = { options, pictures: concept() };
+assert.deepEqual(studio.check(options, run.pictures), { refused: [] });
+
+const watched = host();
+const start = performance.now();
+const wasm = await studio.train(run, watched);
+const seconds = (performance.now() - start) / 1000;
+const { records, samples, phases, times } = watched.seen;
+
+const differences = {};
+for (const [i, record] of records.entries()) {
+  assert.deepEqual(Object.keys(record), Object.keys(native.records[i]), `figures of step ${i}`);
+  for (const [name, value] of Object.entries(record)) {
+    const want = native.records[i][name];
+    const difference = want === value ? 0 : Math.abs(value - want) / Math.abs(want);
+    differences[name] = Math.max(differences[name] ?? 0, difference);
+  }
+}
+const [got, want] = [vectors(wasm.learned), vectors(native.learned)];
+const apart = Math.hypot(...got.map((value, i) => value - want[i]));
+differences.vectors = apart / native.records.at(-1).embedding_distance;
+const summary = {
+  stop: wasm.stop, steps: wasm.steps, differences,
+  clip_i: [native.clip_i_before, wasm.clip_i_before, native.clip_i, wasm.clip_i],
+  wasm_seconds_per_step: pace(times), wasm_seconds: seconds, wasm_memory: memory(),
+  native_seconds: native.seconds, native_timing: native.timing,
+};
+console.log(JSON.stringify(summary, null, 1));
+if (report) writeFileSync(report, JSON.stringify({ ...summary, native: native.records, wasm: records }));
+assert.equal(wasm.steps, native.steps, "the stop step");
+assert.equal(wasm.stop.reason, native.stop.reason);
+for (const [name, most] of Object.entries({ ...TOLERANCE, step: 0, vectors: VECTORS })) {
+  assert.ok((differences[name] ?? 0) <= most, `${name} differs by ${differences[name]}, over ${most}`);
+}
+assert.deepEqual(samples.map(({ kind }) => kind), ["before", "after"]);
+assert.deepEqual(phases, ["loading", "encoding", "drawing", "training", "drawing"]);
+
+// Broken off in the middle and gone on with: the same bytes as without the break.
+const half = Math.floor(wasm.steps / 2);
+const first = host(half);
+const stopped = await studio.train(run, first);
+assert.equal(stopped.stop.reason, "interrupted");
+assert.equal(stopped.steps, half);
+const second = host();
+const { state } = first.seen.saves.at(-1);
+const resumed = await studio.train({ ...run, state, skip_before: true }, second);
+assert.deepEqual([...first.seen.records, ...second.seen.records], records);
+assert.deepEqual(resumed.learned, wasm.learned);
+assert.deepEqual(resumed.stop, wasm.stop);
+assert.deepEqual(second.seen.samples.map(({ kind }) => kind), ["after"]);
+
+// What a visitor can get wrong is an error of one sentence that says whose fault it is.
+const fails = async (name, words, act) => {
+  const error = await Promise.resolve().then(act).then(() => undefined, (thrown) => thrown);
+  assert.ok(error instanceof Error, `no error where \`${words}\` was wanted`);
+  assert.equal(error.name, name, error.message);
+  assert.ok(error.message.includes(words), error.message);
+};
+await fails("InputError", "`--windw`", () => studio.check({ ...options, windw: 3 }, run.pictures));
+await fails("InputError", "`--window` is \"x\"", () => studio.check({ ...options, window: "x" }, run.pictures));
+await fails("InputError", "`--window`: the DVAR window is 1", () => studio.check({ ...options, window: 1 }, run.pictures));
+await fails("InputError", "`eval_batch_size`", () => studio.check({ ...options, eval_batch_size: 0 }, run.pictures));
+await fails("InputError", "no pictures were given", () => studio.check(options, []));
+await fails("InputError", "--logger", () => studio.check({ ...options, logger: "wandb" }, run.pictures));
+await fails("InputError", "the options or the pictures are not those", () =>
+  studio.train({ ...run, options: { ...options, seed: 1 }, state, skip_before: true }, host()));
+const bad = { name: "bad.png", bytes: run.pictures[0].bytes.slice(0, 100) };
+const { refused } = studio.check(options, [...run.pictures, bad]);
+assert.deepEqual(refused.map(({ name }) => name), ["bad.png"]);
+const thrown = new Error("the page's own");
+await assert.rejects(studio.train(run, { ...host(), step: () => { throw thrown; } }), (error) => error === thrown);
+
+// The CLI's file draws here.
+let progress = [];
+const request = { prompt: "a photo of a {}", seed: 1, num_inference_steps: 2, guidance_scale: 3, count: 2 };
+const drawn = await studio.generate(new Uint8Array(native.learned), request, {
+  progress: async (done, total) => void progress.push([done, total]),
+});
+assert.equal(drawn.length, 2);
+assert.deepEqual(progress, [[1, 4], [2, 4], [3, 4], [4, 4]]);
+await fails("InputError", "<blue-umbrella>", () =>
+  studio.generate(new Uint8Array(native.learned), { ...request, prompt: "a cat" }, {}));
+console.log("parity holds");

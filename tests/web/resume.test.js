@@ -1,0 +1,65 @@
+// A tab that is closed midway loses nothing.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { downloaded, finished, reached, ready, set, site, train, visit } from "./page.js";
+
+const it = site();
+const tiny = { max_train_steps: 12, train_batch_size: 1, eval_batch_size: 1, save_steps: 4, window: 50, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
+
+test("a closed page goes on where it was, and ends with the bytes of an unbroken run", async () => {
+  const url = `${it.url}?model=tiny/`;
+  const first = await it.open();
+  await first.goto(url);
+  await ready(first);
+  await set(first, tiny);
+  await train(first);
+  await finished(first);
+  const whole = await downloaded(first, "learned_embeds.safetensors");
+  await first.context().close();
+
+  const second = await it.open();
+  const context = second.context();
+  await second.goto(url);
+  await ready(second);
+  await set(second, { ...tiny, max_train_steps: 12 });
+  await train(second);
+  await reached(second, 6);
+  await second.close();
+
+  const third = await visit(context, url);
+  await third.getByRole("button", { name: /Go on from step \d+/ }).click();
+  await finished(third);
+  assert.match(await third.locator("#why").textContent(), /all its 12 steps/);
+  assert.deepEqual(await downloaded(third, "learned_embeds.safetensors"), whole);
+  assert.equal((await downloaded(third, "metrics.jsonl")).toString().trim().split("\n").length, 12);
+  assert.equal(await third.locator("#before img").count(), 1);
+
+  // the result stays for the next visit, until it is discarded
+  await third.reload();
+  await third.getByRole("button", { name: "Show it" }).click();
+  await finished(third);
+  await third.reload();
+  await third.getByRole("button", { name: "Discard" }).click();
+  await third.reload();
+  await ready(third);
+  assert.equal(await third.locator("#offer").isVisible(), false);
+});
+
+test("a run can be paused, resumed and stopped", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, { ...tiny, max_train_steps: 2000 });
+  await train(page);
+  await reached(page, 2);
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByText("Paused").waitFor();
+  await page.getByRole("button", { name: "Go on" }).click();
+  const at = await page.locator("#figures dd").first().textContent();
+  await reached(page, Number.parseInt(at) + 2);
+  await page.getByRole("button", { name: "Stop", exact: true }).click();
+  await finished(page);
+  assert.match(await page.locator("#why").textContent(), /You stopped it after \d+ steps/);
+});

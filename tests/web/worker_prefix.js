@@ -1,0 +1,54 @@
+// Code put before the worker's own, to make real failures happen when a test wants them.
+
+import { PATIENCE } from "./page.js";
+
+/** Opens the page in a context whose worker runs `prefix` first; the worker comes with it. */
+export async function openWithPrefix(site, prefix, query = "?model=tiny/") {
+  // what a service worker answers cannot be changed
+  const context = await site.browser.newContext({ serviceWorkers: "block" });
+  await context.route(/worker-[^/]*\.js$/, async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, body: `${prefix}\n${await response.text()}` });
+  });
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  await page.goto(site.url + query);
+  return page;
+}
+
+/** Keeps every GPU device within a test's reach. */
+export const KEEP_DEVICES = `
+  globalThis.devices = [];
+  const { requestDevice } = GPUAdapter.prototype;
+  GPUAdapter.prototype.requestDevice = async function (...wanted) {
+    const device = await requestDevice.apply(this, wanted);
+    globalThis.devices.push(device);
+    return device;
+  };`;
+
+/** Lets wasm have no more than \`pages\` pages of memory, as a small machine would. */
+export const limitMemory = (pages) => `
+  const lend = (bytes) => {
+    const read = (at) => {
+      let value = 0, shift = 0, byte;
+      do { byte = bytes[at++]; value += (byte & 127) * 2 ** shift; shift += 7; } while (byte & 128);
+      return [value, at];
+    };
+    const write = (value) => {
+      const out = [];
+      do { out.push((value & 127) | (value > 127 ? 128 : 0)); value = Math.floor(value / 128); } while (value > 0);
+      return out;
+    };
+    for (let at = 8; at < bytes.length; ) {
+      const [size, start] = read(at + 1);
+      if (bytes[at] === 5) {
+        const [least] = read(start + 2);
+        const body = [1, 1, ...write(least), ...write(Math.max(least, ${pages}))];
+        const made = [bytes.slice(0, at), [5, ...write(body.length), ...body], bytes.slice(start + size)];
+        return new Blob(made.map((part) => new Uint8Array(part))).arrayBuffer();
+      }
+      at = start + size;
+    }
+  };
+  WebAssembly.instantiateStreaming = async (response, imports) =>
+    WebAssembly.instantiate(await lend(new Uint8Array(await (await response).arrayBuffer())), imports);`;

@@ -1,0 +1,143 @@
+// The page: which part is shown, and what leads from one to the next.
+
+import { DeviceChoice } from "./device";
+import { byId } from "./dom";
+import { DrawView } from "./draw_view";
+import { readLearned } from "./embedding_file";
+import { EngineError } from "./engine";
+import { measure } from "./measure";
+import { explain, hideNotice, notify } from "./notice";
+import { RunControl } from "./run_control";
+import { withoutEmpty } from "./run_parts";
+import { SavedRun } from "./saved_run";
+import { StartView } from "./start_view";
+import { Studio } from "./studio";
+import { showOnly } from "./sections";
+
+const device = new DeviceChoice(() => {
+  studio.close("The device was changed");
+  void prepare();
+});
+const studio = new Studio(device, {
+  phase: ({ name }) => run.phase(name),
+  step: (event) => run.step(event),
+  samples: (samples) => run.samples(samples),
+  saved: (checkpoint) => run.saved(checkpoint),
+  drawing: (progress) => (run.running ? run.drawing(progress) : draw.progress(progress)),
+});
+const start = new StartView((options, pictures) => void run.start(options, pictures));
+const draw = new DrawView(async (learned, request) => {
+  const { engine } = await studio.open();
+  const { pngs } = await engine.ask("draw", { learned: learned.bytes, request });
+  return pngs;
+});
+const run = new RunControl(studio, device, start, draw, leave);
+
+/** Back to the first screen. */
+function leave(): void {
+  showOnly("start");
+  void offerSavedRun();
+  void prepare();
+}
+
+/** Opens the model ahead of the button. */
+async function prepare(): Promise<void> {
+  try {
+    const { opened } = await studio.open();
+    start.defaults(opened);
+    if (opened.uncached) {
+      notify("The browser's storage is full: the page works, but will load the model again next time.");
+    }
+  } catch (error) {
+    if (error instanceof EngineError && error.name === "DeviceError") {
+      device.fallBack();
+      notify(`${explain(error)} The page goes on on the CPU.`);
+      return prepare();
+    }
+    if (error instanceof EngineError && error.name === "Ended") return;
+    notify(explain(error), { label: "Try again", act: () => void prepare() });
+  }
+}
+
+/** Makes some steps on GPU and CPU, so that the visitor can choose. */
+async function measureBoth(): Promise<void> {
+  const { options, pictures } = start.chosen;
+  start.busy(true);
+  studio.close("Both devices are measured");
+  try {
+    for (const kind of ["webgpu", "cpu"] as const) {
+      start.status(`Measuring the ${kind === "cpu" ? "CPU" : "GPU"}`);
+      device.remember(kind, await measure(kind, withoutEmpty(options), pictures));
+    }
+    start.status("");
+  } catch (error) {
+    start.status(explain(error));
+  } finally {
+    start.busy(false);
+    void prepare();
+  }
+}
+
+/** Draws with files of the visitor's. */
+function offerEmbeddings(): void {
+  const input = byId<HTMLInputElement>("embedding-files");
+  byId("load-embedding").onclick = () => input.click();
+  input.onchange = async () => {
+    try {
+      const learned = await readLearned([...(input.files ?? [])]);
+      const { opened } = await studio.open();
+      showOnly("draw");
+      draw.offer(learned, opened.defaults);
+      byId("draw-title").focus();
+    } catch (error) {
+      notify(explain(error));
+    } finally {
+      input.value = "";
+    }
+  };
+}
+
+/** Offers what an earlier visit left. */
+async function offerSavedRun(): Promise<void> {
+  const saved = new SavedRun();
+  const { setup, checkpoint, records = [], samples = [], finished } = await saved.read();
+  if (!setup || !checkpoint) return;
+  const token = String(setup.options.placeholder_token);
+  const go = byId("offer-go");
+  if (finished) {
+    byId("offer-text").textContent = `Your last visit learned ${token}.`;
+    go.textContent = "Show it";
+    go.onclick = () => void run.show(setup.options, finished, records, samples);
+  } else {
+    byId("offer-text").textContent = `Your last visit was learning ${token}. Nothing of it is lost.`;
+    go.textContent = `Go on from step ${checkpoint.step}`;
+    go.onclick = () => void run.resume({ ...setup, checkpoint, records, samples });
+  }
+  byId("offer").hidden = false;
+  byId("offer-discard").onclick = () => {
+    byId("offer").hidden = true;
+    void saved.clear();
+  };
+}
+
+async function begin(): Promise<void> {
+  if (!window.isSecureContext) {
+    notify("This page must come over https, or from localhost: browsers lend storage and GPU to no other.");
+    return;
+  }
+  byId("again-button").onclick = () => {
+    hideNotice();
+    leave();
+    byId("train").focus();
+  };
+  byId("measure").onclick = () => void measureBoth();
+  offerEmbeddings();
+  await Promise.all([device.find(), offerSavedRun()]);
+  void prepare();
+  // without network this fails, and the one of the last visit serves
+  await navigator.serviceWorker
+    ?.register(new URL("service_worker.js", document.baseURI))
+    .catch(() => undefined);
+}
+
+void begin();

@@ -1,0 +1,145 @@
+// The model's files in the worker: fetched once, checked, kept for visits without network.
+
+import { Failed } from "./failure";
+
+/** `manifest.json` of a model folder. */
+interface Manifest {
+  name: string;
+  files: Record<string, { size: number; sha256: string }>;
+}
+
+/** What wasm reads the model from; both calls are synchronous. */
+export interface ModelSource {
+  size(path: string): number | undefined;
+  read(path: string, offset: number, length: number): Uint8Array;
+}
+
+const CACHE = "dvar-files";
+
+/** Fetches files and keeps them, counting bytes on the way. */
+export class Downloads {
+  /** Whether every file could be kept for a visit without network. */
+  kept = true;
+  private readonly wanted = new Set<string>();
+  private loaded = 0;
+  private total = 0;
+
+  constructor(private readonly progress: (loaded: number, total: number) => void) {}
+
+  /** Announces bytes to come, so that the bar's end is known from the start. */
+  expect(bytes: number): void {
+    this.total += bytes;
+    this.progress(this.loaded, this.total);
+  }
+
+  /** The file at `url`, from the cache where `accept` finds it whole, else from the network. */
+  async file(url: string, accept: (blob: Blob) => Promise<boolean>): Promise<Blob> {
+    const cache = await caches.open(CACHE);
+    this.wanted.add(url);
+    const known = await (await cache.match(url))?.blob();
+    if (known && (await accept(known))) {
+      this.count(known.size);
+      return known;
+    }
+    const blob = await this.download(url);
+    if (!(await accept(blob))) {
+      this.count(-blob.size);
+      const problem = `\`${name(url)}\` did not arrive whole: check the connection and try again`;
+      throw new Failed("DownloadError", problem);
+    }
+    try {
+      await cache.put(url, new Response(blob));
+      // the cache's copy lies on disk, the downloaded one in memory
+      return (await (await cache.match(url))?.blob()) ?? blob;
+    } catch {
+      this.kept = false;
+      return blob;
+    }
+  }
+
+  /** Drops what earlier visits kept and this one did not ask for. */
+  async forgetOthers(): Promise<void> {
+    const cache = await caches.open(CACHE);
+    for (const { url } of await cache.keys()) {
+      if (!this.wanted.has(url)) await cache.delete(url);
+    }
+  }
+
+  /** The newest list of a model's files, or without network the one of the last visit. */
+  async list(url: string): Promise<Manifest> {
+    const cache = await caches.open(CACHE);
+    this.wanted.add(url);
+    let response = await fetch(url, { cache: "no-cache" }).catch(() => undefined);
+    if (response?.ok) await cache.put(url, response.clone()).catch(() => (this.kept = false));
+    else response = await cache.match(url);
+    try {
+      return JSON.parse((await response?.text()) ?? "") as Manifest;
+    } catch {
+      const problem = "The list of the model's files did not arrive: check the connection and try again";
+      throw new Failed("DownloadError", problem);
+    }
+  }
+
+  private async download(url: string): Promise<Blob> {
+    const parts: BlobPart[] = [];
+    let size = 0;
+    try {
+      const response = await fetch(url, { cache: "no-cache" });
+      if (!response.ok || !response.body) throw new Error(`status ${response.status}`);
+      const reader = response.body.getReader();
+      for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        parts.push(part.value);
+        size += part.value.length;
+        this.count(part.value.length);
+      }
+    } catch (error) {
+      this.count(-size);
+      const reason = error instanceof Error ? error.message : String(error);
+      const problem = `\`${name(url)}\` did not arrive (${reason}): check the connection and try again`;
+      throw new Failed("DownloadError", problem);
+    }
+    return new Blob(parts);
+  }
+
+  private count(bytes: number): void {
+    this.loaded += bytes;
+    this.progress(this.loaded, this.total);
+  }
+}
+
+/** Every file of the model folder at `model`, an absolute URL that ends in a slash. */
+export async function fetchModel(
+  model: string,
+  downloads: Downloads,
+): Promise<{ name: string; files: ModelSource }> {
+  const manifest = await downloads.list(new URL("manifest.json", model).href);
+  const files = Object.entries(manifest.files);
+  downloads.expect(files.reduce((sum, [, { size }]) => sum + size, 0));
+  const blobs = new Map<string, Blob>();
+  for (const [path, { size, sha256 }] of files) {
+    const whole = async (blob: Blob) => blob.size === size && (await digest(blob)) === sha256;
+    blobs.set(path, await downloads.file(new URL(path, model).href, whole));
+  }
+  return { name: manifest.name, files: source(blobs) };
+}
+
+function source(blobs: Map<string, Blob>): ModelSource {
+  const reader = new FileReaderSync();
+  return {
+    size: (path) => blobs.get(path)?.size,
+    read(path, offset, length) {
+      const blob = blobs.get(path);
+      if (!blob) throw new Error(`the model has no file \`${path}\``);
+      return new Uint8Array(reader.readAsArrayBuffer(blob.slice(offset, offset + length)));
+    },
+  };
+}
+
+async function digest(blob: Blob): Promise<string> {
+  const hash = await crypto.subtle.digest("SHA-256", await blob.arrayBuffer());
+  return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function name(url: string): string {
+  return new URL(url).pathname.split("/").pop() ?? url;
+}

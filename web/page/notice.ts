@@ -1,0 +1,48 @@
+// Errors that concern the whole page, and what the visitor can do about them.
+
+import { byId, element } from "./dom";
+import { EngineError } from "./engine";
+
+interface Action {
+  label: string;
+  act: () => void;
+}
+
+/** Shows a notice until it is hidden or replaced. */
+export function notify(text: string, ...actions: Action[]): void {
+  byId("notice-text").textContent = text;
+  const close = { label: "Close", act: () => {} };
+  const buttons = [...actions, close].map(({ label, act }) => {
+    const button = element("button", { type: "button", textContent: label });
+    button.onclick = () => {
+      hideNotice();
+      act();
+    };
+    return button;
+  });
+  byId("notice-actions").replaceChildren(...buttons);
+  byId("notice").hidden = false;
+}
+
+export function hideNotice(): void {
+  byId("notice").hidden = true;
+}
+
+/** An error in the visitor's words: what happened and what to do. */
+export function explain(error: unknown): string {
+  if (!(error instanceof EngineError)) return sentence(error instanceof Error ? error.message : String(error));
+  switch (error.name) {
+    case "MemoryError":
+      return "The browser's memory was not enough. Make Batch (train_batch_size) or Evaluation batch (eval_batch_size) smaller, or close other tabs, and train again.";
+    case "ModelError":
+      return `${sentence(error.message)} The model's files on this site are not usable.`;
+    case "DeviceError":
+      return `The GPU failed: ${sentence(error.message)}`;
+    default:
+      return sentence(error.message);
+  }
+}
+
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}

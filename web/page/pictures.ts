@@ -1,0 +1,99 @@
+// The concept's pictures: from files, the clipboard, a drop, or an example.
+
+import { byId, element } from "./dom";
+import type { Picture, Refusal } from "./protocol";
+
+/** The chosen pictures and how they look. */
+export class Pictures {
+  chosen: Picture[] = [];
+  /** Whether the pictures are the visitor's, not an example's. */
+  private own = false;
+  private refused = new Map<string, string>();
+
+  /** `changed` is called with whether the pictures are the visitor's own. */
+  constructor(private readonly changed: (own: boolean) => void) {
+    const files = byId<HTMLInputElement>("files");
+    files.onchange = () => {
+      void this.add(files.files);
+      // the same file may be chosen again
+      files.value = "";
+    };
+    document.addEventListener("paste", (event) => {
+      if (!byId("start").hidden) void this.add(event.clipboardData?.files);
+    });
+    const drop = byId("drop");
+    document.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", !byId("start").hidden);
+    });
+    document.addEventListener("dragleave", () => drop.classList.remove("over"));
+    document.addEventListener("drop", (event) => {
+      event.preventDefault();
+      drop.classList.remove("over");
+      if (!byId("start").hidden) void this.add(event.dataTransfer?.files);
+    });
+  }
+
+  /** Takes pictures of an example in place of the ones before. */
+  take(pictures: Picture[]): void {
+    this.chosen = pictures;
+    this.own = false;
+    this.changed(false);
+    this.show([]);
+  }
+
+  /** Marks the pictures that the check refused. */
+  show(refused: Refusal[]): void {
+    this.refused = new Map(refused.map(({ name, reason }) => [name, reason]));
+    byId("chosen").hidden = this.chosen.length === 0;
+    const list = byId("pictures");
+    for (const image of list.querySelectorAll("img")) URL.revokeObjectURL(image.src);
+    list.replaceChildren(...this.chosen.map((picture) => this.tile(picture)));
+  }
+
+  /** The pictures that were not refused. */
+  get good(): Picture[] {
+    return this.chosen.filter(({ name }) => !this.refused.has(name));
+  }
+
+  private async add(files: FileList | null | undefined): Promise<void> {
+    // the list is emptied with the input that it belongs to
+    const given = [...(files ?? [])];
+    if (given.length === 0) return;
+    const before = this.own ? this.chosen : [];
+    const added: Picture[] = [];
+    for (const file of given) {
+      const bytes = new Uint8Array(await file.arrayBuffer());
+      added.push({ name: this.unused(file.name, [...before, ...added]), bytes });
+    }
+    this.chosen = [...before, ...added];
+    if (!this.own) this.changed(true);
+    this.own = true;
+    this.show([]);
+  }
+
+  /** Names are keys; pasted pictures are all called the same. */
+  private unused(name: string, taken: Picture[]): string {
+    let free = name;
+    for (let i = 2; taken.some((picture) => picture.name === free); i++) {
+      free = name.replace(/(\.[^.]*)?$/, (ending) => ` ${i}${ending}`);
+    }
+    return free;
+  }
+
+  private tile(picture: Picture): HTMLElement {
+    const src = URL.createObjectURL(new Blob([picture.bytes]));
+    const image = element("img", { src, alt: picture.name });
+    const remove = element("button", { type: "button", textContent: "×", title: `Remove ${picture.name}` });
+    remove.setAttribute("aria-label", `Remove ${picture.name}`);
+    remove.onclick = () => {
+      this.chosen = this.chosen.filter((other) => other !== picture);
+      this.show([]);
+      byId("files").focus();
+    };
+    const reason = this.refused.get(picture.name);
+    const tile = element("li", { className: reason ? "refused" : "" }, image, remove);
+    if (reason) tile.append(element("span", { className: "error", textContent: `Left out: ${reason}` }));
+    return tile;
+  }
+}

@@ -1,0 +1,144 @@
+// What the page and its worker say to each other, and the part of the wasm module they rely on.
+
+/** A picture of the concept, as the visitor gave it. */
+export interface Picture {
+  name: string;
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** Training options by the CLI's names in snake_case; what is missing takes the default. */
+export type Options = Record<string, unknown>;
+
+/** A line of `metrics.jsonl`. `step` counts from 0. */
+export type StepRecord = Record<string, number>;
+
+/** Where the networks run. */
+export type DeviceKind = "webgpu" | "cpu";
+
+export interface Opened {
+  device: { kind: DeviceKind; name: string };
+  model: { name: string; resolution: number; has_clip: boolean };
+  defaults: Options;
+  /** What the browser refused to keep for a visit without network, if it did. */
+  uncached: boolean;
+}
+
+export interface Refusal {
+  name: string;
+  reason: string;
+}
+
+export type SampleKind = "before" | "during" | "after";
+
+/** Pictures that a run drew. */
+export interface Samples {
+  kind: SampleKind;
+  step: number;
+  pngs: Uint8Array<ArrayBuffer>[];
+  prompts: string[];
+  clip_i: number | null;
+}
+
+export interface AdapterFile {
+  file: string;
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** Why a run ended, as in the CLI's `result.json`. */
+export interface StopReason {
+  reason: "dvar" | "constant_objective" | "no_improvement" | "max_steps" | "interrupted";
+  [detail: string]: unknown;
+}
+
+export interface Finished {
+  stop: StopReason;
+  text: string;
+  steps: number;
+  learned: Uint8Array<ArrayBuffer>;
+  adapter?: AdapterFile;
+  clip_i_before: number | null;
+  clip_i: number | null;
+}
+
+/** Where a run may go on. */
+export interface Checkpoint {
+  step: number;
+  state: Uint8Array<ArrayBuffer>;
+  learned: Uint8Array<ArrayBuffer>;
+}
+
+/** All that a run needs to be started or to go on. */
+export interface Run {
+  options: Options;
+  pictures: Picture[];
+  checkpoint?: Checkpoint | undefined;
+  records: StepRecord[];
+  samples: Samples[];
+  /** Whether it is stored, in place of the run stored before, and pictures are drawn before it. */
+  keep: boolean;
+}
+
+export interface DrawRequest {
+  prompt: string;
+  seed: number;
+  num_inference_steps: number;
+  guidance_scale: number;
+  count: number;
+  adapter?: Uint8Array<ArrayBuffer>;
+}
+
+export type Phase = "loading" | "encoding" | "drawing" | "training";
+
+/** What the page asks for; each is answered once, by `Answer`. */
+export interface Requests {
+  open: { ask: { device: DeviceKind; model: string }; reply: Opened };
+  check: { ask: { options: Options; pictures: Picture[] }; reply: { refused: Refusal[] } };
+  train: { ask: { run: Run }; reply: Finished };
+  draw: {
+    ask: { learned: Uint8Array<ArrayBuffer>; request: DrawRequest };
+    reply: { pngs: Uint8Array<ArrayBuffer>[] };
+  };
+}
+
+export type RequestName = keyof Requests;
+
+export type ToWorker =
+  | { [N in RequestName]: { type: N; id: number } & Requests[N]["ask"] }[RequestName]
+  | { type: "pause" }
+  | { type: "resume" }
+  | { type: "stop" };
+
+/** What the worker tells without being asked. */
+export interface Events {
+  /** Bytes of wasm and model so far. */
+  loading: { loaded: number; total: number };
+  phase: { name: Phase };
+  step: { record: StepRecord; seconds: number };
+  samples: Samples;
+  /** A checkpoint; `stored` says whether the browser's storage took it. */
+  saved: Checkpoint & { stored: boolean };
+  drawing: { done: number; total: number };
+}
+
+export type FromWorker =
+  | { type: "answer"; id: number; value: unknown }
+  | { type: "failed"; id: number; error: Failure }
+  /** The worker cannot be used any more. */
+  | { type: "broken"; error: Failure }
+  | { [N in keyof Events]: { type: N } & Events[N] }[keyof Events];
+
+export type FailureName =
+  | "InputError"
+  | "ModelError"
+  | "DeviceError"
+  | "DownloadError"
+  | "MemoryError"
+  /** The page ended the worker itself. */
+  | "Ended"
+  | "Error";
+
+/** An error on its way between threads. */
+export interface Failure {
+  name: FailureName;
+  message: string;
+}

@@ -1,0 +1,59 @@
+// What the visitor sees after the stop.
+
+import { byId, download, element, figure, showPictures, withToken } from "./dom";
+import type { Finished, Options, Samples, StepRecord, StopReason } from "./protocol";
+
+/** The section `#result`. */
+export class ResultView {
+  /** Shows a run that ended; `names` of its token and prompts come from `options`. */
+  show(options: Options, finished: Finished, records: StepRecord[], samples: Samples[]): void {
+    const token = String(options.placeholder_token);
+    byId("result-title").replaceChildren(...heading(finished.stop, token));
+    byId("why").textContent = why(finished);
+    const last = (kind: Samples["kind"]) => samples.findLast((drawn) => drawn.kind === kind);
+    this.grid("before", last("before"));
+    this.grid("after", last("after"));
+    byId("downloads").replaceChildren(...buttons(token, finished, records));
+  }
+
+  private grid(name: "before" | "after", samples: Samples | undefined): void {
+    const { pngs = [], prompts = [], clip_i } = samples ?? {};
+    showPictures(byId(name), pngs, prompts, (i) => `${name}-${i + 1}.png`);
+    const known = clip_i !== null && clip_i !== undefined;
+    const text = known ? `likeness to the pictures (CLIP-I) ${figure(clip_i, 3)}` : "";
+    byId(`score-${name}`).textContent = text;
+  }
+}
+
+function buttons(token: string, finished: Finished, records: StepRecord[]): HTMLElement[] {
+  const files: [name: string, content: () => BlobPart][] = [
+    ["learned_embeds.safetensors", () => finished.learned],
+    ["metrics.jsonl", () => records.map((record) => `${JSON.stringify(record)}\n`).join("")],
+  ];
+  const { adapter } = finished;
+  if (adapter) files.splice(1, 0, [adapter.file, () => adapter.bytes]);
+  return files.map(([name, content], i) => {
+    const button = element("button", { type: "button", textContent: name });
+    if (i === 0) button.className = "primary";
+    button.title = `Save ${name} of ${token}`;
+    button.onclick = () => download(name, content());
+    return button;
+  });
+}
+
+function heading({ reason }: StopReason, token: string): (Node | string)[] {
+  const whole = reason !== "interrupted";
+  return whole ? withToken("Learned ", token) : withToken("", token, ", as far as it was learned");
+}
+
+/** The CLI's sentence, and what it means. */
+function why({ stop, text, steps }: Finished): string {
+  const meanings: Record<StopReason["reason"], string> = {
+    dvar: `It stopped by itself after ${steps} steps: more training would have changed hardly anything.`,
+    constant_objective: `It stopped after ${steps} steps: the deterministic loss does not change at all. Try a higher learning rate.`,
+    no_improvement: `It stopped after ${steps} steps: its pictures no longer came closer to yours.`,
+    max_steps: `It made all its ${steps} steps before the rule would have stopped it. More steps, or a higher threshold, let the rule decide.`,
+    interrupted: `You stopped it after ${steps} steps.`,
+  };
+  return `${meanings[stop.reason]} (${text}.)`;
+}

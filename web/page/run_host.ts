@@ -1,0 +1,102 @@
+// What wasm's training calls back: it reports, saves, and lets pause and stop through.
+
+import type { Events, Finished, Phase, Run, Samples, SampleKind, StepRecord } from "./protocol";
+import { SavedRun } from "./saved_run";
+
+type Emit = <N extends keyof Events>(type: N, event: Events[N]) => void;
+
+/** One run in the worker. */
+export class RunHost {
+  private readonly saved = new SavedRun();
+  private readonly records: StepRecord[];
+  private readonly drawn: Samples[];
+  /** Whether everything that the run needs to go on has been stored so far. */
+  private whole = false;
+  private stopping = false;
+  /** Resolves when a pause is over; undefined while running. */
+  private paused: Promise<void> | undefined;
+  private unpause: (() => void) | undefined;
+  private since = performance.now();
+
+  constructor(
+    private readonly run: Run,
+    private readonly emit: Emit,
+  ) {
+    this.records = run.records.slice();
+    this.drawn = run.samples.slice();
+  }
+
+  /** Stores what the run is made of, so that it can go on after a reload. */
+  async begin(): Promise<void> {
+    const { options, pictures, checkpoint, samples } = this.run;
+    if (!this.run.keep) return;
+    if (!checkpoint) await this.saved.clear();
+    this.whole = await this.saved.write({ setup: { options, pictures }, samples });
+  }
+
+  async finish(finished: Finished): Promise<void> {
+    if (this.whole) await this.saved.write({ finished, records: this.records });
+  }
+
+  pause(): void {
+    this.paused ??= new Promise((resolve) => (this.unpause = resolve));
+  }
+
+  resume(): void {
+    this.unpause?.();
+    this.paused = undefined;
+  }
+
+  stop(): void {
+    this.stopping = true;
+    this.resume();
+  }
+
+  // called by wasm
+
+  async phase(name: Phase): Promise<void> {
+    this.emit("phase", { name });
+    this.since = performance.now();
+    await turn();
+  }
+
+  async samples(
+    kind: SampleKind,
+    step: number,
+    pngs: Uint8Array<ArrayBuffer>[],
+    prompts: string[],
+    clip_i: number | null,
+  ): Promise<void> {
+    const drawn = { kind, step, pngs, prompts, clip_i };
+    this.drawn.push(drawn);
+    this.emit("samples", drawn);
+    if (this.whole) await this.saved.write({ samples: this.drawn });
+    this.since = performance.now();
+  }
+
+  async progress(done: number, total: number): Promise<void> {
+    this.emit("drawing", { done, total });
+    await turn();
+  }
+
+  async step(record: StepRecord): Promise<"continue" | "stop"> {
+    this.records.push(record);
+    this.emit("step", { record, seconds: (performance.now() - this.since) / 1000 });
+    await turn();
+    while (this.paused) await this.paused;
+    this.since = performance.now();
+    return this.stopping ? "stop" : "continue";
+  }
+
+  async save(step: number, state: Uint8Array<ArrayBuffer>, learned: Uint8Array<ArrayBuffer>): Promise<void> {
+    const checkpoint = { step, state, learned };
+    const stored = this.whole && (await this.saved.write({ checkpoint, records: this.records }));
+    this.emit("saved", { ...checkpoint, stored });
+    this.since = performance.now();
+  }
+}
+
+/** Lets messages in: a microtask would not. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
+}

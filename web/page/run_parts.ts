@@ -1,0 +1,17 @@
+// Small acts on the parts of a run.
+
+import type { Options, Run, Samples } from "./protocol";
+
+/** Options that were left empty are left open. */
+export function withoutEmpty(options: Options): Options {
+  const empty = (value: unknown) => value === "" || (Array.isArray(value) && value.length === 0);
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => !empty(value)));
+}
+
+/** Drops what came after a run's checkpoint, because it comes again. */
+export function goBack(run: Run): void {
+  const step = run.checkpoint?.step ?? 0;
+  const stays = ({ kind, step: drawn }: Samples) => kind === "before" || (kind === "during" && drawn <= step);
+  run.records = run.records.filter((record) => (record.step ?? 0) < step);
+  run.samples = step > 0 ? run.samples.filter(stays) : [];
+}

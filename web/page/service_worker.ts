@@ -1,0 +1,40 @@
+// Keeps the page itself for visits without network. Wasm and model are kept by the worker, which
+// checks them; they are not fetched a second time here.
+
+/** Both are filled in by the build. */
+const VERSION = "__VERSION__";
+const FILES = "__FILES__";
+
+const PREFIX = "dvar-page-";
+const scope = self as unknown as ServiceWorkerGlobalScope;
+
+scope.addEventListener("install", (event) => {
+  const add = async () => {
+    const cache = await caches.open(PREFIX + VERSION);
+    await cache.addAll(FILES.split("\n").map((url) => new Request(url, { cache: "no-cache" })));
+    await scope.skipWaiting();
+  };
+  event.waitUntil(add());
+});
+
+scope.addEventListener("activate", (event) => {
+  const clean = async () => {
+    const old = (await caches.keys()).filter((name) => name.startsWith(PREFIX) && name !== PREFIX + VERSION);
+    await Promise.all(old.map((name) => caches.delete(name)));
+    await scope.clients.claim();
+  };
+  event.waitUntil(clean());
+});
+
+scope.addEventListener("fetch", (event) => {
+  const { request } = event;
+  if (request.method !== "GET" || !request.url.startsWith(scope.registration.scope)) return;
+  const answer = async () => {
+    const cache = await caches.open(PREFIX + VERSION);
+    const url = request.mode === "navigate" ? new URL("index.html", scope.registration.scope).href : request.url;
+    return (await cache.match(url, { ignoreSearch: true })) ?? fetch(request);
+  };
+  event.respondWith(answer());
+});
+
+export {};

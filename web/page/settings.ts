@@ -1,0 +1,108 @@
+// The form of the training options.
+
+import { byId, element } from "./dom";
+import type { Options } from "./protocol";
+import { ADVANCED, NAMING, type Field } from "./settings_fields";
+
+type Control = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
+
+/** Reads and shows options, and shows what is wrong with them where it is wrong. */
+export class Settings {
+  private readonly controls = new Map<string, { field: Field; control: Control; error: HTMLElement }>();
+
+  constructor() {
+    byId("naming").append(...NAMING.map((field) => this.row(field)));
+    byId("settings").append(...ADVANCED.map((field) => this.row(field)));
+    this.controls.get("method")?.control.addEventListener("change", () => this.fitMethod());
+  }
+
+  /** Shows the options that have a field. */
+  show(options: Options): void {
+    for (const [option, { field, control }] of this.controls) {
+      const value = options[option];
+      if (value === undefined || value === null) continue;
+      control.value = field.kind === "lines" ? (value as string[]).join("\n") : String(value);
+    }
+    this.fitMethod();
+  }
+
+  /** What the form says; a number that is none is passed on as text, for the check to refuse. */
+  read(): Options {
+    const options: Options = {};
+    for (const [option, { field, control }] of this.controls) {
+      if (control.closest("[hidden]")) continue;
+      const text = control.value.trim();
+      if (field.kind === "lines") {
+        const lines = text.split("\n").map((line) => line.trim());
+        options[option] = lines.filter((line) => line !== "");
+      } else if (field.kind === "number") {
+        options[option] = text === "" || Number.isNaN(Number(text)) ? text : Number(text);
+      } else {
+        options[option] = text;
+      }
+    }
+    return options;
+  }
+
+  get token(): string {
+    return this.controls.get("placeholder_token")?.control.value.trim() ?? "";
+  }
+
+  /** Shows an error of the check at the option that it names; false if it names none of them. */
+  showError(message: string): boolean {
+    this.clearErrors();
+    for (const [option, { field, control, error }] of this.controls) {
+      const quoted = [option, `--${option.replaceAll("_", "-")}`];
+      // messages about a word quote the word alone
+      if (field.kind === "text" && control.value.trim()) quoted.push(control.value.trim());
+      const words = [`DVAR ${option}`, ...quoted.map((word) => `\`${word}\``)];
+      if (!words.some((word) => message.includes(word))) continue;
+      error.textContent = message;
+      control.setAttribute("aria-invalid", "true");
+      control.closest("details")?.setAttribute("open", "");
+      control.focus();
+      return true;
+    }
+    return false;
+  }
+
+  clearErrors(): void {
+    for (const { control, error } of this.controls.values()) {
+      error.textContent = "";
+      control.removeAttribute("aria-invalid");
+    }
+  }
+
+  /** Hides what the chosen method does not ask for. */
+  private fitMethod(): void {
+    const method = this.controls.get("method")?.control.value;
+    for (const { field, control } of this.controls.values()) {
+      const row = control.closest<HTMLElement>(".field");
+      if (row && field.method) row.hidden = field.method !== method;
+    }
+  }
+
+  private row(field: Field): HTMLElement {
+    const control = build(field);
+    control.id = `option-${field.option}`;
+    const help = element("span", { className: "small", id: `${control.id}-help` });
+    help.append(element("code", { textContent: field.option }), ` ${field.help}`);
+    const error = element("span", { className: "error", id: `${control.id}-error` });
+    control.setAttribute("aria-describedby", `${help.id} ${error.id}`);
+    this.controls.set(field.option, { field, control, error });
+    const label = element("label", { htmlFor: control.id, textContent: field.label });
+    return element("div", { className: `field ${field.kind}` }, label, control, help, error);
+  }
+}
+
+function build(field: Field): Control {
+  if (field.kind === "choice") {
+    const choices = field.choices ?? [];
+    const options = choices.map(([value, text]) => element("option", { value, textContent: text }));
+    return element("select", {}, ...options);
+  }
+  if (field.kind === "lines") return element("textarea", { rows: 4, spellcheck: false });
+  const input = element("input", { type: field.kind, autocomplete: "off" });
+  if (field.kind === "number") input.step = String(field.step ?? "any");
+  return input;
+}

@@ -1,0 +1,89 @@
+// The first screen: what to learn from, and the button.
+
+import { conceptOptions, showConcepts, unpressConcepts } from "./concepts";
+import { byId } from "./dom";
+import { notify } from "./notice";
+import { Pictures } from "./pictures";
+import type { Opened, Options, Picture, Refusal } from "./protocol";
+import { Settings } from "./settings";
+import { ADVANCED } from "./settings_fields";
+
+/** Prompts and name for the visitor's own pictures. */
+const OWN: Options = {
+  placeholder_token: "<my-thing>",
+  initializer_token: "",
+  validation_prompt: ["a photo of a {}", "two {}", "a {} on a blue background", "a small {}"],
+};
+
+/** What suits a page, where drawing is slow and a tab is closed at any time. */
+const HERE: Options = { sample_frequency: 50, save_steps: 5, n_images_per_val_prompt: 1 };
+
+/** The section `#start`. */
+export class StartView {
+  private readonly settings = new Settings();
+  private readonly pictures = new Pictures((own) => this.ownPictures(own));
+  private touched = new Set<string>();
+
+  /** `train` is called by the button and by Enter. */
+  constructor(train: (options: Options, pictures: Picture[]) => void) {
+    const form = byId("form");
+    form.addEventListener("input", (event) => {
+      const id = (event.target as HTMLElement).id;
+      if (id.startsWith("option-")) this.touched.add(id.slice("option-".length));
+      this.settings.clearErrors();
+    });
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      if (this.pictures.good.length === 0) this.status("Take an example or add pictures first.");
+      else train(this.chosen.options, this.chosen.pictures);
+    };
+    void showConcepts((concept, pictures) => {
+      this.settings.show(conceptOptions(concept));
+      this.pictures.take(pictures);
+      this.status("");
+    }).catch(() => notify("The examples did not arrive. Your own pictures can still be used."));
+  }
+
+  /** Fills in the model's values where the visitor has not chosen. */
+  defaults({ defaults }: Opened): void {
+    const values: Options = { ...defaults, ...HERE };
+    const open = ADVANCED.filter(({ option }) => option in values && !this.touched.has(option));
+    this.settings.show(Object.fromEntries(open.map(({ option }) => [option, values[option]])));
+  }
+
+  /** Marks pictures that cannot be used. */
+  refuse(refused: Refusal[]): void {
+    this.pictures.show(refused);
+  }
+
+  /** What the form says now. */
+  get chosen(): { options: Options; pictures: Picture[] } {
+    return { options: { ...HERE, ...this.settings.read() }, pictures: this.pictures.good };
+  }
+
+  /** Shows an error at its field, or below the button. */
+  error(message: string): void {
+    if (this.settings.showError(message)) this.status("One setting needs another value.");
+    else this.status(message);
+  }
+
+  status(text: string): void {
+    byId("form-status").textContent = text;
+  }
+
+  /** While the run is prepared the button waits. */
+  busy(busy: boolean): void {
+    byId<HTMLButtonElement>("train").disabled = busy;
+    byId("form").setAttribute("aria-busy", String(busy));
+  }
+
+  private ownPictures(own: boolean): void {
+    // an example has its name already
+    if (own) byId("chosen").append(byId("naming"));
+    else byId("settings").before(byId("naming"));
+    if (!own) return;
+    unpressConcepts();
+    this.settings.show(OWN);
+    this.status("");
+  }
+}

@@ -1,0 +1,123 @@
+// What the visitor sees while the model learns.
+
+import { Chart } from "./chart";
+import { byId, duration, element, figure, showPictures, withToken } from "./dom";
+import type { Options, Phase, Samples, StepRecord } from "./protocol";
+
+const FIGURES = {
+  step: "Step, at most",
+  loss: "Training loss",
+  evaluated: "Deterministic loss",
+  ratio: "Variance ratio",
+  speed: "Steps a second",
+  elapsed: "Time",
+};
+
+const PHASES: Record<Phase, string> = {
+  loading: "Reading the model",
+  encoding: "Looking at the pictures",
+  drawing: "Drawing pictures to compare with",
+  training: "Learning",
+};
+
+/** The section `#training`. */
+export class TrainingView {
+  private readonly chart = new Chart(byId("chart"));
+  private readonly values = new Map<string, HTMLElement>();
+  private readonly bar = byId<HTMLProgressElement>("training-bar");
+  private recent: number[] = [];
+  private elapsed = 0;
+  private most = 0;
+  private threshold = 0;
+  private frame = 0;
+  private shown: StepRecord | undefined;
+
+  constructor() {
+    for (const [name, label] of Object.entries(FIGURES)) {
+      const value = element("dd", { textContent: "–" });
+      this.values.set(name, value);
+      byId("figures").append(element("div", {}, element("dt", { textContent: label }), value));
+    }
+  }
+
+  /** Shows a run at its start, or as far as `records` go. */
+  begin(options: Options, records: StepRecord[], samples: Samples[]): void {
+    this.recent = [];
+    this.elapsed = 0;
+    this.most = Number(options.max_train_steps);
+    byId("training-title").replaceChildren(...withToken("Learning ", String(options.placeholder_token)));
+    for (const value of this.values.values()) value.textContent = "–";
+    byId("previews").hidden = true;
+    this.threshold = Number(options.threshold);
+    this.chart.reset(this.threshold, records);
+    for (const drawn of samples) this.samples(drawn);
+    this.status("Starting");
+  }
+
+  /** One sentence about what happens now, also spoken. */
+  status(text: string): void {
+    byId("status").textContent = text;
+  }
+
+  phase(name: Phase): void {
+    this.status(PHASES[name]);
+    this.bar.hidden = name !== "drawing";
+    this.bar.value = 0;
+  }
+
+  drawing(done: number, total: number): void {
+    this.bar.value = done / Math.max(total, 1);
+  }
+
+  /** Seconds of this step, without pauses and saving. */
+  step(record: StepRecord, seconds: number): void {
+    this.elapsed += seconds;
+    this.recent.push(seconds);
+    if (this.recent.length > 10) this.recent.shift();
+    this.chart.add(record);
+    this.shown = record;
+    this.frame ||= requestAnimationFrame(() => this.figures());
+  }
+
+  /** Steps a second over the last ones; undefined until there are enough. */
+  get speed(): number | undefined {
+    if (this.recent.length < 5) return undefined;
+    return this.recent.length / this.recent.reduce((sum, seconds) => sum + seconds, 0);
+  }
+
+  samples({ kind, step, pngs, prompts }: Samples): void {
+    if (kind === "after") return;
+    byId("previews").hidden = false;
+    byId("preview-title").textContent = kind === "before" ? "Before" : `After step ${step}`;
+    showPictures(byId("preview"), pngs, prompts, (i) => `step-${step}-${i + 1}.png`);
+  }
+
+  /** Shows fewer records than before, because the run goes on from a checkpoint. */
+  rewind(records: StepRecord[]): void {
+    this.recent = [];
+    this.chart.reset(this.threshold, records);
+  }
+
+  /** Marks the stop. */
+  stopped(steps: number): void {
+    this.chart.mark(steps);
+  }
+
+  private figures(): void {
+    this.frame = 0;
+    const record = this.shown;
+    if (!record) return;
+    const step = (record.step ?? 0) + 1;
+    this.set("step", `${step} / ${this.most}`);
+    this.set("loss", figure(record.loss));
+    this.set("evaluated", figure(record.eval_loss));
+    this.set("ratio", figure(record.ratio, 3));
+    this.set("speed", this.speed === undefined ? "–" : figure(this.speed, 1));
+    this.set("elapsed", duration(this.elapsed));
+  }
+
+  private set(name: keyof typeof FIGURES, text: string): void {
+    const value = this.values.get(name);
+    if (value) value.textContent = text;
+  }
+}

@@ -1,0 +1,53 @@
+// The model with its manifest, and the example concepts with their list, as static files.
+
+import { createHash } from "node:crypto";
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join, relative, sep } from "node:path";
+
+const root = new URL("..", import.meta.url).pathname;
+const MODEL = "dvar-tiny-emoji";
+
+/** All files below a folder, by their paths in it, sorted. */
+function files(folder) {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  const paths = entries.filter((entry) => entry.isFile()).map((entry) => {
+    return relative(folder, join(entry.parentPath ?? entry.path, entry.name)).split(sep).join("/");
+  });
+  return paths.sort();
+}
+
+/** Copies a model folder and says what is in it, so that the page can tell whether all arrived. */
+export function copyModel(from, to, name) {
+  rmSync(to, { recursive: true, force: true });
+  const manifest = { name, files: {} };
+  for (const path of files(from)) {
+    const bytes = readFileSync(join(from, path));
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    // the card with the licences lies beside the model, but no visit has to load it
+    if (!path.endsWith(".md")) manifest.files[path] = { size: bytes.length, sha256 };
+    mkdirSync(join(to, path, ".."), { recursive: true });
+    writeFileSync(join(to, path), bytes);
+  }
+  writeFileSync(join(to, "manifest.json"), `${JSON.stringify(manifest, null, 1)}\n`);
+  return manifest;
+}
+
+function copyConcepts(from, to) {
+  rmSync(to, { recursive: true, force: true });
+  const folders = readdirSync(from, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  const index = folders.map(({ name }) => {
+    const pictures = readdirSync(join(from, name)).filter((file) => file.endsWith(".png")).sort();
+    mkdirSync(join(to, name), { recursive: true });
+    for (const file of pictures) cpSync(join(from, name, file), join(to, name, file));
+    const concept = JSON.parse(readFileSync(join(from, name, "concept.json"), "utf8"));
+    const { kind, difficulty, init_word, placeholder, validation_prompts } = concept;
+    return { name, kind, difficulty, init_word, placeholder, validation_prompts, files: pictures };
+  });
+  cpSync(join(from, "README.md"), join(to, "README.md"));
+  writeFileSync(join(to, "index.json"), `${JSON.stringify(index, null, 1)}\n`);
+}
+
+if (process.argv[1] === new URL(import.meta.url).pathname) {
+  copyModel(join(root, "models/pretrained", MODEL), join(root, "web/public/model"), MODEL);
+  copyConcepts(join(root, "examples/concepts"), join(root, "web/public/concepts"));
+}

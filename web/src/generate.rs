@@ -1,0 +1,118 @@
+//! Pictures of a learned concept.
+
+use std::{future::Future, pin::Pin};
+
+use dvar::{
+    concept::LearnedAdapter,
+    data::templates::fill,
+    embedding,
+    pipelines::{PipelineError, SamplingOptions, Watch},
+    session::{Generator, advice, check_sampling},
+};
+use js_sys::{Array, Uint8Array};
+use wasm_bindgen::JsValue;
+
+use crate::{
+    error::PageError,
+    host::{Page, png},
+    pictures::{bytes, property},
+    studio::Studio,
+};
+
+/// More in one go is a mistake; the page can ask again.
+const MOST: u64 = 64;
+
+/// See [`Studio::generate`].
+pub async fn generate(
+    studio: &Studio,
+    learned: &[u8],
+    request: &JsValue,
+    host: JsValue,
+) -> Result<JsValue, PageError> {
+    let embedding = embedding::read(learned, "learned_embeds.safetensors")?;
+    embedding.check_fit(&studio.model)?;
+    let adapter = bytes(&property(request, "adapter"), "`adapter`")?
+        .map(|adapter| LearnedAdapter::from_bytes(&adapter, "the adapter"))
+        .transpose()?;
+    let token = embedding.placeholder_token();
+    let prompt = property(request, "prompt").as_string().unwrap_or_default();
+    let prompt = fill(&prompt, token);
+    if !prompt.contains(token) {
+        return Err(PageError::input(format!(
+            "the prompt does not contain `{token}`, the token of this concept; write it, or `{{}}` in its place"
+        )));
+    }
+    let options = sampling_options(studio, request)?;
+    check_sampling(&options, &studio.model)?;
+    let count = whole(request, "count")?.unwrap_or(1);
+    if !(1..=MOST).contains(&count) {
+        let message = format!("`--count` is {count}; it must be from 1 to {MOST}");
+        return Err(PageError::Input(message));
+    }
+    let count = count as usize;
+
+    let model = &studio.model;
+    let generator = Generator::load(model, Some(&embedding), adapter.as_ref(), &studio.device)?;
+    let page = Page::new(host);
+    let files = Array::new();
+    for number in 0..count {
+        let one = OneOf { page: &page, number, count };
+        let prompt = std::slice::from_ref(&prompt);
+        let drawn = generator.draw(number, prompt, "", &options, Some(&one)).await;
+        for picture in drawn.map_err(|error| page.blame(error))? {
+            files.push(&Uint8Array::from(png(&picture)?.as_slice()));
+        }
+    }
+    Ok(files.into())
+}
+
+fn sampling_options(studio: &Studio, request: &JsValue) -> Result<SamplingOptions, PageError> {
+    let model = &studio.model;
+    let advice = advice(model)?.with_defaults()?;
+    let size = model.native_resolution();
+    let steps = whole(request, "num_inference_steps")?.map(|steps| steps as usize);
+    let guidance_scale = property(request, "guidance_scale").as_f64();
+    Ok(SamplingOptions {
+        scheduler: advice.scheduler.unwrap_or(model.scheduler().kind()),
+        num_inference_steps: steps.or(advice.num_inference_steps).unwrap_or(50),
+        guidance_scale: guidance_scale.or(advice.guidance_scale).unwrap_or(7.5),
+        eta: 0.0,
+        height: size,
+        width: size,
+        seed: whole(request, "seed")?.unwrap_or(0),
+    })
+}
+
+/// A whole number that the page may give.
+fn whole(request: &JsValue, name: &str) -> Result<Option<u64>, PageError> {
+    let value = property(request, name);
+    if value.is_undefined() || value.is_null() {
+        return Ok(None);
+    }
+    match value.as_f64() {
+        Some(number) if number >= 0.0 && number.fract() == 0.0 && number <= 2_f64.powi(53) => {
+            Ok(Some(number as u64))
+        }
+        _ => Err(PageError::input(format!(
+            "`--{}` must be a whole number from 0 on",
+            name.replace('_', "-")
+        ))),
+    }
+}
+
+/// Tells the page of one picture among several.
+struct OneOf<'a> {
+    page: &'a Page,
+    number: usize,
+    count: usize,
+}
+
+impl Watch for OneOf<'_> {
+    fn denoised<'a>(
+        &'a self,
+        done: usize,
+        total: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<(), PipelineError>> + 'a>> {
+        self.page.denoised(self.number * total + done, self.count * total)
+    }
+}

@@ -1,0 +1,194 @@
+//! The page, as it takes part in a run.
+
+use std::{cell::RefCell, future::Future, pin::Pin};
+
+use dvar::{
+    concept::{AdapterConfig, Concept, LearnedConcept},
+    data::{image::Picture, png::encode_png},
+    early_stopping::{Control, StopReason},
+    embedding,
+    pipelines::{PipelineError, Watch},
+    trainer::{Callback, LocalBoxFuture, StepContext, TrainError, TrainState},
+};
+use js_sys::{Array, Function, Promise, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use wasm_bindgen_futures::JsFuture;
+
+use crate::{error::PageError, options::to_js, pictures::property, source::words};
+
+#[wasm_bindgen]
+extern "C" {
+    /// The page's object.
+    #[wasm_bindgen(typescript_type = "Host")]
+    pub type Host;
+
+    #[wasm_bindgen(method, catch)]
+    fn phase(this: &Host, name: &str) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn samples(
+        this: &Host,
+        kind: &str,
+        step: f64,
+        pngs: Array,
+        prompts: Array,
+        clip_i: JsValue,
+    ) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn step(this: &Host, record: JsValue) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn save(
+        this: &Host,
+        step: f64,
+        state: Uint8Array,
+        learned: Uint8Array,
+    ) -> Result<JsValue, JsValue>;
+}
+
+/// A page's object, and what one of its functions threw: on its way out through the trainer, an
+/// error keeps no more than its words.
+#[derive(Debug)]
+pub struct Page {
+    host: JsValue,
+    thrown: RefCell<Option<JsValue>>,
+}
+
+impl Page {
+    pub fn new(host: JsValue) -> Self {
+        Self { host, thrown: RefCell::default() }
+    }
+
+    fn host(&self) -> &Host {
+        self.host.unchecked_ref()
+    }
+
+    /// What the page threw, or else the error.
+    pub fn blame(&self, error: impl Into<PageError>) -> PageError {
+        match self.thrown.take() {
+            Some(thrown) => PageError::Thrown(thrown),
+            None => crate::device::blame(error.into()),
+        }
+    }
+
+    /// Waits for what a function of the page gave, whether it is a promise or not.
+    async fn wait(&self, called: Result<JsValue, JsValue>) -> Result<JsValue, String> {
+        let waited = match called {
+            Ok(value) => JsFuture::from(Promise::resolve(&value)).await,
+            Err(thrown) => Err(thrown),
+        };
+        waited.map_err(|thrown| {
+            let said = words(&thrown);
+            self.thrown.replace(Some(thrown));
+            said
+        })
+    }
+
+    pub async fn phase(&self, name: &str) -> Result<(), PageError> {
+        let told = self.wait(self.host().phase(name)).await;
+        told.map(|_| ()).map_err(|said| self.blame(PageError::Other(said)))
+    }
+
+    pub async fn samples(
+        &self,
+        kind: &str,
+        step: usize,
+        pictures: &[Picture],
+        prompts: Vec<String>,
+        clip_i: Option<f64>,
+    ) -> Result<(), PageError> {
+        let pngs = Array::new();
+        for picture in pictures {
+            pngs.push(&Uint8Array::from(png(picture)?.as_slice()));
+        }
+        let prompts: Array = prompts.into_iter().map(JsValue::from).collect();
+        let clip_i = clip_i.map_or(JsValue::NULL, JsValue::from);
+        let told = self.host().samples(kind, step as f64, pngs, prompts, clip_i);
+        let told = self.wait(told).await;
+        told.map(|_| ()).map_err(|said| self.blame(PageError::Other(said)))
+    }
+
+    async fn save(&self, state: &TrainState, learned: &LearnedConcept) -> Result<(), String> {
+        let bytes = state.to_bytes().map_err(|error| error.to_string())?;
+        let learned = embedding::write(&learned.embedding);
+        let (bytes, learned) = (Uint8Array::from(&*bytes), Uint8Array::from(&*learned));
+        self.wait(self.host().save(state.step as f64, bytes, learned)).await.map(|_| ())
+    }
+}
+
+/// A picture as a PNG file.
+pub fn png(picture: &Picture) -> Result<Vec<u8>, PageError> {
+    let file = encode_png(picture.width(), picture.height(), picture.pixels());
+    file.map_err(PageError::other)
+}
+
+impl Watch for Page {
+    fn denoised<'a>(
+        &'a self,
+        done: usize,
+        total: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<(), PipelineError>> + 'a>> {
+        Box::pin(async move {
+            let progress = property(&self.host, "progress");
+            let Some(progress) = progress.dyn_ref::<Function>() else { return Ok(()) };
+            let told = progress.call2(&self.host, &(done as f64).into(), &(total as f64).into());
+            self.wait(told).await.map(|_| ()).map_err(PipelineError::Ended)
+        })
+    }
+}
+
+/// Shows the page each step and each saved state; ends the run when the page says so.
+#[derive(Debug)]
+pub struct Shown<'a> {
+    pub page: &'a Page,
+    pub placeholder_token: String,
+    pub adapter: AdapterConfig,
+    pub save_steps: usize,
+}
+
+impl Shown<'_> {
+    const NAME: &'static str = "page";
+}
+
+impl Callback<Concept> for Shown<'_> {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn after_update<'a>(
+        &'a mut self,
+        step: StepContext<'a, Concept>,
+    ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
+        Box::pin(async move {
+            let record = to_js(&*step.record);
+            let record =
+                record.map_err(|_| TrainError::callback(Self::NAME, "a record is lost"))?;
+            let answer = self.page.wait(self.page.host().step(record)).await;
+            let answer = answer.map_err(|said| TrainError::callback(Self::NAME, said))?;
+            Ok(match answer.as_string().as_deref() {
+                Some("stop") => {
+                    Control::Stop(StopReason::Interrupted { step: step.record.step + 1 })
+                }
+                _ => Control::Continue,
+            })
+        })
+    }
+
+    fn wants_state(&self, step: usize, stop: Option<&StopReason>) -> bool {
+        stop.is_some() || step.is_multiple_of(self.save_steps)
+    }
+
+    fn on_state<'a>(
+        &'a mut self,
+        state: &'a TrainState,
+    ) -> LocalBoxFuture<'a, Result<(), TrainError>> {
+        Box::pin(async move {
+            let parameters = state.parameters.clone();
+            let concept = LearnedConcept::new(&self.placeholder_token, self.adapter, parameters);
+            let concept = concept.map_err(|error| TrainError::callback(Self::NAME, error))?;
+            let saved = self.page.save(state, &concept).await;
+            saved.map_err(|said| TrainError::callback(Self::NAME, said))
+        })
+    }
+}

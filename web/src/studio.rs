@@ -1,0 +1,140 @@
+//! A model on a device, and what a page can ask of it.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use dvar::{
+    embedding::LearnedEmbedding,
+    pipelines::ModelFolder,
+    session::{Outlook, SessionError, Settings, advice},
+};
+use dvar_models::weights::ModelFiles;
+use serde_json::json;
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+
+use crate::{
+    device,
+    error::PageError,
+    generate, options, pictures,
+    source::{ModelSource, PageFiles},
+    train,
+};
+
+/// A model on a device.
+#[derive(Debug)]
+#[wasm_bindgen]
+pub struct Studio {
+    pub(crate) device: Device,
+    kind: &'static str,
+    device_name: String,
+    pub(crate) model: ModelFolder,
+}
+
+#[wasm_bindgen]
+impl Studio {
+    /// Chooses the device (`webgpu` or `cpu`) and reads the model's small files; weights are read
+    /// when they are needed. `name` is the model's in messages.
+    ///
+    /// # Errors
+    ///
+    /// `DeviceError` without the device, `ModelError` if a file is missing or broken.
+    pub async fn open(
+        device: String,
+        files: ModelSource,
+        name: Option<String>,
+    ) -> Result<Studio, PageError> {
+        let (device, kind, device_name) = device::open(&device).await?;
+        let files = ModelFiles::Source(Arc::new(PageFiles::new(files)));
+        let model = ModelFolder::new(files, name.unwrap_or_else(|| "the model".into()))?;
+        Ok(Self { device, kind, device_name, model })
+    }
+
+    /// What computes.
+    #[wasm_bindgen(unchecked_return_type = "DeviceInfo")]
+    pub fn device(&self) -> Result<JsValue, PageError> {
+        options::to_js(&json!({ "kind": self.kind, "name": self.device_name }))
+    }
+
+    /// What draws.
+    #[wasm_bindgen(unchecked_return_type = "ModelInfo")]
+    pub fn model(&self) -> Result<JsValue, PageError> {
+        options::to_js(&json!({
+            "name": self.model.name(),
+            "resolution": self.model.native_resolution(),
+            "has_clip": self.model.has_clip(),
+        }))
+    }
+
+    /// Every option that a page can set and that has a value, after the model's advice and the
+    /// defaults.
+    ///
+    /// # Errors
+    ///
+    /// `InputError` if the model's advice is no set of options.
+    #[wasm_bindgen(unchecked_return_type = "Options")]
+    pub fn defaults(&self) -> Result<JsValue, PageError> {
+        options::write(&advice(&self.model)?.with_defaults()?)
+    }
+
+    /// The CLI's checks, before any slow work: the pictures that cannot be used, with why.
+    ///
+    /// # Errors
+    ///
+    /// `InputError` names the option, or says that there are no pictures.
+    #[wasm_bindgen(unchecked_return_type = "Checked")]
+    pub fn check(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "Options")] options: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "Picture[]")] pictures: JsValue,
+    ) -> Result<JsValue, PageError> {
+        let (settings, outlook) = self.settings(&options)?;
+        let refused = pictures::refused(&pictures, outlook.size, settings.config.crop)?;
+        let refused = refused.into_iter();
+        let refused = refused.map(|(name, reason)| json!({ "name": name, "reason": reason }));
+        options::to_js(&json!({ "refused": refused.collect::<Vec<_>>() }))
+    }
+
+    /// Trains a concept; the page is told of everything by `host`, and may pause by answering late.
+    ///
+    /// # Errors
+    ///
+    /// `InputError`, `ModelError`, `DeviceError`, and what the host throws.
+    #[wasm_bindgen(unchecked_return_type = "Finished")]
+    pub async fn train(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "Run")] run: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "Host")] host: JsValue,
+    ) -> Result<JsValue, PageError> {
+        train::train(self, &run, host).await
+    }
+
+    /// Draws pictures with a learned concept, one after the other; PNG files.
+    ///
+    /// # Errors
+    ///
+    /// `InputError`, `ModelError`, `DeviceError`, and what the host throws.
+    #[wasm_bindgen(unchecked_return_type = "Uint8Array[]")]
+    pub async fn generate(
+        &self,
+        learned: &[u8],
+        #[wasm_bindgen(unchecked_param_type = "Drawing")] request: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "Watcher")] host: JsValue,
+    ) -> Result<JsValue, PageError> {
+        generate::generate(self, learned, &request, host).await
+    }
+}
+
+impl Studio {
+    /// The page's options over the model's advice and the defaults, all checked.
+    pub(crate) fn settings(&self, options: &JsValue) -> Result<(Settings, Outlook), PageError> {
+        let mut options = options::read(options)?;
+        // the CLI's folder, which stands for the pictures that the page gives
+        options.train_data_dir = Some("pictures".into());
+        let settings = Settings::new(&options, self.model.clone())?;
+        options::check(&settings.config)?;
+        let outlook = settings.check(|_| -> Result<LearnedEmbedding, SessionError> {
+            Err(SessionError::Unsuitable("a page has no files to start from".into()))
+        })?;
+        Ok((settings, outlook))
+    }
+}

@@ -1,0 +1,51 @@
+/** A model's files by their paths in its folder; read at once, so that only a worker can give it. */
+export interface ModelSource {
+    size(path: string): number | undefined;
+    read(path: string, offset: number, length: number): Uint8Array;
+}
+export interface Picture { name: string; bytes: Uint8Array }
+/** The CLI's flags in snake_case; missing ones take the model's advice or the defaults. */
+export type Options = Record<string, unknown>;
+export interface DeviceInfo { kind: "webgpu" | "cpu"; name: string }
+export interface ModelInfo { name: string; resolution: number; has_clip: boolean }
+export interface Checked { refused: { name: string; reason: string }[] }
+/** Told how far a drawing is, in denoising steps. */
+export interface Watcher { progress(done: number, total: number): void | Promise<void> }
+export interface Host extends Partial<Watcher> {
+    phase(name: "loading" | "encoding" | "drawing" | "training"): void | Promise<void>;
+    /** `clip_i` is null where the model brings no scorer. */
+    samples(kind: "before" | "during" | "after", step: number, pngs: Uint8Array[],
+            prompts: string[], clip_i: number | null): void | Promise<void>;
+    /** The record of a step as `metrics.jsonl` has it; the next step waits for the answer. */
+    step(record: Record<string, number>): "continue" | "stop" | Promise<"continue" | "stop">;
+    /** Every `save_steps` and at the end: what the run goes on from, and the vectors so far. */
+    save(step: number, state: Uint8Array, learned: Uint8Array): void | Promise<void>;
+}
+export interface Run {
+    options: Options;
+    pictures: Picture[];
+    /** What `Host.save` was given, to go on from there. */
+    state?: Uint8Array;
+    /** Leave the samples before the training out, where a resumed run has drawn them already. */
+    skip_before?: boolean;
+}
+export interface Finished {
+    /** As in the CLI's `result.json`. */
+    stop: { reason: string; [figure: string]: unknown };
+    text: string;
+    steps: number;
+    /** `learned_embeds.safetensors` */
+    learned: Uint8Array;
+    adapter?: { file: string; bytes: Uint8Array };
+    clip_i_before: number | null;
+    clip_i: number | null;
+}
+export interface Drawing {
+    /** `{}` stands for the concept. */
+    prompt: string;
+    seed: number;
+    num_inference_steps?: number;
+    guidance_scale?: number;
+    count: number;
+    adapter?: Uint8Array;
+}
