@@ -3,6 +3,9 @@
 
 use burn::tensor::{Tensor, activation::softmax};
 
+#[cfg(feature = "flex")]
+use crate::kernels;
+
 /// `softmax(q kᵀ / sqrt(head width) + mask) v` for each head.
 ///
 /// # Shapes
@@ -12,6 +15,21 @@ use burn::tensor::{Tensor, activation::softmax};
 /// - mask: `[1, 1, query_length, key_length]`, added to the scores
 /// - output: `[batch_size, query_length, heads * width]`
 pub(crate) fn multi_head_attention(
+    query: Tensor<3>,
+    key: Tensor<3>,
+    value: Tensor<3>,
+    heads: usize,
+    mask: Option<Tensor<4>>,
+) -> Tensor<3> {
+    #[cfg(feature = "flex")]
+    if let Some(output) = kernels::attention([&query, &key, &value], heads, mask.as_ref()) {
+        return output;
+    }
+    plain(query, key, value, heads, mask)
+}
+
+/// The same by burn's own operations, which hold the scores whole.
+pub(crate) fn plain(
     query: Tensor<3>,
     key: Tensor<3>,
     value: Tensor<3>,

@@ -11,6 +11,8 @@ use burn::{
 };
 use serde::Deserialize;
 
+use crate::kernels::{activate, conv2d};
+
 /// The activation functions that CLIP's and Stable Diffusion's configurations name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -27,6 +29,11 @@ pub enum Activation {
 impl Activation {
     /// Applies the function to every element of `x`; the shape stays.
     pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        activate(self, x)
+    }
+
+    /// The same, by burn's own operations.
+    pub(crate) fn plain<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::QuickGelu => activation::sigmoid(x.clone().mul_scalar(1.702)) * x,
             Self::Gelu => gelu(x),
@@ -39,7 +46,7 @@ impl Activation {
 ///
 /// Not burn 0.22.1's own: except on flex its gradient is that of the tanh approximation, which
 /// puts the concept's gradient off by 2.6e-4.
-pub(crate) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let share = x.clone().mul_scalar(std::f64::consts::FRAC_1_SQRT_2).erf().add_scalar(1.0);
     x * share.mul_scalar(0.5)
 }
@@ -97,7 +104,7 @@ impl Downsample2D {
     }
 
     pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.conv.forward(x)
+        conv2d(&self.conv, x)
     }
 }
 
@@ -115,7 +122,7 @@ impl Upsample2D {
     /// `size` is the height and width to reach: twice the input's, or the next skip connection's
     /// where an odd size was halved on the way down.
     pub(crate) fn forward(&self, x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
-        self.conv.forward(enlarge_nearest(x, size))
+        conv2d(&self.conv, enlarge_nearest(x, size))
     }
 }
 

@@ -20,6 +20,7 @@ mod checks;
 pub mod clip;
 pub mod dino;
 mod error;
+mod kernels;
 mod layers;
 pub mod ldm_bert;
 pub mod lpips;

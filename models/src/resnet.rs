@@ -3,10 +3,13 @@
 use burn::{
     module::Module,
     nn::{GroupNorm, Linear, conv::Conv2d},
-    tensor::{Device, Tensor, activation::silu},
+    tensor::{Device, Tensor},
 };
 
-use crate::layers::{conv, group_norm, linear};
+use crate::{
+    kernels::{conv2d, group_norm_silu},
+    layers::{conv, group_norm, linear},
+};
 
 /// `x + conv2(silu(norm2(conv1(silu(norm1(x))) + time)))`, with a 1x1 convolution on the short
 /// way where the number of channels changes.
@@ -53,14 +56,14 @@ impl ResnetBlock2D {
     ///   autoencoder
     /// - output: `[batch_size, channels_out, height, width]`
     pub(crate) fn forward(&self, x: Tensor<4>, time_embedding: Option<Tensor<2>>) -> Tensor<4> {
-        let mut hidden = self.conv1.forward(silu(self.norm1.forward(x.clone())));
+        let mut hidden = conv2d(&self.conv1, group_norm_silu(&self.norm1, x.clone()));
         if let (Some(projection), Some(time)) = (&self.time_emb_proj, time_embedding) {
             let time = projection.forward(time); // [batch_size, channels_out]
             hidden = hidden + time.unsqueeze_dims::<4>(&[2, 3]);
         }
-        let hidden = self.conv2.forward(silu(self.norm2.forward(hidden)));
+        let hidden = conv2d(&self.conv2, group_norm_silu(&self.norm2, hidden));
         let short = match &self.conv_shortcut {
-            Some(shortcut) => shortcut.forward(x),
+            Some(shortcut) => conv2d(shortcut, x),
             None => x,
         };
         short + hidden

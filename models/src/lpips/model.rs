@@ -11,6 +11,7 @@ use burn::{
 };
 
 use super::{LpipsConfig, config::LAYERS};
+use crate::kernels::conv2d;
 
 /// Mean and deviation of each colour in -1..=1 (the package's `ScalingLayer`).
 const SHIFT: [f32; 3] = [-0.030, -0.088, -0.188];
@@ -29,7 +30,7 @@ enum Layer {
 impl Layer {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         match self {
-            Self::Conv(conv) => conv.forward(x),
+            Self::Conv(conv) => conv2d(conv, x),
             Self::Relu(relu) => relu.forward(x),
             Self::MaxPool(pool) => pool.forward(x),
             Self::Dropout(_) => x,

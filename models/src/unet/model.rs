@@ -3,7 +3,7 @@
 use burn::{
     module::Module,
     nn::{GroupNorm, conv::Conv2d},
-    tensor::{Device, Tensor, activation::silu},
+    tensor::{Device, Tensor},
 };
 
 use super::{
@@ -11,7 +11,10 @@ use super::{
     blocks::{Conditioning, DownBlock2D, MidBlock2D, UpBlock2D},
     embeddings::{TimestepEmbedding, time_proj},
 };
-use crate::layers::{conv, group_norm};
+use crate::{
+    kernels::{conv2d, group_norm_silu},
+    layers::{Activation, conv, group_norm},
+};
 
 /// Predicts the noise (or the velocity) in latents, given the time step and a text's hidden
 /// states. Created by [`UNet2DConditionConfig::init`].
@@ -66,13 +69,14 @@ impl UNet2DConditionModel {
         assert_eq!(sample.dims()[0], timesteps.len(), "one time step for each sample");
         let device = sample.device().inner();
         let time = self.time_embedding.forward(time_proj(&self.config, timesteps, &device));
-        let given = Conditioning { time: silu(time), text: encoder_hidden_states };
+        let given =
+            Conditioning { time: Activation::Silu.forward(time), text: encoder_hidden_states };
 
-        let x = self.conv_in.forward(sample);
+        let x = conv2d(&self.conv_in, sample);
         let mut skips = vec![x.clone()];
         let x = self.down_blocks.iter().fold(x, |x, block| block.forward(x, &given, &mut skips));
         let x = self.mid_block.forward(x, &given);
         let x = self.up_blocks.iter().fold(x, |x, block| block.forward(x, &given, &mut skips));
-        self.conv_out.forward(silu(self.conv_norm_out.forward(x)))
+        conv2d(&self.conv_out, group_norm_silu(&self.conv_norm_out, x))
     }
 }

@@ -9,7 +9,8 @@ use burn::{
 use super::UNet2DConditionConfig;
 use crate::{
     attention::multi_head_attention,
-    layers::{conv, gelu, group_norm, layer_norm, linear},
+    kernels::{self, conv2d, gated_gelu},
+    layers::{conv, group_norm, layer_norm, linear},
 };
 
 /// The transformers' own group normalisation, whatever `norm_eps` says.
@@ -71,11 +72,7 @@ struct FeedForward {
 
 impl FeedForward {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let projected = self.proj.forward(x); // [batch_size, pixels, 8 * channels]
-        let [_, _, width] = projected.dims();
-        let value = projected.clone().narrow(2, 0, width / 2);
-        let gate = projected.narrow(2, width / 2, width / 2);
-        self.out.forward(value * gelu(gate))
+        self.out.forward(gated_gelu(self.proj.forward(x)))
     }
 }
 
@@ -106,10 +103,11 @@ impl BasicTransformerBlock {
     }
 
     fn forward(&self, x: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
-        let normed = self.norm1.forward(x.clone());
+        let norm = |layer, x| kernels::layer_norm(layer, LAYER_NORM_EPSILON, x);
+        let normed = norm(&self.norm1, x.clone());
         let x = x + self.attn1.forward(normed.clone(), normed);
-        let x = x.clone() + self.attn2.forward(self.norm2.forward(x), context);
-        x.clone() + self.ff.forward(self.norm3.forward(x))
+        let x = x.clone() + self.attn2.forward(norm(&self.norm2, x), context);
+        x.clone() + self.ff.forward(norm(&self.norm3, x))
     }
 }
 
@@ -131,7 +129,7 @@ impl Projection {
     /// From a picture to a list of pixels.
     fn to_pixels(&self, x: Tensor<4>) -> Tensor<3> {
         match self {
-            Self::Conv(conv) => pixels(conv.forward(x)),
+            Self::Conv(conv) => pixels(conv2d(conv, x)),
             Self::Linear(linear) => linear.forward(pixels(x)),
         }
     }
@@ -139,7 +137,7 @@ impl Projection {
     /// From a list of pixels to a picture of `shape`.
     fn to_picture(&self, x: Tensor<3>, shape: [usize; 4]) -> Tensor<4> {
         match self {
-            Self::Conv(conv) => conv.forward(x.swap_dims(1, 2).reshape(shape)),
+            Self::Conv(conv) => conv2d(conv, x.swap_dims(1, 2).reshape(shape)),
             Self::Linear(linear) => linear.forward(x).swap_dims(1, 2).reshape(shape),
         }
     }
@@ -206,7 +204,7 @@ impl Transformer2D {
     /// - output: the shape of `x`
     pub(super) fn forward(&self, x: Tensor<4>, context: Tensor<3>) -> Tensor<4> {
         let shape = x.dims();
-        let hidden = self.proj_in.to_pixels(self.norm.forward(x.clone()));
+        let hidden = self.proj_in.to_pixels(kernels::group_norm(&self.norm, x.clone()));
         let hidden = self
             .transformer_blocks
             .iter()

@@ -3,14 +3,17 @@
 use burn::{
     module::Module,
     nn::{GroupNorm, conv::Conv2d},
-    tensor::{Device, Tensor, activation::silu},
+    tensor::{Device, Tensor},
 };
 
 use super::{
     AutoencoderKlConfig,
     blocks::{DownEncoderBlock2D, EPSILON, MidBlock, UpDecoderBlock2D},
 };
-use crate::layers::{conv, group_norm};
+use crate::{
+    kernels::{conv2d, group_norm_silu},
+    layers::{conv, group_norm},
+};
 
 #[derive(Module, Debug)]
 struct Encoder {
@@ -104,12 +107,12 @@ impl AutoencoderKl {
     /// - output: `[batch_size, 2 * latent_channels, height / downscale, width / downscale]`
     pub fn encode_moments(&self, pixels: Tensor<4>) -> Tensor<4> {
         let encoder = &self.encoder;
-        let x = encoder.conv_in.forward(pixels);
+        let x = conv2d(&encoder.conv_in, pixels);
         let x = encoder.down_blocks.iter().fold(x, |x, block| block.forward(x));
         let x = encoder.mid_block.forward(x);
-        let x = encoder.conv_out.forward(silu(encoder.conv_norm_out.forward(x)));
+        let x = conv2d(&encoder.conv_out, group_norm_silu(&encoder.conv_norm_out, x));
         match &self.quant_conv {
-            Some(conv) => conv.forward(x),
+            Some(conv) => conv2d(conv, x),
             None => x,
         }
     }
@@ -137,11 +140,11 @@ impl AutoencoderKl {
     pub fn decode(&self, latents: Tensor<4>) -> Tensor<4> {
         let decoder = &self.decoder;
         let x = match &self.post_quant_conv {
-            Some(conv) => conv.forward(latents),
+            Some(conv) => conv2d(conv, latents),
             None => latents,
         };
-        let x = decoder.mid_block.forward(decoder.conv_in.forward(x));
+        let x = decoder.mid_block.forward(conv2d(&decoder.conv_in, x));
         let x = decoder.up_blocks.iter().fold(x, |x, block| block.forward(x));
-        decoder.conv_out.forward(silu(decoder.conv_norm_out.forward(x)))
+        conv2d(&decoder.conv_out, group_norm_silu(&decoder.conv_norm_out, x))
     }
 }

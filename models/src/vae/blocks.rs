@@ -9,6 +9,7 @@ use burn::{
 use super::AutoencoderKlConfig;
 use crate::{
     attention::multi_head_attention,
+    kernels,
     layers::{Downsample2D, Upsample2D, group_norm, linear},
     resnet::{ResnetBlock2D, ResnetBlock2DConfig},
 };
@@ -57,7 +58,7 @@ impl SpatialAttention {
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch_size, channels, height, width] = x.dims();
-        let pixels = self.group_norm.forward(x.clone());
+        let pixels = kernels::group_norm(&self.group_norm, x.clone());
         let pixels = pixels.reshape([batch_size, channels, height * width]).swap_dims(1, 2);
         let attended = multi_head_attention(
             self.to_q.forward(pixels.clone()),

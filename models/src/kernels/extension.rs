@@ -1,0 +1,165 @@
+//! How a kernel of ours becomes an operation of burn's, with its own gradient.
+
+use std::fmt::Debug;
+
+use burn::{
+    backend::{Flex, flex::FlexTensor},
+    module::Param,
+    tensor::{DType, Device, Shape, Tensor, TensorData},
+};
+
+/// An operation on f32 tensors of burn's CPU backend; all weights are its own.
+pub(super) trait Kernel<const N: usize>: Clone + Debug + Send + 'static {
+    /// What the gradient needs of the forward pass.
+    type State: Clone + Debug + Send + 'static;
+
+    /// The inputs' values follow each other, in rows.
+    fn forward(&self, inputs: [&[f32]; N]) -> (Vec<f32>, Shape);
+
+    /// What the gradient needs of the inputs.
+    fn state(&self, inputs: [FlexTensor; N]) -> Self::State;
+
+    /// The gradients of those inputs that are `wanted`, given the output's.
+    fn backward(
+        &self,
+        state: Self::State,
+        gradient: &[f32],
+        wanted: [bool; N],
+    ) -> [Option<FlexTensor>; N];
+}
+
+pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape.into()))
+}
+
+/// The values of a tensor made contiguous by [`contiguous`].
+pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
+    tensor.as_slice().unwrap_or_default()
+}
+
+fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    match tensor.as_slice::<f32>() {
+        Some(_) => tensor,
+        None => tensor.to_contiguous(),
+    }
+}
+
+/// The values of weights that carry no gradient and lie on burn's CPU backend.
+pub(super) fn frozen<const D: usize>(weight: &Param<Tensor<D>>) -> Option<FlexTensor> {
+    untracked(&weight.val())
+}
+
+/// The values of a tensor that carries no gradient and lies on burn's CPU backend.
+pub(super) fn untracked<const D: usize>(x: &Tensor<D>) -> Option<FlexTensor> {
+    if !on_flex(x) {
+        return None;
+    }
+    x.clone().try_into_primitive::<Flex>().ok().map(contiguous)
+}
+
+fn on_flex<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && x.device().inner() == Device::flex()
+}
+
+/// Applies the kernel, if all inputs are f32 on burn's CPU backend.
+pub(super) fn apply<const D: usize, const N: usize, K: Kernel<N>>(
+    kernel: K,
+    inputs: [&Tensor<D>; N],
+) -> Option<Tensor<D>> {
+    if !inputs.iter().all(|input| on_flex(input)) {
+        return None;
+    }
+    #[cfg(feature = "autodiff")]
+    if let Some(strategy) = inputs.iter().find_map(|x| x.gradient_checkpointing_strategy()) {
+        return tracked::apply(kernel, inputs, strategy);
+    }
+    let inputs = primitives(inputs.map(|input| input.clone().try_into_primitive::<Flex>().ok()))?;
+    Some(Tensor::from_primitive::<Flex>(run(&kernel, &inputs.map(contiguous))))
+}
+
+fn run<const N: usize, K: Kernel<N>>(kernel: &K, inputs: &[FlexTensor; N]) -> FlexTensor {
+    let (output, shape) = kernel.forward(inputs.each_ref().map(values));
+    tensor(output, shape)
+}
+
+/// All of them, or nothing.
+fn primitives<T, const N: usize>(inputs: [Option<T>; N]) -> Option<[T; N]> {
+    let inputs: Vec<T> = inputs.into_iter().collect::<Option<_>>()?;
+    inputs.try_into().ok()
+}
+
+#[cfg(feature = "autodiff")]
+mod tracked {
+    use burn::backend::{
+        Autodiff, DispatchKindConversion, DispatchTensor, GradientCheckpointingStrategy,
+        autodiff::{
+            checkpoint::{
+                base::Checkpointer,
+                strategy::{BalancedCheckpointing, CheckpointStrategy, NoCheckpointing},
+            },
+            grads::Gradients,
+            ops::{Backward, Ops, OpsKind},
+        },
+    };
+
+    use super::{Debug, Flex, Kernel, Tensor, contiguous, primitives, run, values};
+
+    pub(super) fn apply<const D: usize, const N: usize, K: Kernel<N>>(
+        kernel: K,
+        inputs: [&Tensor<D>; N],
+        strategy: GradientCheckpointingStrategy,
+    ) -> Option<Tensor<D>> {
+        let inputs = inputs
+            .map(|input| input.clone().autodiff().with_gradient_checkpointing_strategy(strategy));
+        match strategy {
+            GradientCheckpointingStrategy::Disabled => {
+                record::<D, N, K, NoCheckpointing>(kernel, inputs)
+            }
+            GradientCheckpointingStrategy::Balanced => {
+                record::<D, N, K, BalancedCheckpointing>(kernel, inputs)
+            }
+        }
+    }
+
+    fn record<const D: usize, const N: usize, K: Kernel<N>, C: CheckpointStrategy>(
+        kernel: K,
+        inputs: [Tensor<D>; N],
+    ) -> Option<Tensor<D>>
+    where
+        DispatchTensor: DispatchKindConversion<Autodiff<Flex, C>>,
+    {
+        let inputs =
+            primitives(inputs.map(|input| input.try_into_primitive::<Autodiff<Flex, C>>().ok()))?;
+        let nodes = inputs.each_ref().map(|input| input.node());
+        let inputs = inputs.map(|input| contiguous(input.into_primitive()));
+        let output = run(&kernel, &inputs);
+        let output = match Gradient(kernel.clone()).prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish(kernel.state(inputs), output),
+            OpsKind::UnTracked(prepared) => prepared.finish(output),
+        };
+        Some(Tensor::from_primitive::<Autodiff<Flex, C>>(output))
+    }
+
+    #[derive(Debug)]
+    struct Gradient<K: Debug>(K);
+
+    impl<const N: usize, K: Kernel<N>> Backward<Flex, N> for Gradient<K> {
+        type State = K::State;
+
+        fn backward(
+            self,
+            ops: Ops<Self::State, N>,
+            gradients: &mut Gradients,
+            _: &mut Checkpointer,
+        ) {
+            let gradient = contiguous(gradients.consume::<Flex>(&ops.node));
+            let wanted = ops.parents.each_ref().map(Option::is_some);
+            let found = self.0.backward(ops.state, values(&gradient), wanted);
+            for (parent, gradient) in ops.parents.into_iter().zip(found) {
+                if let (Some(parent), Some(gradient)) = (parent, gradient) {
+                    gradients.register::<Flex>(parent.id, gradient);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The costly layers, computed faster than burn's own on its CPU backend: where the tensors are f32
+//! and the layer's weights carry no gradient, which is what a frozen network is. Everywhere else
+//! each function here is burn's own.
+
+// The gradients.
+#![cfg_attr(not(feature = "autodiff"), allow(dead_code))]
+
+#[cfg(feature = "flex")]
+mod activation;
+#[cfg(feature = "flex")]
+mod attention;
+#[cfg(feature = "flex")]
+mod convolution;
+#[cfg(feature = "flex")]
+mod extension;
+#[cfg(feature = "flex")]
+mod functions;
+mod layers;
+#[cfg(feature = "flex")]
+mod matrix;
+#[cfg(feature = "flex")]
+mod norm;
+#[cfg(feature = "flex")]
+mod parallel;
+#[cfg(feature = "flex")]
+mod winograd;
+
+#[cfg(feature = "flex")]
+pub(crate) use layers::attention;
+pub(crate) use layers::{activate, conv2d, gated_gelu, group_norm, group_norm_silu, layer_norm};
+
+#[cfg(all(test, feature = "flex", feature = "autodiff"))]
+mod tests;

@@ -1,0 +1,93 @@
+//! Work over the cores and over the lanes of one. What a piece of work is depends on the shapes
+//! alone, so that results do not depend on the number of threads.
+
+use std::cell::Cell;
+
+use rayon::prelude::*;
+
+/// So many operations are worth to wake another thread.
+const WORTH: usize = 1 << 17;
+
+/// Calls `work` with the number and the content of each piece of `length` values; `cost` is about
+/// how many operations a value takes.
+pub(super) fn for_each_piece(
+    values: &mut [f32],
+    length: usize,
+    cost: usize,
+    work: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    let length = length.max(1);
+    if alone(values.len().saturating_mul(cost)) {
+        return values.chunks_mut(length).enumerate().for_each(|(i, piece)| work(i, piece));
+    }
+    let least = WORTH.div_ceil(length.saturating_mul(cost).max(1));
+    let pieces = values.par_chunks_mut(length).enumerate().with_min_len(least);
+    pieces.for_each(|(i, piece)| work(i, piece));
+}
+
+/// What `work` makes of each number below `count`, in order; `cost` is about how many operations
+/// one takes.
+pub(super) fn map<T: Send>(
+    count: usize,
+    cost: usize,
+    work: impl Fn(usize) -> T + Sync + Send,
+) -> Vec<T> {
+    if alone(count.saturating_mul(cost)) {
+        return (0..count).map(work).collect();
+    }
+    let least = WORTH.div_ceil(cost.max(1));
+    (0..count).into_par_iter().with_min_len(least).map(work).collect()
+}
+
+/// Whether this thread is as fast alone.
+fn alone(cost: usize) -> bool {
+    cost < 2 * WORTH || rayon::current_num_threads() == 1
+}
+
+/// Calls `work` with `length` values of any content, which this thread keeps for the next call.
+pub(super) fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    thread_local!(static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) });
+    let mut scratch = SCRATCH.take();
+    if scratch.len() < length {
+        scratch.resize(length, 0.0);
+    }
+    let result = work(&mut scratch[..length]);
+    SCRATCH.set(scratch);
+    result
+}
+
+/// Runs `work`, and what is inlined into it, compiled for AVX2 where the processor has that.
+#[inline(always)]
+pub(super) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = pulp::x86::V3::try_new() {
+        return pulp::Simd::vectorize(simd, work);
+    }
+    work()
+}
+
+const LANES: usize = 16;
+
+/// The sum of `term` over the indices below `length`: in f32 over runs of 4,096, then in f64.
+#[inline(always)]
+pub(super) fn sum(length: usize, term: impl Fn(usize) -> f32) -> f64 {
+    const RUN: usize = 4096;
+    let mut total = 0.0;
+    let mut start = 0;
+    while start < length {
+        let end = length.min(start + RUN);
+        let whole = start + (end - start) / LANES * LANES;
+        let mut lanes = [0_f32; LANES];
+        let mut i = start;
+        while i < whole {
+            for (lane, sum) in lanes.iter_mut().enumerate() {
+                *sum += term(i + lane);
+            }
+            i += LANES;
+        }
+        total += lanes.iter().map(|sum| f64::from(*sum)).sum::<f64>();
+        total += (whole..end).map(|i| f64::from(term(i))).sum::<f64>();
+        start = end;
+    }
+    total
+}

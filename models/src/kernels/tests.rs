@@ -1,0 +1,210 @@
+//! Every kernel against burn's own operations, forward and gradient.
+
+use burn::{
+    module::{Module, Param},
+    nn::{
+        GroupNorm, GroupNormConfig, LayerNorm, LayerNormConfig, PaddingConfig2d,
+        conv::{Conv2d, Conv2dConfig},
+    },
+    tensor::{Device, Tensor, TensorData, activation::silu},
+};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{attention, layers::Activation};
+
+/// Numbers in -2 to 2 that look drawn, others for each `seed`.
+fn tensor<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let values = (0..shape.iter().product::<usize>())
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1 << 22) as f32 - 2.0
+        })
+        .collect::<Vec<_>>();
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+}
+
+fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+    x.into_data().to_vec().expect("f32")
+}
+
+/// The largest difference in units of the largest expected value, or of 1.
+fn difference(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let size = expected.iter().fold(1.0, |a: f32, b| a.max(b.abs()));
+    found.iter().zip(expected).fold(0.0, |a: f32, (x, y)| a.max((x - y).abs())) / size
+}
+
+/// Output and gradients under a made-up gradient of the output.
+fn run<const D: usize, const E: usize, const N: usize>(
+    inputs: &[Tensor<D>; N],
+    function: impl Fn([Tensor<D>; N]) -> Tensor<E>,
+) -> Vec<Vec<f32>> {
+    let inputs = inputs.clone().map(|x| x.autodiff().require_grad());
+    let output = function(inputs.clone());
+    let weights = tensor(output.dims(), 77);
+    let gradients = (output.clone() * weights.autodiff()).sum().backward();
+    let mut found = vec![values(output.inner())];
+    found.extend(inputs.iter().map(|x| values(x.grad(&gradients).expect("a gradient"))));
+    found
+}
+
+/// Without a graph, with one, and by burn's own operations: the first two give the same bits.
+fn check<const D: usize, const E: usize, const N: usize>(
+    inputs: [Tensor<D>; N],
+    kernel: impl Fn([Tensor<D>; N]) -> Tensor<E>,
+    plain: impl Fn([Tensor<D>; N]) -> Tensor<E>,
+) -> Result<(), TestCaseError> {
+    let (found, expected) = (run(&inputs, &kernel), run(&inputs, plain));
+    prop_assert_eq!(&values(kernel(inputs.clone())), &found[0]);
+    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        let difference = difference(found, expected);
+        prop_assert!(difference < 5e-5, "{}: {}", i, difference);
+    }
+    prop_assert_eq!(run(&inputs, &kernel), found);
+    Ok(())
+}
+
+fn group_norm_of(groups: usize, channels: usize, epsilon: f64) -> GroupNorm {
+    let mut layer =
+        GroupNormConfig::new(groups, channels).with_epsilon(epsilon).init(&Device::flex());
+    layer.gamma = Some(Param::from_tensor(tensor([channels], 1)));
+    layer.beta = Some(Param::from_tensor(tensor([channels], 2)));
+    layer.no_grad()
+}
+
+fn layer_norm_of(width: usize, epsilon: f64) -> LayerNorm {
+    let mut layer = LayerNormConfig::new(width).with_epsilon(epsilon).init(&Device::flex());
+    layer.gamma = Param::from_tensor(tensor([width], 1));
+    layer.beta = Some(Param::from_tensor(tensor([width], 2)));
+    layer.no_grad()
+}
+
+prop_compose! {
+    fn convolutions()(
+        channels in [1..40_usize, 1..40],
+        kernel in [1..5_usize, 1..5],
+        stride in [1..3_usize, 1..3],
+        padding in [0..3_usize, 0..3, 0..3, 0..3],
+        extra in [0..20_usize, 0..20],
+        batch_size in 1..6_usize,
+        bias: bool,
+    ) -> (Conv2d, [usize; 4]) {
+        let [top, left, bottom, right] = padding;
+        let layer = Conv2dConfig::new(channels, kernel)
+            .with_stride(stride)
+            .with_padding(PaddingConfig2d::Explicit(top, left, bottom, right))
+            .with_bias(bias)
+            .init(&Device::flex())
+            .no_grad();
+        let [height, width] = [0, 1].map(|axis| kernel[axis] + extra[axis]);
+        (layer, [batch_size, channels[0], height, width])
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn convolution_is_burns((layer, shape) in convolutions()) {
+        check([tensor(shape, 3)], |[x]| conv2d(&layer, x), |[x]| layer.forward(x))?;
+    }
+
+    #[test]
+    fn group_norm_is_burns(
+        groups in 1..5_usize,
+        each in 1..4_usize,
+        size in [2..12_usize, 2..12],
+        batch_size in 1..4_usize,
+    ) {
+        let layer = group_norm_of(groups, groups * each, 1e-5);
+        let x = tensor([batch_size, groups * each, size[0], size[1]], 3);
+        check([x.clone()], |[x]| group_norm(&layer, x), |[x]| layer.forward(x))?;
+        check([x], |[x]| group_norm_silu(&layer, x), |[x]| silu(layer.forward(x)))?;
+    }
+
+    #[test]
+    fn layer_norm_is_burns(shape in [1..4_usize, 1..9, 8..70]) {
+        let layer = layer_norm_of(shape[2], 1e-5);
+        check([tensor(shape, 3)], |[x]| layer_norm(&layer, 1e-5, x), |[x]| layer.forward(x))?;
+    }
+
+    #[test]
+    fn activations_are_burns(shape in [1..4_usize, 1..9, 1..70]) {
+        for function in [Activation::QuickGelu, Activation::Gelu, Activation::Silu] {
+            let x = tensor(shape, 3).mul_scalar(4.0);
+            check([x], |[x]| activate(function, x), |[x]| function.plain(x))?;
+        }
+    }
+
+    #[test]
+    fn gated_gelu_is_burns(batch_size in 1..4_usize, length in 1..9_usize, width in 1..40_usize) {
+        let plain = |x: Tensor<3>| {
+            let gate = x.clone().narrow(2, width, width);
+            x.narrow(2, 0, width) * Activation::Gelu.plain(gate)
+        };
+        check([tensor([batch_size, length, 2 * width], 3)], |[x]| gated_gelu(x), |[x]| plain(x))?;
+    }
+
+    #[test]
+    fn attention_is_burns(
+        batch_size in 1..4_usize,
+        heads in 1..4_usize,
+        width in 1..20_usize,
+        length in 1..30_usize,
+        masked: bool,
+    ) {
+        let shape = [batch_size, length, heads * width];
+        let mask = masked.then(|| tensor([1, 1, length, length], 9).triu(0));
+        check(
+            [tensor(shape, 3), tensor(shape, 4), tensor(shape, 5)],
+            |[q, k, v]| super::attention([&q, &k, &v], heads, mask.as_ref()).expect("flex"),
+            |[q, k, v]| attention::plain(q, k, v, heads, mask.clone()),
+        )?;
+    }
+}
+
+#[test]
+fn attention_over_more_scores_than_are_held_at_once_is_burns() {
+    let (query, key) = (tensor([1, 300, 8], 3), tensor([1, 1100, 8], 4));
+    let value = tensor([1, 1100, 8], 5);
+    let found = run(&[key.clone(), value.clone()], |[k, v]| {
+        super::attention([&query, &k, &v], 2, None).expect("flex")
+    });
+    let expected = run(&[key, value], |[k, v]| attention::plain(query.clone(), k, v, 2, None));
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!(difference(found, expected) < 2e-5);
+    }
+}
+
+#[test]
+fn gradient_checkpointing_changes_no_gradient() {
+    let layer = group_norm_of(2, 4, 1e-5);
+    let x = tensor([2, 4, 3, 5], 3);
+    let gradient = |device: Device| {
+        let x = Tensor::<4>::from_data(x.clone().into_data(), &device).require_grad();
+        let gradients = silu(group_norm_silu(&layer, x.clone().mul_scalar(2.0))).sum().backward();
+        values(x.grad(&gradients).expect("a gradient"))
+    };
+    let plain = gradient(Device::flex().autodiff());
+    assert_eq!(gradient(Device::flex().autodiff().gradient_checkpointing()), plain);
+}
+
+#[test]
+fn a_layer_that_is_trained_gets_its_gradient() {
+    let device = Device::flex().autodiff();
+    let layer = Conv2dConfig::new([3, 2], [3, 3]).init(&device);
+    let output = conv2d(&layer, tensor([1, 3, 5, 5], 3).autodiff());
+    assert!(layer.weight.val().grad(&output.sum().backward()).is_some());
+}
+
+#[test]
+fn a_tensor_that_does_not_lie_in_rows_is_read_by_its_strides() {
+    let layer = group_norm_of(2, 4, 1e-5);
+    let x = tensor([3, 4, 5, 6], 3).swap_dims(2, 3).flip([0]);
+    let whole = Tensor::from_data(x.clone().into_data(), &Device::flex());
+    assert_eq!(values(group_norm_silu(&layer, x)), values(group_norm_silu(&layer, whole)));
+}
