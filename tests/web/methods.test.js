@@ -1,0 +1,47 @@
+// What else than one vector can be trained, and ended by another rule.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { downloaded, finished, onePicture, ready, set, site, train } from "./page.js";
+
+const it = site();
+const folder = mkdtempSync(join(tmpdir(), "dvar-web-"));
+const options = { max_train_steps: 3, train_batch_size: 1, eval_batch_size: 1, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
+
+const METHODS = {
+  "dreambooth-lora": { file: "pytorch_lora_weights.safetensors", more: {} },
+  "custom-diffusion": {
+    file: "pytorch_custom_diffusion_weights.safetensors",
+    more: { class_prompt: "a", num_class_images: 2 },
+  },
+};
+
+for (const [method, { file, more }] of Object.entries(METHODS)) {
+  test(`${method} leaves an adapter that the CLI reads, and draws with it`, async () => {
+    const page = await it.open();
+    await page.goto(`${it.url}?model=tiny/`);
+    await ready(page);
+    await onePicture(page);
+    await set(page, { ...options, method, ...more });
+    await train(page);
+    await finished(page);
+    const token = await page.locator("#option-placeholder_token").inputValue();
+    const save = async (name) => {
+      writeFileSync(join(folder, name), await downloaded(page, name));
+      return join(folder, name);
+    };
+    const learned = ["--embedding", await save("learned_embeds.safetensors"), "--adapter", await save(file)];
+    const drawing = ["--model", it.model, "--prompt", `a ${token}`, "--steps", "1", "-n", "1", "-o", join(folder, method)];
+    execFileSync(process.env.DVAR, ["generate", ...learned, ...drawing], { stdio: "pipe" });
+    await page.locator("#draw-count").fill("1");
+    await page.getByRole("button", { name: "Draw", exact: true }).click();
+    await page.locator("#drawn img").waitFor();
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
+  });
+}
