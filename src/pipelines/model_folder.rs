@@ -170,6 +170,11 @@ impl ModelFolder {
         &self.scheduler
     }
 
+    /// The denoiser's sizes.
+    pub fn unet_config(&self) -> &UNet2DConditionConfig {
+        &self.unet
+    }
+
     /// The autoencoder's sizes.
     pub fn vae_config(&self) -> &AutoencoderKlConfig {
         &self.vae

@@ -16,7 +16,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{ModelFiles, key_map, pickled, safetensors, source::SourceReader};
+use super::{ModelFiles, key_map, pickled, random, safetensors, source::SourceReader};
 use crate::ModelError;
 
 /// Why values could not be read: burn-store's own errors do not say where.
@@ -46,6 +46,9 @@ pub fn load<M: ModuleSnapshot>(
     folder: &str,
     dtype: DType,
 ) -> Result<M, ModelError> {
+    if let ModelFiles::Random(_) = files {
+        return Ok(random::fill(module, dtype));
+    }
     let config = files.display(&format!("{folder}/config.json"));
     load_files(module, files, &find(files, folder)?, &config, dtype)
 }
@@ -101,7 +104,7 @@ pub(super) fn tensors(
             })?;
             lazy(reader, files, part, failure)
         }
-        ModelFiles::Memory(all) => match all.get(part) {
+        ModelFiles::Memory(all) | ModelFiles::Random(all) => match all.get(part) {
             Some(bytes) => lazy(Cursor::new(bytes.clone()), files, part, failure),
             None => Err(files.missing(part)),
         },
