@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{CliError, device, model};
 use crate::{
-    config::{TrainConfig, TrainOptions},
+    config::{MixedPrecision, TrainConfig, TrainOptions},
     data::{dataset::Dataset, png::encode_png},
     objective::DrawSource,
     optim::Optimizer,
@@ -27,10 +27,13 @@ pub(super) struct BenchArgs {
     /// Inputs of one training step, and of one evaluation
     #[arg(long, value_name = "N", default_value_t = 4)]
     train_batch_size: usize,
+    /// What the text encoder and the denoiser compute in: no (f32), fp16 or bf16
+    #[arg(long, value_name = "TYPE", default_value = "no")]
+    mixed_precision: MixedPrecision,
     /// Steps that are timed, after three that are not
     #[arg(long, value_name = "N", default_value_t = 20)]
     steps: usize,
-    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: CUDA where there is one, else the CPU
+    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
     /// Print JSON
@@ -48,6 +51,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
         initializer_token: Some("a".into()),
         train_batch_size: Some(args.train_batch_size),
         eval_batch_size: Some(args.train_batch_size),
+        mixed_precision: Some(args.mixed_precision),
         ..TrainOptions::default()
     };
     if !(1..=100_000).contains(&args.steps) {
@@ -58,8 +62,9 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
     }
     let config = TrainConfig::new(&options.with_defaults().map_err(CliError::input)?);
     let config = config.map_err(CliError::input)?;
-    let model = model::open(args.model.as_deref())?;
+    let model = model::open(args.model.as_deref())?.with_precision(config.mixed_precision.dtype());
     let (device, name) = device::open(&args.device)?;
+    device::check_precision(&model, &device, &name)?;
     let session = pollster::block_on(session(&config, &model, &device))?;
     let phases = time_phases(&session, &config, args.steps)?;
     report(args, &model, &name, &phases);
@@ -138,7 +143,8 @@ fn report(args: &BenchArgs, model: &ModelFolder, device: &str, phases: &[Vec<Dur
             .map(|(name, ms)| (name.to_string(), json!(ms)))
             .collect();
         let report = json!({
-            "model": model.name(), "device": device, "batch": args.train_batch_size,
+            "model": model.name(), "device": device, "mixed_precision": args.mixed_precision,
+            "batch": args.train_batch_size,
             "steps": args.steps, "phases_ms": phases, "step_ms": step,
             "steps_per_second": 1000.0 / step, "peak_memory_mb": memory,
         });
@@ -146,8 +152,9 @@ fn report(args: &BenchArgs, model: &ModelFolder, device: &str, phases: &[Vec<Dur
         return;
     }
     println!(
-        "{} on {device}, batch {} with evaluation of as many",
+        "{} on {device}, mixed precision {}, batch {} with evaluation of as many",
         model.name(),
+        args.mixed_precision,
         args.train_batch_size
     );
     for (name, ms) in PHASES.iter().zip(milliseconds) {
