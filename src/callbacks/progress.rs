@@ -66,7 +66,8 @@ impl<M> Callback<M> for Progress {
     ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
         Box::pin(async move {
             let made = step.record.step + 1;
-            if let (Some(scale), Some(1.0)) = (step.record.get("loss_scale"), step.record.get("skipped"))
+            if let (Some(scale), Some(1.0)) =
+                (step.record.get("loss_scale"), step.record.get("skipped"))
             {
                 self.bar.suspend(|| {
                     eprintln!("step {made} skipped: its gradient overflows at loss scale {scale}");

@@ -211,9 +211,7 @@ fn part(device: &Device) -> Option<String> {
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 fn gpu_memory(device: &Device) -> Option<u64> {
     match device.as_dispatch() {
-        burn::backend::DispatchDevice::Cube(cube) => {
-            cube.client().properties().memory.max_memory()
-        }
+        burn::backend::DispatchDevice::Cube(cube) => cube.client().properties().memory.max_memory(),
         _ => None,
     }
 }

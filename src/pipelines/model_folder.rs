@@ -178,7 +178,11 @@ impl ModelFolder {
             DType::F16 if device.supports_dtype(DType::BF16) => "bf16",
             _ => "no",
         };
-        Err(PipelineError::Precision { device: name.into(), precision: self.precision.name(), instead })
+        Err(PipelineError::Precision {
+            device: name.into(),
+            precision: self.precision.name(),
+            instead,
+        })
     }
 
     /// The pipeline that the folder is for.

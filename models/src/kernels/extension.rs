@@ -1,11 +1,11 @@
 //! How a kernel of ours becomes an operation of burn's, with its own gradient.
 
-use std::fmt::Debug;
+use std::{borrow::Cow, fmt::Debug};
 
 use burn::{
     backend::{Flex, flex::FlexTensor},
     module::Param,
-    tensor::{DType, Device, Shape, Tensor, TensorData},
+    tensor::{DType, Device, Shape, Tensor, TensorData, bf16, f16},
 };
 
 use crate::precision::{is_low, widened};
@@ -47,7 +47,28 @@ fn contiguous(tensor: FlexTensor) -> FlexTensor {
     }
 }
 
-/// The values of weights that carry no gradient and lie on burn's CPU backend.
+/// Weights that carry no gradient and lie on burn's CPU backend, in their own type: for
+/// [`widened_values`].
+pub(super) fn stored<const D: usize>(weight: &Param<Tensor<D>>) -> Option<FlexTensor> {
+    let weight = weight.val();
+    if !on_flex(&weight) {
+        return None;
+    }
+    weight.try_into_primitive::<Flex>().ok().map(|weight| weight.to_contiguous())
+}
+
+/// The values of a contiguous tensor in f32, for as long as they are needed.
+pub(super) fn widened_values(tensor: &FlexTensor) -> Cow<'_, [f32]> {
+    if let Some(values) = tensor.as_slice::<f16>() {
+        return values.iter().map(|value| value.to_f32()).collect();
+    }
+    if let Some(values) = tensor.as_slice::<bf16>() {
+        return values.iter().map(|value| value.to_f32()).collect();
+    }
+    values(tensor).into()
+}
+
+/// The values, in f32, of small weights that carry no gradient and lie on burn's CPU backend.
 pub(super) fn frozen<const D: usize>(weight: &Param<Tensor<D>>) -> Option<FlexTensor> {
     untracked(&weight.val())
 }

@@ -32,7 +32,8 @@ impl UNet2DConditionModel {
         let mut changed = self.clone();
         changed.each_projection(&mut |name, linear| {
             if let Some(weight) = weights.get(name) {
-                linear.weight = Param::initialized(ParamId::new(), weight.clone().cast(linear.weight.dtype()));
+                linear.weight =
+                    Param::initialized(ParamId::new(), weight.clone().cast(linear.weight.dtype()));
             }
         });
         changed
