@@ -5,21 +5,34 @@ use burn::{
     tensor::{DType, Tensor, TensorData},
 };
 
+use super::load::Precision;
+
 /// A freshly built module with the same random weights each time, converted to `dtype`; biases and
 /// norms stay as they were built.
 pub(super) fn fill<M: Module>(module: M, dtype: DType) -> M {
-    module.map(&mut Filler { dtype, state: 0x2302_4841 })
+    let (precision, kinds) = (Precision(dtype), Vec::new());
+    module.map(&mut Filler { precision, kinds, state: 0x2302_4841 })
 }
 
 struct Filler {
-    dtype: DType,
+    precision: Precision,
+    /// Of the modules that the parameter is in, the outermost first.
+    kinds: Vec<String>,
     /// Of Marsaglia's xorshift: burn's own numbers would take a CPU minutes for a whole model.
     state: u32,
 }
 
 impl ModuleMapper for Filler {
+    fn enter_module(&mut self, _: &str, kind: &str) {
+        self.kinds.push(kind.into());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.kinds.pop();
+    }
+
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let dtype = self.dtype;
+        let dtype = self.precision.of(self.kinds.last().map(String::as_str));
         if D == 1 {
             return param.map(|values| values.cast(dtype));
         }

@@ -9,7 +9,7 @@ use burn::tensor::{DType, Device, Distribution, Tensor};
 
 use super::{CliError, device, model};
 use crate::{
-    config::{TrainConfig, TrainOptions},
+    config::{MixedPrecision, TrainConfig, TrainOptions},
     data::{dataset::Dataset, png::encode_png},
     objective::{DrawSource, SeededDraws},
     optim::Optimizer,
@@ -40,10 +40,13 @@ pub(super) struct BenchArgs {
     /// Inputs of one evaluation [default: those of a training step]
     #[arg(long, value_name = "N")]
     eval_batch_size: Option<usize>,
+    /// What the text encoder and the denoiser compute in: no (f32), fp16 or bf16
+    #[arg(long, value_name = "TYPE", default_value = "no")]
+    mixed_precision: MixedPrecision,
     /// Steps that are timed, after three that are not
     #[arg(long, value_name = "N", default_value_t = 20)]
     steps: usize,
-    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: CUDA where there is one, else the CPU
+    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
     /// Print JSON
@@ -52,8 +55,6 @@ pub(super) struct BenchArgs {
 }
 
 const WARM_UP: usize = 3;
-/// Any, and always the same.
-const SEED: u64 = 0;
 
 pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
     let eval_batch = args.eval_batch_size.unwrap_or(args.train_batch_size);
@@ -64,6 +65,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
         train_batch_size: Some(args.train_batch_size),
         eval_batch_size: Some(eval_batch),
         resolution: args.resolution,
+        mixed_precision: Some(args.mixed_precision),
         ..TrainOptions::default()
     };
     if !(1..=100_000).contains(&args.steps) {
@@ -78,10 +80,12 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
         Some(sizes) => random_weights::model(sizes)?,
         None => model::open(args.model.as_deref())?,
     };
+    let dtype = config.mixed_precision.dtype();
+    let model = model.with_precision(dtype);
     let size = config.resolution.unwrap_or(model.native_resolution());
     model.check_size(size, size).map_err(CliError::input)?;
     let (device, name) = device::open(&args.device)?;
-    device.seed(SEED);
+    device::check_precision(&model, &device, &name)?;
     let clock = Instant::now();
     let session = pollster::block_on(session(&config, &model, size, &device))?;
     device.sync().map_err(CliError::failed)?;
@@ -93,7 +97,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
     let memory = device.memory_pool_usage();
     let report = Report {
         model: model.name().to_string(),
-        precision: "f32".into(),
+        precision: dtype.name().into(),
         resolution: size,
         batch: args.train_batch_size,
         eval_batch,
@@ -102,7 +106,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
         forward_alone,
         operations: batch * (operations.forward + operations.backward) + eval * operations.forward,
         device_memory_mb: memory.map(|memory| memory.bytes_reserved as f64 / (1 << 20) as f64),
-        ceiling: ceiling(&device, &name)?,
+        ceiling: ceiling(&device, &name, dtype)?,
         device: name,
     };
     report.print(args.json);
@@ -188,11 +192,11 @@ async fn time(
 }
 
 /// Operations a second of a large product of matrices.
-fn ceiling(device: &Device, name: &str) -> Result<f64, CliError> {
+fn ceiling(device: &Device, name: &str, dtype: DType) -> Result<f64, CliError> {
     let size: usize = if matches!(name, "cpu" | "ndarray") { 1024 } else { 8192 };
     let random = || {
         let values = Tensor::<2>::random([size, size], Distribution::Uniform(-1.0, 1.0), device);
-        values.cast(DType::F32)
+        values.cast(dtype)
     };
     let (left, right) = (random(), random());
     let mut fastest = f64::INFINITY;
