@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn stable_diffusion_at_512_pixels_takes_what_is_known() {
-        let config = UNet2DConditionConfig { cross_attention_dim: 768, ..Default::default() };
+        let config = UNet2DConditionConfig::parse(br#"{"cross_attention_dim": 768}"#, "").unwrap();
         let found = config.operations([64, 64], 77);
         assert!((found.forward / 803e9 - 1.0).abs() < 0.01, "{found:?}");
         assert!((found.backward / 866e9 - 1.0).abs() < 0.01, "{found:?}");
@@ -142,16 +142,13 @@ mod tests {
 
     #[test]
     fn a_small_network_takes_what_is_counted_by_hand() {
-        let config = UNet2DConditionConfig {
-            block_out_channels: vec![2],
-            layers_per_block: 1,
-            down_block_types: vec![UpDownBlock::CrossAttention],
-            up_block_types: vec![UpDownBlock::Plain],
-            in_channels: 1,
-            out_channels: 1,
-            cross_attention_dim: 3,
-            ..Default::default()
-        };
+        let config = br#"{
+            "block_out_channels": [2], "layers_per_block": 1, "norm_num_groups": 1,
+            "attention_head_dim": 1, "down_block_types": ["CrossAttnDownBlock2D"],
+            "up_block_types": ["UpBlock2D"], "in_channels": 1, "out_channels": 1,
+            "cross_attention_dim": 3
+        }"#;
+        let config = UNet2DConditionConfig::parse(config, "").unwrap();
         // one pixel, one token: multiplications of each part
         let time = 2 * 8 + 8 * 8;
         let resnet =
