@@ -5,6 +5,7 @@ use burn::tensor::{Tensor, activation::softmax};
 
 #[cfg(feature = "flex")]
 use crate::kernels;
+use crate::precision::widened;
 
 /// `softmax(q kᵀ / sqrt(head width) + mask) v` for each head.
 ///
@@ -44,11 +45,12 @@ pub(crate) fn plain(
     };
     let scale = (width as f64).powf(-0.5);
     let scores = split(query).mul_scalar(scale).matmul(split(key).transpose());
+    let (scores, dtype) = (widened(scores), value.dtype());
     let scores = match mask {
         Some(mask) => scores + mask,
         None => scores,
     };
-    softmax(scores, 3).matmul(split(value)).swap_dims(1, 2).reshape([
+    softmax(scores, 3).cast(dtype).matmul(split(value)).swap_dims(1, 2).reshape([
         batch_size,
         query_length,
         channels,

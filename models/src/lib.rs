@@ -14,6 +14,9 @@
 //!
 //! burn 0.22 has no backend type parameter: one build of these networks runs on every
 //! [`Device`](burn::tensor::Device) that the program was compiled with.
+//!
+//! Text encoders and denoiser compute in the type that their weights were loaded in: f32, or bf16 or
+//! f16 with norms and softmax in f32. They take and give f32 in any case.
 
 mod attention;
 mod checks;
@@ -24,6 +27,7 @@ mod kernels;
 mod layers;
 pub mod ldm_bert;
 pub mod lpips;
+mod precision;
 #[cfg(feature = "embedded")]
 pub mod pretrained;
 mod resnet;

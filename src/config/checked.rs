@@ -48,7 +48,7 @@ pub struct TrainConfig {
     pub train_batch_size: usize,
     /// Steps, accumulation, learning rate, optimiser.
     pub trainer: TrainerConfig,
-    /// What the frozen networks should compute in.
+    /// What the frozen networks compute in.
     pub mixed_precision: MixedPrecision,
     /// What ends the run.
     pub stopping: Stopping,
@@ -336,6 +336,7 @@ fn trainer(
         },
         optimizer,
         max_grad_norm: max_grad_norm.or(custom.then_some(1.0)),
+        loss_scaling: set("mixed_precision", o.mixed_precision)? == MixedPrecision::Fp16,
     })
 }
 

@@ -6,7 +6,9 @@ use crate::early_stopping::CriterionError;
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The training loss or its gradient is no longer a number.
-    #[error("the {what} is {value} at step {step}; lower `--learning-rate`")]
+    #[error(
+        "the {what} is {value} at step {step}; lower `--learning-rate`, or leave fp16 for `--mixed-precision bf16`"
+    )]
     NonFinite {
         /// Loss, gradient or distance.
         what: &'static str,

@@ -204,7 +204,7 @@ fn any_factor_of_the_evaluation_can_be_redrawn_and_the_thirds_looked_at() {
 }
 
 #[test]
-fn a_precision_that_is_not_computed_in_is_said_in_one_line() {
+fn the_precision_is_said_in_one_line() {
     let cli = cli();
     let run = ["-o", "run", "--mixed-precision", "fp16", "--max-train-steps", "1"];
     let said = cli.train(&run).ok();

@@ -5,8 +5,10 @@ mod blocks;
 mod config;
 mod embeddings;
 mod model;
+mod operations;
 mod projections;
 mod transformer;
 
 pub use config::{UNet2DConditionConfig, UpDownBlock};
 pub use model::UNet2DConditionModel;
+pub use operations::Operations;

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     kernels::{conv2d, group_norm_silu},
     layers::{Activation, conv, group_norm},
+    precision::widened,
 };
 
 /// Predicts the noise (or the velocity) in latents, given the time step and a text's hidden
@@ -50,6 +51,8 @@ impl UNet2DConditionConfig {
 }
 
 impl UNet2DConditionModel {
+    /// The prediction. Weights of a low type take f32 and give f32.
+    ///
     /// # Shapes
     ///
     /// - sample: `[batch_size, in_channels, height, width]`
@@ -68,15 +71,18 @@ impl UNet2DConditionModel {
     ) -> Tensor<4> {
         assert_eq!(sample.dims()[0], timesteps.len(), "one time step for each sample");
         let device = sample.device().inner();
-        let time = self.time_embedding.forward(time_proj(&self.config, timesteps, &device));
-        let given =
-            Conditioning { time: Activation::Silu.forward(time), text: encoder_hidden_states };
+        let dtype = self.conv_in.weight.dtype();
+        let sinusoids = time_proj(&self.config, timesteps, &device).cast(dtype);
+        let given = Conditioning {
+            time: Activation::Silu.forward(self.time_embedding.forward(sinusoids)),
+            text: encoder_hidden_states.cast(dtype),
+        };
 
-        let x = conv2d(&self.conv_in, sample);
+        let x = conv2d(&self.conv_in, sample.cast(dtype));
         let mut skips = vec![x.clone()];
         let x = self.down_blocks.iter().fold(x, |x, block| block.forward(x, &given, &mut skips));
         let x = self.mid_block.forward(x, &given);
         let x = self.up_blocks.iter().fold(x, |x, block| block.forward(x, &given, &mut skips));
-        conv2d(&self.conv_out, group_norm_silu(&self.conv_norm_out, x))
+        widened(conv2d(&self.conv_out, group_norm_silu(&self.conv_norm_out, x)))
     }
 }
