@@ -94,3 +94,27 @@ fn wgpu_agrees_with_the_golden() {
         Err(error) => println!("skipped, no wgpu adapter here: {error}"),
     }
 }
+
+/// Runs on the GPU that `DVAR_DEVICE` names: `cuda:0`, `cuda:1`, ..., `vulkan` or `wgpu`; and fails
+/// where that is not there.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+#[test]
+fn the_gpu_that_the_environment_names_agrees_with_the_golden() {
+    let Ok(name) = std::env::var("DVAR_DEVICE") else {
+        return println!("skipped, `DVAR_DEVICE` names no GPU");
+    };
+    let (kind, _index) = name.split_once(':').unwrap_or((&name, "0"));
+    let device = match kind {
+        #[cfg(feature = "cuda")]
+        "cuda" => Device::cuda(_index.parse().unwrap()),
+        #[cfg(feature = "vulkan")]
+        "vulkan" => {
+            let vulkan = burn::tensor::wgpu::WgpuBackend::Vulkan;
+            Device::wgpu_options().graphics_api(vulkan).init().unwrap()
+        }
+        #[cfg(feature = "wgpu")]
+        "wgpu" => Device::wgpu_options().init().unwrap(),
+        _ => panic!("this build has no GPU `{name}`"),
+    };
+    agrees(&name, &device);
+}
