@@ -24,6 +24,8 @@ mod kernels;
 mod layers;
 pub mod ldm_bert;
 pub mod lpips;
+#[cfg(feature = "extension")]
+mod operation;
 #[cfg(feature = "embedded")]
 pub mod pretrained;
 mod resnet;
