@@ -16,6 +16,8 @@
 //! [`Device`](burn::tensor::Device) that the program was compiled with.
 
 mod attention;
+#[cfg(all(feature = "extension", feature = "autodiff"))]
+mod checkpoint;
 mod checks;
 pub mod clip;
 pub mod dino;
@@ -25,6 +27,7 @@ mod layers;
 pub mod ldm_bert;
 pub mod lpips;
 #[cfg(feature = "extension")]
+#[cfg_attr(not(feature = "autodiff"), allow(dead_code))]
 mod operation;
 #[cfg(feature = "embedded")]
 pub mod pretrained;

@@ -5,19 +5,13 @@ use burn::{
     tensor::{Device, Tensor},
 };
 
-use super::{UNet2DConditionConfig, UpDownBlock, transformer::Transformer2D};
+use super::{
+    UNet2DConditionConfig, UpDownBlock, conditioning::Conditioning, transformer::Transformer2D,
+};
 use crate::{
     layers::{Downsample2D, Upsample2D},
     resnet::{ResnetBlock2D, ResnetBlock2DConfig},
 };
-
-/// What every block of one forward pass is given beside its input.
-pub(super) struct Conditioning {
-    /// `[batch_size, time_embed_dim]`, through SiLU.
-    pub time: Tensor<2>,
-    /// `[batch_size, length, cross_attention_dim]`
-    pub text: Tensor<3>,
-}
 
 fn resnet(
     config: &UNet2DConditionConfig,
@@ -90,9 +84,9 @@ impl DownBlock2D {
         skips: &mut Vec<Tensor<4>>,
     ) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
-            x = resnet.forward(x, Some(given.time.clone()));
+            x = given.resnet(resnet, x);
             if let Some(attention) = self.attentions.get(i) {
-                x = attention.forward(x, given.text.clone());
+                x = given.transformer(attention, x);
             }
             skips.push(x.clone());
         }
@@ -123,9 +117,9 @@ impl MidBlock2D {
 
     pub(super) fn forward(&self, mut x: Tensor<4>, given: &Conditioning) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
-            x = resnet.forward(x, Some(given.time.clone()));
+            x = given.resnet(resnet, x);
             if let Some(attention) = self.attentions.get(i) {
-                x = attention.forward(x, given.text.clone());
+                x = given.transformer(attention, x);
             }
         }
         x
@@ -183,9 +177,9 @@ impl UpBlock2D {
             if let Some(skip) = skips.pop() {
                 x = Tensor::cat(vec![x, skip], 1);
             }
-            x = resnet.forward(x, Some(given.time.clone()));
+            x = given.resnet(resnet, x);
             if let Some(attention) = self.attentions.get(i) {
-                x = attention.forward(x, given.text.clone());
+                x = given.transformer(attention, x);
             }
         }
         for upsampler in &self.upsamplers {

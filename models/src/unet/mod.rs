@@ -2,6 +2,7 @@
 //! Rombach et al. 2022, sections 3.2 and 3.3).
 
 mod blocks;
+mod conditioning;
 mod config;
 mod embeddings;
 mod model;

@@ -8,7 +8,8 @@ use burn::{
 
 use super::{
     UNet2DConditionConfig,
-    blocks::{Conditioning, DownBlock2D, MidBlock2D, UpBlock2D},
+    blocks::{DownBlock2D, MidBlock2D, UpBlock2D},
+    conditioning::Conditioning,
     embeddings::{TimestepEmbedding, time_proj},
 };
 use crate::{
@@ -29,6 +30,7 @@ pub struct UNet2DConditionModel {
     conv_out: Conv2d,
     #[module(skip)]
     config: UNet2DConditionConfig,
+    gradient_checkpointing: bool,
 }
 
 impl UNet2DConditionConfig {
@@ -45,11 +47,20 @@ impl UNet2DConditionConfig {
             conv_norm_out: group_norm(self.norm_num_groups, finest, self.norm_eps, device),
             conv_out: conv(finest, self.out_channels, 3, device),
             config: self.clone(),
+            gradient_checkpointing: false,
         }
     }
 }
 
 impl UNet2DConditionModel {
+    /// The same network, whose backward pass computes each residual block and transformer again
+    /// from its input: less memory, the same gradients, about a third more time (diffusers'
+    /// `enable_gradient_checkpointing`).
+    #[must_use]
+    pub fn with_gradient_checkpointing(self) -> Self {
+        Self { gradient_checkpointing: true, ..self }
+    }
+
     /// # Shapes
     ///
     /// - sample: `[batch_size, in_channels, height, width]`
@@ -69,8 +80,11 @@ impl UNet2DConditionModel {
         assert_eq!(sample.dims()[0], timesteps.len(), "one time step for each sample");
         let device = sample.device().inner();
         let time = self.time_embedding.forward(time_proj(&self.config, timesteps, &device));
-        let given =
-            Conditioning { time: Activation::Silu.forward(time), text: encoder_hidden_states };
+        let given = Conditioning {
+            time: Activation::Silu.forward(time),
+            text: encoder_hidden_states,
+            gradient_checkpointing: self.gradient_checkpointing,
+        };
 
         let x = conv2d(&self.conv_in, sample);
         let mut skips = vec![x.clone()];
