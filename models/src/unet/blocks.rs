@@ -79,17 +79,52 @@ impl DownBlock2D {
     /// Every layer's output is also pushed to `skips`, for the way up.
     pub(super) fn forward(
         &self,
+        x: Tensor<4>,
+        given: &Conditioning,
+        skips: &mut Vec<Tensor<4>>,
+    ) -> Tensor<4> {
+        let x = self.before_text(x, |resnet, x| given.resnet(resnet, x), skips);
+        self.from_text(x, given, skips)
+    }
+
+    /// Up to the first transformer; all of a block that has none.
+    pub(super) fn before_text(
+        &self,
+        mut x: Tensor<4>,
+        apply: impl Fn(&ResnetBlock2D, Tensor<4>) -> Tensor<4>,
+        skips: &mut Vec<Tensor<4>>,
+    ) -> Tensor<4> {
+        for resnet in &self.resnets {
+            x = apply(resnet, x);
+            if !self.attentions.is_empty() {
+                return x;
+            }
+            skips.push(x.clone());
+        }
+        self.downsample(x, skips)
+    }
+
+    /// The rest.
+    pub(super) fn from_text(
+        &self,
         mut x: Tensor<4>,
         given: &Conditioning,
         skips: &mut Vec<Tensor<4>>,
     ) -> Tensor<4> {
-        for (i, resnet) in self.resnets.iter().enumerate() {
-            x = given.resnet(resnet, x);
-            if let Some(attention) = self.attentions.get(i) {
-                x = given.transformer(attention, x);
+        if self.attentions.is_empty() {
+            return x;
+        }
+        for (i, (resnet, attention)) in self.resnets.iter().zip(&self.attentions).enumerate() {
+            if i > 0 {
+                x = given.resnet(resnet, x);
             }
+            x = given.transformer(attention, x);
             skips.push(x.clone());
         }
+        self.downsample(x, skips)
+    }
+
+    fn downsample(&self, mut x: Tensor<4>, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
         for downsampler in &self.downsamplers {
             x = downsampler.forward(x);
             skips.push(x.clone());

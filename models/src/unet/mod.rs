@@ -10,4 +10,4 @@ mod projections;
 mod transformer;
 
 pub use config::{UNet2DConditionConfig, UpDownBlock};
-pub use model::UNet2DConditionModel;
+pub use model::{Stem, UNet2DConditionModel};

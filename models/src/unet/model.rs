@@ -33,6 +33,16 @@ pub struct UNet2DConditionModel {
     gradient_checkpointing: bool,
 }
 
+/// A forward pass up to where the text enters, by [`UNet2DConditionModel::stem`].
+#[derive(Clone, Debug)]
+pub struct Stem {
+    /// `[batch_size, time_embed_dim]`, through SiLU.
+    time: Tensor<2>,
+    x: Tensor<4>,
+    /// What the way up takes.
+    skips: Vec<Tensor<4>>,
+}
+
 impl UNet2DConditionConfig {
     /// Builds the network with weights yet to be loaded.
     pub fn init(&self, device: &Device) -> UNet2DConditionModel {
@@ -77,20 +87,57 @@ impl UNet2DConditionModel {
         timesteps: &[f64],
         encoder_hidden_states: Tensor<3>,
     ) -> Tensor<4> {
+        self.forward_from(&self.stem(sample, timesteps), encoder_hidden_states)
+    }
+
+    /// What [`forward`](Self::forward) computes before the text enters: worth keeping where the
+    /// same latents meet other texts. Trained weights, see [`projections`](Self::projections), do
+    /// not enter it either.
+    ///
+    /// # Shapes
+    ///
+    /// As [`forward`](Self::forward)'s.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes are others.
+    pub fn stem(&self, sample: Tensor<4>, timesteps: &[f64]) -> Stem {
         assert_eq!(sample.dims()[0], timesteps.len(), "one time step for each sample");
         let device = sample.device().inner();
         let time = self.time_embedding.forward(time_proj(&self.config, timesteps, &device));
+        let time = Activation::Silu.forward(time);
+        let mut x = conv2d(&self.conv_in, sample);
+        let mut skips = vec![x.clone()];
+        for block in &self.down_blocks[..=self.first_with_text()] {
+            x = block.before_text(x, |resnet, x| resnet.forward(x, Some(time.clone())), &mut skips);
+        }
+        Stem { time, x, skips }
+    }
+
+    /// The rest of [`forward`](Self::forward), with the same result.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes are others.
+    pub fn forward_from(&self, stem: &Stem, encoder_hidden_states: Tensor<3>) -> Tensor<4> {
         let given = Conditioning {
-            time: Activation::Silu.forward(time),
+            time: stem.time.clone(),
             text: encoder_hidden_states,
             gradient_checkpointing: self.gradient_checkpointing,
         };
-
-        let x = conv2d(&self.conv_in, sample);
-        let mut skips = vec![x.clone()];
-        let x = self.down_blocks.iter().fold(x, |x, block| block.forward(x, &given, &mut skips));
+        let (x, mut skips) = (stem.x.clone(), stem.skips.clone());
+        let first = self.first_with_text();
+        let x = self.down_blocks[first].from_text(x, &given, &mut skips);
+        let below = &self.down_blocks[first + 1..];
+        let x = below.iter().fold(x, |x, block| block.forward(x, &given, &mut skips));
         let x = self.mid_block.forward(x, &given);
         let x = self.up_blocks.iter().fold(x, |x, block| block.forward(x, &given, &mut skips));
         conv2d(&self.conv_out, group_norm_silu(&self.conv_norm_out, x))
+    }
+
+    /// The first block on the way down that attends to the text, or the last one.
+    fn first_with_text(&self) -> usize {
+        let found = self.down_blocks.iter().position(|block| !block.attentions.is_empty());
+        found.unwrap_or(self.down_blocks.len() - 1)
     }
 }
