@@ -1,5 +1,8 @@
 //! Attention by chunks against the one that holds its scores whole.
 
+// Tests run natively, where blocking reads are fine.
+#![allow(clippy::disallowed_methods)]
+
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use proptest::prelude::*;
 

@@ -83,12 +83,12 @@ impl DownBlock2D {
         given: &Conditioning,
         skips: &mut Vec<Tensor<4>>,
     ) -> Tensor<4> {
-        let x = self.before_text(x, |resnet, x| given.resnet(resnet, x), skips);
-        self.from_text(x, given, skips)
+        let x = self.before_text_enters(x, |resnet, x| given.resnet(resnet, x), skips);
+        self.after_text_enters(x, given, skips)
     }
 
     /// Up to the first transformer; all of a block that has none.
-    pub(super) fn before_text(
+    pub(super) fn before_text_enters(
         &self,
         mut x: Tensor<4>,
         apply: impl Fn(&ResnetBlock2D, Tensor<4>) -> Tensor<4>,
@@ -105,7 +105,7 @@ impl DownBlock2D {
     }
 
     /// The rest.
-    pub(super) fn from_text(
+    pub(super) fn after_text_enters(
         &self,
         mut x: Tensor<4>,
         given: &Conditioning,

@@ -109,7 +109,11 @@ impl UNet2DConditionModel {
         let mut x = conv2d(&self.conv_in, sample);
         let mut skips = vec![x.clone()];
         for block in &self.down_blocks[..=self.first_with_text()] {
-            x = block.before_text(x, |resnet, x| resnet.forward(x, Some(time.clone())), &mut skips);
+            x = block.before_text_enters(
+                x,
+                |resnet, x| resnet.forward(x, Some(time.clone())),
+                &mut skips,
+            );
         }
         Stem { time, x, skips }
     }
@@ -127,7 +131,7 @@ impl UNet2DConditionModel {
         };
         let (x, mut skips) = (stem.x.clone(), stem.skips.clone());
         let first = self.first_with_text();
-        let x = self.down_blocks[first].from_text(x, &given, &mut skips);
+        let x = self.down_blocks[first].after_text_enters(x, &given, &mut skips);
         let below = &self.down_blocks[first + 1..];
         let x = below.iter().fold(x, |x, block| block.forward(x, &given, &mut skips));
         let x = self.mid_block.forward(x, &given);
