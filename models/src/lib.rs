@@ -19,6 +19,8 @@
 //! f16 with norms and softmax in f32. They take and give f32 in any case.
 
 mod attention;
+#[cfg(all(feature = "extension", feature = "autodiff"))]
+mod checkpoint;
 mod checks;
 pub mod clip;
 pub mod dino;
@@ -27,6 +29,9 @@ mod kernels;
 mod layers;
 pub mod ldm_bert;
 pub mod lpips;
+#[cfg(feature = "extension")]
+#[cfg_attr(not(feature = "autodiff"), allow(dead_code))]
+mod operation;
 mod precision;
 #[cfg(feature = "embedded")]
 pub mod pretrained;

@@ -50,6 +50,8 @@ pub struct TrainConfig {
     pub trainer: TrainerConfig,
     /// What the frozen networks compute in.
     pub mixed_precision: MixedPrecision,
+    /// Whether the backward pass computes the UNet's activations again.
+    pub gradient_checkpointing: bool,
     /// What ends the run.
     pub stopping: Stopping,
     /// DVAR at its start.
@@ -263,6 +265,7 @@ impl TrainConfig {
             train_batch_size,
             trainer,
             mixed_precision: set("mixed_precision", o.mixed_precision)?,
+            gradient_checkpointing: set("gradient_checkpointing", o.gradient_checkpointing)?,
             stopping,
             criterion: Dvar::new(window, threshold)?,
             window,

@@ -310,7 +310,7 @@ impl<'a> Trainer<'a> {
 
 /// Reads a tensor's values without blocking.
 async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, TrainError> {
-    let data = tensor.into_data_async().await.map_err(|e| TrainError::Device(e.to_string()))?;
+    let data = tensor.into_data_async().await.map_err(|e| TrainError::device(&e))?;
     Ok(data.iter::<f32>().collect())
 }
 

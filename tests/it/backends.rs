@@ -36,12 +36,15 @@ fn agrees(name: &str, device: &Device) {
     assert_close(&label("evaluation"), &first, &get("loss").values, 2e-6, 0.0);
     assert_eq!(first, evaluate(), "{name}: two evaluations of the same vectors differ");
 
-    let tracked = concept.clone().autodiff().require_grad();
-    let states = encoder.encode(&prompts, &tracked);
-    let noise_pred = unet.forward(noisy.clone(), &get("timesteps").values, states);
-    let loss = (noise_pred - noise.clone()).square().mean();
-    let gradient = values(tracked.grad(&loss.backward()).unwrap());
-    assert_relative(&label("gradient"), &gradient, &get("grad_concept").values, 2e-5);
+    let checkpointed = unet.clone().with_gradient_checkpointing();
+    for (what, unet) in [("gradient", &unet), ("gradient by checkpointing", &checkpointed)] {
+        let tracked = concept.clone().autodiff().require_grad();
+        let states = encoder.encode(&prompts, &tracked);
+        let noise_pred = unet.forward(noisy.clone(), &get("timesteps").values, states);
+        let loss = (noise_pred - noise.clone()).square().mean();
+        let gradient = values(tracked.grad(&loss.backward()).unwrap());
+        assert_relative(&label(what), &gradient, &get("grad_concept").values, 2e-5);
+    }
 
     // the update of the step, from the golden gradient on the host in double precision
     let mut optimizer = AdamW::new(AdamWConfig::default(), &concept);

@@ -7,6 +7,11 @@ use burn::tensor::{Tensor, activation::softmax};
 use crate::kernels;
 use crate::precision::widened;
 
+#[cfg(feature = "extension")]
+mod chunked;
+#[cfg(all(test, feature = "extension", feature = "autodiff"))]
+mod tests;
+
 /// `softmax(q kᵀ / sqrt(head width) + mask) v` for each head.
 ///
 /// # Shapes
@@ -24,6 +29,10 @@ pub(crate) fn multi_head_attention(
 ) -> Tensor<3> {
     #[cfg(feature = "flex")]
     if let Some(output) = kernels::attention([&query, &key, &value], heads, mask.as_ref()) {
+        return output;
+    }
+    #[cfg(feature = "extension")]
+    if let Some(output) = chunked::attention([&query, &key, &value], heads, mask.as_ref()) {
         return output;
     }
     plain(query, key, value, heads, mask)
