@@ -88,9 +88,9 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let options = sampling_options(args, &advice, &model)?;
     let (device, device_name) = device::open(&args.device)?;
     device::check_precision(&model, &device, &device_name)?;
-    device::say(&args.device, &device_name);
     let generator = Generator::load(&model, embedding.as_ref(), adapter.as_ref(), &device);
     let generator = generator.map_err(CliError::input)?;
+    device::say(&args.device, &device_name);
     let prompts: Vec<String> =
         args.prompt.iter().flat_map(|prompt| vec![prompt.clone(); args.count]).collect();
     let folder = free_folder(args.output_dir.as_deref(), || "generated".into())?;

@@ -83,9 +83,9 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
         true => run::subject(args, &RunFolder::open(&args.path)?)?,
         false => pictures::subject(args)?,
     };
-    device::say(&args.device, &device_name);
     let clip = args.clip.as_deref().or(subject.clip.as_deref());
     let scorers = scorers(args, clip, subject.model.as_ref(), &device)?;
+    device::say(&args.device, &device_name);
     let references = scorers.references(&subject.references);
     let mut counts = Counts::of_references(subject.references.len());
     let mut scores = Scores::default();
