@@ -14,8 +14,13 @@
 //!
 //! burn 0.22 has no backend type parameter: one build of these networks runs on every
 //! [`Device`](burn::tensor::Device) that the program was compiled with.
+//!
+//! Text encoders and denoiser compute in the type that their weights were loaded in: f32, or bf16 or
+//! f16 with norms and softmax in f32. They take and give f32 in any case.
 
 mod attention;
+#[cfg(all(feature = "extension", feature = "autodiff"))]
+mod checkpoint;
 mod checks;
 pub mod clip;
 pub mod dino;
@@ -24,6 +29,10 @@ mod kernels;
 mod layers;
 pub mod ldm_bert;
 pub mod lpips;
+#[cfg(feature = "extension")]
+#[cfg_attr(not(feature = "autodiff"), allow(dead_code))]
+mod operation;
+mod precision;
 #[cfg(feature = "embedded")]
 pub mod pretrained;
 mod resnet;

@@ -200,6 +200,7 @@ impl<'a, M: LearnerModel> Run<'a, M> {
             callbacks: drive::save(&self.callbacks),
             parameters: Vec::new(),
             optimizer: Vec::new(),
+            loss_scaler: None,
         };
         guarded(drive::share(&mut self.callbacks, &state))
     }

@@ -66,6 +66,13 @@ impl<M> Callback<M> for Progress {
     ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
         Box::pin(async move {
             let made = step.record.step + 1;
+            if let (Some(scale), Some(1.0)) =
+                (step.record.get("loss_scale"), step.record.get("skipped"))
+            {
+                self.bar.suspend(|| {
+                    eprintln!("step {made} skipped: its gradient overflows at loss scale {scale}");
+                });
+            }
             let line = self.line(step.record);
             match self.print_every {
                 Some(every) if made.is_multiple_of(every) => {

@@ -1,34 +1,53 @@
 //! Which device computes.
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 
 use super::CliError;
+use crate::pipelines::ModelFolder;
 
 /// A device that this build can name: flag value, what it is, and how to get it.
 struct Choice {
     name: &'static str,
     about: &'static str,
+    /// A GPU, unless it is one in software.
+    gpu: bool,
     open: fn(usize) -> Result<Device, String>,
 }
 
 /// In the order of preference for `auto`.
 const CHOICES: &[Choice] = &[
     #[cfg(feature = "cuda")]
-    Choice { name: "cuda", about: "NVIDIA GPU; `cuda:1` is the second one", open: open_cuda },
-    #[cfg(feature = "flex")]
-    Choice { name: "cpu", about: "CPU (burn-flex)", open: |_| Ok(Device::flex()) },
+    Choice {
+        name: "cuda",
+        about: "NVIDIA GPU; `cuda:1` is the second one",
+        gpu: true,
+        open: open_cuda,
+    },
     #[cfg(feature = "vulkan")]
     Choice {
         name: "vulkan",
         about: "GPU by Vulkan and SPIR-V",
+        gpu: true,
         open: |_| open_wgpu(Some(WgpuBackend::Vulkan)),
     },
     #[cfg(feature = "metal")]
-    Choice { name: "metal", about: "Apple GPU", open: |_| open_wgpu(Some(WgpuBackend::Metal)) },
+    Choice {
+        name: "metal",
+        about: "Apple GPU",
+        gpu: true,
+        open: |_| open_wgpu(Some(WgpuBackend::Metal)),
+    },
     #[cfg(feature = "wgpu")]
-    Choice { name: "wgpu", about: "any GPU by wgpu", open: |_| open_wgpu(None) },
+    Choice { name: "wgpu", about: "any GPU by wgpu", gpu: true, open: |_| open_wgpu(None) },
+    #[cfg(feature = "flex")]
+    Choice { name: "cpu", about: "CPU (burn-flex)", gpu: false, open: |_| Ok(Device::flex()) },
     #[cfg(feature = "ndarray")]
-    Choice { name: "ndarray", about: "CPU (burn-ndarray), for comparison", open: open_ndarray },
+    Choice {
+        name: "ndarray",
+        about: "CPU (burn-ndarray), for comparison",
+        gpu: false,
+        open: open_ndarray,
+    },
 ];
 
 #[cfg(feature = "wgpu")]
@@ -67,9 +86,7 @@ fn open_cuda(index: usize) -> Result<Device, String> {
 /// The device that `--device` names, and how to call it in messages.
 pub(super) fn open(name: &str) -> Result<(Device, String), CliError> {
     if name == "auto" {
-        let found = CHOICES
-            .iter()
-            .find_map(|choice| Some(((choice.open)(0).ok()?, choice.name.to_string())));
+        let found = automatic().map(|(choice, device)| (device, choice.name.to_string()));
         return found.ok_or_else(|| {
             CliError::input("this build has no device; build it with `--features flex`")
         });
@@ -87,19 +104,160 @@ pub(super) fn open(name: &str) -> Result<(Device, String), CliError> {
     Ok((device, name.to_string()))
 }
 
+/// The best device: a GPU, but none in software, or else the CPU.
+fn automatic() -> Option<(&'static Choice, Device)> {
+    let gpus = may_have_gpu();
+    CHOICES.iter().filter(|choice| gpus || !choice.gpu).find_map(|choice| {
+        let device = (choice.open)(0).ok()?;
+        suits_auto(choice, &device).then_some((choice, device))
+    })
+}
+
+fn suits_auto(choice: &Choice, device: &Device) -> bool {
+    !choice.gpu || is_hardware(device)
+}
+
+/// Asking for a GPU where none can be starts software in its place, and makes drivers complain.
+fn may_have_gpu() -> bool {
+    let drivers = ["/dev/dri", "/dev/nvidiactl", "/dev/dxg", "/dev/mali0", "/dev/kgsl-3d0"];
+    !cfg!(target_os = "linux") || drivers.iter().any(|file| std::path::Path::new(file).exists())
+}
+
 fn unknown(name: &str) -> CliError {
     let known: Vec<&str> = CHOICES.iter().map(|choice| choice.name).collect();
     CliError::Input(format!("unknown device `{name}`; this build knows auto, {}", known.join(", ")))
 }
 
+/// Says on stderr which device `auto` took, for commands that do not say it themselves.
+pub(super) fn say(asked: &str, taken: &str) {
+    if asked == "auto" {
+        eprintln!("device     {taken}");
+    }
+}
+
+/// Refuses a device that does not compute in the model's precision.
+pub(super) fn check_precision(
+    model: &ModelFolder,
+    device: &Device,
+    name: &str,
+) -> Result<(), CliError> {
+    model.check_precision(device, &format!("device `{name}`")).map_err(CliError::input)
+}
+
 /// `dvar devices`
 pub(super) fn list() -> Result<(), CliError> {
+    let mut best = None;
     for choice in CHOICES {
-        let state = match (choice.open)(0) {
-            Ok(_) => "available".to_string(),
-            Err(reason) => format!("not here: {reason}"),
-        };
-        println!("{:8} {:44} {state}", choice.name, choice.about);
+        let mut index = 0;
+        loop {
+            let state = match (choice.open)(index) {
+                Ok(device) => {
+                    if suits_auto(choice, &device) {
+                        best.get_or_insert(choice.name);
+                    }
+                    describe(choice, &device)
+                }
+                Err(reason) if index == 0 => format!("not here: {reason}"),
+                Err(_) => break,
+            };
+            let name = match index {
+                0 => choice.name.to_string(),
+                _ => format!("{}:{index}", choice.name),
+            };
+            println!("{name:8} {:44} {state}", choice.about);
+            index += 1;
+            if choice.name != "cuda" {
+                break;
+            }
+        }
+    }
+    if let Some(best) = best {
+        println!("auto     takes {best}");
     }
     Ok(())
+}
+
+/// Which part it is, its memory where that is known, and the types that it computes in.
+fn describe(choice: &Choice, device: &Device) -> String {
+    let types = [DType::F32, DType::F16, DType::BF16];
+    let types = types.into_iter().filter(|dtype| device.supports_dtype(*dtype));
+    let part = match choice.gpu {
+        true if is_hardware(device) => part(device),
+        true => part(device).map(|part| format!("{part} (software, not for `auto`)")),
+        false => None,
+    };
+    let memory = match choice.gpu {
+        true => gpu_memory(device),
+        false => host_memory(),
+    };
+    let memory = memory.map(|bytes| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)));
+    let types = types.map(|dtype| dtype.name()).collect::<Vec<_>>().join(" ");
+    let facts = [part, memory, Some(types)];
+    facts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Whether the device is a card, and no software that stands in for one.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn is_hardware(device: &Device) -> bool {
+    device.identity().is_some_and(|identity| identity.physical.is_some())
+}
+
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn part(device: &Device) -> Option<String> {
+    device.identity().map(|identity| identity.name)
+}
+
+/// What the driver tells; wgpu tells nothing.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn gpu_memory(device: &Device) -> Option<u64> {
+    match device.as_dispatch() {
+        burn::backend::DispatchDevice::Cube(cube) => cube.client().properties().memory.max_memory(),
+        _ => None,
+    }
+}
+
+#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+fn is_hardware(_: &Device) -> bool {
+    false
+}
+
+#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+fn part(_: &Device) -> Option<String> {
+    None
+}
+
+#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+fn gpu_memory(_: &Device) -> Option<u64> {
+    None
+}
+
+/// The machine's memory, where the system tells it.
+fn host_memory() -> Option<u64> {
+    let memory = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = memory.lines().find(|line| line.starts_with("MemTotal:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_is_the_cpu_where_there_is_no_gpu() {
+        if !may_have_gpu() {
+            assert_eq!(open("auto").unwrap().1, "cpu");
+        }
+    }
+
+    /// Where the adapter is a software one; a GPU is none.
+    #[cfg(feature = "wgpu")]
+    #[test]
+    fn a_software_adapter_is_listed_but_not_taken_by_auto() {
+        let Ok(device) = open_wgpu(None) else { return };
+        let choice = CHOICES.iter().find(|choice| choice.name == "wgpu").unwrap();
+        if part(&device).is_some_and(|part| part.contains("llvmpipe")) {
+            assert!(!suits_auto(choice, &device));
+            assert!(describe(choice, &device).contains("software, not for `auto`"));
+        }
+    }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     concept::LearnedAdapter,
-    config::TrainOptions,
+    config::{MixedPrecision, TrainOptions},
     data::png::{encode_grid, encode_png},
     embedding::{self, LearnedEmbedding},
     files::read_limited,
@@ -56,6 +56,9 @@ pub(super) struct GenerateArgs {
     /// Share of fresh noise in each DDIM step, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     eta: f64,
+    /// What the text encoder and the denoiser compute in: no (f32), fp16 or bf16
+    #[arg(long, value_name = "TYPE", default_value = "no")]
+    mixed_precision: MixedPrecision,
     /// Picture width [default: the model's]
     #[arg(long, value_name = "PIXELS")]
     width: Option<usize>,
@@ -65,7 +68,7 @@ pub(super) struct GenerateArgs {
     /// Folder to write to; it must not exist yet [default: generated]
     #[arg(long, short, value_name = "DIR")]
     output_dir: Option<PathBuf>,
-    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: CUDA where there is one, else the CPU
+    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
 }
@@ -76,15 +79,18 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let advice = advice.with_defaults().map_err(CliError::input)?;
     let beta_schedule = args.beta_schedule.or(advice.beta_schedule);
     let model = model.with_beta_schedule(beta_schedule).map_err(CliError::input)?;
+    let model = model.with_precision(args.mixed_precision.dtype());
     let embedding = args.embedding.as_deref().map(read_embedding).transpose()?;
     if let Some(embedding) = &embedding {
         check_fit(embedding, &model, args)?;
     }
     let adapter = args.adapter.as_deref().map(read_adapter).transpose()?;
     let options = sampling_options(args, &advice, &model)?;
-    let (device, _) = device::open(&args.device)?;
+    let (device, device_name) = device::open(&args.device)?;
+    device::check_precision(&model, &device, &device_name)?;
     let generator = Generator::load(&model, embedding.as_ref(), adapter.as_ref(), &device);
     let generator = generator.map_err(CliError::input)?;
+    device::say(&args.device, &device_name);
     let prompts: Vec<String> =
         args.prompt.iter().flat_map(|prompt| vec![prompt.clone(); args.count]).collect();
     let folder = free_folder(args.output_dir.as_deref(), || "generated".into())?;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use burn::tensor::DType;
 use dvar_models::weights::with_replaced;
 
 use super::{
@@ -29,7 +30,7 @@ pub(super) fn run(args: &MergeArgs) -> Result<(), CliError> {
             args.run.display()
         ))
     })?;
-    let model = model::of_run(&run.options()?)?.model;
+    let model = model::of_run(&run.options()?)?.model.with_precision(DType::F32);
     let (device, _) = device::open("auto")?;
     let unet = model.load_unet(&device).map_err(CliError::input)?;
     let merged = adapter.merge(&unet, &device);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 
 use crate::rng::{Purpose, Stream};
 
@@ -38,7 +38,7 @@ impl AdapterConfig {
         }
     }
 
-    /// The trained tensors at their start, plain. LoRA's `down`, `[rank, in]`, is normal with
+    /// The trained tensors at their start, plain, in f32 whatever the type of the frozen ones. LoRA's `down`, `[rank, in]`, is normal with
     /// deviation `1 / rank`, its `up`, `[out, rank]`, zero: the network starts unchanged.
     pub(super) fn initial<'a>(
         &self,
@@ -48,7 +48,7 @@ impl AdapterConfig {
         let adapter = *self;
         frozen.iter().enumerate().flat_map(move |(index, (layer, weight))| match adapter {
             Self::None => Vec::new(),
-            Self::CustomDiffusion => vec![(layer.clone(), weight.clone())],
+            Self::CustomDiffusion => vec![(layer.clone(), weight.clone().cast(DType::F32))],
             Self::Lora { rank, .. } => {
                 let ([input, output], device) = (weight.dims(), weight.device());
                 let down = Stream::new(seed, Purpose::LoraDown, index as u64).normal(rank * input);
@@ -62,7 +62,7 @@ impl AdapterConfig {
         })
     }
 
-    /// The weights, `[in, out]`, that take the place of the frozen ones.
+    /// The weights, `[in, out]`, that take the place of the frozen ones, in f32.
     pub(super) fn projections(
         &self,
         frozen: &BTreeMap<String, Tensor<2>>,
@@ -75,7 +75,7 @@ impl AdapterConfig {
                 let down = trained.get(format!("{layer}{DOWN}").as_str())?.clone();
                 let up = trained.get(format!("{layer}{UP}").as_str())?.clone();
                 let delta = down.transpose().matmul(up.transpose());
-                Some(weight.clone() + delta.mul_scalar(*scale))
+                Some(weight.clone().cast(DType::F32) + delta.mul_scalar(*scale))
             }
         };
         let named = |entry: (&String, &Tensor<2>)| Some((entry.0.clone(), changed(entry)?));

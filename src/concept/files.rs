@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use dvar_models::unet::UNet2DConditionModel;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
@@ -248,7 +248,8 @@ impl LearnedAdapter {
             let weight = match self.kind {
                 Kind::CustomDiffusion => on_device(0).transpose(),
                 Kind::Lora => {
-                    weight.clone() + on_device(0).transpose().matmul(on_device(1).transpose())
+                    weight.clone().cast(DType::F32)
+                        + on_device(0).transpose().matmul(on_device(1).transpose())
                 }
             };
             merged.insert(layer.clone(), weight);

@@ -48,8 +48,10 @@ pub struct TrainConfig {
     pub train_batch_size: usize,
     /// Steps, accumulation, learning rate, optimiser.
     pub trainer: TrainerConfig,
-    /// What the frozen networks should compute in.
+    /// What the frozen networks compute in.
     pub mixed_precision: MixedPrecision,
+    /// Whether the backward pass computes the UNet's activations again.
+    pub gradient_checkpointing: bool,
     /// What ends the run.
     pub stopping: Stopping,
     /// DVAR at its start.
@@ -263,6 +265,7 @@ impl TrainConfig {
             train_batch_size,
             trainer,
             mixed_precision: set("mixed_precision", o.mixed_precision)?,
+            gradient_checkpointing: set("gradient_checkpointing", o.gradient_checkpointing)?,
             stopping,
             criterion: Dvar::new(window, threshold)?,
             window,
@@ -336,6 +339,7 @@ fn trainer(
         },
         optimizer,
         max_grad_norm: max_grad_norm.or(custom.then_some(1.0)),
+        loss_scaling: set("mixed_precision", o.mixed_precision)? == MixedPrecision::Fp16,
     })
 }
 

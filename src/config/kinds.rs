@@ -1,5 +1,8 @@
 //! Options with a few named values.
 
+use std::fmt;
+
+use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
 /// What ends a run, by the names of the paper's table 1 (arXiv 2302.04841v1).
@@ -69,6 +72,27 @@ pub enum MixedPrecision {
     Fp16,
     /// bf16, where the device can.
     Bf16,
+}
+
+impl MixedPrecision {
+    /// The type of the text encoder's and the denoiser's weights and activations.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::No => DType::F32,
+            Self::Fp16 => DType::F16,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+}
+
+impl fmt::Display for MixedPrecision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::No => "no",
+            Self::Fp16 => "fp16",
+            Self::Bf16 => "bf16",
+        })
+    }
 }
 
 /// A program that a run also logs for.

@@ -110,6 +110,9 @@ pub struct TrainOptions {
     /// no, fp16 or bf16 [default: no]
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE", help_heading = "Training"))]
     pub mixed_precision: Option<MixedPrecision>,
+    /// Compute the UNet's activations again in the backward pass: much less memory, more time [default: false]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Training"))]
+    pub gradient_checkpointing: Option<bool>,
     /// What ends the run: dvar, clip-s, few-iters or baseline [default: dvar]
     #[cfg_attr(feature = "cli", arg(long, value_name = "HOW", help_heading = "Stopping"))]
     pub stopping: Option<Stopping>,

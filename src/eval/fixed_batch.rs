@@ -195,8 +195,13 @@ fn prepare(
     std::iter::once(rounds.clone()).chain(apart).map(|r| batches(objective, &r)).collect()
 }
 
+/// A single round also keeps what the UNet makes of it before the text; of many, that would take
+/// much memory.
 fn batches(objective: &DiffusionObjective, rounds: &[Draws]) -> Vec<Batch> {
-    rounds.iter().map(|draws| objective.batch(draws)).collect()
+    match rounds {
+        [round] => vec![objective.with_stem(objective.batch(round))],
+        _ => rounds.iter().map(|draws| objective.batch(draws)).collect(),
+    }
 }
 
 #[cfg(test)]

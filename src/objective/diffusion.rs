@@ -2,7 +2,10 @@
 //! prior preservation (Ruiz et al. 2023, section 3.2).
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
+use dvar_models::{
+    unet::{Stem, UNet2DConditionModel},
+    vae::AutoencoderKl,
+};
 
 use super::{CAPTION_PREFIXES, Draws};
 use crate::{
@@ -18,6 +21,8 @@ pub struct Batch {
     prompts: Prompts,
     noisy_latents: Tensor<4>,
     timesteps: Vec<f64>,
+    /// What the UNet makes of these two before the text enters, where it is kept.
+    stem: Option<Stem>,
     target: Tensor<4>,
     /// What each squared error counts, `[batch_size, 1, height, width]`; all alike if none.
     error_weights: Option<Tensor<4>>,
@@ -134,8 +139,17 @@ impl DiffusionObjective {
             target: self.noise_schedule.target(latents.clone(), noise.clone(), &timesteps),
             noisy_latents: self.noise_schedule.add_noise(latents, noise, &timesteps),
             timesteps: timesteps.iter().map(|time| *time as f64).collect(),
+            stem: None,
             error_weights,
         }
+    }
+
+    /// The batch with the part of the UNet that does not depend on the concept, for batches whose
+    /// loss is asked for again and again.
+    #[must_use]
+    pub fn with_stem(&self, batch: Batch) -> Batch {
+        let stem = self.unet.stem(batch.noisy_latents.clone(), &batch.timesteps);
+        Batch { stem: Some(stem), ..batch }
     }
 
     /// Scaled latents of the concept's pictures, and where each shows its picture.
@@ -213,9 +227,14 @@ impl DiffusionObjective {
         weights: &Weights,
         batch: &Batch,
     ) -> Tensor<1> {
-        let sample = batch.noisy_latents.clone();
         let unet = weights.unet(&self.unet);
-        let prediction = unet.forward(sample, &batch.timesteps, encoder_hidden_states);
+        let prediction = match &batch.stem {
+            Some(stem) => unet.forward_from(stem, encoder_hidden_states),
+            None => {
+                let sample = batch.noisy_latents.clone();
+                unet.forward(sample, &batch.timesteps, encoder_hidden_states)
+            }
+        };
         let errors = (prediction - batch.target.clone()).square();
         match &batch.error_weights {
             Some(weights) => (errors * weights.clone()).sum(),

@@ -91,7 +91,8 @@ impl Optimizer {
         }
     }
 
-    /// Takes back what [`memory`](Self::memory) gave after `step` updates, in the same order.
+    /// Takes back what [`memory`](Self::memory) gave after `step` updates (skipped ones do not
+    /// count), in the same order.
     pub fn restore(&mut self, step: usize, memory: Vec<Vec<Tensor<2>>>) {
         match &mut self.0 {
             State::AdamW(each) => {

@@ -48,6 +48,16 @@ pub enum PipelineError {
         /// What both must be a multiple of.
         multiple: usize,
     },
+    /// A type that the device does not compute in.
+    #[error("{device} does not compute in {precision}; take `--mixed-precision {instead}`")]
+    Precision {
+        /// Which device.
+        device: String,
+        /// The type.
+        precision: &'static str,
+        /// What it computes in.
+        instead: &'static str,
+    },
     /// Pictures that cannot be compared.
     #[error("the pictures cannot be compared: {0}")]
     Pictures(String),
@@ -75,6 +85,7 @@ pub struct ModelFolder {
     unet: UNet2DConditionConfig,
     vae: AutoencoderKlConfig,
     scheduler: SchedulerConfig,
+    precision: DType,
 }
 
 impl ModelFolder {
@@ -101,7 +112,8 @@ impl ModelFolder {
             SchedulerConfig::from_json(&String::from_utf8_lossy(&read(scheduler)?)).map_err(
                 |error| ModelError::Invalid { file: shown(scheduler), reason: error.to_string() },
             )?;
-        let folder = Self { files, name, family, text_encoder, unet, vae, scheduler };
+        let precision = DType::F32;
+        let folder = Self { files, name, family, text_encoder, unet, vae, scheduler, precision };
         folder.check_fit()?;
         Ok(folder)
     }
@@ -145,6 +157,34 @@ impl ModelFolder {
         Ok(Self { scheduler, ..self })
     }
 
+    /// The same model, whose text encoder and denoiser will be loaded in `precision`: f32, f16 or
+    /// bf16. The autoencoder stays in f32, because its activations leave f16's range.
+    #[must_use]
+    pub fn with_precision(self, precision: DType) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// Checks that a device, which messages call `name`, computes in the model's precision.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Precision`] if it does not.
+    pub fn check_precision(&self, device: &Device, name: &str) -> Result<(), PipelineError> {
+        if device.supports_dtype(self.precision) {
+            return Ok(());
+        }
+        let instead = match self.precision {
+            DType::BF16 if device.supports_dtype(DType::F16) => "fp16",
+            DType::F16 if device.supports_dtype(DType::BF16) => "bf16",
+            _ => "no",
+        };
+        Err(PipelineError::Precision {
+            device: name.into(),
+            precision: self.precision.name(),
+            instead,
+        })
+    }
+
     /// The pipeline that the folder is for.
     pub fn family(&self) -> ModelFamily {
         self.family
@@ -168,6 +208,11 @@ impl ModelFolder {
     /// The scheduler that the folder names, and its noise schedule.
     pub fn scheduler(&self) -> &SchedulerConfig {
         &self.scheduler
+    }
+
+    /// The denoiser's sizes.
+    pub fn unet_config(&self) -> &UNet2DConditionConfig {
+        &self.unet
     }
 
     /// The autoencoder's sizes.
@@ -208,20 +253,30 @@ impl ModelFolder {
     }
 
     /// Loads the text encoder; `placeholder_ids` are what `tokenizer` gave the learned token.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] if a file is missing or broken, or the device lacks the model's precision.
     pub fn load_prompt_encoder(
         &self,
         tokenizer: PromptTokenizer,
         placeholder_ids: Vec<u32>,
         device: &Device,
     ) -> Result<PromptEncoder, PipelineError> {
+        self.check_precision(device, "this device")?;
         let folder = self.family.text_encoder(&self.files);
-        let text_encoder = self.text_encoder.load(&self.files, folder, device)?;
+        let text_encoder = self.text_encoder.load(&self.files, folder, self.precision, device)?;
         Ok(PromptEncoder::new(tokenizer, text_encoder, placeholder_ids))
     }
 
     /// Loads the denoiser.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load_prompt_encoder`](Self::load_prompt_encoder).
     pub fn load_unet(&self, device: &Device) -> Result<UNet2DConditionModel, PipelineError> {
-        Ok(weights::load(self.unet.init(device), &self.files, "unet", DType::F32)?)
+        self.check_precision(device, "this device")?;
+        Ok(weights::load(self.unet.init(device), &self.files, "unet", self.precision)?)
     }
 
     /// Loads the autoencoder.

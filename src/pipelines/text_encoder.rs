@@ -55,21 +55,22 @@ impl TextEncoderConfig {
         }
     }
 
-    /// Loads the weights in `folder`.
+    /// Loads the weights in `folder` as `precision`.
     pub(super) fn load(
         &self,
         files: &ModelFiles,
         folder: &str,
+        precision: DType,
         device: &Device,
     ) -> Result<TextEncoder, ModelError> {
         Ok(match self {
             Self::Clip(config) => {
-                let model = weights::load(config.init(device), files, folder, DType::F32)?;
+                let model = weights::load(config.init(device), files, folder, precision)?;
                 TextEncoder::Clip(model.text_model)
             }
             Self::LdmBert(config) => {
                 let model = config.init(device);
-                TextEncoder::LdmBert(weights::load(model, files, folder, DType::F32)?)
+                TextEncoder::LdmBert(weights::load(model, files, folder, precision)?)
             }
         })
     }

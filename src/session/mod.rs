@@ -183,13 +183,12 @@ impl Session {
         };
         let templates = captions(config, &encoder);
         let noise_schedule = model.scheduler().noise_schedule().clone();
-        let mut objective = DiffusionObjective::new(
-            encoder,
-            model.load_unet(device)?,
-            noise_schedule,
-            latents(dataset),
-            templates,
-        );
+        let unet = match config.gradient_checkpointing {
+            true => model.load_unet(device)?.with_gradient_checkpointing(),
+            false => model.load_unet(device)?,
+        };
+        let mut objective =
+            DiffusionObjective::new(encoder, unet, noise_schedule, latents(dataset), templates);
         let mut rescaled_size = None;
         if let (
             MethodConfig::CustomDiffusion { class_prompt, prior_loss_weight, .. },

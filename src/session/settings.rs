@@ -34,7 +34,7 @@ pub struct Settings {
     pub options: TrainOptions,
     /// The same, with nothing left open.
     pub config: TrainConfig,
-    /// The model, under the beta schedule that the options name.
+    /// The model, under the beta schedule and in the precision that the options name.
     pub model: ModelFolder,
 }
 
@@ -59,6 +59,7 @@ impl Settings {
         let options = options.over(&advice(&model)?)?.with_defaults()?;
         let model = model.with_beta_schedule(options.beta_schedule)?;
         let config = TrainConfig::new(&options)?;
+        let model = model.with_precision(config.mixed_precision.dtype());
         Ok(Self { options, config, model })
     }
 

@@ -6,7 +6,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use crate::{early_stopping::StopReason, host_tensor::HostTensor};
+use crate::{early_stopping::StopReason, host_tensor::HostTensor, optim::LossScaler};
 
 /// Everything a run needs to go on with the same bytes. In burn's `Learner`, whose own checkpoints
 /// hold the model and the optimizer, the tensors' lists are empty.
@@ -24,6 +24,8 @@ pub struct TrainState {
     pub parameters: Vec<HostTensor>,
     /// What the optimiser remembers, named `parameter/memory`.
     pub optimizer: Vec<HostTensor>,
+    /// Where the loss is scaled.
+    pub loss_scaler: Option<LossScaler>,
 }
 
 const METADATA: &str = "dvar";
@@ -38,6 +40,8 @@ struct Metadata {
     /// The order, which a safetensors file does not keep.
     parameters: Vec<String>,
     optimizer: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    loss_scaler: Option<LossScaler>,
 }
 
 impl TrainState {
@@ -56,6 +60,7 @@ impl TrainState {
             callbacks: self.callbacks.clone(),
             parameters: names(&self.parameters),
             optimizer: names(&self.optimizer),
+            loss_scaler: self.loss_scaler.clone(),
         };
         let metadata = serde_json::to_string(&metadata).map_err(|e| failed(&e))?;
         let parameters = self.parameters.iter().map(|tensor| (tensor.name.clone(), tensor));
@@ -102,13 +107,14 @@ impl TrainState {
             let values = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
             Ok(HostTensor { name, shape: [rows, columns], values })
         };
-        let Metadata { step, fingerprint, stop, callbacks, parameters, optimizer } = metadata;
+        let Metadata { step, fingerprint, stop, callbacks, parameters, optimizer, loss_scaler } =
+            metadata;
         let parameters = parameters.into_iter().map(|name| read(name.clone(), name));
         let optimizer =
             optimizer.into_iter().map(|name| read(name.clone(), format!("{OPTIMIZER}{name}")));
         let parameters = parameters.collect::<Result<_, _>>()?;
         let optimizer = optimizer.collect::<Result<_, _>>()?;
-        Ok(Self { step, fingerprint, stop, callbacks, parameters, optimizer })
+        Ok(Self { step, fingerprint, stop, callbacks, parameters, optimizer, loss_scaler })
     }
 }
 
@@ -129,6 +135,7 @@ mod tests {
             callbacks: BTreeMap::from([("dvar".into(), serde_json::json!({ "mean": 0.1 }))]),
             parameters: vec![tensor("vectors", [0.1, -2.0]), tensor("a", [1e-30, 3.0])],
             optimizer: vec![tensor("vectors/exp_avg", [f32::MIN_POSITIVE, 0.0])],
+            loss_scaler: Some(LossScaler::default()),
         }
     }
 

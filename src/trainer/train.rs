@@ -7,7 +7,7 @@ use crate::{
     concept::{Concept, HostTensor},
     early_stopping::StopReason,
     objective::{DiffusionObjective, DrawSource},
-    optim::{LrSchedule, Optimizer, OptimizerConfig},
+    optim::{LossScaler, LrSchedule, Optimizer, OptimizerConfig},
 };
 
 /// What the loop itself must know; everything else belongs to its parts or to callbacks.
@@ -23,6 +23,9 @@ pub struct TrainerConfig {
     pub optimizer: OptimizerConfig,
     /// The gradient's length is cut to this, over all parameters together.
     pub max_grad_norm: Option<f64>,
+    /// Whether the loss is scaled, which gradients in f16 need; steps whose gradient is not finite
+    /// are then skipped.
+    pub loss_scaling: bool,
 }
 
 /// Trains a concept through frozen networks.
@@ -34,6 +37,7 @@ pub struct Trainer<'a> {
     /// The last parameters whose losses were finite: what is left after an error.
     last_good: Vec<Tensor<2>>,
     optimizer: Optimizer,
+    loss_scaler: Option<LossScaler>,
     step: usize,
     fingerprint: u64,
 }
@@ -41,7 +45,7 @@ pub struct Trainer<'a> {
 /// Loss and gradient of one step, before the update.
 struct Gradient {
     loss: f64,
-    /// Over all parameters, before any cut.
+    /// Over all parameters, before any cut. Not finite if the scaled loss' gradient was not.
     norm: f64,
     /// In the parameters' order and shapes, plain.
     gradients: Vec<Tensor<2>>,
@@ -57,7 +61,18 @@ impl<'a> Trainer<'a> {
     ) -> Self {
         let last_good = concept.values();
         let optimizer = Optimizer::new(config.optimizer, &last_good);
-        Self { config, objective, draws, concept, last_good, optimizer, step: 0, fingerprint: 0 }
+        let loss_scaler = config.loss_scaling.then(LossScaler::default);
+        Self {
+            config,
+            objective,
+            draws,
+            concept,
+            last_good,
+            optimizer,
+            loss_scaler,
+            step: 0,
+            fingerprint: 0,
+        }
     }
 
     /// Marks saved states with the run's options and data, so that no other run resumes them.
@@ -115,12 +130,19 @@ impl<'a> Trainer<'a> {
         let mut stop = None;
         let Gradient { loss, norm, gradients } = self.gradient().await?;
         record.set("loss", loss);
-        record.set("grad_norm", norm);
+        if norm.is_finite() {
+            record.set("grad_norm", norm);
+        }
         drive::before_update(callbacks, &self.concept, &mut record, &mut stop).await?;
         self.last_good = self.concept.values();
         let learning_rate = self.config.lr_schedule.at(self.step);
         record.set("lr", learning_rate);
-        self.update(gradients, norm, learning_rate).await?;
+        let updated = norm.is_finite() && self.update(gradients, norm, learning_rate).await?;
+        if let Some(scaler) = &mut self.loss_scaler {
+            record.set("loss_scale", scaler.scale());
+            record.set("skipped", if updated { 0.0 } else { 1.0 });
+            scaler.update(updated);
+        }
         let distance = read(self.concept.distance()).await?[0].into();
         finite("distance from the initial vectors", distance, self.step)?;
         record.set("embedding_distance", distance);
@@ -129,22 +151,27 @@ impl<'a> Trainer<'a> {
         Ok(stop)
     }
 
+    /// Whether there was an update: SAM's second gradient may overflow too.
     async fn update(
         &mut self,
         gradients: Vec<Tensor<2>>,
         norm: f64,
         learning_rate: f64,
-    ) -> Result<(), TrainError> {
+    ) -> Result<bool, TrainError> {
         let mut gradients = self.clipped(gradients, norm);
         // SAM: the gradient of the same inputs, taken again where the first one leads uphill
         if let Some(uphill) = self.optimizer.ascend(&self.last_good, &gradients) {
             self.concept.set(uphill);
             let second = self.gradient().await?;
+            if !second.norm.is_finite() {
+                self.concept.set(self.last_good.clone());
+                return Ok(false);
+            }
             gradients = self.clipped(second.gradients, second.norm);
         }
         let updated = self.optimizer.update(self.last_good.clone(), gradients, learning_rate);
         self.concept.set(updated);
-        Ok(())
+        Ok(true)
     }
 
     /// As torch's `clip_grad_norm_`.
@@ -159,16 +186,24 @@ impl<'a> Trainer<'a> {
     /// The mean gradient over the step's micro-batches.
     async fn gradient(&self) -> Result<Gradient, TrainError> {
         let micro_batches = self.config.gradient_accumulation_steps;
+        let scale = self.loss_scaler.as_ref().map(LossScaler::scale);
         let (mut losses, mut sums) = (Vec::new(), Vec::<Tensor<2>>::new());
         for micro in 0..micro_batches {
             let draws = self.draws.draw(self.step * micro_batches + micro);
             let batch = self.objective.batch(&draws);
             let loss = self.objective.loss(&self.concept.tracked(), &batch);
-            let gradients = loss.backward();
+            let gradients = match scale {
+                Some(scale) => loss.clone().mul_scalar(scale).backward(),
+                None => loss.backward(),
+            };
             losses.push(loss.inner());
             for (i, parameter) in self.concept.parameters().iter().enumerate() {
                 let share = parameter.tracked().grad(&gradients);
                 let share = share.unwrap_or_else(|| parameter.value().zeros_like());
+                let share = match scale {
+                    Some(scale) => share.div_scalar(scale),
+                    None => share,
+                };
                 match sums.get_mut(i) {
                     Some(sum) => *sum = sum.clone() + share,
                     None => sums.push(share),
@@ -186,7 +221,9 @@ impl<'a> Trainer<'a> {
         let figures = read(Tensor::cat(vec![loss, norm], 0)).await?;
         let (loss, norm) = (f64::from(figures[0]), f64::from(figures[1]));
         finite("training loss", loss, self.step)?;
-        finite("gradient", norm, self.step)?;
+        if !self.loss_scaler.as_ref().is_some_and(LossScaler::may_overflow) {
+            finite("gradient", norm, self.step)?;
+        }
         Ok(Gradient { loss, norm, gradients })
     }
 
@@ -215,6 +252,7 @@ impl<'a> Trainer<'a> {
             callbacks: drive::save(callbacks),
             parameters,
             optimizer,
+            loss_scaler: self.loss_scaler.clone(),
         };
         drive::share(callbacks, &state).await
     }
@@ -250,6 +288,9 @@ impl<'a> Trainer<'a> {
                 .all(|(saved, ours)| fits(saved, &ours.name, &ours.value()))
             && state.optimizer.len() == memory.iter().map(Vec::len).sum::<usize>()
             && (state.optimizer.iter().zip(slots)).all(|(saved, (name, l))| fits(saved, &name, l));
+        if state.loss_scaler.is_some() != self.loss_scaler.is_some() {
+            return refuse("the saved state is of another `mixed_precision`".into());
+        }
         if !whole {
             return refuse("the saved tensors are not those of this run's method".into());
         }
@@ -257,7 +298,9 @@ impl<'a> Trainer<'a> {
         let load = |tensor: &HostTensor| tensor.to_device(&device);
         let mut saved = state.optimizer.iter().map(load);
         let memory = memory.iter().map(|slots| saved.by_ref().take(slots.len()).collect());
-        self.optimizer.restore(state.step, memory.collect());
+        let skipped = state.loss_scaler.as_ref().map_or(0, LossScaler::skipped);
+        self.optimizer.restore(state.step.saturating_sub(skipped), memory.collect());
+        self.loss_scaler = state.loss_scaler.clone();
         self.last_good = state.parameters.iter().map(load).collect();
         self.concept.set(self.last_good.clone());
         self.step = state.step;
@@ -267,7 +310,7 @@ impl<'a> Trainer<'a> {
 
 /// Reads a tensor's values without blocking.
 async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, TrainError> {
-    let data = tensor.into_data_async().await.map_err(|e| TrainError::Device(e.to_string()))?;
+    let data = tensor.into_data_async().await.map_err(|e| TrainError::device(&e))?;
     Ok(data.iter::<f32>().collect())
 }
 

@@ -450,3 +450,22 @@ fn bad_methods_and_evaluations() {
     messages.refused("no run to merge", cli.run(&["merge", "pictures"]));
     insta::assert_snapshot!(messages.0);
 }
+
+/// ndarray computes in f32 alone.
+#[cfg(feature = "ndarray")]
+#[test]
+fn backends_that_lack_a_type_are_refused() {
+    let cli = Cli::new();
+    cli.concept("blue-umbrella", "pictures");
+    for precision in ["fp16", "bf16"] {
+        let train = ["--device", "ndarray", "--mixed-precision", precision, "-o", "run"];
+        let ran = cli.train(&train);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        let dtype = precision.replace("fp", "f");
+        let said = format!(
+            "error: device `ndarray` does not compute in {dtype}; take `--mixed-precision no`\n"
+        );
+        assert_eq!(ran.stderr, said);
+        assert!(!cli.path("run").exists(), "nothing is left behind");
+    }
+}

@@ -204,10 +204,10 @@ fn any_factor_of_the_evaluation_can_be_redrawn_and_the_thirds_looked_at() {
 }
 
 #[test]
-fn a_precision_that_is_not_computed_in_is_said_in_one_line() {
+fn the_precision_is_said_in_one_line() {
     let cli = cli();
-    let run = ["-o", "run", "--mixed-precision", "fp16", "--max-train-steps", "1"];
+    let run = ["-o", "run", "--mixed-precision", "bf16", "--max-train-steps", "1"];
     let said = cli.train(&run).ok();
     let line = said.lines().find(|line| line.starts_with("precision")).unwrap();
-    assert!(line.contains("fp16") && line.contains("f32"), "{line}");
+    assert!(line.contains("bf16") && line.contains("f32"), "{line}");
 }

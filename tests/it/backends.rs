@@ -36,12 +36,15 @@ fn agrees(name: &str, device: &Device) {
     assert_close(&label("evaluation"), &first, &get("loss").values, 2e-6, 0.0);
     assert_eq!(first, evaluate(), "{name}: two evaluations of the same vectors differ");
 
-    let tracked = concept.clone().autodiff().require_grad();
-    let states = encoder.encode(&prompts, &tracked);
-    let noise_pred = unet.forward(noisy.clone(), &get("timesteps").values, states);
-    let loss = (noise_pred - noise.clone()).square().mean();
-    let gradient = values(tracked.grad(&loss.backward()).unwrap());
-    assert_relative(&label("gradient"), &gradient, &get("grad_concept").values, 2e-5);
+    let checkpointed = unet.clone().with_gradient_checkpointing();
+    for (what, unet) in [("gradient", &unet), ("gradient by checkpointing", &checkpointed)] {
+        let tracked = concept.clone().autodiff().require_grad();
+        let states = encoder.encode(&prompts, &tracked);
+        let noise_pred = unet.forward(noisy.clone(), &get("timesteps").values, states);
+        let loss = (noise_pred - noise.clone()).square().mean();
+        let gradient = values(tracked.grad(&loss.backward()).unwrap());
+        assert_relative(&label(what), &gradient, &get("grad_concept").values, 2e-5);
+    }
 
     // the update of the step, from the golden gradient on the host in double precision
     let mut optimizer = AdamW::new(AdamWConfig::default(), &concept);
@@ -93,4 +96,28 @@ fn wgpu_agrees_with_the_golden() {
         }
         Err(error) => println!("skipped, no wgpu adapter here: {error}"),
     }
+}
+
+/// Runs on the GPU that `DVAR_DEVICE` names: `cuda:0`, `cuda:1`, ..., `vulkan` or `wgpu`; and fails
+/// where that is not there.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+#[test]
+fn the_gpu_that_the_environment_names_agrees_with_the_golden() {
+    let Ok(name) = std::env::var("DVAR_DEVICE") else {
+        return println!("skipped, `DVAR_DEVICE` names no GPU");
+    };
+    let (kind, _index) = name.split_once(':').unwrap_or((&name, "0"));
+    let device = match kind {
+        #[cfg(feature = "cuda")]
+        "cuda" => Device::cuda(_index.parse().unwrap()),
+        #[cfg(feature = "vulkan")]
+        "vulkan" => {
+            let vulkan = burn::tensor::wgpu::WgpuBackend::Vulkan;
+            Device::wgpu_options().graphics_api(vulkan).init().unwrap()
+        }
+        #[cfg(feature = "wgpu")]
+        "wgpu" => Device::wgpu_options().init().unwrap(),
+        _ => panic!("this build has no GPU `{name}`"),
+    };
+    agrees(&name, &device);
 }

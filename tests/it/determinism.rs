@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use dvar::{
     concept::{Concept, Method},
-    config::{OptimizerKind, TrainConfig, TrainOptions},
+    config::{MixedPrecision, OptimizerKind, TrainConfig, TrainOptions},
     data::dataset::Dataset,
     early_stopping::StopReason,
     session::{Session, Start, Tokens},
@@ -37,13 +37,23 @@ impl Callback<Concept> for States {
     }
 }
 
-/// A session on the golden model and pictures.
+/// A session on the golden model and pictures, in f32.
 pub fn session(
     kind: (Method, OptimizerKind),
     steps: usize,
     accumulation: usize,
 ) -> (TrainConfig, Session) {
-    let model = tiny_sd();
+    session_in(MixedPrecision::No, kind, steps, accumulation)
+}
+
+/// A session on the golden model and pictures.
+pub fn session_in(
+    precision: MixedPrecision,
+    kind: (Method, OptimizerKind),
+    steps: usize,
+    accumulation: usize,
+) -> (TrainConfig, Session) {
+    let model = tiny_sd().with_precision(precision.dtype());
     let meta = golden::json("tokenizer_clip");
     let text = |key: &str| Some(meta[key].as_str().unwrap().to_string());
     let options = TrainOptions {
@@ -59,6 +69,7 @@ pub fn session(
         method: Some(kind.0),
         optimizer: Some(kind.1),
         class_prompt: Some("cat".into()),
+        mixed_precision: Some(precision),
         ..TrainOptions::default()
     };
     let config = TrainConfig::new(&options.with_defaults().unwrap()).unwrap();
@@ -79,18 +90,27 @@ pub fn session(
     (config, session)
 }
 
-/// A run of a method with an optimiser, from its start or from a saved state.
+/// A run of a method with an optimiser in f32, from its start or from a saved state: its state after
+/// three steps and at its end.
 fn run(
     kind: (Method, OptimizerKind),
     steps: usize,
     accumulation: usize,
     from: Option<&TrainState>,
 ) -> Vec<TrainState> {
-    let (config, session) = session(kind, steps, accumulation);
+    states(&session(kind, steps, accumulation), from, 3)
+}
+
+/// The states of a run after `at` steps and at its end.
+pub fn states(
+    (config, session): &(TrainConfig, Session),
+    from: Option<&TrainState>,
+    at: usize,
+) -> Vec<TrainState> {
     let kept = Rc::new(RefCell::new(Vec::new()));
     let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> =
-        vec![session.deterministic_eval(&config), Box::new(States { at: 3, kept: kept.clone() })];
-    let mut trainer = session.trainer(&config);
+        vec![session.deterministic_eval(config), Box::new(States { at, kept: kept.clone() })];
+    let mut trainer = session.trainer(config);
     if let Some(state) = from {
         trainer.restore(state, &mut callbacks).unwrap();
     }
@@ -99,7 +119,7 @@ fn run(
     Rc::into_inner(kept).unwrap().into_inner()
 }
 
-const KINDS: [(Method, OptimizerKind); 4] = [
+pub const KINDS: [(Method, OptimizerKind); 4] = [
     (Method::TextualInversion, OptimizerKind::AdamW),
     (Method::TextualInversion, OptimizerKind::Sam),
     (Method::DreamboothLora, OptimizerKind::AdamW),

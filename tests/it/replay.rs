@@ -161,6 +161,7 @@ impl Recording {
                 weight_decay: number(&adamw["weight_decay"]),
             }),
             max_grad_norm: None,
+            loss_scaling: false,
         };
         let width = self.golden.get("embeddings").shape[1];
         let token = self.meta["placeholder"].as_str().unwrap();

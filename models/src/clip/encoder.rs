@@ -3,12 +3,13 @@
 use burn::{
     module::Module,
     nn::{LayerNorm, Linear},
-    tensor::{Device, Tensor},
+    tensor::{DType, Device, Tensor},
 };
 
 use crate::{
     attention::multi_head_attention,
     layers::{Activation, layer_norm, linear},
+    precision::in_f32,
 };
 
 pub(super) struct ClipEncoderConfig {
@@ -78,7 +79,7 @@ impl ClipEncoderConfig {
 
 impl ClipEncoderLayer {
     fn forward(&self, x: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
-        let normed = self.layer_norm1.forward(x.clone());
+        let normed = in_f32(x.clone(), |x| self.layer_norm1.forward(x));
         let attention = &self.self_attn;
         let attended = multi_head_attention(
             attention.q_proj.forward(normed.clone()),
@@ -88,7 +89,8 @@ impl ClipEncoderLayer {
             mask,
         );
         let x = x + attention.out_proj.forward(attended);
-        let hidden = self.mlp.fc1.forward(self.layer_norm2.forward(x.clone()));
+        let normed = in_f32(x.clone(), |x| self.layer_norm2.forward(x));
+        let hidden = self.mlp.fc1.forward(normed);
         x + self.mlp.fc2.forward(self.mlp.activation.forward(hidden))
     }
 }
@@ -113,6 +115,11 @@ impl ClipEncoder {
             states.push(x.clone());
         }
         states
+    }
+
+    /// The type that the layers compute in.
+    pub(super) fn dtype(&self) -> DType {
+        self.layers.first().map_or(DType::F32, |layer| layer.mlp.fc1.weight.dtype())
     }
 
     /// The last layer's output.

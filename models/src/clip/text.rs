@@ -10,7 +10,7 @@ use super::{
     ClipTextConfig,
     encoder::{ClipEncoder, ClipEncoderConfig},
 };
-use crate::layers::layer_norm;
+use crate::{layers::layer_norm, precision::widened};
 
 /// Added to the score of a later token: enough to make its weight exactly 0 in f32, and within
 /// the range of f16, where -infinity has made NaNs on some GPUs.
@@ -82,7 +82,8 @@ impl ClipTextTransformer {
         self.embeddings.token_embedding.weight.val()
     }
 
-    /// Hidden states after the final layer normalisation.
+    /// Hidden states after the final layer normalisation. Weights of a low type take the embeddings
+    /// in f32 and give f32.
     ///
     /// # Shapes
     ///
@@ -90,21 +91,22 @@ impl ClipTextTransformer {
     /// - output: the same
     pub fn forward(&self, token_embeddings: Tensor<3>) -> Tensor<3> {
         let (embeddings, mask) = self.prepare(token_embeddings);
-        self.final_layer_norm.forward(self.encoder.forward(embeddings, Some(mask)))
+        self.final_layer_norm.forward(widened(self.encoder.forward(embeddings, Some(mask))))
     }
 
     /// The sum of token and position embeddings and every layer's output, before the final
     /// normalisation; each `[batch_size, length, hidden_size]`.
     pub fn hidden_states(&self, token_embeddings: Tensor<3>) -> Vec<Tensor<3>> {
         let (embeddings, mask) = self.prepare(token_embeddings);
-        self.encoder.hidden_states(embeddings, Some(mask))
+        self.encoder.hidden_states(embeddings, Some(mask)).into_iter().map(widened).collect()
     }
 
     fn prepare(&self, token_embeddings: Tensor<3>) -> (Tensor<3>, Tensor<4>) {
         let [_, length, _] = token_embeddings.dims();
         let positions = self.embeddings.position_embedding.weight.val().narrow(0, 0, length);
         let mask = causal_mask(length, &positions.device());
-        (token_embeddings + positions.unsqueeze::<3>(), mask)
+        let embeddings = token_embeddings + positions.unsqueeze::<3>();
+        (embeddings.cast(self.encoder.dtype()), mask)
     }
 
     /// The hidden state at each text's end.

@@ -8,7 +8,7 @@ use burn::{
 };
 
 use super::{
-    extension::{Kernel, frozen, tensor, values},
+    extension::{Kernel, frozen, stored, tensor, values, widened_values},
     matrix::{Matrix, multiply},
     parallel::{self, with_scratch},
     winograd::{self, Winograd},
@@ -363,7 +363,7 @@ impl FrozenConvolution {
         if layer.groups != 1 || layer.dilation != [1, 1] {
             return None;
         }
-        let weight = frozen(&layer.weight)?;
+        let weight = stored(&layer.weight)?;
         let bias = match &layer.bias {
             Some(bias) => Some(frozen(bias)?),
             None => None,
@@ -402,7 +402,8 @@ impl Kernel<1> for FrozenConvolution {
 
     fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, Shape) {
         let sizes = &self.sizes;
-        let output = sizes.forward(x, values(&self.weight), self.bias.as_ref().map(values));
+        let weight = widened_values(&self.weight);
+        let output = sizes.forward(x, &weight, self.bias.as_ref().map(values));
         let [height, width] = sizes.output;
         (output, [sizes.batch_size, sizes.channels_out, height, width].into())
     }
@@ -412,7 +413,7 @@ impl Kernel<1> for FrozenConvolution {
     fn backward(&self, (): (), gradient: &[f32], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
         let sizes = &self.sizes;
         let [height, width] = sizes.input;
-        let gradient = sizes.backward(gradient, values(&self.weight));
+        let gradient = sizes.backward(gradient, &widened_values(&self.weight));
         [Some(tensor(gradient, [sizes.batch_size, sizes.channels_in, height, width]))]
     }
 }

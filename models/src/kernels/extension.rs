@@ -1,14 +1,17 @@
 //! How a kernel of ours becomes an operation of burn's, with its own gradient.
 
-use std::fmt::Debug;
+use std::{borrow::Cow, fmt::Debug};
 
 use burn::{
     backend::{Flex, flex::FlexTensor},
     module::Param,
-    tensor::{DType, Device, Shape, Tensor, TensorData},
+    tensor::{DType, Device, Shape, Tensor, TensorData, bf16, f16},
 };
 
-/// An operation on f32 tensors of burn's CPU backend; all weights are its own.
+use crate::precision::{is_low, widened};
+
+/// An operation on f32 tensors of burn's CPU backend; all weights are its own. Tensors of f16 and
+/// bf16 are cast to f32 and back around it.
 pub(super) trait Kernel<const N: usize>: Clone + Debug + Send + 'static {
     /// What the gradient needs of the forward pass.
     type State: Clone + Debug + Send + 'static;
@@ -44,24 +47,45 @@ fn contiguous(tensor: FlexTensor) -> FlexTensor {
     }
 }
 
-/// The values of weights that carry no gradient and lie on burn's CPU backend.
+/// Weights that carry no gradient and lie on burn's CPU backend, in their own type: for
+/// [`widened_values`].
+pub(super) fn stored<const D: usize>(weight: &Param<Tensor<D>>) -> Option<FlexTensor> {
+    let weight = weight.val();
+    if !on_flex(&weight) {
+        return None;
+    }
+    weight.try_into_primitive::<Flex>().ok().map(|weight| weight.to_contiguous())
+}
+
+/// The values of a contiguous tensor in f32, for as long as they are needed.
+pub(super) fn widened_values(tensor: &FlexTensor) -> Cow<'_, [f32]> {
+    if let Some(values) = tensor.as_slice::<f16>() {
+        return values.iter().map(|value| value.to_f32()).collect();
+    }
+    if let Some(values) = tensor.as_slice::<bf16>() {
+        return values.iter().map(|value| value.to_f32()).collect();
+    }
+    values(tensor).into()
+}
+
+/// The values, in f32, of small weights that carry no gradient and lie on burn's CPU backend.
 pub(super) fn frozen<const D: usize>(weight: &Param<Tensor<D>>) -> Option<FlexTensor> {
     untracked(&weight.val())
 }
 
-/// The values of a tensor that carries no gradient and lies on burn's CPU backend.
+/// The values, in f32, of a tensor that carries no gradient and lies on burn's CPU backend.
 pub(super) fn untracked<const D: usize>(x: &Tensor<D>) -> Option<FlexTensor> {
     if !on_flex(x) {
         return None;
     }
-    x.clone().try_into_primitive::<Flex>().ok().map(contiguous)
+    widened(x.clone()).try_into_primitive::<Flex>().ok().map(contiguous)
 }
 
 fn on_flex<const D: usize>(x: &Tensor<D>) -> bool {
-    x.dtype() == DType::F32 && x.device().inner() == Device::flex()
+    (x.dtype() == DType::F32 || is_low(x.dtype())) && x.device().inner() == Device::flex()
 }
 
-/// Applies the kernel, if all inputs are f32 on burn's CPU backend.
+/// Applies the kernel, if all inputs are f32, f16 or bf16 on burn's CPU backend.
 pub(super) fn apply<const D: usize, const N: usize, K: Kernel<N>>(
     kernel: K,
     inputs: [&Tensor<D>; N],
@@ -69,6 +93,15 @@ pub(super) fn apply<const D: usize, const N: usize, K: Kernel<N>>(
     if !inputs.iter().all(|input| on_flex(input)) {
         return None;
     }
+    let dtype = inputs.first()?.dtype();
+    let inputs = inputs.map(|input| widened(input.clone()));
+    apply_in_f32(kernel, inputs.each_ref()).map(|output| output.cast(dtype))
+}
+
+fn apply_in_f32<const D: usize, const N: usize, K: Kernel<N>>(
+    kernel: K,
+    inputs: [&Tensor<D>; N],
+) -> Option<Tensor<D>> {
     #[cfg(feature = "autodiff")]
     if let Some(strategy) = inputs.iter().find_map(|x| x.gradient_checkpointing_strategy()) {
         return tracked::apply(kernel, inputs, strategy);

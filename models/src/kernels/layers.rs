@@ -7,7 +7,7 @@ use burn::{
 
 #[cfg(feature = "flex")]
 use super::{activation, attention::Attention, convolution, extension, norm};
-use crate::layers::Activation;
+use crate::{layers::Activation, precision::in_f32};
 
 /// `layer.forward(x)`.
 ///
@@ -25,7 +25,7 @@ pub(crate) fn conv2d(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     layer.forward(x)
 }
 
-/// `layer.forward(x)`.
+/// `layer.forward(x)`, with statistics in f32 whatever the type of `x`.
 ///
 /// # Shapes
 ///
@@ -37,10 +37,10 @@ pub(crate) fn group_norm(layer: &GroupNorm, x: Tensor<4>) -> Tensor<4> {
     {
         return output;
     }
-    layer.forward(x)
+    in_f32(x, |x| layer.forward(x))
 }
 
-/// `layer.forward(x)`, and SiLU of it.
+/// SiLU of [`group_norm`].
 ///
 /// # Shapes
 ///
@@ -52,10 +52,11 @@ pub(crate) fn group_norm_silu(layer: &GroupNorm, x: Tensor<4>) -> Tensor<4> {
     {
         return output;
     }
-    silu(layer.forward(x))
+    in_f32(x, |x| silu(layer.forward(x)))
 }
 
-/// `layer.forward(x)`; `epsilon` is the layer's, which burn does not show.
+/// `layer.forward(x)`, with statistics in f32 whatever the type of `x`; `epsilon` is the layer's,
+/// which burn does not show.
 ///
 /// # Shapes
 ///
@@ -71,7 +72,7 @@ pub(crate) fn layer_norm(
     {
         return output;
     }
-    layer.forward(x)
+    in_f32(x, |x| layer.forward(x))
 }
 
 /// `function.plain(x)`; the shape stays.

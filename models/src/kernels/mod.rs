@@ -1,5 +1,5 @@
 //! The costly layers, computed faster than burn's own on its CPU backend: where the tensors are f32
-//! and the layer's weights carry no gradient, which is what a frozen network is. Everywhere else
+//! (or f16 or bf16, cast to f32 and back) and the layer's weights carry no gradient, which is what a frozen network is. Everywhere else
 //! each function here is burn's own.
 
 // The gradients.

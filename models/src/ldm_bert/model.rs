@@ -10,6 +10,7 @@ use super::LdmBertConfig;
 use crate::{
     attention::multi_head_attention,
     layers::{Activation, layer_norm, linear},
+    precision::{in_f32, widened},
 };
 
 /// torch's default, which diffusers leaves as it is.
@@ -82,7 +83,7 @@ impl LdmBertConfig {
 
 impl LdmBertEncoderLayer {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let normed = self.self_attn_layer_norm.forward(x.clone());
+        let normed = in_f32(x.clone(), |x| self.self_attn_layer_norm.forward(x));
         let attention = &self.self_attn;
         let attended = multi_head_attention(
             attention.q_proj.forward(normed.clone()),
@@ -92,7 +93,8 @@ impl LdmBertEncoderLayer {
             None,
         );
         let x = x + attention.out_proj.forward(attended);
-        let hidden = self.fc1.forward(self.final_layer_norm.forward(x.clone()));
+        let normed = in_f32(x.clone(), |x| self.final_layer_norm.forward(x));
+        let hidden = self.fc1.forward(normed);
         x + self.fc2.forward(self.activation.forward(hidden))
     }
 }
@@ -113,7 +115,8 @@ impl LdmBertModel {
         self.model.embed_tokens.weight.val()
     }
 
-    /// Hidden states after the final layer normalisation.
+    /// Hidden states after the final layer normalisation. Weights of a low type take the embeddings
+    /// in f32 and give f32.
     ///
     /// # Shapes
     ///
@@ -122,7 +125,7 @@ impl LdmBertModel {
     pub fn forward(&self, token_embeddings: Tensor<3>) -> Tensor<3> {
         let x = self.with_positions(token_embeddings);
         let x = self.model.layers.iter().fold(x, |x, layer| layer.forward(x));
-        self.model.layer_norm.forward(x)
+        self.model.layer_norm.forward(widened(x))
     }
 
     /// The sum of token and position embeddings and every layer's output, the last one after the
@@ -133,14 +136,18 @@ impl LdmBertModel {
             states.push(layer.forward(states[i].clone()));
         }
         if let Some(last) = states.last_mut() {
-            *last = self.model.layer_norm.forward(last.clone());
+            *last = self.model.layer_norm.forward(widened(last.clone()));
         }
-        states
+        states.into_iter().map(widened).collect()
     }
 
     fn with_positions(&self, token_embeddings: Tensor<3>) -> Tensor<3> {
         let [_, length, _] = token_embeddings.dims();
         let positions = self.model.embed_positions.weight.val().narrow(0, 0, length);
-        token_embeddings + positions.unsqueeze::<3>()
+        let embeddings = token_embeddings + positions.unsqueeze::<3>();
+        match self.model.layers.first() {
+            Some(layer) => embeddings.cast(layer.fc1.weight.dtype()),
+            None => embeddings,
+        }
     }
 }

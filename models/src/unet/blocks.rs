@@ -5,19 +5,13 @@ use burn::{
     tensor::{Device, Tensor},
 };
 
-use super::{UNet2DConditionConfig, UpDownBlock, transformer::Transformer2D};
+use super::{
+    UNet2DConditionConfig, UpDownBlock, conditioning::Conditioning, transformer::Transformer2D,
+};
 use crate::{
     layers::{Downsample2D, Upsample2D},
     resnet::{ResnetBlock2D, ResnetBlock2DConfig},
 };
-
-/// What every block of one forward pass is given beside its input.
-pub(super) struct Conditioning {
-    /// `[batch_size, time_embed_dim]`, through SiLU.
-    pub time: Tensor<2>,
-    /// `[batch_size, length, cross_attention_dim]`
-    pub text: Tensor<3>,
-}
 
 fn resnet(
     config: &UNet2DConditionConfig,
@@ -85,17 +79,52 @@ impl DownBlock2D {
     /// Every layer's output is also pushed to `skips`, for the way up.
     pub(super) fn forward(
         &self,
+        x: Tensor<4>,
+        given: &Conditioning,
+        skips: &mut Vec<Tensor<4>>,
+    ) -> Tensor<4> {
+        let x = self.before_text_enters(x, |resnet, x| given.resnet(resnet, x), skips);
+        self.after_text_enters(x, given, skips)
+    }
+
+    /// Up to the first transformer; all of a block that has none.
+    pub(super) fn before_text_enters(
+        &self,
+        mut x: Tensor<4>,
+        apply: impl Fn(&ResnetBlock2D, Tensor<4>) -> Tensor<4>,
+        skips: &mut Vec<Tensor<4>>,
+    ) -> Tensor<4> {
+        for resnet in &self.resnets {
+            x = apply(resnet, x);
+            if !self.attentions.is_empty() {
+                return x;
+            }
+            skips.push(x.clone());
+        }
+        self.downsample(x, skips)
+    }
+
+    /// The rest.
+    pub(super) fn after_text_enters(
+        &self,
         mut x: Tensor<4>,
         given: &Conditioning,
         skips: &mut Vec<Tensor<4>>,
     ) -> Tensor<4> {
-        for (i, resnet) in self.resnets.iter().enumerate() {
-            x = resnet.forward(x, Some(given.time.clone()));
-            if let Some(attention) = self.attentions.get(i) {
-                x = attention.forward(x, given.text.clone());
+        if self.attentions.is_empty() {
+            return x;
+        }
+        for (i, (resnet, attention)) in self.resnets.iter().zip(&self.attentions).enumerate() {
+            if i > 0 {
+                x = given.resnet(resnet, x);
             }
+            x = given.transformer(attention, x);
             skips.push(x.clone());
         }
+        self.downsample(x, skips)
+    }
+
+    fn downsample(&self, mut x: Tensor<4>, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
         for downsampler in &self.downsamplers {
             x = downsampler.forward(x);
             skips.push(x.clone());
@@ -123,9 +152,9 @@ impl MidBlock2D {
 
     pub(super) fn forward(&self, mut x: Tensor<4>, given: &Conditioning) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
-            x = resnet.forward(x, Some(given.time.clone()));
+            x = given.resnet(resnet, x);
             if let Some(attention) = self.attentions.get(i) {
-                x = attention.forward(x, given.text.clone());
+                x = given.transformer(attention, x);
             }
         }
         x
@@ -183,9 +212,9 @@ impl UpBlock2D {
             if let Some(skip) = skips.pop() {
                 x = Tensor::cat(vec![x, skip], 1);
             }
-            x = resnet.forward(x, Some(given.time.clone()));
+            x = given.resnet(resnet, x);
             if let Some(attention) = self.attentions.get(i) {
-                x = attention.forward(x, given.text.clone());
+                x = given.transformer(attention, x);
             }
         }
         for upsampler in &self.upsamplers {

@@ -2,11 +2,14 @@
 //! Rombach et al. 2022, sections 3.2 and 3.3).
 
 mod blocks;
+mod conditioning;
 mod config;
 mod embeddings;
 mod model;
+mod operations;
 mod projections;
 mod transformer;
 
 pub use config::{UNet2DConditionConfig, UpDownBlock};
-pub use model::UNet2DConditionModel;
+pub use model::{Stem, UNet2DConditionModel};
+pub use operations::Operations;

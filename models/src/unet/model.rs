@@ -3,17 +3,19 @@
 use burn::{
     module::Module,
     nn::{GroupNorm, conv::Conv2d},
-    tensor::{Device, Tensor},
+    tensor::{DType, Device, Tensor},
 };
 
 use super::{
     UNet2DConditionConfig,
-    blocks::{Conditioning, DownBlock2D, MidBlock2D, UpBlock2D},
+    blocks::{DownBlock2D, MidBlock2D, UpBlock2D},
+    conditioning::Conditioning,
     embeddings::{TimestepEmbedding, time_proj},
 };
 use crate::{
     kernels::{conv2d, group_norm_silu},
     layers::{Activation, conv, group_norm},
+    precision::widened,
 };
 
 /// Predicts the noise (or the velocity) in latents, given the time step and a text's hidden
@@ -29,6 +31,17 @@ pub struct UNet2DConditionModel {
     conv_out: Conv2d,
     #[module(skip)]
     config: UNet2DConditionConfig,
+    gradient_checkpointing: bool,
+}
+
+/// A forward pass up to where the text enters, by [`UNet2DConditionModel::stem`].
+#[derive(Clone, Debug)]
+pub struct Stem {
+    /// `[batch_size, time_embed_dim]`, through SiLU.
+    time: Tensor<2>,
+    x: Tensor<4>,
+    /// What the way up takes.
+    skips: Vec<Tensor<4>>,
 }
 
 impl UNet2DConditionConfig {
@@ -45,11 +58,22 @@ impl UNet2DConditionConfig {
             conv_norm_out: group_norm(self.norm_num_groups, finest, self.norm_eps, device),
             conv_out: conv(finest, self.out_channels, 3, device),
             config: self.clone(),
+            gradient_checkpointing: false,
         }
     }
 }
 
 impl UNet2DConditionModel {
+    /// The same network, whose backward pass computes each residual block and transformer again
+    /// from its input: less memory, the same gradients, about a third more time (diffusers'
+    /// `enable_gradient_checkpointing`).
+    #[must_use]
+    pub fn with_gradient_checkpointing(self) -> Self {
+        Self { gradient_checkpointing: true, ..self }
+    }
+
+    /// The prediction. Weights of a low type take f32 and give f32.
+    ///
     /// # Shapes
     ///
     /// - sample: `[batch_size, in_channels, height, width]`
@@ -66,17 +90,67 @@ impl UNet2DConditionModel {
         timesteps: &[f64],
         encoder_hidden_states: Tensor<3>,
     ) -> Tensor<4> {
+        self.forward_from(&self.stem(sample, timesteps), encoder_hidden_states)
+    }
+
+    /// What [`forward`](Self::forward) computes before the text enters: worth keeping where the
+    /// same latents meet other texts. Trained weights, see [`projections`](Self::projections), do
+    /// not enter it either.
+    ///
+    /// # Shapes
+    ///
+    /// As [`forward`](Self::forward)'s.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes are others.
+    pub fn stem(&self, sample: Tensor<4>, timesteps: &[f64]) -> Stem {
         assert_eq!(sample.dims()[0], timesteps.len(), "one time step for each sample");
         let device = sample.device().inner();
-        let time = self.time_embedding.forward(time_proj(&self.config, timesteps, &device));
-        let given =
-            Conditioning { time: Activation::Silu.forward(time), text: encoder_hidden_states };
-
-        let x = conv2d(&self.conv_in, sample);
+        let dtype = self.dtype();
+        let sinusoids = time_proj(&self.config, timesteps, &device).cast(dtype);
+        let time = Activation::Silu.forward(self.time_embedding.forward(sinusoids));
+        let mut x = conv2d(&self.conv_in, sample.cast(dtype));
         let mut skips = vec![x.clone()];
-        let x = self.down_blocks.iter().fold(x, |x, block| block.forward(x, &given, &mut skips));
+        for block in &self.down_blocks[..=self.first_with_text()] {
+            x = block.before_text_enters(
+                x,
+                |resnet, x| resnet.forward(x, Some(time.clone())),
+                &mut skips,
+            );
+        }
+        Stem { time, x, skips }
+    }
+
+    /// The rest of [`forward`](Self::forward), with the same result.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes are others.
+    pub fn forward_from(&self, stem: &Stem, encoder_hidden_states: Tensor<3>) -> Tensor<4> {
+        let given = Conditioning {
+            time: stem.time.clone(),
+            text: encoder_hidden_states.cast(self.dtype()),
+            gradient_checkpointing: self.gradient_checkpointing,
+        };
+        let (x, mut skips) = (stem.x.clone(), stem.skips.clone());
+        let first = self.first_with_text();
+        let x = self.down_blocks[first].after_text_enters(x, &given, &mut skips);
+        let below = &self.down_blocks[first + 1..];
+        let x = below.iter().fold(x, |x, block| block.forward(x, &given, &mut skips));
         let x = self.mid_block.forward(x, &given);
         let x = self.up_blocks.iter().fold(x, |x, block| block.forward(x, &given, &mut skips));
-        conv2d(&self.conv_out, group_norm_silu(&self.conv_norm_out, x))
+        widened(conv2d(&self.conv_out, group_norm_silu(&self.conv_norm_out, x)))
+    }
+
+    /// The type it computes in.
+    fn dtype(&self) -> DType {
+        self.conv_in.weight.dtype()
+    }
+
+    /// The first block on the way down that attends to the text, or the last one.
+    fn first_with_text(&self) -> usize {
+        let found = self.down_blocks.iter().position(|block| !block.attentions.is_empty());
+        found.unwrap_or(self.down_blocks.len() - 1)
     }
 }

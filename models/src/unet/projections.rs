@@ -24,15 +24,16 @@ impl UNet2DConditionModel {
         weights
     }
 
-    /// The same network with the given weights in place of its own, by the names and in the
-    /// shapes of [`projections`](Self::projections). Tracked weights give a tracked prediction.
+    /// The same network with the given weights in place of its own, cast to its type, by the names
+    /// and in the shapes of [`projections`](Self::projections). Tracked weights give a tracked prediction.
     /// Weights under other names are not used.
     #[must_use]
     pub fn with_projections(&self, weights: &BTreeMap<String, Tensor<2>>) -> Self {
         let mut changed = self.clone();
         changed.each_projection(&mut |name, linear| {
             if let Some(weight) = weights.get(name) {
-                linear.weight = Param::initialized(ParamId::new(), weight.clone());
+                linear.weight =
+                    Param::initialized(ParamId::new(), weight.clone().cast(linear.weight.dtype()));
             }
         });
         changed

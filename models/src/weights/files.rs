@@ -13,6 +13,9 @@ pub enum ModelFiles {
     Folder(PathBuf),
     /// Files in memory.
     Memory(BTreeMap<String, Cow<'static, [u8]>>),
+    /// Configurations in memory without weights: networks keep the random numbers that they are
+    /// built with, which is enough to measure them.
+    Random(BTreeMap<String, Cow<'static, [u8]>>),
     /// Files that are read piece by piece; of weights, no two tensors are in memory.
     Source(Arc<dyn FileSource>),
 }
@@ -25,7 +28,7 @@ impl ModelFiles {
             Self::Folder(folder) => {
                 folder.join(file).components().collect::<PathBuf>().display().to_string()
             }
-            Self::Memory(_) | Self::Source(_) => file.to_string(),
+            Self::Memory(_) | Self::Random(_) | Self::Source(_) => file.to_string(),
         }
     }
 
@@ -33,7 +36,7 @@ impl ModelFiles {
     pub fn has(&self, file: &str) -> bool {
         match self {
             Self::Folder(folder) => folder.join(file).is_file(),
-            Self::Memory(files) => files.contains_key(file),
+            Self::Memory(files) | Self::Random(files) => files.contains_key(file),
             Self::Source(source) => source.size(file).is_some(),
         }
     }
@@ -55,7 +58,7 @@ impl ModelFiles {
                     reason: error.to_string(),
                 }),
             },
-            Self::Memory(files) => match files.get(file) {
+            Self::Memory(files) | Self::Random(files) => match files.get(file) {
                 Some(bytes) => Ok(Cow::Borrowed(bytes)),
                 None => Err(self.missing(file)),
             },

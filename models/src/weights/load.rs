@@ -16,8 +16,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{ModelFiles, key_map, pickled, safetensors, source::SourceReader};
-use crate::ModelError;
+use super::{ModelFiles, key_map, pickled, random, safetensors, source::SourceReader};
+use crate::{ModelError, precision::is_low};
 
 /// Why values could not be read: burn-store's own errors do not say where.
 pub(super) type Failure = Arc<Mutex<Option<String>>>;
@@ -34,7 +34,8 @@ const NAMES: [(&str, &str); 4] = [
 const VARIANTS: [&str; 3] = ["", ".fp16", ".non_ema"];
 
 /// Loads `{folder}/*.safetensors` or `*.bin` (f64, f32, f16 or bf16; one file, an fp16 variant, or
-/// shards with an index) into a freshly built module, converted to `dtype`.
+/// shards with an index) into a freshly built module, converted to `dtype`; with f16 and bf16, the
+/// weights of norms and the tables of embeddings become f32.
 ///
 /// # Errors
 ///
@@ -46,6 +47,9 @@ pub fn load<M: ModuleSnapshot>(
     folder: &str,
     dtype: DType,
 ) -> Result<M, ModelError> {
+    if let ModelFiles::Random(_) = files {
+        return Ok(random::fill(module, dtype));
+    }
     let config = files.display(&format!("{folder}/config.json"));
     load_files(module, files, &find(files, folder)?, &config, dtype)
 }
@@ -101,7 +105,7 @@ pub(super) fn tensors(
             })?;
             lazy(reader, files, part, failure)
         }
-        ModelFiles::Memory(all) => match all.get(part) {
+        ModelFiles::Memory(all) | ModelFiles::Random(all) => match all.get(part) {
             Some(bytes) => lazy(Cursor::new(bytes.clone()), files, part, failure),
             None => Err(files.missing(part)),
         },
@@ -181,7 +185,7 @@ fn apply<M: ModuleSnapshot>(
     let failure = Failure::default();
     let tensors = tensors(files, part, &failure)?;
     let (tensors, _) = key_map::remapper().map_err(invalid)?.remap(tensors);
-    let to_burn = ChainAdapter::new(PyTorchToBurnAdapter, FloatCastAdapter::to(dtype));
+    let to_burn = ChainAdapter::new(PyTorchToBurnAdapter, Precision(dtype));
     let adapter = Box::new(ChainAdapter::new(SqueezeLinear, to_burn));
     let applied = module.apply(tensors, None, Some(adapter), true);
     match failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -192,6 +196,29 @@ fn apply<M: ModuleSnapshot>(
 
 fn is_pickled(part: &str) -> bool {
     part.ends_with(".bin") || part.ends_with(".pth")
+}
+
+/// Weights of low types but where their few bytes count: norms, and what is looked up.
+#[derive(Clone)]
+pub(super) struct Precision(pub DType);
+
+impl Precision {
+    /// The type of the weights of a layer, which burn-store calls `kind`.
+    pub(super) fn of(&self, kind: Option<&str>) -> DType {
+        const FULL: [&str; 3] = ["Struct:Embedding", "Struct:GroupNorm", "Struct:LayerNorm"];
+        let full = is_low(self.0) && kind.is_some_and(|kind| FULL.contains(&kind));
+        if full { DType::F32 } else { self.0 }
+    }
+}
+
+impl ModuleAdapter for Precision {
+    fn adapt(&self, tensor: PackTensor, context: ModuleContext<'_>) -> PackTensor {
+        FloatCastAdapter::to(self.of(context.module_type())).adapt(tensor, context)
+    }
+
+    fn clone_box(&self) -> Box<dyn ModuleAdapter> {
+        Box::new(self.clone())
+    }
 }
 
 /// Old autoencoders saved the linear layers of their attention as 1x1 convolutions.

@@ -9,6 +9,7 @@ mod hub;
 mod key_map;
 mod load;
 mod pickled;
+mod random;
 mod replace;
 mod safetensors;
 mod source;

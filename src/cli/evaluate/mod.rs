@@ -50,7 +50,7 @@ pub(super) struct EvaluateArgs {
     /// Write the JSON to this file too
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: CUDA where there is one, else the CPU
+    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
 }
@@ -72,7 +72,7 @@ enum Generated {
 }
 
 pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
-    let (device, _) = device::open(&args.device)?;
+    let (device, device_name) = device::open(&args.device)?;
     if !args.path.is_dir() {
         return Err(CliError::Input(format!(
             "there is no folder `{}`; give a run folder or a folder of generated pictures",
@@ -85,6 +85,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
     };
     let clip = args.clip.as_deref().or(subject.clip.as_deref());
     let scorers = scorers(args, clip, subject.model.as_ref(), &device)?;
+    device::say(&args.device, &device_name);
     let references = scorers.references(&subject.references);
     let mut counts = Counts::of_references(subject.references.len());
     let mut scores = Scores::default();

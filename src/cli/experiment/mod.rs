@@ -26,7 +26,7 @@ pub(super) struct ExperimentArgs {
     /// Folder to write to, or to go on in; processes with the same one share the work [default: experiments/NAME]
     #[arg(long, short, value_name = "DIR")]
     output_dir: Option<PathBuf>,
-    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: CUDA where there is one, else the CPU
+    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
 }

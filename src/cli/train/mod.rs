@@ -29,7 +29,7 @@ pub(super) struct TrainArgs {
     /// Go on with an interrupted run; takes its options
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
-    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: CUDA where there is one, else the CPU
+    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
     /// Show the run on a dashboard that fills the terminal; where there is none, lines as without it

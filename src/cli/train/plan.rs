@@ -75,6 +75,7 @@ impl Plan {
         let saved = checked.saved()?.to_toml().map_err(CliError::failed)?;
         let Checked { options, config, model, start, dataset, size, num_vectors } = checked;
         let (device, device_name) = device::open(&args.device)?;
+        device::check_precision(&model, &device, &device_name)?;
         let (folder, state) = match resumed {
             Some(folder) => {
                 let state = read_state(&folder)?;
@@ -125,9 +126,9 @@ impl Plan {
         );
         if config.mixed_precision != MixedPrecision::No {
             println!(
-                "precision  f32: `mixed_precision` is {}, but this version computes in f32 on {}",
-                report::precision(config.mixed_precision),
-                self.device_name
+                "precision  {}; vectors, optimiser, norms, softmax and losses in f32{}",
+                config.mixed_precision,
+                if trainer.loss_scaling { ", the loss is scaled" } else { "" }
             );
         }
         println!("criterion  {}", report::criterion(config));

@@ -6,7 +6,7 @@ use crate::{
     callbacks::{plot, write_concept},
     cli::{CliError, run_folder::RunFolder},
     concept::Concept,
-    config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig},
+    config::{Initializer, MethodConfig, Stopping, TrainConfig},
     early_stopping::StopReason,
     trainer::TrainError,
 };
@@ -44,14 +44,6 @@ pub(super) fn method(method: &MethodConfig) -> String {
         MethodConfig::CustomDiffusion { class_prompt, .. } => {
             format!("Custom Diffusion of a `{class_prompt}`, ")
         }
-    }
-}
-
-pub(super) fn precision(precision: MixedPrecision) -> &'static str {
-    match precision {
-        MixedPrecision::No => "no",
-        MixedPrecision::Fp16 => "fp16",
-        MixedPrecision::Bf16 => "bf16",
     }
 }
 

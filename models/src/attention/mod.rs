@@ -5,6 +5,12 @@ use burn::tensor::{Tensor, activation::softmax};
 
 #[cfg(feature = "flex")]
 use crate::kernels;
+use crate::precision::widened;
+
+#[cfg(feature = "extension")]
+mod chunked;
+#[cfg(all(test, feature = "extension", feature = "autodiff"))]
+mod tests;
 
 /// `softmax(q kᵀ / sqrt(head width) + mask) v` for each head.
 ///
@@ -23,6 +29,10 @@ pub(crate) fn multi_head_attention(
 ) -> Tensor<3> {
     #[cfg(feature = "flex")]
     if let Some(output) = kernels::attention([&query, &key, &value], heads, mask.as_ref()) {
+        return output;
+    }
+    #[cfg(feature = "extension")]
+    if let Some(output) = chunked::attention([&query, &key, &value], heads, mask.as_ref()) {
         return output;
     }
     plain(query, key, value, heads, mask)
@@ -44,11 +54,12 @@ pub(crate) fn plain(
     };
     let scale = (width as f64).powf(-0.5);
     let scores = split(query).mul_scalar(scale).matmul(split(key).transpose());
+    let (scores, dtype) = (widened(scores), value.dtype());
     let scores = match mask {
         Some(mask) => scores + mask,
         None => scores,
     };
-    softmax(scores, 3).matmul(split(value)).swap_dims(1, 2).reshape([
+    softmax(scores, 3).cast(dtype).matmul(split(value)).swap_dims(1, 2).reshape([
         batch_size,
         query_length,
         channels,

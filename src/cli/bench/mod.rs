@@ -1,0 +1,212 @@
+//! `dvar bench`
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use burn::tensor::{DType, Device, Distribution, Tensor};
+
+use super::{CliError, device, model};
+use crate::{
+    config::{MixedPrecision, TrainConfig, TrainOptions},
+    data::{dataset::Dataset, png::encode_png},
+    objective::{DrawSource, SeededDraws},
+    optim::Optimizer,
+    pipelines::ModelFolder,
+    session::{Session, Start, Tokens},
+};
+
+mod random_weights;
+mod report;
+
+use report::{PHASES, Report};
+
+/// Flags of `dvar bench`.
+#[derive(Debug, clap::Args)]
+pub(super) struct BenchArgs {
+    /// Folder of the model in diffusers' layout, or `embedded` [default: embedded]
+    #[arg(long, short, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// A model of these sizes with random weights, without its files
+    #[arg(long, value_name = "SIZES", conflicts_with = "model")]
+    random_weights: Option<random_weights::Sizes>,
+    /// Height and width of the pictures [default: the model's]
+    #[arg(long, value_name = "PIXELS")]
+    resolution: Option<usize>,
+    /// Inputs of one training step
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    train_batch_size: usize,
+    /// Inputs of one evaluation [default: those of a training step]
+    #[arg(long, value_name = "N")]
+    eval_batch_size: Option<usize>,
+    /// What the text encoder and the denoiser compute in: no (f32), fp16 or bf16
+    #[arg(long, value_name = "TYPE", default_value = "no")]
+    mixed_precision: MixedPrecision,
+    /// Steps that are timed, after three that are not
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    steps: usize,
+    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    device: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const WARM_UP: usize = 3;
+
+pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
+    let eval_batch = args.eval_batch_size.unwrap_or(args.train_batch_size);
+    let options = TrainOptions {
+        train_data_dir: Some(PathBuf::new()),
+        placeholder_token: Some("<dvar-bench>".into()),
+        initializer_token: Some("a".into()),
+        train_batch_size: Some(args.train_batch_size),
+        eval_batch_size: Some(eval_batch),
+        resolution: args.resolution,
+        mixed_precision: Some(args.mixed_precision),
+        ..TrainOptions::default()
+    };
+    if !(1..=100_000).contains(&args.steps) {
+        return Err(CliError::Input(format!(
+            "`--steps` is {}; it must be from 1 to 100000",
+            args.steps
+        )));
+    }
+    let config = TrainConfig::new(&options.with_defaults().map_err(CliError::input)?);
+    let config = config.map_err(CliError::input)?;
+    let model = match args.random_weights {
+        Some(sizes) => random_weights::model(sizes)?,
+        None => model::open(args.model.as_deref())?,
+    };
+    let dtype = config.mixed_precision.dtype();
+    let model = model.with_precision(dtype);
+    let size = config.resolution.unwrap_or(model.native_resolution());
+    model.check_size(size, size).map_err(CliError::input)?;
+    let (device, name) = device::open(&args.device)?;
+    device::check_precision(&model, &device, &name)?;
+    let clock = Instant::now();
+    let session = pollster::block_on(session(&config, &model, size, &device))?;
+    device.sync().map_err(CliError::failed)?;
+    let load = clock.elapsed();
+    let (phases, forward_alone) = pollster::block_on(time(&session, &config, args.steps))?;
+    let [_, height, width] = session.objective.latents.latent_shape();
+    let operations = model.unet_config().operations([height, width], TOKENS);
+    let (batch, eval) = (args.train_batch_size as f64, eval_batch as f64);
+    let memory = device.memory_pool_usage();
+    let report = Report {
+        model: model.name().to_string(),
+        precision: dtype.name().into(),
+        resolution: size,
+        batch: args.train_batch_size,
+        eval_batch,
+        load,
+        phases,
+        forward_alone,
+        operations: batch * (operations.forward + operations.backward) + eval * operations.forward,
+        device_memory_mb: memory.map(|memory| memory.bytes_reserved as f64 / (1 << 20) as f64),
+        ceiling: ceiling(&device, &name, dtype)?,
+        device: name,
+    };
+    report.print(args.json);
+    Ok(())
+}
+
+/// A caption's, padded.
+const TOKENS: usize = 77;
+
+/// A run on made-up pictures: only their size matters for the time.
+async fn session(
+    config: &TrainConfig,
+    model: &ModelFolder,
+    size: usize,
+    device: &Device,
+) -> Result<Session, CliError> {
+    let pictures = (0..4_u8)
+        .map(|i| {
+            let pixels: Vec<u8> =
+                (0..size * size * 3).map(|p| (p as u8).wrapping_mul(i + 1)).collect();
+            Ok((format!("{i}.png"), encode_png(size, size, &pixels).map_err(CliError::failed)?))
+        })
+        .collect::<Result<Vec<_>, CliError>>()?;
+    let dataset = Dataset::from_bytes(pictures, size, config.crop).map_err(CliError::failed)?;
+    let tokens = Tokens::new(config, model, Start::Tokens(vec![0])).map_err(CliError::input)?;
+    Session::new(config, model, tokens, &dataset, None, device).await.map_err(CliError::input)
+}
+
+/// The times of each phase, one list for each of [`PHASES`], and of a forward pass on as many inputs
+/// as the evaluation has.
+async fn time(
+    session: &Session,
+    config: &TrainConfig,
+    steps: usize,
+) -> Result<([Vec<Duration>; PHASES.len()], Vec<Duration>), CliError> {
+    let (objective, device) = (&session.objective, session.objective.device());
+    let mut concept = session.concept(config);
+    let mut optimizer = Optimizer::new(config.trainer.optimizer, &concept.values());
+    let mut criterion = config.criterion.clone();
+    let eval_draws = SeededDraws { batch_size: config.eval_batch_size, ..session.draws };
+    let mut laps: [Vec<Duration>; PHASES.len() + 1] = Default::default();
+    for step in 0..WARM_UP + steps {
+        let batch = objective.batch(&session.draws.draw(step));
+        let eval_batch = objective.batch(&eval_draws.draw(step));
+        device.sync().map_err(CliError::failed)?;
+        let mut clock = Instant::now();
+        let mut lap = |phase: usize| -> Result<(), CliError> {
+            device.sync().map_err(CliError::failed)?;
+            if step >= WARM_UP {
+                laps[phase].push(clock.elapsed());
+            }
+            clock = Instant::now();
+            Ok(())
+        };
+        let weights = concept.tracked();
+        let hidden_states = objective.encode(&weights, &batch);
+        lap(0)?;
+        let loss = objective.loss_under(hidden_states, &weights, &batch);
+        lap(1)?;
+        let gradients = loss.backward();
+        let gradients = concept.parameters().iter().map(|parameter| {
+            let gradient = parameter.tracked().grad(&gradients);
+            gradient.unwrap_or_else(|| parameter.value().zeros_like())
+        });
+        let gradients = gradients.collect();
+        lap(2)?;
+        let learning_rate = config.trainer.lr_schedule.at(step);
+        concept.set(optimizer.update(concept.values(), gradients, learning_rate));
+        lap(3)?;
+        // all that a run does for it
+        for loss in session.evaluation_losses(&concept, step) {
+            let loss = loss.into_data_async().await.map_err(CliError::failed)?;
+            let loss = loss.iter::<f64>().next().unwrap_or(f64::NAN);
+            criterion.update(loss).map_err(CliError::failed)?;
+        }
+        lap(4)?;
+        let weights = concept.plain();
+        objective.loss_under(objective.encode(&weights, &eval_batch), &weights, &eval_batch);
+        lap(5)?;
+    }
+    let [phases @ .., forward_alone] = laps;
+    Ok((phases, forward_alone))
+}
+
+/// Operations a second of a large product of matrices.
+fn ceiling(device: &Device, name: &str, dtype: DType) -> Result<f64, CliError> {
+    let size: usize = if matches!(name, "cpu" | "ndarray") { 1024 } else { 8192 };
+    let random = || {
+        let values = Tensor::<2>::random([size, size], Distribution::Uniform(-1.0, 1.0), device);
+        values.cast(dtype)
+    };
+    let (left, right) = (random(), random());
+    let mut fastest = f64::INFINITY;
+    for _ in 0..5 {
+        device.sync().map_err(CliError::failed)?;
+        let clock = Instant::now();
+        let product = left.clone().matmul(right.clone());
+        device.sync().map_err(CliError::failed)?;
+        fastest = fastest.min(clock.elapsed().as_secs_f64());
+        drop(product);
+    }
+    Ok(2.0 * (size as f64).powi(3) / fastest)
+}

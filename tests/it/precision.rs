@@ -1,0 +1,185 @@
+//! Networks in f16 and bf16: a step against the f32 golden, the scaled loss, a resumed run.
+
+use burn::tensor::{DType, Device, Tensor};
+use dvar::{
+    concept::Method,
+    config::{MixedPrecision, OptimizerKind},
+    objective::DrawSource,
+    optim::LossScaler,
+    session::Session,
+    trainer::TrainState,
+};
+
+use crate::{
+    determinism::{KINDS, session_in, states},
+    golden::{Tensors, assert_relative},
+    support::{SIDES, prompt_encoder, rows, tensor, tiny, tiny_sd, values},
+};
+
+/// What one rounding may change, relatively.
+fn rounding(dtype: DType) -> f64 {
+    match dtype {
+        DType::F16 => 2.0_f64.powi(-11),
+        DType::BF16 => 2.0_f64.powi(-8),
+        _ => 2.0_f64.powi(-24),
+    }
+}
+
+/// Asserts that loss and gradient of the golden step are the golden's, but for roundings: the loss
+/// to one, the gradient to twenty, which is the depth of these networks, about.
+fn step_agrees(name: &str, sides: &[&str], device: &Device, dtype: DType) {
+    for side in sides {
+        let golden = Tensors::open(&format!("ti_grad_{side}"));
+        let get = |name: &str| golden.get(name);
+        let model = tiny(side).with_precision(dtype);
+        let (encoder, unet) = (prompt_encoder(&model, device), model.load_unet(device).unwrap());
+        let times = get("timesteps").usize();
+        let noise = tensor::<4>(get("noise"), device);
+        let latents = tensor::<4>(get("latents"), device);
+        let noisy = model.scheduler().noise_schedule().add_noise(latents, noise.clone(), &times);
+        let prompts = encoder.prepare(&rows(get("input_ids")));
+        let loss = |vectors: &Tensor<2>| {
+            let states = encoder.encode(&prompts, vectors);
+            assert_eq!(states.dtype(), DType::F32);
+            let prediction = unet.forward(noisy.clone(), &get("timesteps").values, states);
+            assert_eq!(prediction.dtype(), DType::F32);
+            (prediction - noise.clone()).square().mean()
+        };
+        let vectors = tensor::<2>(get("concept_embedding"), device);
+        let label = |what: &str| format!("{name} {} {side} {what}", dtype.name());
+        let first = values(loss(&vectors));
+        assert_relative(&label("loss"), &first, &get("loss").values, rounding(dtype));
+        assert_eq!(first, values(loss(&vectors)), "two evaluations of the same vectors differ");
+
+        let tracked = vectors.autodiff().require_grad();
+        // f16's smallest numbers, too, must not be left out of the gradient
+        let scale = LossScaler::default().scale();
+        let gradients = loss(&tracked).mul_scalar(scale).backward();
+        let gradient = tracked.grad(&gradients).unwrap();
+        assert_eq!(gradient.dtype(), DType::F32);
+        let gradient = values(gradient.div_scalar(scale));
+        let want = &get("grad_concept").values;
+        assert_relative(&label("gradient"), &gradient, want, 20.0 * rounding(dtype));
+    }
+}
+
+#[test]
+fn a_step_in_a_low_type_agrees_with_the_golden_but_for_roundings() {
+    step_agrees("flex", &SIDES, &Device::flex(), DType::F16);
+    step_agrees("flex", &SIDES, &Device::flex(), DType::BF16);
+}
+
+/// Runs on whatever adapter there is and computes in f16, as the tests of other backends.
+#[cfg(feature = "wgpu")]
+#[test]
+fn backends_agree_with_the_golden_in_f16() {
+    match Device::wgpu_options().init() {
+        Ok(device) if device.supports_dtype(DType::F16) => {
+            step_agrees("wgpu", &SIDES[..1], &device, DType::F16)
+        }
+        Ok(_) => println!("skipped, the adapter does not compute in f16"),
+        Err(error) => println!("skipped, no wgpu adapter here: {error}"),
+    }
+}
+
+/// Loss and gradient of a run's first step; the gradients of all parameters in a row.
+fn first_step(session: &Session, config: &dvar::config::TrainConfig) -> (Vec<f64>, Vec<f64>) {
+    let concept = session.concept(config);
+    let batch = session.objective.batch(&session.draws.draw(0));
+    let loss = session.objective.loss(&concept.tracked(), &batch);
+    let scale = LossScaler::default().scale();
+    let gradients = loss.clone().mul_scalar(scale).backward();
+    let gradient = concept.parameters().iter().flat_map(|parameter| {
+        let tracked = parameter.tracked();
+        assert_eq!(tracked.dtype(), DType::F32);
+        let gradient = tracked.grad(&gradients);
+        values(gradient.unwrap_or_else(|| tracked.clone().inner().zeros_like()))
+    });
+    let gradient = gradient.map(|value| value / scale).collect();
+    (values(loss.inner()), gradient)
+}
+
+#[test]
+fn the_gradient_of_every_method_agrees_with_that_in_f32() {
+    for (method, optimizer) in KINDS {
+        let step = |precision| {
+            let (config, session) = session_in(precision, (method, optimizer), 1, 1);
+            first_step(&session, &config)
+        };
+        let (want_loss, want) = step(MixedPrecision::No);
+        for precision in [MixedPrecision::Fp16, MixedPrecision::Bf16] {
+            let (loss, gradient) = step(precision);
+            let limit = rounding(precision.dtype());
+            assert_relative(&format!("{method:?} {precision} loss"), &loss, &want_loss, limit);
+            let label = format!("{method:?} {precision} gradient");
+            assert_relative(&label, &gradient, &want, 20.0 * limit);
+        }
+    }
+}
+
+#[test]
+fn what_a_low_type_would_harm_stays_in_f32() {
+    let (config, session) =
+        session_in(MixedPrecision::Bf16, (Method::DreamboothLora, OptimizerKind::AdamW), 1, 1);
+    assert_eq!(session.objective.encoder.token_table().dtype(), DType::F32);
+    assert!(session.objective.unet.projections().values().all(|w| w.dtype() == DType::BF16));
+    let concept = session.concept(&config);
+    assert!(concept.values().iter().all(|value| value.dtype() == DType::F32));
+}
+
+fn bytes(states: &[TrainState]) -> Vec<u8> {
+    states.last().unwrap().to_bytes().unwrap()
+}
+
+#[test]
+fn a_resumed_run_in_a_low_type_ends_in_the_same_bytes() {
+    let runs = KINDS.map(|kind| (MixedPrecision::Bf16, kind)).into_iter();
+    for (precision, kind) in runs.chain([(MixedPrecision::Fp16, KINDS[0])]) {
+        let session = session_in(precision, kind, 5, 2);
+        let whole = states(&session, None, 3);
+        let saved = TrainState::from_bytes(&whole[0].to_bytes().unwrap()).unwrap();
+        assert_eq!(saved.loss_scaler.is_some(), precision == MixedPrecision::Fp16);
+        let resumed = states(&session, Some(&saved), 3);
+        assert_eq!(bytes(&whole), bytes(&resumed), "{precision} {kind:?}");
+    }
+}
+
+#[test]
+fn steps_whose_gradient_overflows_are_skipped_until_the_scale_is_small_enough() {
+    const STEPS: usize = 30;
+    for optimizer in [OptimizerKind::AdamW, OptimizerKind::Sam] {
+        let kind = (Method::TextualInversion, optimizer);
+        let session = session_in(MixedPrecision::Fp16, kind, STEPS, 1);
+        let mut start = states(&session_in(MixedPrecision::Fp16, kind, 2, 1), None, 2).remove(0);
+        // so large that no gradient of these networks is a number in f16
+        let scale = 2.0_f64.powi(36);
+        let scaler = serde_json::json!({ "scale": scale, "good_steps": 0, "skipped": 0 });
+        start.loss_scaler = Some(serde_json::from_value(scaler).unwrap());
+
+        let whole = states(&session, Some(&start), 5);
+        let scaler = |state: &TrainState| state.loss_scaler.clone().unwrap();
+        assert_eq!(scaler(&whole[0]).skipped(), 3, "{optimizer:?}");
+        assert_eq!(scaler(&whole[0]).scale(), scale / 8.0);
+        assert_eq!(whole[0].parameters, start.parameters, "a skipped step changes nothing");
+        assert_eq!(whole[0].optimizer, start.optimizer);
+
+        let end = &whole[1];
+        let skipped = scaler(end).skipped();
+        assert!((4..STEPS - 2).contains(&skipped), "{skipped} steps were skipped");
+        assert_eq!(scaler(end).scale(), scale / 2.0_f64.powi(skipped as i32));
+        assert_ne!(end.parameters, start.parameters);
+
+        let resumed = states(&session, Some(&whole[0]), STEPS);
+        assert_eq!(bytes(&whole), bytes(&resumed), "{optimizer:?}");
+    }
+}
+
+#[test]
+fn a_type_that_the_device_lacks_is_refused() {
+    // only GPUs have it
+    let model = tiny_sd().with_precision(DType::Flex32);
+    let said = model.check_precision(&Device::flex(), "device `cpu`").unwrap_err().to_string();
+    assert_eq!(said, "device `cpu` does not compute in flex32; take `--mixed-precision no`");
+    let said = model.load_unet(&Device::flex()).unwrap_err().to_string();
+    assert!(said.starts_with("this device does not compute in flex32"), "{said}");
+}
