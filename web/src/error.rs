@@ -74,6 +74,7 @@ impl From<PipelineError> for PageError {
             PipelineError::Ended(_) => Self::other(error),
             PipelineError::Scheduler(_)
             | PipelineError::Size { .. }
+            | PipelineError::Precision { .. }
             | PipelineError::Pictures(_) => Self::input(error),
         }
     }
