@@ -17,6 +17,8 @@ pub enum PageError {
     Model(String),
     /// `DeviceError`: the GPU.
     Device(String),
+    /// `MemoryError`: the device has too little memory.
+    Memory(String),
     /// `Error`: anything else.
     Other(String),
     /// What the page's own function threw, as it was.
@@ -39,6 +41,7 @@ impl From<PageError> for JsValue {
             PageError::Input(message) => ("InputError", message),
             PageError::Model(message) => ("ModelError", message),
             PageError::Device(message) => ("DeviceError", message),
+            PageError::Memory(message) => ("MemoryError", message),
             PageError::Other(message) => ("Error", message),
             PageError::Thrown(thrown) => return thrown,
         };
@@ -133,6 +136,7 @@ impl From<TrainError> for PageError {
     fn from(error: TrainError) -> Self {
         match error {
             TrainError::Device(_) => Self::Device(error.to_string()),
+            TrainError::OutOfMemory(_) => Self::Memory(error.to_string()),
             TrainError::State(_) | TrainError::NonFinite { .. } => Self::input(error),
             TrainError::Criterion(_) | TrainError::Callback { .. } => Self::other(error),
         }
