@@ -25,7 +25,7 @@ test("a run begun on the CPU goes on on WebGPU with the CPU's losses", async (t)
   const goOn = half.getByRole("button", { name: /Go on from step \d+/ });
   const from = Number((await goOn.textContent()).match(/step (\d+)/)[1]);
   await goOn.click();
-  await reached(half, from + 1);
+  await reached(half, from + 2);
   const [step, loss, evaluated] = await half.evaluate(() =>
     [...document.querySelectorAll("#figures dd")].slice(0, 3).map((figure) => Number.parseFloat(figure.textContent)),
   );
