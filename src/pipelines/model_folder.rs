@@ -205,6 +205,11 @@ impl ModelFolder {
         self.text_encoder.width()
     }
 
+    /// Tokens of every prompt, padded.
+    pub fn text_length(&self) -> usize {
+        self.text_encoder.positions()
+    }
+
     /// The scheduler that the folder names, and its noise schedule.
     pub fn scheduler(&self) -> &SchedulerConfig {
         &self.scheduler

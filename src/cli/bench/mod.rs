@@ -92,7 +92,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
     let load = clock.elapsed();
     let (phases, forward_alone) = pollster::block_on(time(&session, &config, args.steps))?;
     let [_, height, width] = session.objective.latents.latent_shape();
-    let operations = model.unet_config().operations([height, width], TOKENS);
+    let operations = model.unet_config().operations([height, width], model.text_length());
     let (batch, eval) = (args.train_batch_size as f64, eval_batch as f64);
     let memory = device.memory_pool_usage();
     let report = Report {
@@ -112,9 +112,6 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
     report.print(args.json);
     Ok(())
 }
-
-/// A caption's, padded.
-const TOKENS: usize = 77;
 
 /// A run on made-up pictures: only their size matters for the time.
 async fn session(
