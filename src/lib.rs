@@ -14,6 +14,8 @@ pub mod concept;
 pub mod config;
 #[cfg(feature = "diffusion")]
 pub mod data;
+#[cfg(any(feature = "callbacks", feature = "diffusion"))]
+mod device_failure;
 pub mod early_stopping;
 #[cfg(feature = "diffusion")]
 pub mod embedding;

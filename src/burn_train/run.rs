@@ -167,7 +167,7 @@ impl<'a, M: LearnerModel> Run<'a, M> {
             if !losses.is_empty() {
                 let losses = losses.into_iter().map(Tensor::without_autodiff).collect();
                 let loss = Tensor::cat(losses, 0).mean().into_data_async().await;
-                let loss = loss.map_err(|error| TrainError::Device(error.to_string()))?;
+                let loss = loss.map_err(|error| TrainError::device(&error))?;
                 record.set("loss", loss.iter::<f64>().next().unwrap_or(f64::NAN));
             }
             let before = learner.model();

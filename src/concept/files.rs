@@ -7,7 +7,10 @@ use dvar_models::unet::UNet2DConditionModel;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::{AdapterConfig, HostTensor, VECTORS};
-use crate::embedding::{EmbeddingError, LearnedEmbedding};
+use crate::{
+    device_failure::device_failure,
+    embedding::{EmbeddingError, LearnedEmbedding},
+};
 
 /// A concept as it is saved: the vectors and, for methods that train the UNet, its adapter.
 #[derive(Clone, Debug, PartialEq)]
@@ -208,7 +211,7 @@ impl LearnedAdapter {
         let mut weights = BTreeMap::new();
         for (layer, weight) in self.merged(unet, device)? {
             let data = weight.transpose().into_data_async().await;
-            let data = data.map_err(|error| AdapterError::Device(error.to_string()))?;
+            let data = data.map_err(|error| AdapterError::Device(device_failure(&error)))?;
             weights.insert(format!("{layer}.weight"), data.iter::<f32>().collect());
         }
         Ok(weights)

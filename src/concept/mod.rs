@@ -10,7 +10,10 @@ use std::{borrow::Cow, collections::BTreeMap};
 use burn::tensor::{Device, Tensor, TensorData};
 use dvar_models::unet::UNet2DConditionModel;
 
-use crate::embedding::{EmbeddingError, LearnedEmbedding};
+use crate::{
+    device_failure::device_failure,
+    embedding::{EmbeddingError, LearnedEmbedding},
+};
 
 pub use crate::host_tensor::HostTensor;
 pub use adapter::AdapterConfig;
@@ -201,8 +204,10 @@ impl HostTensor {
     /// Reads a plain tensor without blocking.
     pub async fn read(name: &str, tensor: Tensor<2>) -> Result<Self, EmbeddingError> {
         let shape = tensor.dims();
-        let data =
-            tensor.into_data_async().await.map_err(|e| EmbeddingError::Device(e.to_string()))?;
+        let data = tensor
+            .into_data_async()
+            .await
+            .map_err(|e| EmbeddingError::Device(device_failure(&e)))?;
         Ok(Self { name: name.into(), shape, values: data.iter::<f32>().collect() })
     }
 

@@ -1,6 +1,6 @@
 //! Why a run ended otherwise than by its criterion.
 
-use crate::early_stopping::CriterionError;
+use crate::{device_failure::device_failure, early_stopping::CriterionError};
 
 /// An error that ends a run. The trainer keeps the last good vectors.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ impl TrainError {
             let (_, rest) = told.split_once(words)?;
             rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
         });
-        bytes.map_or(Self::Device(told), Self::OutOfMemory)
+        bytes.map_or_else(|| Self::Device(device_failure(error)), Self::OutOfMemory)
     }
 
     /// The failure of the callback called `name`: an error, or a sentence.

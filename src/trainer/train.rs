@@ -6,6 +6,7 @@ use super::{Callback, Record, TrainError, TrainState, drive};
 use crate::{
     concept::{Concept, HostTensor},
     early_stopping::StopReason,
+    embedding::EmbeddingError,
     objective::{DiffusionObjective, DrawSource},
     optim::{LossScaler, LrSchedule, Optimizer, OptimizerConfig},
 };
@@ -235,8 +236,10 @@ impl<'a> Trainer<'a> {
         if !drive::wanted(callbacks, self.step, stop) {
             return Ok(());
         }
-        let failed =
-            |error: crate::embedding::EmbeddingError| TrainError::Device(error.to_string());
+        let failed = |error: EmbeddingError| match error {
+            EmbeddingError::Device(told) => TrainError::Device(told),
+            other => TrainError::Device(other.to_string()),
+        };
         let (mut parameters, mut optimizer) = (Vec::new(), Vec::new());
         for (parameter, memory) in self.concept.parameters().iter().zip(self.optimizer.memory()) {
             parameters.push(parameter.read().await.map_err(failed)?);

@@ -37,7 +37,7 @@ export function explain(error: unknown): string {
     case "ModelError":
       return `${sentence(error.message)} The model's files on this site are not usable.`;
     case "DeviceError":
-      return `The GPU failed: ${sentence(error.message)}`;
+      return `The GPU failed: ${sentence(error.message.replace(/^the device failed: /, ""))}`;
     default:
       return sentence(error.message);
   }

@@ -33,8 +33,7 @@ impl Report {
         let phases = self.phases.each_ref().map(|times| median(times));
         let step: f64 = phases.iter().sum();
         let rate = self.operations / (step / 1000.0);
-        let evaluation = phases[PHASES.len() - 1];
-        let overhead = evaluation / median(&self.forward_alone) - 1.0;
+        let overhead = self.evaluation_overhead();
         let memory = peak_memory_mb();
         if as_json {
             let named = PHASES.iter().map(|name| name.to_string());
@@ -75,12 +74,23 @@ impl Report {
             }
         }
     }
+
+    /// What an evaluation costs beyond its forward pass, as a share of that: the median over the
+    /// steps, each compared with the forward pass that followed it, because a machine's speed drifts.
+    fn evaluation_overhead(&self) -> f64 {
+        let pairs = self.phases[PHASES.len() - 1].iter().zip(&self.forward_alone);
+        middle(pairs.map(|(whole, alone)| whole.div_duration_f64(*alone)).collect()) - 1.0
+    }
 }
 
+/// Milliseconds.
 fn median(times: &[Duration]) -> f64 {
-    let mut times: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1000.0).collect();
-    times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
+    middle(times.iter().map(|time| time.as_secs_f64() * 1000.0).collect())
+}
+
+fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// The process' largest resident size, where the system tells it.
