@@ -1,228 +1,23 @@
 //! Whole training runs of the reference (torch 2.8.0, diffusers 0.35.2, the official code's
 //! stopper), replayed through our trainer with the recorded draws.
 
-use std::{cell::RefCell, rc::Rc};
-
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use dvar::{
-    callbacks::DeterministicEval,
-    concept::{Concept, Weights},
-    data::latents::LatentCache,
-    early_stopping::{Control, Dvar, StopReason},
-    embedding::LearnedEmbedding,
-    eval::{FixedBatch, INTERVALS},
-    objective::{DiffusionObjective, DrawSource, Draws},
-    optim::{AdamWConfig, LrSchedule, OptimizerConfig},
-    trainer::{Callback, LocalBoxFuture, Record, StepContext, TrainError, Trainer, TrainerConfig},
+    concept::Weights,
+    early_stopping::StopReason,
+    eval::INTERVALS,
+    objective::{DrawSource, Draws},
+    trainer::TrainError,
 };
-use serde_json::Value;
 
 use crate::{
-    golden::{self, Golden, Tensors, assert_close, assert_relative, number, numbers},
+    golden::{Tensors, assert_close, assert_relative, number},
     support::{SIDES, prompt_encoder, rows, tensor, tiny, values},
 };
 
-/// One recorded run.
-struct Recording {
-    name: &'static str,
-    golden: Tensors,
-    meta: Value,
-    objective: DiffusionObjective,
-    /// What the trainer held when the last run ended.
-    kept: RefCell<Vec<f64>>,
-}
+mod recording;
 
-impl Recording {
-    fn open(name: &'static str) -> Self {
-        let (golden, meta) = (Tensors::open(name), golden::json(name));
-        let device = Device::flex();
-        let model = tiny(meta["model"].as_str().unwrap());
-        let images = golden.get("base_images");
-        let pixels: usize = images.shape[1..].iter().product();
-        let pictures: Vec<Vec<f32>> = images.f32().chunks(pixels).map(<[f32]>::to_vec).collect();
-        let vae = model.load_vae(&device).unwrap();
-        let objective = DiffusionObjective::new(
-            prompt_encoder(&model, &device),
-            model.load_unet(&device).unwrap(),
-            model.scheduler().noise_schedule().clone(),
-            LatentCache::new(&vae, &pictures, images.shape[2], &device),
-            rows(golden.get("tokenized_templates")),
-        );
-        Self { name, golden, meta, objective, kept: RefCell::default() }
-    }
-
-    fn config(&self, key: &str) -> &Value {
-        &self.meta["config"][key]
-    }
-
-    fn number(&self, key: &str) -> f64 {
-        number(self.config(key))
-    }
-
-    fn steps(&self) -> usize {
-        self.number("steps") as usize
-    }
-
-    fn trace(&self, key: &str) -> Vec<f64> {
-        numbers(&self.meta["trace_f32"][key])
-    }
-
-    /// Row `step` of a recorded draw, without its leading axis.
-    fn drawn(&self, key: &str, step: usize) -> Golden {
-        let all = self.golden.get(key);
-        let size: usize = all.shape[1..].iter().product();
-        let values = all.values[step * size..(step + 1) * size].to_vec();
-        Golden { shape: all.shape[1..].to_vec(), values }
-    }
-
-    fn draws(
-        &self,
-        indices: &Golden,
-        flips: &Golden,
-        noise: [&Golden; 2],
-        timesteps: Vec<usize>,
-    ) -> Draws {
-        let [posterior_noise, noise] = noise;
-        Draws {
-            pictures: indices
-                .usize()
-                .iter()
-                .map(|i| i % self.objective.latents.pictures())
-                .collect(),
-            templates: indices.usize().iter().map(|i| i % self.objective.templates.len()).collect(),
-            flips: flips.values.iter().map(|flip| *flip == 1.0).collect(),
-            posterior_noise: posterior_noise.f32(),
-            noise: noise.f32(),
-            timesteps,
-            ..Draws::default()
-        }
-    }
-
-    fn evaluation(&self) -> FixedBatch {
-        let batch = FixedBatch::new(&self.objective, &self.rounds("eval_timestep_perm"));
-        match self.config("triple").as_bool() {
-            Some(true) => {
-                let thirds = INTERVALS.map(|third| self.rounds(&format!("triple_perm.{third}")));
-                batch.with_intervals(&self.objective, &thirds)
-            }
-            _ => batch,
-        }
-    }
-
-    /// The evaluation's inputs with time steps from a recorded permutation.
-    fn rounds(&self, order: &str) -> Vec<Draws> {
-        let get = |name: &str| self.golden.get(name);
-        let (size, rounds) = (self.number("eval_bs") as usize, self.number("accum_eval") as usize);
-        let order = get(order).usize();
-        (0..rounds)
-            .map(|round| {
-                let timesteps = order[round * size..(round + 1) * size].to_vec();
-                let noise = [get("eval_posterior_noise"), get("eval_noise")];
-                self.draws(get("eval_indices"), get("eval_flips"), noise, timesteps)
-            })
-            .collect()
-    }
-
-    fn vectors(&self, step: usize) -> Tensor<2> {
-        let all = self.golden.get("embeddings");
-        let width = all.shape[1];
-        let values = all.f32()[step * width..(step + 1) * width].to_vec();
-        Tensor::from_data(TensorData::new(values, [1, width]), &self.objective.device())
-    }
-
-    /// Runs our trainer on the recorded draws; `threshold` 0 never stops.
-    fn train(&self, threshold: f64) -> (StopReason, Vec<Record>, Vec<f64>) {
-        let (stop, records, embeddings) = self.train_on(self, 1, threshold);
-        (stop.unwrap(), records, embeddings)
-    }
-
-    /// The same on other draws, `accumulation` micro-batches for each update.
-    fn train_on(
-        &self,
-        draws: &dyn DrawSource,
-        accumulation: usize,
-        threshold: f64,
-    ) -> (Result<StopReason, TrainError>, Vec<Record>, Vec<f64>) {
-        let adamw = &self.meta["adamw"];
-        let betas = numbers(&adamw["betas"]);
-        let config = TrainerConfig {
-            max_train_steps: self.steps(),
-            gradient_accumulation_steps: accumulation,
-            lr_schedule: LrSchedule::new(
-                self.config("sched").as_str().unwrap().parse().unwrap(),
-                number(&self.meta["lr_scaled"]),
-                self.number("warmup") as usize,
-                self.steps(),
-            ),
-            optimizer: OptimizerConfig::AdamW(AdamWConfig {
-                beta1: betas[0],
-                beta2: betas[1],
-                epsilon: number(&adamw["eps"]),
-                weight_decay: number(&adamw["weight_decay"]),
-            }),
-            max_grad_norm: None,
-            loss_scaling: false,
-        };
-        let width = self.golden.get("embeddings").shape[1];
-        let token = self.meta["placeholder"].as_str().unwrap();
-        let initial = values(self.vectors(0)).iter().map(|value| *value as f32).collect();
-        let initial = LearnedEmbedding::new(token, initial, 1, width).unwrap();
-        let concept = Concept::new(&initial, &self.objective.device());
-        let evaluation = self.evaluation();
-        let objective =
-            |concept: &Concept, step| evaluation.losses(&self.objective, &concept.plain(), step);
-        let parts: &[&str] = match self.config("triple").as_bool() {
-            Some(true) => &INTERVALS,
-            _ => &[],
-        };
-        let dvar = Dvar::new(self.number("window") as usize, threshold).unwrap();
-        let seen = Rc::new(RefCell::new((Vec::new(), values(concept.vectors()))));
-        let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> = vec![
-            Box::new(DeterministicEval::from_losses(objective).stop_when(dvar).with_parts(parts)),
-            Box::new(Collector(seen.clone())),
-        ];
-        let mut trainer = Trainer::new(config, &self.objective, draws, concept);
-        let stop = pollster::block_on(trainer.train(&mut callbacks));
-        drop(callbacks);
-        *self.kept.borrow_mut() = values(trainer.concept().vectors());
-        let (records, embeddings) = Rc::into_inner(seen).unwrap().into_inner();
-        (stop, records, embeddings)
-    }
-
-    /// `normalized_var` of short windows over almost flat losses is ill-conditioned: torch's own
-    /// f32 and f64 runs differ most there.
-    fn ratio_tolerance(&self) -> f64 {
-        if self.name == "train_dvar" { 5e-5 } else { 1e-3 }
-    }
-}
-
-impl DrawSource for Recording {
-    fn draw(&self, step: usize) -> Draws {
-        let noise = [&self.drawn("train_posterior_noise", step), &self.drawn("train_noise", step)];
-        let timesteps = self.drawn("train_timesteps", step).usize();
-        let (indices, flips) = (self.drawn("train_indices", step), self.drawn("train_flips", step));
-        self.draws(&indices, &flips, noise, timesteps)
-    }
-}
-
-/// Keeps every record and the vectors after every update.
-struct Collector(Rc<RefCell<(Vec<Record>, Vec<f64>)>>);
-
-impl Callback<Concept> for Collector {
-    fn name(&self) -> &'static str {
-        "collector"
-    }
-
-    fn after_update<'a>(
-        &'a mut self,
-        step: StepContext<'a, Concept>,
-    ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
-        let mut seen = self.0.borrow_mut();
-        seen.0.push(step.record.clone());
-        seen.1.extend(values(step.model.vectors()));
-        Box::pin(async { Ok(Control::Continue) })
-    }
-}
+use recording::Recording;
 
 fn replay(name: &'static str) {
     let recording = Recording::open(name);

@@ -1,6 +1,6 @@
 //! The costly layers, computed faster than burn's own on its CPU backend: where the tensors are f32
-//! (or f16 or bf16, cast to f32 and back) and the layer's weights carry no gradient, which is what a frozen network is. Everywhere else
-//! each function here is burn's own.
+//! (or f16 or bf16, cast to f32 and back) and the layer's weights carry no gradient, which is what a
+//! frozen network is. Everywhere else each function here is burn's own.
 
 // The gradients.
 #![cfg_attr(not(feature = "autodiff"), allow(dead_code))]
@@ -22,6 +22,8 @@ mod matrix;
 mod norm;
 #[cfg(feature = "flex")]
 mod parallel;
+#[cfg(feature = "flex")]
+mod patches;
 #[cfg(feature = "flex")]
 mod winograd;
 
