@@ -21,10 +21,13 @@ fn processors() -> Vec<Device> {
 
 /// Every backend that the tests are built with.
 fn devices() -> Vec<Device> {
-    let mut devices = processors();
-    #[cfg(feature = "wgpu")]
-    devices.push(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice));
-    devices
+    processors()
+        .into_iter()
+        .chain([
+            #[cfg(feature = "wgpu")]
+            Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+        ])
+        .collect()
 }
 
 /// Numbers in -2 to 2 that look drawn, others for each `seed`.
