@@ -27,7 +27,7 @@ cargo build --profile web --target $triple -p dvar-web
 "$bindgen" --target web --remove-name-section --remove-producers-section --out-dir $pkg \
     "$target/$triple/web/dvar_web.wasm"
 # npm's wasm-opt takes minutes, and more than -O1 many of them: only when the wasm changed
-sum=$(sha256sum < $wasm)
+sum=$(cksum < $wasm)
 if [ "$(cat "$tools/optimized.sum" 2>/dev/null)" != "$sum" ] || [ ! -f "$tools/optimized.wasm" ]; then
     mkdir -p "$tools"
     $optimize -O1 --enable-simd --enable-bulk-memory --enable-nontrapping-float-to-int \
@@ -35,10 +35,10 @@ if [ "$(cat "$tools/optimized.sum" 2>/dev/null)" != "$sum" ] || [ ! -f "$tools/o
         $wasm -o "$tools/optimized.wasm"
     echo "$sum" > "$tools/optimized.sum"
 fi
-before=$(stat -c %s $wasm)
+before=$(wc -c < $wasm)
 cp "$tools/optimized.wasm" $wasm
 
 node web/public-files.mjs
-after=$(stat -c %s $wasm)
+after=$(wc -c < $wasm)
 zipped=$(gzip -9 -c $wasm | wc -c)
 echo "wasm: $before bytes built, $after optimized, $zipped gzipped"

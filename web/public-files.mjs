@@ -1,10 +1,11 @@
 // The model with its manifest, and the example concepts with their list, as static files.
 
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative, sep } from "node:path";
+import { fileURLToPath } from "node:url";
 
-const root = new URL("..", import.meta.url).pathname;
+const root = fileURLToPath(new URL("..", import.meta.url));
 const MODEL = "dvar-tiny-emoji";
 
 /** All files below a folder, by their paths in it, sorted. */
@@ -47,7 +48,7 @@ function copyConcepts(from, to) {
   writeFileSync(join(to, "index.json"), `${JSON.stringify(index, null, 1)}\n`);
 }
 
-if (process.argv[1] === new URL(import.meta.url).pathname) {
+if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   copyModel(join(root, "models/pretrained", MODEL), join(root, "web/public/model"), MODEL);
   copyConcepts(join(root, "examples/concepts"), join(root, "web/public/concepts"));
 }

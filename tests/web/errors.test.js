@@ -31,6 +31,17 @@ test("a wrong setting is refused where it stands, in the CLI's words", async () 
   assert.equal(await page.locator("#option-window-error").textContent(), "");
 });
 
+test("a training whose numbers overflow says what to lower, and the form is back", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, { ...tiny, learning_rate: "1e30" });
+  await train(page);
+  await notice(page).getByText(/lower `--learning-rate`/).waitFor();
+  assert.ok(await page.locator("#start").isVisible());
+  assert.equal(await page.locator("#form-status").textContent(), "");
+});
+
 test("a bad picture among good ones is named, and the others are learned from", async () => {
   const page = await it.open();
   await page.goto(`${it.url}?model=tiny/`);

@@ -29,7 +29,8 @@ test("a closed page goes on where it was, and ends with the bytes of an unbroken
   await second.close();
 
   const third = await visit(context, url);
-  await third.getByRole("button", { name: /Go on from step \d+/ }).click();
+  // the second click of a double click starts nothing
+  await third.getByRole("button", { name: /Go on from step \d+/ }).dblclick();
   await finished(third);
   assert.match(await third.locator("#why").textContent(), /all its 12 steps/);
   assert.deepEqual(await downloaded(third, "learned_embeds.safetensors"), whole);
@@ -62,4 +63,20 @@ test("a run can be paused, resumed and stopped", async () => {
   await page.getByRole("button", { name: "Stop", exact: true }).click();
   await finished(page);
   assert.match(await page.locator("#why").textContent(), /You stopped it after \d+ steps/);
+});
+
+test("a second tab leaves the run of the first alone", async () => {
+  const page = await it.open();
+  const url = `${it.url}?model=tiny/`;
+  await page.goto(url);
+  await ready(page);
+  await set(page, { ...tiny, max_train_steps: 2000 });
+  await train(page);
+  await reached(page, 5);
+  const other = await visit(page.context(), url);
+  await other.getByRole("button", { name: /Go on from step \d+/ }).click();
+  await other.getByText(/Another tab of this page is learning/).waitFor();
+  assert.ok(await other.locator("#start").isVisible());
+  const at = await page.locator("#figures dd").first().textContent();
+  await reached(page, Number.parseInt(at) + 2);
 });

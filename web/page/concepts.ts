@@ -1,6 +1,7 @@
 // The example concepts, as picture buttons.
 
 import { byId, element } from "./dom";
+import { notify } from "./notice";
 import type { Options, Picture } from "./protocol";
 
 /** An entry of `concepts/index.json`. */
@@ -53,8 +54,13 @@ export async function showConcepts(
     button.onclick = async () => {
       unpressConcepts();
       button.setAttribute("aria-pressed", "true");
-      const pictures = await fetchPictures(concept);
-      if (button.getAttribute("aria-pressed") === "true") choose(concept, pictures);
+      try {
+        const pictures = await fetchPictures(concept);
+        if (button.getAttribute("aria-pressed") === "true") choose(concept, pictures);
+      } catch {
+        button.setAttribute("aria-pressed", "false");
+        notify(`The pictures of the ${label} did not arrive: check the connection and take it again.`);
+      }
     };
     return button;
   });
@@ -79,6 +85,7 @@ function fetchPictures(concept: Concept): Promise<Picture[]> {
   return Promise.all(
     concept.files.map(async (name) => {
       const response = await fetch(new URL(`${concept.name}/${name}`, folder()));
+      if (!response.ok) throw new Error(`status ${response.status}`);
       return { name, bytes: new Uint8Array(await response.arrayBuffer()) };
     }),
   );

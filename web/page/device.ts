@@ -17,6 +17,8 @@ const SPEEDS = "dvar-speeds";
 /** The choice between GPU and CPU. */
 export class DeviceChoice {
   kind: DeviceKind = "cpu";
+  /** Resolves when the GPU was looked for: before, nothing should be opened. */
+  readonly found: Promise<void>;
   private gpu: { name: string; software: boolean } | undefined;
   private readonly radios = [...byId("device").querySelectorAll("input")];
 
@@ -29,10 +31,11 @@ export class DeviceChoice {
         changed();
       };
     }
+    this.found = this.find();
   }
 
   /** Looks for a GPU and takes it, unless it is only a program that plays one. */
-  async find(): Promise<void> {
+  private async find(): Promise<void> {
     const { gpu } = navigator as unknown as WithGpu;
     const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" }).catch(() => null);
     if (adapter) {

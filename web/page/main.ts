@@ -132,7 +132,7 @@ async function begin(): Promise<void> {
   };
   byId("measure").onclick = () => void measureBoth();
   offerEmbeddings();
-  await Promise.all([device.find(), offerSavedRun()]);
+  await offerSavedRun();
   void prepare();
   // without network this fails, and the one of the last visit serves
   await navigator.serviceWorker

@@ -69,11 +69,13 @@ export class Downloads {
   async list(url: string): Promise<Manifest> {
     const cache = await caches.open(CACHE);
     this.wanted.add(url);
-    let response = await fetch(url, { cache: "no-cache" }).catch(() => undefined);
-    if (response?.ok) await cache.put(url, response.clone()).catch(() => (this.kept = false));
-    else response = await cache.match(url);
+    const response = await fetch(url, { cache: "no-cache" }).catch(() => undefined);
+    const fresh = response?.ok ? response : undefined;
     try {
-      return JSON.parse((await response?.text()) ?? "") as Manifest;
+      const text = (await (fresh ?? (await cache.match(url)))?.text()) ?? "";
+      const manifest = JSON.parse(text) as Manifest;
+      if (fresh) await cache.put(url, new Response(text)).catch(() => (this.kept = false));
+      return manifest;
     } catch {
       const problem = "The list of the model's files did not arrive: check the connection and try again";
       throw new Failed("DownloadError", problem);

@@ -8,6 +8,7 @@ import { explain, hideNotice, notify } from "./notice";
 import type { Checkpoint, Events, Finished, Options, Phase, Picture, Run, Samples, StepRecord } from "./protocol";
 import { ResultView } from "./result_view";
 import { goBack, withoutEmpty } from "./run_parts";
+import { alone } from "./saved_run";
 import { showOnly } from "./sections";
 import type { StartView } from "./start_view";
 import type { Studio } from "./studio";
@@ -22,6 +23,9 @@ export class RunControl {
   private run: Run | undefined;
   private engine: Engine | undefined;
   private state: State = "running";
+  /** Whether a run is being started or made: a second click does nothing. */
+  private busy = false;
+  private stopAsked = 0;
   /** Whether the storage has failed, which is said once. */
   private unstored = false;
 
@@ -38,13 +42,10 @@ export class RunControl {
   }
 
   /** Checks everything before anything slow, then trains. */
-  async start(options: Options, pictures: Picture[]): Promise<void> {
+  start(options: Options, pictures: Picture[]): Promise<void> {
     performance.mark("train");
     const { view } = this;
-    view.busy(true);
-    view.status("Getting ready");
-    hideNotice();
-    try {
+    return this.once(async () => {
       const { engine, opened } = await this.studio.open();
       const wanted = withoutEmpty(options);
       const { refused } = await engine.ask("check", { options: wanted, pictures });
@@ -56,35 +57,39 @@ export class RunControl {
         notify(`Learning from ${good.length} of ${pictures.length} pictures. Left out: ${refused.map(({ reason }) => reason).join("; ")}.`);
       }
       view.status("");
-      await this.train({ ...opened.defaults, ...wanted }, { options: wanted, pictures: good, records: [], samples: [], keep: true });
-    } catch (error) {
-      if (error instanceof EngineError && error.name === "InputError") view.error(explain(error));
-      else this.failed(error);
-    } finally {
-      view.busy(false);
-    }
+      await alone(async (keep) => {
+        if (!keep) notify("Another tab of this page is learning, and its run is the one that is kept. This one is lost if the tab is closed before you have saved the result.");
+        await this.train({ ...opened.defaults, ...wanted }, { options: wanted, pictures: good, records: [], samples: [], keep });
+      });
+    });
   }
 
   /** Goes on with a stored run. */
-  async resume({ options, pictures, checkpoint, records, samples }: Omit<Run, "keep">): Promise<void> {
+  resume({ options, pictures, checkpoint, records, samples }: Omit<Run, "keep">): Promise<void> {
     const run = { options, pictures, checkpoint, records, samples, keep: true };
     goBack(run);
-    hideNotice();
-    try {
+    return this.once(async () => {
       const { opened } = await this.studio.open();
-      await this.train({ ...opened.defaults, ...options }, run);
-    } catch (error) {
-      this.failed(error);
-    }
+      this.view.status("");
+      await alone(async (keep) => {
+        if (keep) await this.train({ ...opened.defaults, ...options }, run);
+        else notify("Another tab of this page is learning. Go on there, or close that tab and try again.");
+      });
+    });
   }
 
   /** Shows a run that ended. */
   async show(options: Options, finished: Finished, records: StepRecord[], samples: Samples[]): Promise<void> {
-    showOnly("training", "result", "draw");
+    if (this.busy) return;
+    showOnly("training", "result");
     this.training.begin(options, records, samples);
     this.end(options, finished, records, samples);
-    const { opened } = await this.studio.open();
-    this.offer(options, finished, opened.defaults);
+    try {
+      const { opened } = await this.studio.open();
+      this.offer(options, finished, opened.defaults);
+    } catch (error) {
+      notify(explain(error));
+    }
   }
 
   get running(): boolean {
@@ -126,10 +131,10 @@ export class RunControl {
     this.training.begin(shown, run.records, run.samples);
     byId("training-title").focus();
     const finished = await this.toTheEnd();
-    const { defaults } = (await this.studio.open()).opened;
+    const { defaults, device } = (await this.studio.open()).opened;
     const usual = ["train_batch_size", "eval_batch_size"].every((size) => shown[size] === defaults[size]);
-    if (usual && this.training.speed) this.device.remember(this.device.kind, this.training.speed);
-    showOnly("training", "result", "draw");
+    if (usual && this.training.speed) this.device.remember(device.kind, this.training.speed);
+    showOnly("training", "result");
     this.end(shown, finished, run.records, run.samples);
     this.offer(shown, finished, defaults);
     byId("result-title").focus();
@@ -137,14 +142,18 @@ export class RunControl {
 
   /** Trains; where the GPU fails, goes on from the last checkpoint on the CPU. */
   private async toTheEnd(): Promise<Finished> {
+    this.controls("running");
     for (;;) {
       const { engine } = await this.studio.open();
       this.engine = engine;
-      this.controls("running");
       const { run } = this;
       if (!run) throw new Error("there is no run");
       try {
-        return await engine.ask("train", { run });
+        const finished = engine.ask("train", { run });
+        // what the visitor asked of the device before
+        if (this.state === "paused") engine.tell("pause");
+        if (this.state === "stopping") engine.tell("stop");
+        return await finished;
       } catch (error) {
         const gpu = error instanceof EngineError && error.name === "DeviceError";
         if (!gpu || this.device.kind === "cpu") throw error;
@@ -168,6 +177,7 @@ export class RunControl {
   private offer(shown: Options, { learned, adapter }: Finished, defaults: Options): void {
     const token = String(shown.placeholder_token);
     this.draw.offer({ token, bytes: learned, ...(adapter && { adapter: adapter.bytes }) }, defaults);
+    byId("draw").hidden = false;
   }
 
   private pause(): void {
@@ -184,7 +194,12 @@ export class RunControl {
 
   /** The first time asks for an end with a result, the second time ends at once. */
   private stop(): void {
-    if (this.state === "stopping") return this.studio.close("The training was ended");
+    if (this.state === "stopping") {
+      // the second click of a double click is meant for the first button
+      if (performance.now() - this.stopAsked > 1000) this.studio.close("The training was ended");
+      return;
+    }
+    this.stopAsked = performance.now();
     this.engine?.tell("stop");
     this.controls("stopping");
     this.training.status("Stopping after this step, then drawing the pictures once more");
@@ -198,6 +213,26 @@ export class RunControl {
     stop.textContent = state === "stopping" ? "End now" : "Stop";
     pause.hidden = stop.hidden = state === "ended";
     byId("training").classList.toggle("ended", state === "ended");
+  }
+
+  /** Does one thing at a time; a failure is told where it can be read. */
+  private async once(act: () => Promise<void>): Promise<void> {
+    if (this.busy) return;
+    this.busy = true;
+    this.view.busy(true);
+    this.view.status("Getting ready");
+    hideNotice();
+    try {
+      await act();
+    } catch (error) {
+      this.view.status("");
+      const input = error instanceof EngineError && error.name === "InputError";
+      if (input && byId("training").hidden) this.view.error(explain(error));
+      else this.failed(error);
+    } finally {
+      this.busy = false;
+      this.view.busy(false);
+    }
   }
 
   /** Back to the first screen, with the run's checkpoint on offer. */

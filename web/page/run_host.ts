@@ -56,8 +56,7 @@ export class RunHost {
 
   async phase(name: Phase): Promise<void> {
     this.emit("phase", { name });
-    this.since = performance.now();
-    await turn();
+    await this.breath();
   }
 
   async samples(
@@ -76,15 +75,13 @@ export class RunHost {
 
   async progress(done: number, total: number): Promise<void> {
     this.emit("drawing", { done, total });
-    await turn();
+    await this.breath();
   }
 
   async step(record: StepRecord): Promise<"continue" | "stop"> {
     this.records.push(record);
     this.emit("step", { record, seconds: (performance.now() - this.since) / 1000 });
-    await turn();
-    while (this.paused) await this.paused;
-    this.since = performance.now();
+    await this.breath();
     return this.stopping ? "stop" : "continue";
   }
 
@@ -92,6 +89,13 @@ export class RunHost {
     const checkpoint = { step, state, learned };
     const stored = this.whole && (await this.saved.write({ checkpoint, records: this.records }));
     this.emit("saved", { ...checkpoint, stored });
+    this.since = performance.now();
+  }
+
+  /** Lets messages in, and waits where they ask for a pause. */
+  private async breath(): Promise<void> {
+    await turn();
+    while (this.paused) await this.paused;
     this.since = performance.now();
   }
 }

@@ -13,6 +13,11 @@ export interface Parts {
 
 const STORE = "run";
 
+/** Calls `act` while no other tab does, or else with `false`: two tabs would mix their runs. */
+export async function alone(act: (alone: boolean) => Promise<void>): Promise<void> {
+  await navigator.locks.request("dvar-run", { ifAvailable: true }, (lock) => act(lock !== null));
+}
+
 /** The one stored run. Writing says whether the storage took it; it never throws. */
 export class SavedRun {
   private database: Promise<IDBDatabase> | undefined;

@@ -29,10 +29,17 @@ scope.addEventListener("activate", (event) => {
 scope.addEventListener("fetch", (event) => {
   const { request } = event;
   if (request.method !== "GET" || !request.url.startsWith(scope.registration.scope)) return;
+  const home = new URL("index.html", scope.registration.scope).href;
+  const navigates = request.mode === "navigate";
+  const [path] = request.url.split(/[?#]/);
+  // another page of the same host is not this one's to answer
+  if (navigates && path !== home && path !== scope.registration.scope) return;
   const answer = async () => {
     const cache = await caches.open(PREFIX + VERSION);
-    const url = request.mode === "navigate" ? new URL("index.html", scope.registration.scope).href : request.url;
-    return (await cache.match(url, { ignoreSearch: true })) ?? fetch(request);
+    const kept = await cache.match(navigates ? home : request.url, { ignoreSearch: true });
+    // the page may be a newer one, its files never change
+    if (kept && navigates) return fetch(request).catch(() => kept);
+    return kept ?? fetch(request);
   };
   event.respondWith(answer());
 });

@@ -73,7 +73,7 @@ export class StartView {
 
   /** While the run is prepared the button waits. */
   busy(busy: boolean): void {
-    byId<HTMLButtonElement>("train").disabled = busy;
+    for (const id of ["train", "offer-go"]) byId<HTMLButtonElement>(id).disabled = busy;
     byId("form").setAttribute("aria-busy", String(busy));
   }
 

@@ -22,6 +22,7 @@ export class Studio {
 
   /** The engine with its model open, on the chosen device. */
   async open(): Promise<{ engine: Engine; opened: Opened }> {
+    await this.device.found;
     if (!this.engine?.usable) this.close("The page took another worker");
     this.engine ??= new Engine({
       ...this.handlers,
