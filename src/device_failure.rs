@@ -2,11 +2,13 @@
 
 use std::fmt::Display;
 
-/// A device's error on one line: the innermost causes of the report that burn gives, without its
-/// backtrace.
+/// A device's error on one line: the innermost cause of the report that burn gives, without its
+/// backtrace and the source of a kernel that did not compile.
 pub(crate) fn device_failure(error: &impl Display) -> String {
     let told = error.to_string();
-    let (said, _) = told.split_once("\nBacktrace").unwrap_or((&told, ""));
+    let ends = ["\nBacktrace", "\nNo backtrace", "\n[Source]"];
+    let end = ends.iter().filter_map(|end| told.find(end)).min();
+    let said = &told[..end.unwrap_or(told.len())];
     let cause = said.rsplit("Caused by:").find(|cause| !cause.trim().is_empty());
     cause.unwrap_or(said).split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -25,6 +27,9 @@ mod tests {
             "the staging buffer could not be mapped: Error occurred"
         );
         assert_eq!(device_failure(&"the device was lost"), "the device was lost");
+        let kernel = "it does not compile: no header\n[Source]\nextern void kernel()";
+        assert_eq!(device_failure(&kernel), "it does not compile: no header");
+        assert_eq!(device_failure(&"no room\nNo backtrace available"), "no room");
         assert_eq!(device_failure(&"it failed\nCaused by:\n"), "it failed");
     }
 }

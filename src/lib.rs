@@ -39,6 +39,7 @@ pub mod schedulers;
 #[cfg(all(feature = "callbacks", feature = "diffusion"))]
 pub mod session;
 mod svg;
+mod total;
 #[cfg(feature = "callbacks")]
 pub mod trainer;
 

@@ -73,7 +73,9 @@ fn open_ndarray(_: usize) -> Result<Device, String> {
 #[cfg(feature = "cuda")]
 fn open_cuda(index: usize) -> Result<Device, String> {
     // burn panics on a thread of its own where there is no driver: look for it first
-    if !std::path::Path::new("/dev/nvidiactl").exists() && cfg!(target_os = "linux") {
+    let drivers = ["/dev/nvidiactl", "/dev/dxg"];
+    let found = drivers.iter().any(|file| std::path::Path::new(file).exists());
+    if !found && cfg!(target_os = "linux") {
         return Err("no NVIDIA driver is loaded".into());
     }
     let count = Device::enumerate(burn::tensor::DeviceType::Cuda).len();
@@ -198,7 +200,7 @@ fn describe(choice: &Choice, device: &Device) -> String {
 
 /// Whether the device is a card, and no software that stands in for one.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
-fn is_hardware(device: &Device) -> bool {
+pub(super) fn is_hardware(device: &Device) -> bool {
     device.identity().is_some_and(|identity| identity.physical.is_some())
 }
 
@@ -217,7 +219,7 @@ fn gpu_memory(device: &Device) -> Option<u64> {
 }
 
 #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
-fn is_hardware(_: &Device) -> bool {
+pub(super) fn is_hardware(_: &Device) -> bool {
     false
 }
 

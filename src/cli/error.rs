@@ -2,7 +2,10 @@
 
 use std::{fmt, process::ExitCode};
 
-use crate::{pipelines::PipelineError, session::SessionError};
+use crate::{
+    concept::AdapterError, device_failure::device_failure, embedding::EmbeddingError,
+    pipelines::PipelineError, session::SessionError,
+};
 
 /// A failed command.
 #[derive(Debug)]
@@ -33,6 +36,11 @@ impl CliError {
         Self::Failed(error.to_string())
     }
 
+    /// A device that failed.
+    pub(super) fn device(error: impl fmt::Display) -> Self {
+        Self::Failed(format!("the device failed: {}", device_failure(&error)))
+    }
+
     /// A file that could not be written.
     pub(super) fn write(path: &std::path::Path, error: std::io::Error) -> Self {
         Self::Failed(format!(
@@ -46,7 +54,9 @@ impl CliError {
 impl From<SessionError> for CliError {
     fn from(error: SessionError) -> Self {
         match error {
-            SessionError::Pipeline(PipelineError::Device(_)) => Self::failed(error),
+            SessionError::Pipeline(PipelineError::Device(_))
+            | SessionError::Embedding(EmbeddingError::Device(_))
+            | SessionError::Adapter(AdapterError::Device(_)) => Self::failed(error),
             _ => Self::input(error),
         }
     }

@@ -13,6 +13,7 @@ use dvar_models::unet::UNet2DConditionModel;
 use crate::{
     device_failure::device_failure,
     embedding::{EmbeddingError, LearnedEmbedding},
+    total::total,
 };
 
 pub use crate::host_tensor::HostTensor;
@@ -161,7 +162,7 @@ impl Concept {
 
     /// Euclidean distance of the vectors from the initial ones, `[1]`.
     pub fn distance(&self) -> Tensor<1> {
-        (self.vectors() - self.initial.clone()).square().sum().sqrt()
+        total((self.vectors() - self.initial.clone()).square()).sqrt()
     }
 
     /// The concept as it would be saved.

@@ -13,6 +13,7 @@ use crate::{
     data::{image::Picture, latents::LatentCache},
     pipelines::{PromptEncoder, Prompts},
     schedulers::NoiseSchedule,
+    total::total,
 };
 
 /// One batch, ready for the networks: all that does not depend on the concept is computed.
@@ -237,7 +238,7 @@ impl DiffusionObjective {
         };
         let errors = (prediction - batch.target.clone()).square();
         match &batch.error_weights {
-            Some(weights) => (errors * weights.clone()).sum(),
+            Some(weights) => total(errors * weights.clone()),
             None => errors.mean(),
         }
     }

@@ -4,6 +4,8 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::total::total;
+
 /// Settings of SAM, with the official code's defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SamConfig {
@@ -34,8 +36,8 @@ impl SamConfig {
             false => gradient.clone(),
         };
         let pairs = || parameters.iter().zip(gradients);
-        let squares = pairs().map(|pair| scaled(pair).square().sum()).collect();
-        let norm = Tensor::cat(squares, 0).sum().sqrt().add_scalar(1e-12);
+        let squares = pairs().map(|pair| total(scaled(pair).square())).collect();
+        let norm = total(Tensor::cat(squares, 0)).sqrt().add_scalar(1e-12);
         let climb = norm.recip().mul_scalar(self.rho).reshape([1, 1]);
         pairs()
             .map(|(parameter, gradient)| {

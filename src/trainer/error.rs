@@ -7,7 +7,8 @@ use crate::{device_failure::device_failure, early_stopping::CriterionError};
 pub enum TrainError {
     /// The training loss or its gradient is no longer a number.
     #[error(
-        "the {what} is {value} at step {step}; lower `--learning-rate`, or leave fp16 for `--mixed-precision bf16`"
+        "the {what} is {value} at step {step}; lower `--learning-rate`, or where fp16 computes take \
+         `--mixed-precision bf16`"
     )]
     NonFinite {
         /// Loss, gradient or distance.

@@ -9,6 +9,7 @@ use crate::{
     embedding::EmbeddingError,
     objective::{DiffusionObjective, DrawSource},
     optim::{LossScaler, LrSchedule, Optimizer, OptimizerConfig},
+    total::total,
 };
 
 /// What the loop itself must know; everything else belongs to its parts or to callbacks.
@@ -217,8 +218,8 @@ impl<'a> Trainer<'a> {
         };
         let gradients: Vec<Tensor<2>> = sums.into_iter().map(mean).collect();
         let loss = Tensor::cat(losses, 0).mean();
-        let squares = gradients.iter().map(|gradient| gradient.clone().square().sum());
-        let norm = Tensor::cat(squares.collect(), 0).sum().sqrt();
+        let squares = gradients.iter().map(|gradient| total(gradient.clone().square()));
+        let norm = total(Tensor::cat(squares.collect(), 0)).sqrt();
         let figures = read(Tensor::cat(vec![loss, norm], 0)).await?;
         let (loss, norm) = (f64::from(figures[0]), f64::from(figures[1]));
         finite("training loss", loss, self.step)?;
@@ -237,7 +238,7 @@ impl<'a> Trainer<'a> {
             return Ok(());
         }
         let failed = |error: EmbeddingError| match error {
-            EmbeddingError::Device(told) => TrainError::Device(told),
+            EmbeddingError::Device(told) => TrainError::device(&told),
             other => TrainError::Device(other.to_string()),
         };
         let (mut parameters, mut optimizer) = (Vec::new(), Vec::new());

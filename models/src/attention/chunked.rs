@@ -42,8 +42,9 @@ pub(super) fn attention(
     mask: Option<&Tensor<4>>,
 ) -> Option<Tensor<3>> {
     let ([batch_size, queries, _], [_, keys, _]) = (query.dims(), key.dims());
-    let row = batch_size * heads * keys * size_of::<f32>();
-    if queries * row < WORTHWHILE {
+    // A product may pass what wasm32 counts to.
+    let row = (batch_size * heads * keys).saturating_mul(size_of::<f32>());
+    if row.saturating_mul(queries) < WORTHWHILE {
         return None;
     }
     let mask = mask.map(|mask| mask.clone().inner());
@@ -104,8 +105,9 @@ impl Operation<3> for ChunkedAttention {
             let largest = scores.clone().max_dim(3);
             let shares = (scores - largest.clone()).exp();
             let sum = shares.clone().sum_dim(3);
-            let output = shares.cast(dtype).matmul(value.clone()).cast(FloatDType::F32);
-            outputs.push(output / sum.clone());
+            // Divided before the product: thousands of values together pass what f16 holds.
+            let shares = (shares / sum.clone()).cast(dtype);
+            outputs.push(shares.matmul(value.clone()).cast(FloatDType::F32));
             log_sums.push(largest + sum.log());
         }
         let output = Self::join(Tensor::cat(outputs, 2), dtype);

@@ -160,6 +160,18 @@ fn half_precision_is_that_of_its_inputs() {
     }
 }
 
+/// The sum of all values is more than f16 holds, their mean is not.
+#[test]
+fn many_large_values_do_not_overflow_in_half_precision() {
+    for device in devices().into_iter().filter(|device| device.supports_dtype(DType::F16)) {
+        let zeros = Tensor::<3>::zeros([1, 4096, 8], &device).cast(DType::F16);
+        let value = (zeros.clone() + 20.0).cast(DType::F16);
+        let attention = ChunkedAttention { heads: 1, mask: None, chunk: 4 };
+        let output = attention.apply([&zeros.clone().narrow(1, 0, 8), &zeros, &value]);
+        assert!(difference(&values(output), &[20.0; 64]) < 1e-2, "{device:?}");
+    }
+}
+
 #[test]
 fn only_the_gradients_that_are_wanted_are_computed() {
     for device in devices() {

@@ -122,7 +122,7 @@ pub(crate) fn attention(
     let fits = channels % heads == 0
         && key.dims() == [batch_size, key_length, channels]
         && value.dims() == key.dims()
-        && batch_size * query_length * key_length * channels > 0;
+        && [batch_size, query_length, key_length, channels].iter().all(|size| *size > 0);
     let width = channels / heads;
     let kernel = Attention { batch_size, heads, width, query_length, key_length, mask };
     fits.then(|| extension::apply(kernel, [query, key, value])).flatten()

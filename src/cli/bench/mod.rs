@@ -88,7 +88,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
     device::check_precision(&model, &device, &name)?;
     let clock = Instant::now();
     let session = pollster::block_on(session(&config, &model, size, &device))?;
-    device.sync().map_err(CliError::failed)?;
+    device.sync().map_err(CliError::device)?;
     let load = clock.elapsed();
     let (phases, forward_alone) = pollster::block_on(time(&session, &config, args.steps))?;
     let [_, height, width] = session.objective.latents.latent_shape();
@@ -129,7 +129,7 @@ async fn session(
         .collect::<Result<Vec<_>, CliError>>()?;
     let dataset = Dataset::from_bytes(pictures, size, config.crop).map_err(CliError::failed)?;
     let tokens = Tokens::new(config, model, Start::Tokens(vec![0])).map_err(CliError::input)?;
-    Session::new(config, model, tokens, &dataset, None, device).await.map_err(CliError::input)
+    Ok(Session::new(config, model, tokens, &dataset, None, device).await?)
 }
 
 /// The times of each phase, one list for each of [`PHASES`], and of a forward pass on as many inputs
@@ -148,10 +148,10 @@ async fn time(
     for step in 0..WARM_UP + steps {
         let batch = objective.batch(&session.draws.draw(step));
         let eval_batch = objective.batch(&eval_draws.draw(step));
-        device.sync().map_err(CliError::failed)?;
+        device.sync().map_err(CliError::device)?;
         let mut clock = Instant::now();
         let mut lap = |phase: usize| -> Result<(), CliError> {
-            device.sync().map_err(CliError::failed)?;
+            device.sync().map_err(CliError::device)?;
             if step >= WARM_UP {
                 laps[phase].push(clock.elapsed());
             }
@@ -175,7 +175,7 @@ async fn time(
         lap(3)?;
         // all that a run does for it
         for loss in session.evaluation_losses(&concept, step) {
-            let loss = loss.into_data_async().await.map_err(CliError::failed)?;
+            let loss = loss.into_data_async().await.map_err(CliError::device)?;
             let loss = loss.iter::<f64>().next().unwrap_or(f64::NAN);
             criterion.update(loss).map_err(CliError::failed)?;
         }
@@ -190,7 +190,12 @@ async fn time(
 
 /// Operations a second of a large product of matrices.
 fn ceiling(device: &Device, name: &str, dtype: DType) -> Result<f64, CliError> {
-    let size: usize = if matches!(name, "cpu" | "ndarray") { 1024 } else { 8192 };
+    // large enough to fill the device, small enough for the buffers of any GPU but NVIDIA's
+    let size: usize = match name {
+        _ if name.starts_with("cuda") => 8192,
+        _ if device::is_hardware(device) => 4096,
+        _ => 1024,
+    };
     let random = || {
         let values = Tensor::<2>::random([size, size], Distribution::Uniform(-1.0, 1.0), device);
         values.cast(dtype)
@@ -198,10 +203,10 @@ fn ceiling(device: &Device, name: &str, dtype: DType) -> Result<f64, CliError> {
     let (left, right) = (random(), random());
     let mut fastest = f64::INFINITY;
     for _ in 0..5 {
-        device.sync().map_err(CliError::failed)?;
+        device.sync().map_err(CliError::device)?;
         let clock = Instant::now();
         let product = left.clone().matmul(right.clone());
-        device.sync().map_err(CliError::failed)?;
+        device.sync().map_err(CliError::device)?;
         fastest = fastest.min(clock.elapsed().as_secs_f64());
         drop(product);
     }

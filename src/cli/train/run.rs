@@ -105,7 +105,7 @@ impl Plan {
             class_pictures::load(config, model, device, folder.class_pictures(), self.size).await?;
         let tokens = Tokens::new(config, model, start).map_err(CliError::input)?;
         let session = Session::new(config, model, tokens, dataset, class.as_ref(), device).await;
-        let session = session.map_err(CliError::input)?;
+        let session = session.map_err(CliError::from)?;
         let pictures = std::iter::once(dataset).chain(&class);
         let fingerprint = session::fingerprint(&self.saved, pictures);
         Ok(Prepared { session, scorer, token, fingerprint })

@@ -42,7 +42,7 @@ pub(super) async fn search(
     let templates: Vec<&str> = order.into_iter().take(TEMPLATES).map(|i| all[i]).collect();
     let pictures = scorer.image_features(dataset.pictures());
 
-    let probe = pictures.unit().into_data_async().await.map_err(CliError::failed)?;
+    let probe = pictures.unit().into_data_async().await.map_err(CliError::device)?;
     let content = words.iter().map(|(_, word)| word.as_str()).chain(templates.iter().copied());
     let key = content.fold(Fingerprint::of(probe.as_bytes()), |key, text| key.and(text.as_bytes()));
     let cache = config.train_data_dir.join(format!(".dvar-words-{:016x}.json", key.0));
