@@ -24,6 +24,7 @@ use super::{StepwiseLearningStrategy, early_stopping::failure};
 use crate::{
     early_stopping::StopReason,
     files::write_atomic,
+    tensor::DeviceError,
     trainer::{Callback, Record, TrainError, TrainState, drive},
 };
 
@@ -167,7 +168,7 @@ impl<'a, M: LearnerModel> Run<'a, M> {
             if !losses.is_empty() {
                 let losses = losses.into_iter().map(Tensor::without_autodiff).collect();
                 let loss = Tensor::cat(losses, 0).mean().into_data_async().await;
-                let loss = loss.map_err(|error| TrainError::device(&error))?;
+                let loss = loss.map_err(DeviceError::new)?;
                 record.set("loss", loss.iter::<f64>().next().unwrap_or(f64::NAN));
             }
             let before = learner.model();

@@ -9,6 +9,7 @@ use burn::{
 use super::{FactorStreams, Factors};
 use crate::{
     early_stopping::{Control, Dvar},
+    tensor::DeviceError,
     trainer::{Callback, LocalBoxFuture, StepContext, TrainError},
 };
 
@@ -173,7 +174,7 @@ impl<M, E: Evaluation<M>> Callback<M> for DeterministicEval<E> {
             let evaluation = step.record.step / self.interval;
             let losses = self.evaluation.losses(step.model, evaluation)?;
             let losses = Tensor::cat(losses, 0).into_data_async().await;
-            let losses = losses.map_err(|error| TrainError::device(&error))?;
+            let losses = losses.map_err(DeviceError::new)?;
             let losses: Vec<f64> = losses.iter::<f64>().collect();
             let loss = losses.first().copied().unwrap_or(f64::NAN);
             step.record.set(&self.figure("eval_loss"), loss);

@@ -3,8 +3,8 @@
 use std::{fmt, process::ExitCode};
 
 use crate::{
-    concept::AdapterError, device_failure::device_failure, embedding::EmbeddingError,
-    pipelines::PipelineError, session::SessionError,
+    concept::AdapterError, embedding::EmbeddingError, pipelines::PipelineError,
+    session::SessionError, tensor::DeviceError,
 };
 
 /// A failed command.
@@ -38,7 +38,7 @@ impl CliError {
 
     /// A device that failed.
     pub(super) fn device(error: impl fmt::Display) -> Self {
-        Self::Failed(format!("the device failed: {}", device_failure(&error)))
+        Self::Failed(DeviceError::new(error).to_string())
     }
 
     /// A file that could not be written.

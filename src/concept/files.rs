@@ -8,8 +8,8 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use super::{AdapterConfig, HostTensor, VECTORS};
 use crate::{
-    device_failure::device_failure,
     embedding::{EmbeddingError, LearnedEmbedding},
+    tensor::DeviceError,
 };
 
 /// A concept as it is saved: the vectors and, for methods that train the UNet, its adapter.
@@ -60,8 +60,8 @@ pub enum AdapterError {
         found: String,
     },
     /// The device failed while a weight was read from it.
-    #[error("the device failed: {0}")]
-    Device(String),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 impl LearnedConcept {
@@ -211,7 +211,7 @@ impl LearnedAdapter {
         let mut weights = BTreeMap::new();
         for (layer, weight) in self.merged(unet, device)? {
             let data = weight.transpose().into_data_async().await;
-            let data = data.map_err(|error| AdapterError::Device(device_failure(&error)))?;
+            let data = data.map_err(DeviceError::new)?;
             weights.insert(format!("{layer}.weight"), data.iter::<f32>().collect());
         }
         Ok(weights)

@@ -11,12 +11,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 use dvar_models::unet::UNet2DConditionModel;
 
 use crate::{
-    device_failure::device_failure,
     embedding::{EmbeddingError, LearnedEmbedding},
-    total::total,
+    tensor::{DeviceError, total},
 };
 
-pub use crate::host_tensor::HostTensor;
+pub use crate::tensor::HostTensor;
 pub use adapter::AdapterConfig;
 pub use files::{AdapterError, LearnedAdapter, LearnedConcept};
 pub use method::Method;
@@ -205,10 +204,7 @@ impl HostTensor {
     /// Reads a plain tensor without blocking.
     pub async fn read(name: &str, tensor: Tensor<2>) -> Result<Self, EmbeddingError> {
         let shape = tensor.dims();
-        let data = tensor
-            .into_data_async()
-            .await
-            .map_err(|e| EmbeddingError::Device(device_failure(&e)))?;
+        let data = tensor.into_data_async().await.map_err(DeviceError::new)?;
         Ok(Self { name: name.into(), shape, values: data.iter::<f32>().collect() })
     }
 

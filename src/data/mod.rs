@@ -1,6 +1,6 @@
 //! From picture files to the numbers the networks read.
 //!
-//! All but [`latents`] is plain Rust on the host: no tensor library, no random draws, and apart
+//! All of it is plain Rust on the host: no tensor library, no random draws, and apart
 //! from [`dataset`]'s folder functions no files, so that the same code runs in a browser.
 
 pub mod clip_pixels;
@@ -8,7 +8,6 @@ pub mod dataset;
 pub mod decode;
 pub mod error;
 pub mod image;
-pub mod latents;
 pub mod png;
 pub mod resize;
 pub mod templates;

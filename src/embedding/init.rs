@@ -1,9 +1,9 @@
 //! Where the vectors start.
 
+use crate::tensor::DeviceError;
 use burn::tensor::Tensor;
 
 use super::{EmbeddingError, LearnedEmbedding};
-use crate::device_failure::device_failure;
 
 /// The tokens' rows of the frozen token table, in turn, until there are `num_vectors`.
 ///
@@ -24,8 +24,7 @@ pub async fn from_tokens(
     let mut rows = Vec::new();
     for id in token_ids {
         let row = token_table.clone().narrow(0, *id as usize, 1);
-        let row =
-            row.into_data_async().await.map_err(|e| EmbeddingError::Device(device_failure(&e)))?;
+        let row = row.into_data_async().await.map_err(DeviceError::new)?;
         rows.push(row.iter::<f32>().collect::<Vec<_>>());
     }
     let values = rows.iter().cycle().take(num_vectors).flatten().copied().collect();

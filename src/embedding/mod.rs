@@ -5,6 +5,7 @@ mod format;
 pub mod init;
 
 use crate::pipelines::ModelFolder;
+use crate::tensor::DeviceError;
 
 pub use format::{FileProblem, MAX_FILE_BYTES, read, write};
 
@@ -149,8 +150,8 @@ pub enum EmbeddingError {
         problem: FileProblem,
     },
     /// The device failed while the initial vectors were read from it.
-    #[error("the device failed: {0}")]
-    Device(String),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+use crate::tensor::DeviceError;
 use crate::{device_failure::device_failure, pipelines::PipelineError};
 
 /// One vector of length 1 for each picture or text; two sets of one scorer can be compared.
@@ -55,6 +56,6 @@ impl Features {
 
 pub(super) async fn read<const D: usize>(values: Tensor<D>) -> Result<Vec<f64>, PipelineError> {
     let data = values.into_data_async().await;
-    let data = data.map_err(|error| PipelineError::Device(device_failure(&error)))?;
+    let data = data.map_err(DeviceError::new)?;
     Ok(data.iter::<f64>().collect())
 }

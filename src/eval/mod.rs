@@ -3,7 +3,6 @@
 mod clip;
 mod dino;
 mod features;
-#[cfg(feature = "callbacks")]
 mod fixed_batch;
 mod lpips;
 mod scores;
@@ -18,7 +17,6 @@ use crate::pipelines::PipelineError;
 pub use clip::{ClipScorer, without_placeholder};
 pub use dino::DinoScorer;
 pub use features::Features;
-#[cfg(feature = "callbacks")]
 pub use fixed_batch::{EvaluationDraws, FixedBatch, INTERVALS};
 pub use lpips::LpipsScorer;
 pub use scores::{PromptPictures, References, Score, Scorers, Scores};

@@ -10,10 +10,10 @@ use dvar_models::{
 use super::{CAPTION_PREFIXES, Draws};
 use crate::{
     concept::Weights,
-    data::{image::Picture, latents::LatentCache},
+    data::image::Picture,
     pipelines::{PromptEncoder, Prompts},
     schedulers::NoiseSchedule,
-    total::total,
+    tensor::total,
 };
 
 /// One batch, ready for the networks: all that does not depend on the concept is computed.

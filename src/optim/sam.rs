@@ -4,7 +4,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::total::total;
+use crate::tensor::total;
 
 /// Settings of SAM, with the official code's defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

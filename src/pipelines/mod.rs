@@ -11,6 +11,5 @@ pub(crate) use model_folder::read_tokenizer;
 pub use model_folder::{ModelFolder, PipelineError};
 pub use prompt::{PromptEncoder, Prompts};
 pub use text_encoder::TextEncoder;
-#[cfg(feature = "callbacks")]
 pub(crate) use text_to_image::BATCH;
 pub use text_to_image::{Guidance, SamplingOptions, TextToImage, Watch, denoise};

@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use super::{ModelFamily, PromptEncoder, text_encoder::TextEncoderConfig};
 use crate::schedulers::{BetaSchedule, SchedulerConfig, SchedulerError};
+use crate::tensor::DeviceError;
 
 /// Why a model folder or a prompt could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +63,8 @@ pub enum PipelineError {
     #[error("the pictures cannot be compared: {0}")]
     Pictures(String),
     /// The device failed while a result was read from it.
-    #[error("the device failed: {0}")]
-    Device(String),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Whoever watches a drawing ended it.
     #[error("the drawing was ended: {0}")]
     Ended(String),

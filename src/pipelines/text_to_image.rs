@@ -9,9 +9,9 @@ use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
 use super::{PipelineError, PromptEncoder};
 use crate::{
     data::image::Picture,
-    device_failure::device_failure,
     rng::{Purpose, Stream},
     schedulers::{Scheduler, SchedulerConfig, SchedulerKind},
+    tensor::DeviceError,
 };
 
 /// How pictures are drawn.
@@ -126,7 +126,7 @@ impl TextToImage<'_> {
             let Some(watch) = self.watch else { return Ok(()) };
             // a GPU is given work ahead: it has done a step when a value of it can be read
             let value = latents.clone().slice([0..1, 0..1, 0..1, 0..1]).into_data_async().await;
-            value.map_err(|error| PipelineError::Device(device_failure(&error)))?;
+            value.map_err(DeviceError::new)?;
             watch.denoised(batch * steps + step + 1, batches * steps).await
         };
         denoise(
@@ -238,8 +238,7 @@ impl SamplingNoise<'_> {
 async fn to_picture(decoded: Tensor<4>) -> Result<Picture, PipelineError> {
     let [_, _, height, width] = decoded.dims();
     let values = decoded.div_scalar(2.0).add_scalar(0.5).clamp(0.0, 1.0).permute([0, 2, 3, 1]);
-    let data =
-        values.into_data_async().await.map_err(|e| PipelineError::Device(device_failure(&e)))?;
+    let data = values.into_data_async().await.map_err(DeviceError::new)?;
     let pixels = data.iter::<f32>().map(|v| (v * 255.0).round_ties_even() as u8).collect();
-    Picture::from_rgb(width, height, pixels).map_err(|e| PipelineError::Device(e.to_string()))
+    Picture::from_rgb(width, height, pixels).map_err(|e| PipelineError::Pictures(e.to_string()))
 }

@@ -5,16 +5,13 @@
 //! `StepwiseLearningStrategy` (with the feature `train`).
 
 mod callback;
-#[cfg(any(feature = "train", feature = "diffusion"))]
 pub(crate) mod drive;
 mod error;
 mod state;
-#[cfg(feature = "diffusion")]
 mod train;
 
-pub use crate::host_tensor::HostTensor;
+pub use crate::tensor::HostTensor;
 pub use callback::{Callback, LocalBoxFuture, Record, StepContext};
 pub use error::TrainError;
 pub use state::TrainState;
-#[cfg(feature = "diffusion")]
 pub use train::{Trainer, TrainerConfig};

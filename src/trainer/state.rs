@@ -6,7 +6,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use crate::{early_stopping::StopReason, host_tensor::HostTensor, optim::LossScaler};
+use crate::{early_stopping::StopReason, optim::LossScaler, tensor::HostTensor};
 
 /// Everything a run needs to go on with the same bytes. In burn's `Learner`, whose own checkpoints
 /// hold the model and the optimizer, the tensors' lists are empty.

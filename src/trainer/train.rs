@@ -9,7 +9,7 @@ use crate::{
     embedding::EmbeddingError,
     objective::{DiffusionObjective, DrawSource},
     optim::{LossScaler, LrSchedule, Optimizer, OptimizerConfig},
-    total::total,
+    tensor::{DeviceError, total},
 };
 
 /// What the loop itself must know; everything else belongs to its parts or to callbacks.
@@ -238,8 +238,8 @@ impl<'a> Trainer<'a> {
             return Ok(());
         }
         let failed = |error: EmbeddingError| match error {
-            EmbeddingError::Device(told) => TrainError::device(&told),
-            other => TrainError::Device(other.to_string()),
+            EmbeddingError::Device(error) => TrainError::Device(error),
+            other => TrainError::State(other.to_string()),
         };
         let (mut parameters, mut optimizer) = (Vec::new(), Vec::new());
         for (parameter, memory) in self.concept.parameters().iter().zip(self.optimizer.memory()) {
@@ -314,7 +314,7 @@ impl<'a> Trainer<'a> {
 
 /// Reads a tensor's values without blocking.
 async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, TrainError> {
-    let data = tensor.into_data_async().await.map_err(|e| TrainError::device(&e))?;
+    let data = tensor.into_data_async().await.map_err(DeviceError::new)?;
     Ok(data.iter::<f32>().collect())
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Gradients, Tensor};
 use dvar::{
     concept::{AdapterConfig, Concept, LearnedConcept, Weights},
-    data::latents::LatentCache,
     embedding::LearnedEmbedding,
+    objective::LatentCache,
     objective::{DiffusionObjective, Inputs},
     optim::{AdamWConfig, Optimizer, OptimizerConfig},
 };

@@ -3,7 +3,7 @@
 use dvar::{
     concept::AdapterError, config::ConfigError, data::DataError, early_stopping::CriterionError,
     embedding::EmbeddingError, pipelines::PipelineError, session::SessionError,
-    trainer::TrainError,
+    tensor::DeviceError, trainer::TrainError,
 };
 use dvar_models::{ModelError, tokenizer::TokenizerError};
 use wasm_bindgen::JsValue;
@@ -51,6 +51,15 @@ impl From<PageError> for JsValue {
     }
 }
 
+impl From<DeviceError> for PageError {
+    fn from(error: DeviceError) -> Self {
+        match error.out_of_memory() {
+            Some(_) => Self::Memory(error.to_string()),
+            None => Self::Device(error.to_string()),
+        }
+    }
+}
+
 impl From<ModelError> for PageError {
     fn from(error: ModelError) -> Self {
         Self::Model(error.to_string())
@@ -73,7 +82,7 @@ impl From<PipelineError> for PageError {
             PipelineError::Model(error) => error.into(),
             PipelineError::Tokenizer(error) => error.into(),
             PipelineError::Mismatch { .. } => Self::Model(error.to_string()),
-            PipelineError::Device(_) => Self::Device(error.to_string()),
+            PipelineError::Device(error) => error.into(),
             PipelineError::Ended(_) => Self::other(error),
             PipelineError::Scheduler(_)
             | PipelineError::Size { .. }
@@ -86,7 +95,7 @@ impl From<PipelineError> for PageError {
 impl From<EmbeddingError> for PageError {
     fn from(error: EmbeddingError) -> Self {
         match error {
-            EmbeddingError::Device(_) => Self::Device(error.to_string()),
+            EmbeddingError::Device(error) => error.into(),
             _ => Self::input(error),
         }
     }
@@ -95,7 +104,7 @@ impl From<EmbeddingError> for PageError {
 impl From<AdapterError> for PageError {
     fn from(error: AdapterError) -> Self {
         match error {
-            AdapterError::Device(_) => Self::Device(error.to_string()),
+            AdapterError::Device(error) => error.into(),
             _ => Self::input(error),
         }
     }
@@ -135,8 +144,7 @@ impl From<DataError> for PageError {
 impl From<TrainError> for PageError {
     fn from(error: TrainError) -> Self {
         match error {
-            TrainError::Device(_) => Self::Device(error.to_string()),
-            TrainError::OutOfMemory(_) => Self::Memory(error.to_string()),
+            TrainError::Device(error) => error.into(),
             TrainError::State(_) | TrainError::NonFinite { .. } => Self::input(error),
             TrainError::Criterion(_) | TrainError::Callback { .. } => Self::other(error),
         }

@@ -1,10 +1,13 @@
 //! `dvar experiment`
 
 mod cell;
+mod figure;
 mod grid;
 mod queue;
 mod report;
 mod semi_deterministic;
+mod statistics;
+mod table;
 
 use std::{
     path::{Path, PathBuf},
@@ -60,13 +63,13 @@ impl Experiment {
     /// The grid in this program.
     fn grid(self) -> &'static str {
         match self {
-            Self::Table1 => include_str!("../../experiments/grids/table1.toml"),
-            Self::Table2 => include_str!("../../experiments/grids/table2.toml"),
-            Self::Table3 => include_str!("../../experiments/grids/table3.toml"),
+            Self::Table1 => include_str!("grids/table1.toml"),
+            Self::Table2 => include_str!("grids/table2.toml"),
+            Self::Table3 => include_str!("grids/table3.toml"),
             Self::SemiDeterministic => {
-                include_str!("../../experiments/grids/semi-deterministic.toml")
+                include_str!("grids/semi-deterministic.toml")
             }
-            Self::Methods => include_str!("../../experiments/grids/methods.toml"),
+            Self::Methods => include_str!("grids/methods.toml"),
         }
     }
 }

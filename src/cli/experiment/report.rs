@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use super::{
+    figure::{Measure, dot_and_range_svg},
     grid::{Cell, Grid},
     queue::Finished,
+    statistics::Spread,
+    table::{self, Failure, Row, Table, csv_line},
 };
 use crate::{
     cli::{CliError, run_folder::RunFolder},
     config::TrainOptions,
-    experiments::{self, Failure, Measure, Row, Spread, Table, csv_line, dot_and_range_svg},
 };
 
 /// A quantity that variants are compared by: its name, its decimals, whether its axis begins at
@@ -177,14 +179,14 @@ fn table(grid: &Grid, runs: &[Finished<'_>]) -> Table {
     let rows = grid.variants.iter().map(|variant| {
         let name = &*variant.name;
         let spreads = QUANTITIES.map(|quantity| match spread(runs, name, quantity) {
-            Some(spread) => experiments::Cell::Spread(spread, quantity.1),
-            None => experiments::Cell::Missing,
+            Some(spread) => table::Cell::Spread(spread, quantity.1),
+            None => table::Cell::Missing,
         });
         let failures = of_variant(runs, name).filter_map(|run| {
             Some(Failure { run: cell_name(run.cell), reason: run.failure()?.to_string() })
         });
         Row {
-            cells: [experiments::Cell::Text(name.to_string())].into_iter().chain(spreads).collect(),
+            cells: [table::Cell::Text(name.to_string())].into_iter().chain(spreads).collect(),
             runs: of_variant(runs, name).count(),
             failures: failures.collect(),
         }

@@ -6,18 +6,18 @@ use std::{collections::BTreeMap, path::Path};
 use serde::Deserialize;
 
 use super::{
+    figure::{LossPanel, loss_panels_svg},
     grid::Variant,
     queue::{Finished, Outcome},
     report::{self, cell_name, header, write},
+    statistics::{Spread, r_squared},
+    table::{Cell, Failure, Row, Table, csv_line},
 };
 use crate::{
-    callbacks::plot::CurvePoint,
     cli::{CliError, run_folder::RunFolder, train::read_metrics},
     config::{Stopping, TrainOptions},
     eval::EvaluationSwitches,
-    experiments::{
-        Cell, Failure, LossPanel, Row, Spread, Table, csv_line, loss_panels_svg, r_squared,
-    },
+    plot::CurvePoint,
 };
 
 /// The study's table in a grid file.

@@ -1,7 +1,10 @@
 //! `dvar train`
 
 mod class_pictures;
+#[cfg(feature = "tui")]
+mod dashboard;
 mod plan;
+mod progress;
 mod report;
 mod run;
 mod search;

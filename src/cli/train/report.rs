@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    callbacks::{plot, write_concept},
+    callbacks::write_concept,
     cli::{CliError, run_folder::RunFolder},
     concept::Concept,
     config::{Initializer, MethodConfig, Stopping, TrainConfig},
     early_stopping::StopReason,
+    plot::{CurvePoint, curve_svg},
     trainer::TrainError,
 };
 
@@ -93,16 +94,16 @@ pub(super) async fn keep_last_good(
 }
 
 /// The recorded steps of a run.
-pub(in crate::cli) fn read_metrics(folder: &RunFolder) -> Result<Vec<plot::CurvePoint>, CliError> {
+pub(in crate::cli) fn read_metrics(folder: &RunFolder) -> Result<Vec<CurvePoint>, CliError> {
     let text = std::fs::read_to_string(folder.metrics()).map_err(CliError::failed)?;
-    let points: Result<Vec<plot::CurvePoint>, _> = text.lines().map(serde_json::from_str).collect();
+    let points: Result<Vec<CurvePoint>, _> = text.lines().map(serde_json::from_str).collect();
     points.map_err(CliError::failed)
 }
 
 pub(super) fn write_curve(
     folder: &RunFolder,
     config: &TrainConfig,
-    points: &[plot::CurvePoint],
+    points: &[CurvePoint],
     stop: &StopReason,
 ) -> Result<(), CliError> {
     let label = matches!(
@@ -113,7 +114,7 @@ pub(super) fn write_curve(
     )
     .then(|| format!("stopped after {} steps", points.len()));
     let title = format!("{} - {}", config.placeholder_token, criterion(config));
-    let svg = plot::curve_svg(points, config.threshold, label.as_deref(), &title);
+    let svg = curve_svg(points, config.threshold, label.as_deref(), &title);
     RunFolder::write(&folder.curve(), svg.as_bytes())
 }
 

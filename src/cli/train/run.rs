@@ -5,13 +5,12 @@ use std::{cell::RefCell, sync::atomic::Ordering};
 use super::{
     class_pictures,
     plan::Plan,
+    progress::Progress,
     report::{self, RunResult, keep_last_good},
     search,
 };
 use crate::{
-    callbacks::{
-        Checkpoint, Interrupt, MetricsLog, Progress, ScoreMonitor, Scores, Timing, write_concept,
-    },
+    callbacks::{Checkpoint, Interrupt, MetricsLog, ScoreMonitor, Scores, Timing, write_concept},
     cli::{CliError, logs::Logs, model, run_folder::RunFolder, sample_files::write_each},
     concept::Concept,
     config::{Initializer, Stopping, TrainConfig},
@@ -225,7 +224,7 @@ fn progress(
 ) -> Box<dyn Callback<Concept>> {
     #[cfg(feature = "tui")]
     if dashboard {
-        return Box::new(crate::callbacks::Dashboard::new(steps, done));
+        return Box::new(super::dashboard::Dashboard::new(steps, done));
     }
     Box::new(Progress::new(steps, done, threshold))
 }
@@ -267,7 +266,7 @@ impl Monitor<'_> {
 /// updates it had.
 fn keep_best(
     folder: &RunFolder,
-    points: &[crate::callbacks::plot::CurvePoint],
+    points: &[crate::plot::CurvePoint],
 ) -> Result<Option<usize>, CliError> {
     let scored = points.iter().filter_map(|point| Some((point.step + 1, point.clip_i?)));
     // of equal scores, the earliest

@@ -6,10 +6,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use dvar::{
     callbacks::DeterministicEval,
     concept::Concept,
-    data::latents::LatentCache,
     early_stopping::{Control, Dvar, StopReason},
     embedding::LearnedEmbedding,
     eval::{FixedBatch, INTERVALS},
+    objective::LatentCache,
     objective::{DiffusionObjective, DrawSource, Draws},
     optim::{AdamWConfig, LrSchedule, OptimizerConfig},
     trainer::{Callback, LocalBoxFuture, Record, StepContext, TrainError, Trainer, TrainerConfig},

@@ -1,6 +1,6 @@
 //! Tables of results, as CSV for programs and Markdown for readers.
 
-use super::Spread;
+use super::statistics::Spread;
 
 /// One entry of a [`Table`].
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! Figures of the experiments, as SVG.
 
-use super::Spread;
-use crate::svg::{
+use super::statistics::Spread;
+use crate::plot::svg::{
     BLUE, FRAME, GREY, INK, Scale, axis_name, document, escape, extent, frame, line, polyline, text,
 };
 

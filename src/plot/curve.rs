@@ -3,7 +3,7 @@
 //!
 //! Two panels share one axis of steps; the upper one has a second scale on its right.
 
-use crate::svg::{
+use super::svg::{
     BLUE, FRAME, GREY, INK, Scale, axis_name, document, escape, extent, frame, line, polyline, text,
 };
 
