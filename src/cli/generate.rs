@@ -47,8 +47,7 @@ pub(super) struct GenerateArgs {
     /// How strongly the prompt is followed; 1 is not at all [default: the model's advice, or 7.5]
     #[arg(long, value_name = "SCALE")]
     guidance_scale: Option<f64>,
-    /// pndm, ddim, ddpm, euler, lms or dpm++ [default: the model's]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help = format!("{} [default: the model's]", SchedulerKind::names_in_words()))]
     scheduler: Option<SchedulerKind>,
     /// Noise of training: linear, scaled_linear or squaredcos_cap_v2 [default: the model's]
     #[arg(long, value_name = "NAME")]

@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 
 use super::{
-    ConfigError, InitStrategy, Logger, MixedPrecision, OptimizerKind, Stopping, TrainOptions,
-    range::{
-        batch, count, decay, not_negative, out_of_range, positive, required, set, share, within,
-    },
+    ConfigError, InitStrategy, Logger, MixedPrecision, Stopping, TrainOptions,
+    range::{batch, count, not_negative, out_of_range, positive, required, set, share, within},
 };
 use crate::{
     concept::{AdapterConfig, Method},
@@ -16,7 +14,7 @@ use crate::{
     },
     early_stopping::{Dvar, ScorePatience},
     eval::EvaluationSwitches,
-    optim::{AdamWConfig, LrSchedule, OptimizerConfig, SamConfig},
+    optim::LrSchedule,
     schedulers::SchedulerKind,
     trainer::TrainerConfig,
 };
@@ -312,19 +310,7 @@ fn trainer(
     // the pictures of the class are inputs too
     let inputs = train_batch_size * gradient_accumulation_steps * if custom { 2 } else { 1 };
     let scale = if set("scale_lr", o.scale_lr)? { inputs } else { 1 };
-    let optimizer = match set("optimizer", o.optimizer)? {
-        OptimizerKind::AdamW => OptimizerConfig::AdamW(AdamWConfig {
-            beta1: decay("adam_beta1", o.adam_beta1)?,
-            beta2: decay("adam_beta2", o.adam_beta2)?,
-            epsilon: positive("adam_epsilon", o.adam_epsilon)?,
-            weight_decay: not_negative("adam_weight_decay", o.adam_weight_decay)?,
-        }),
-        OptimizerKind::Sam => OptimizerConfig::Sam(SamConfig {
-            rho: not_negative("sam_rho", o.sam_rho)?,
-            adaptive: set("sam_adaptive", o.sam_adaptive)?,
-            momentum: decay("sam_momentum", o.sam_momentum)?,
-        }),
-    };
+    let optimizer = set("optimizer", o.optimizer)?.settings(o)?;
     let max_grad_norm = o.max_grad_norm.map(|n| positive("max_grad_norm", Some(n))).transpose()?;
     Ok(TrainerConfig {
         max_train_steps,

@@ -47,19 +47,6 @@ pub enum InitStrategy {
     Worst,
 }
 
-/// Which optimiser.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-#[cfg_attr(feature = "cli", value(rename_all = "lower"))]
-pub enum OptimizerKind {
-    /// AdamW.
-    #[default]
-    AdamW,
-    /// Sharpness-aware minimisation around SGD with momentum.
-    Sam,
-}
-
 /// What the frozen networks compute in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -3,11 +3,13 @@
 
 mod checked;
 mod kinds;
+mod optimizers;
 mod options;
 mod presets;
 mod range;
 
 pub use checked::{Initializer, MethodConfig, TrainConfig};
-pub use kinds::{InitStrategy, Logger, MixedPrecision, OptimizerKind, Stopping};
+pub use kinds::{InitStrategy, Logger, MixedPrecision, Stopping};
+pub use optimizers::{OptimizerKind, UnknownOptimizer};
 pub use options::{ConfigError, TrainOptions};
 pub use presets::Preset;

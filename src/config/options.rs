@@ -13,7 +13,7 @@ use crate::{
     },
     early_stopping::CriterionError,
     eval::EvaluationSwitches,
-    optim::LrScheduler,
+    optim::LrShape,
     schedulers::{BetaSchedule, SchedulerKind},
 };
 
@@ -88,7 +88,7 @@ pub struct TrainOptions {
     pub scale_lr: Option<bool>,
     /// constant, constant_with_warmup, linear, cosine, cosine_with_restarts or polynomial [default: constant]
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", help_heading = "Training"))]
-    pub lr_scheduler: Option<LrScheduler>,
+    pub lr_scheduler: Option<LrShape>,
     /// Updates over which the learning rate rises, where the schedule has a rise [default: 0]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Training"))]
     pub lr_warmup_steps: Option<usize>,

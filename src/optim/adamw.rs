@@ -3,7 +3,9 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// Settings of [`AdamW`], with torch's defaults.
+use super::optimizer::{Optimizer, OptimizerConfig};
+
+/// Settings of AdamW, with torch's defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdamWConfig {
     /// Decay of the gradient's mean. Default: 0.9
@@ -22,47 +24,68 @@ impl Default for AdamWConfig {
     }
 }
 
-/// The optimiser's memory of one parameter.
-#[derive(Clone, Debug)]
-pub struct AdamW<const D: usize> {
-    config: AdamWConfig,
-    /// Updates made so far.
-    pub step: usize,
-    /// Running mean of the gradient; the parameter's shape.
-    pub exp_avg: Tensor<D>,
-    /// Running mean of the squared gradient; the parameter's shape.
-    pub exp_avg_sq: Tensor<D>,
+impl OptimizerConfig for AdamWConfig {
+    fn init(&self, parameters: &[Tensor<2>]) -> Box<dyn Optimizer> {
+        let zeros: Vec<Tensor<2>> = parameters.iter().map(Tensor::zeros_like).collect();
+        Box::new(AdamW { config: *self, updates: 0, exp_avg: zeros.clone(), exp_avg_sq: zeros })
+    }
 }
 
-impl<const D: usize> AdamW<D> {
-    /// An optimiser that has seen nothing, for a parameter of this shape and device.
-    pub fn new(config: AdamWConfig, parameter: &Tensor<D>) -> Self {
-        let zeros = parameter.zeros_like();
-        Self { config, step: 0, exp_avg: zeros.clone(), exp_avg_sq: zeros }
+#[derive(Debug)]
+struct AdamW {
+    config: AdamWConfig,
+    /// Updates made so far.
+    updates: usize,
+    /// Running mean of each gradient.
+    exp_avg: Vec<Tensor<2>>,
+    /// Running mean of each squared gradient.
+    exp_avg_sq: Vec<Tensor<2>>,
+}
+
+impl AdamW {
+    /// One parameter after the update that is number `self.updates` from 1.
+    fn update_one(
+        &mut self,
+        index: usize,
+        parameter: Tensor<2>,
+        gradient: Tensor<2>,
+        learning_rate: f64,
+    ) -> Tensor<2> {
+        let AdamWConfig { beta1, beta2, epsilon, weight_decay } = self.config;
+        let parameter = parameter.mul_scalar(1.0 - learning_rate * weight_decay);
+        let (exp_avg, exp_avg_sq) = (self.exp_avg[index].clone(), self.exp_avg_sq[index].clone());
+        let exp_avg = exp_avg.clone() + (gradient.clone() - exp_avg).mul_scalar(1.0 - beta1);
+        let exp_avg_sq = exp_avg_sq.mul_scalar(beta2) + gradient.square().mul_scalar(1.0 - beta2);
+        self.exp_avg[index] = exp_avg.clone();
+        self.exp_avg_sq[index] = exp_avg_sq.clone();
+        let correction = |beta: f64| 1.0 - beta.powi(self.updates as i32);
+        let denominator =
+            exp_avg_sq.sqrt().div_scalar(correction(beta2).sqrt()).add_scalar(epsilon);
+        let step_size = learning_rate / correction(beta1);
+        parameter - (exp_avg / denominator).mul_scalar(step_size)
+    }
+}
+
+impl Optimizer for AdamW {
+    fn update(
+        &mut self,
+        parameters: Vec<Tensor<2>>,
+        gradients: Vec<Tensor<2>>,
+        learning_rate: f64,
+    ) -> Vec<Tensor<2>> {
+        self.updates += 1;
+        let pairs = parameters.into_iter().zip(gradients).enumerate();
+        pairs.map(|(index, (p, g))| self.update_one(index, p, g, learning_rate)).collect()
     }
 
-    /// The parameter after one update.
-    ///
-    /// # Shapes
-    ///
-    /// - parameter, gradient, output: one shape, without autodiff
-    pub fn update(
-        &mut self,
-        parameter: Tensor<D>,
-        gradient: Tensor<D>,
-        learning_rate: f64,
-    ) -> Tensor<D> {
-        let AdamWConfig { beta1, beta2, epsilon, weight_decay } = self.config;
-        self.step += 1;
-        let parameter = parameter.mul_scalar(1.0 - learning_rate * weight_decay);
-        let exp_avg = self.exp_avg.clone();
-        self.exp_avg = exp_avg.clone() + (gradient.clone() - exp_avg).mul_scalar(1.0 - beta1);
-        self.exp_avg_sq =
-            self.exp_avg_sq.clone().mul_scalar(beta2) + gradient.square().mul_scalar(1.0 - beta2);
-        let correction = |beta: f64| 1.0 - beta.powi(self.step as i32);
-        let denominator =
-            self.exp_avg_sq.clone().sqrt().div_scalar(correction(beta2).sqrt()).add_scalar(epsilon);
-        let step_size = learning_rate / correction(beta1);
-        parameter - (self.exp_avg.clone() / denominator).mul_scalar(step_size)
+    fn memory(&self) -> Vec<(&'static str, Vec<Tensor<2>>)> {
+        vec![("exp_avg", self.exp_avg.clone()), ("exp_avg_sq", self.exp_avg_sq.clone())]
+    }
+
+    fn restore(&mut self, updates: usize, memory: Vec<Vec<Tensor<2>>>) {
+        self.updates = updates;
+        if let Ok([exp_avg, exp_avg_sq]) = <[_; 2]>::try_from(memory) {
+            (self.exp_avg, self.exp_avg_sq) = (exp_avg, exp_avg_sq);
+        }
     }
 }

@@ -10,7 +10,7 @@ const POLYNOMIAL_END: f64 = 1e-7;
 /// The shape of a [`LrSchedule`], under diffusers' names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LrScheduler {
+pub enum LrShape {
     /// The base rate at every step; no warm-up.
     #[default]
     Constant,
@@ -26,7 +26,7 @@ pub enum LrScheduler {
     Polynomial,
 }
 
-impl LrScheduler {
+impl LrShape {
     const ALL: [(&str, Self); 6] = [
         ("constant", Self::Constant),
         ("constant_with_warmup", Self::ConstantWithWarmup),
@@ -37,27 +37,27 @@ impl LrScheduler {
     ];
 }
 
-impl fmt::Display for LrScheduler {
+impl fmt::Display for LrShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, _) = Self::ALL[*self as usize];
         f.pad(name)
     }
 }
 
-/// A name that is none of the [`LrScheduler`]s.
+/// A name that is none of the [`LrShape`]s.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown learning-rate schedule `{0}`: use `constant`, `constant_with_warmup`, `linear`, \
      `cosine`, `cosine_with_restarts` or `polynomial`"
 )]
-pub struct UnknownLrScheduler(String);
+pub struct UnknownLrShape(String);
 
-impl FromStr for LrScheduler {
-    type Err = UnknownLrScheduler;
+impl FromStr for LrShape {
+    type Err = UnknownLrShape;
 
-    fn from_str(name: &str) -> Result<Self, UnknownLrScheduler> {
+    fn from_str(name: &str) -> Result<Self, UnknownLrShape> {
         let found = Self::ALL.iter().find(|(known, _)| *known == name);
-        found.map(|(_, kind)| *kind).ok_or_else(|| UnknownLrScheduler(name.into()))
+        found.map(|(_, kind)| *kind).ok_or_else(|| UnknownLrShape(name.into()))
     }
 }
 
@@ -65,7 +65,7 @@ impl FromStr for LrScheduler {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LrSchedule {
     /// The shape.
-    pub kind: LrScheduler,
+    pub kind: LrShape,
     /// The rate at the top of the schedule, after any scaling by the batch size.
     pub base_lr: f64,
     /// Steps of a straight line up from 0 that come first; `constant` has none.
@@ -80,7 +80,7 @@ pub struct LrSchedule {
 
 impl LrSchedule {
     /// A schedule with diffusers' defaults for `num_cycles` and `power`.
-    pub fn new(kind: LrScheduler, base_lr: f64, warmup_steps: usize, total_steps: usize) -> Self {
+    pub fn new(kind: LrShape, base_lr: f64, warmup_steps: usize, total_steps: usize) -> Self {
         Self { kind, base_lr, warmup_steps, total_steps, num_cycles: 1, power: 1.0 }
     }
 
@@ -90,7 +90,7 @@ impl LrSchedule {
     /// A `base_lr` below the 1e-7 at which `polynomial` ends, which diffusers refuses, stays as
     /// it is throughout.
     pub fn at(&self, step: usize) -> f64 {
-        if self.kind == LrScheduler::Constant {
+        if self.kind == LrShape::Constant {
             return self.base_lr;
         }
         if step < self.warmup_steps {
@@ -100,16 +100,16 @@ impl LrSchedule {
         let progress = (step - self.warmup_steps) as f64 / decay_steps;
         let ended = step >= self.total_steps;
         match self.kind {
-            LrScheduler::Constant | LrScheduler::ConstantWithWarmup => self.base_lr,
-            LrScheduler::Linear => {
+            LrShape::Constant | LrShape::ConstantWithWarmup => self.base_lr,
+            LrShape::Linear => {
                 self.base_lr * (self.total_steps.saturating_sub(step) as f64 / decay_steps)
             }
-            LrScheduler::Cosine => self.base_lr * half_cosine(progress),
-            LrScheduler::CosineWithRestarts if ended => 0.0,
-            LrScheduler::CosineWithRestarts => {
+            LrShape::Cosine => self.base_lr * half_cosine(progress),
+            LrShape::CosineWithRestarts if ended => 0.0,
+            LrShape::CosineWithRestarts => {
                 self.base_lr * half_cosine((self.num_cycles as f64 * progress).fract())
             }
-            LrScheduler::Polynomial => {
+            LrShape::Polynomial => {
                 let end = POLYNOMIAL_END.min(self.base_lr);
                 let remaining = if ended { 0.0 } else { (1.0 - progress).powf(self.power) };
                 (self.base_lr - end) * remaining + end
@@ -129,18 +129,18 @@ mod tests {
 
     #[test]
     fn every_name_parses_to_the_schedule_that_displays_and_saves_as_it() {
-        for (name, kind) in LrScheduler::ALL {
+        for (name, kind) in LrShape::ALL {
             assert_eq!(name.parse(), Ok(kind));
             assert_eq!(kind.to_string(), name);
             assert_eq!(serde_json::to_value(kind).unwrap(), name);
         }
-        let error = "Cosine".parse::<LrScheduler>().unwrap_err().to_string();
+        let error = "Cosine".parse::<LrShape>().unwrap_err().to_string();
         assert!(error.contains("`Cosine`") && error.contains("`cosine_with_restarts`"), "{error}");
     }
 
     #[test]
     fn every_schedule_stays_finite_between_0_and_its_base_whatever_its_lengths() {
-        for (name, kind) in LrScheduler::ALL {
+        for (name, kind) in LrShape::ALL {
             for (warmup_steps, total_steps) in [(0, 0), (0, 1), (5, 5), (9, 3), (3, 9)] {
                 for base_lr in [0.0, 1e-9, 5e-3] {
                     let schedule = LrSchedule::new(kind, base_lr, warmup_steps, total_steps);
@@ -160,7 +160,7 @@ mod tests {
     fn polynomial_ends_at_its_end_for_every_power() {
         for power in [0.0, 0.5, 1.0, 2.0] {
             let schedule =
-                LrSchedule { power, ..LrSchedule::new(LrScheduler::Polynomial, 5e-3, 2, 10) };
+                LrSchedule { power, ..LrSchedule::new(LrShape::Polynomial, 5e-3, 2, 10) };
             assert_eq!(schedule.at(2), 5e-3);
             assert_eq!(schedule.at(11), POLYNOMIAL_END);
         }
@@ -170,7 +170,7 @@ mod tests {
     fn restarts_begin_each_cycle_at_the_base_rate() {
         let schedule = LrSchedule {
             num_cycles: 4,
-            ..LrSchedule::new(LrScheduler::CosineWithRestarts, 1.0, 0, 40)
+            ..LrSchedule::new(LrShape::CosineWithRestarts, 1.0, 0, 40)
         };
         for step in [0, 10, 20, 30] {
             assert_eq!(schedule.at(step), 1.0);

@@ -1,4 +1,8 @@
 //! The update: AdamW or SAM, and the learning rate of each step.
+//!
+//! An optimiser is a file here with an [`OptimizerConfig`] that makes an [`Optimizer`], and an entry
+//! in the list of `config/optimizers.rs`, from which the values of `--optimizer` follow.
+//! `docs/extending.md` shows one that is added from outside of this crate.
 
 mod adamw;
 mod loss_scaler;
@@ -6,8 +10,8 @@ pub mod lr_schedule;
 mod optimizer;
 mod sam;
 
-pub use adamw::{AdamW, AdamWConfig};
+pub use adamw::AdamWConfig;
 pub use loss_scaler::LossScaler;
-pub use lr_schedule::{LrSchedule, LrScheduler, UnknownLrScheduler};
+pub use lr_schedule::{LrSchedule, LrShape, UnknownLrShape};
 pub use optimizer::{Optimizer, OptimizerConfig};
 pub use sam::SamConfig;

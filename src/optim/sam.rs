@@ -4,6 +4,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::optimizer::{Optimizer, OptimizerConfig};
 use crate::tensor::total;
 
 /// Settings of SAM, with the official code's defaults.
@@ -23,30 +24,69 @@ impl Default for SamConfig {
     }
 }
 
-impl SamConfig {
-    /// Where the second gradient is taken: `p + rho * g / |g|`, or, adaptive,
-    /// `p + rho * p² g / |p g|`, the norm being over all parameters together.
-    ///
-    /// # Shapes
-    ///
-    /// - parameters, gradients, output: one shape for each place, without autodiff
-    pub fn ascend(&self, parameters: &[Tensor<2>], gradients: &[Tensor<2>]) -> Vec<Tensor<2>> {
-        let scaled = |(parameter, gradient): (&Tensor<2>, &Tensor<2>)| match self.adaptive {
-            true => parameter.clone().abs() * gradient.clone(),
-            false => gradient.clone(),
-        };
+impl OptimizerConfig for SamConfig {
+    fn init(&self, parameters: &[Tensor<2>]) -> Box<dyn Optimizer> {
+        let momentum = parameters.iter().map(Tensor::zeros_like).collect();
+        Box::new(Sam { config: *self, momentum })
+    }
+}
+
+#[derive(Debug)]
+struct Sam {
+    config: SamConfig,
+    /// The running sum of each parameter's gradients.
+    momentum: Vec<Tensor<2>>,
+}
+
+impl Optimizer for Sam {
+    /// `p + rho * g / |g|`, or, adaptive, `p + rho * p² g / |p g|`, the norm being over all
+    /// parameters together.
+    fn ascend(&self, parameters: &[Tensor<2>], gradients: &[Tensor<2>]) -> Option<Vec<Tensor<2>>> {
+        let SamConfig { rho, adaptive, .. } = self.config;
         let pairs = || parameters.iter().zip(gradients);
-        let squares = pairs().map(|pair| total(scaled(pair).square())).collect();
-        let norm = total(Tensor::cat(squares, 0)).sqrt().add_scalar(1e-12);
-        let climb = norm.recip().mul_scalar(self.rho).reshape([1, 1]);
-        pairs()
-            .map(|(parameter, gradient)| {
-                let step = match self.adaptive {
-                    true => parameter.clone().square() * gradient.clone(),
-                    false => gradient.clone(),
-                };
-                parameter.clone() + step * climb.clone()
+        let squares = pairs().map(|(parameter, gradient)| {
+            let scaled = if adaptive {
+                parameter.clone().abs() * gradient.clone()
+            } else {
+                gradient.clone()
+            };
+            total(scaled.square())
+        });
+        let norm = total(Tensor::cat(squares.collect(), 0)).sqrt().add_scalar(1e-12);
+        let climb = norm.recip().mul_scalar(rho).reshape([1, 1]);
+        let uphill = pairs().map(|(parameter, gradient)| {
+            let step = if adaptive {
+                parameter.clone().square() * gradient.clone()
+            } else {
+                gradient.clone()
+            };
+            parameter.clone() + step * climb.clone()
+        });
+        Some(uphill.collect())
+    }
+
+    fn update(
+        &mut self,
+        parameters: Vec<Tensor<2>>,
+        gradients: Vec<Tensor<2>>,
+        learning_rate: f64,
+    ) -> Vec<Tensor<2>> {
+        let pairs = parameters.into_iter().zip(gradients).zip(&mut self.momentum);
+        pairs
+            .map(|((parameter, gradient), velocity)| {
+                *velocity = velocity.clone().mul_scalar(self.config.momentum) + gradient;
+                parameter - velocity.clone().mul_scalar(learning_rate)
             })
             .collect()
+    }
+
+    fn memory(&self) -> Vec<(&'static str, Vec<Tensor<2>>)> {
+        vec![("momentum", self.momentum.clone())]
+    }
+
+    fn restore(&mut self, _updates: usize, memory: Vec<Vec<Tensor<2>>>) {
+        if let Ok([momentum]) = <[_; 1]>::try_from(memory) {
+            self.momentum = momentum;
+        }
     }
 }

@@ -1,8 +1,10 @@
+//! The noise that training adds at each timestep, by the shape of its betas.
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::SchedulerError;
+use super::error::SchedulerError;
 
 /// The shape of the betas over the training timesteps, by diffusers' names.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -29,7 +31,7 @@ impl BetaSchedule {
         }
     }
 
-    pub(super) fn names() -> String {
+    fn names() -> String {
         Self::ALL.map(|schedule| format!("`{}`", schedule.name())).join(", ")
     }
 
@@ -63,8 +65,9 @@ impl FromStr for BetaSchedule {
     type Err = SchedulerError;
 
     fn from_str(name: &str) -> Result<Self, SchedulerError> {
-        (Self::ALL.into_iter().find(|schedule| schedule.name() == name))
-            .ok_or_else(|| SchedulerError::UnknownBetaSchedule(name.into()))
+        (Self::ALL.into_iter().find(|schedule| schedule.name() == name)).ok_or_else(|| {
+            SchedulerError::UnknownBetaSchedule { name: name.into(), known: Self::names() }
+        })
     }
 }
 

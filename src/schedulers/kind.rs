@@ -1,67 +1,84 @@
-use std::{fmt, str::FromStr};
+//! Which sampler, by its name.
+
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::SchedulerError;
+use super::{error::SchedulerError, samplers::SAMPLERS, spec::SchedulerSpec};
 
-/// The sampling methods, by the names users type.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SchedulerKind {
-    /// Pseudo numerical methods, <https://arxiv.org/abs/2202.09778>: `PNDMScheduler`.
-    Pndm,
-    /// Denoising diffusion implicit models, <https://arxiv.org/abs/2010.02502>: `DDIMScheduler`.
-    Ddim,
-    /// Ancestral sampling, <https://arxiv.org/abs/2006.11239>: `DDPMScheduler`.
-    Ddpm,
-    /// Euler's method, <https://arxiv.org/abs/2206.00364>: `EulerDiscreteScheduler`.
-    Euler,
-    /// The linear multistep method of k-diffusion: `LMSDiscreteScheduler`.
-    Lms,
-    /// DPM-Solver++ 2M, <https://arxiv.org/abs/2211.01095>: `DPMSolverMultistepScheduler`.
-    #[serde(rename = "dpm++")]
-    DpmSolverPlusPlus,
-}
+/// Which sampler. As text it is the name that users type; only the samplers in this crate's list
+/// have one that can be read.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SchedulerKind(&'static SchedulerSpec);
 
 impl SchedulerKind {
-    /// All kinds, in the order they are listed to users.
-    pub const ALL: [Self; 6] =
-        [Self::Pndm, Self::Ddim, Self::Ddpm, Self::Euler, Self::Lms, Self::DpmSolverPlusPlus];
+    /// A sampler that is not in this crate's list.
+    pub const fn new(spec: &'static SchedulerSpec) -> Self {
+        Self(spec)
+    }
 
-    /// The name: `pndm`, `ddim`, `ddpm`, `euler`, `lms` or `dpm++`.
+    /// The samplers in this crate's list, in its order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        SAMPLERS.iter().copied().map(Self)
+    }
+
+    /// The name that users type, such as `ddim`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Pndm => "pndm",
-            Self::Ddim => "ddim",
-            Self::Ddpm => "ddpm",
-            Self::Euler => "euler",
-            Self::Lms => "lms",
-            Self::DpmSolverPlusPlus => "dpm++",
+        self.0.name
+    }
+
+    /// The names of the samplers in the list: `pndm, ddim, ... or dpm++`.
+    pub fn names_in_words() -> String {
+        let names: Vec<&str> = Self::all().map(Self::name).collect();
+        match names.as_slice() {
+            [before @ .., last] if !before.is_empty() => {
+                format!("{} or {last}", before.join(", "))
+            }
+            names => names.concat(),
         }
     }
 
-    pub(super) fn class_name(self) -> &'static str {
-        match self {
-            Self::Pndm => "PNDMScheduler",
-            Self::Ddim => "DDIMScheduler",
-            Self::Ddpm => "DDPMScheduler",
-            Self::Euler => "EulerDiscreteScheduler",
-            Self::Lms => "LMSDiscreteScheduler",
-            Self::DpmSolverPlusPlus => "DPMSolverMultistepScheduler",
-        }
+    pub(super) fn spec(self) -> &'static SchedulerSpec {
+        self.0
     }
 
     pub(super) fn from_class_name(class_name: &str) -> Result<Self, SchedulerError> {
-        (Self::ALL.into_iter().find(|kind| kind.class_name() == class_name))
-            .ok_or_else(|| SchedulerError::UnknownClass(class_name.into()))
+        Self::all().find(|kind| kind.0.class_name == class_name).ok_or_else(|| {
+            SchedulerError::UnknownClass {
+                class_name: class_name.into(),
+                known: in_backticks(|spec| spec.class_name),
+            }
+        })
     }
+}
 
-    pub(super) fn names() -> String {
-        Self::ALL.map(|kind| format!("`{}`", kind.name())).join(", ")
+fn in_backticks(name: fn(&SchedulerSpec) -> &'static str) -> String {
+    let names: Vec<String> = SAMPLERS.iter().map(|spec| format!("`{}`", name(spec))).collect();
+    names.join(", ")
+}
+
+impl PartialEq for SchedulerKind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
     }
+}
 
-    pub(super) fn class_names() -> String {
-        Self::ALL.map(|kind| format!("`{}`", kind.class_name())).join(", ")
+impl Eq for SchedulerKind {}
+
+impl Hash for SchedulerKind {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name().hash(state);
+    }
+}
+
+impl fmt::Debug for SchedulerKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("SchedulerKind").field(&self.name()).finish()
     }
 }
 
@@ -75,8 +92,24 @@ impl FromStr for SchedulerKind {
     type Err = SchedulerError;
 
     fn from_str(name: &str) -> Result<Self, SchedulerError> {
-        (Self::ALL.into_iter().find(|kind| kind.name() == name))
-            .ok_or_else(|| SchedulerError::UnknownKind(name.into()))
+        Self::all().find(|kind| kind.name() == name).ok_or_else(|| SchedulerError::UnknownKind {
+            name: name.into(),
+            known: in_backticks(|spec| spec.name),
+        })
+    }
+}
+
+impl TryFrom<String> for SchedulerKind {
+    type Error = SchedulerError;
+
+    fn try_from(name: String) -> Result<Self, SchedulerError> {
+        name.parse()
+    }
+}
+
+impl From<SchedulerKind> for String {
+    fn from(kind: SchedulerKind) -> Self {
+        kind.name().into()
     }
 }
 
@@ -86,10 +119,22 @@ mod tests {
 
     #[test]
     fn names_parse_print_and_serialize_alike() {
-        for kind in SchedulerKind::ALL {
+        for kind in SchedulerKind::all() {
             assert_eq!(kind.to_string().parse(), Ok(kind));
-            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
-            assert_eq!(SchedulerKind::from_class_name(kind.class_name()), Ok(kind));
+            let saved = serde_json::to_value(kind).unwrap();
+            assert_eq!(saved, kind.name());
+            assert_eq!(serde_json::from_value::<SchedulerKind>(saved).unwrap(), kind);
+            assert_eq!(SchedulerKind::from_class_name(kind.spec().class_name), Ok(kind));
+        }
+    }
+
+    #[test]
+    fn no_two_samplers_share_a_name_or_a_class() {
+        for (place, kind) in SchedulerKind::all().enumerate() {
+            for other in SchedulerKind::all().skip(place + 1) {
+                assert_ne!(kind, other);
+                assert_ne!(kind.spec().class_name, other.spec().class_name);
+            }
         }
     }
 
@@ -100,5 +145,6 @@ mod tests {
             "the scheduler `plms` is not known; use one of `pndm`, `ddim`, `ddpm`, `euler`, \
              `lms`, `dpm++`"
         );
+        assert_eq!(SchedulerKind::names_in_words(), "pndm, ddim, ddpm, euler, lms or dpm++");
     }
 }

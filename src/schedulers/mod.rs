@@ -4,25 +4,25 @@
 //! noisy latents of training, and [`SchedulerConfig::build`] makes the [`Scheduler`] that turns
 //! noise into a picture's latents. The numbers are those of diffusers 0.35: coefficients are
 //! computed on the host, tensors are only scaled and added, so every backend runs the same code.
+//!
+//! A sampler is a file in `samplers/` with a [`SchedulerSpec`], and an entry in the list of
+//! `samplers/mod.rs`: options, messages and the reading of configurations follow from the list.
+//! `docs/extending.md` shows one that is added from outside of this crate.
 
 mod beta_schedule;
 mod config;
-mod ddim;
-mod ddpm;
-mod dpm_solver;
 mod error;
-mod euler;
+mod keys;
 mod kind;
-mod lms;
 mod noise_schedule;
-mod pndm;
 mod prediction;
-mod sigmas;
+mod run;
+mod samplers;
+mod scheduler;
+mod spec;
 #[cfg(test)]
 mod tests;
 mod timesteps;
-
-use burn::tensor::Tensor;
 
 pub use beta_schedule::BetaSchedule;
 pub use config::SchedulerConfig;
@@ -30,71 +30,7 @@ pub use error::SchedulerError;
 pub use kind::SchedulerKind;
 pub use noise_schedule::NoiseSchedule;
 pub use prediction::PredictionType;
-
-/// One sampling run over a fixed list of timesteps.
-///
-/// For each `index` of [`timesteps`](Self::timesteps), in order: scale the latents, ask the model
-/// for its output at that timestep, and [`step`](Self::step). Index 0 starts a new run, so one
-/// scheduler can sample many times.
-pub trait Scheduler: std::fmt::Debug {
-    /// The training timesteps at which the model is called, in the order of the calls.
-    ///
-    /// A multistep start may call the model twice at one timestep; `euler` and `lms` may give
-    /// fractional ones.
-    fn timesteps(&self) -> &[f64];
-
-    /// The standard deviation of the latents at the start: standard normal noise times this.
-    fn init_noise_sigma(&self) -> f64 {
-        1.0
-    }
-
-    /// What the model is to see of `sample` at call `index`.
-    ///
-    /// # Shapes
-    /// - sample, output: `[batch_size, channels, height, width]`
-    ///
-    /// # Panics
-    /// When `index` is not below the number of timesteps.
-    fn scale_model_input(&self, sample: Tensor<4>, _index: usize) -> Tensor<4> {
-        sample
-    }
-
-    /// Whether [`step`](Self::step) at `index` adds fresh standard normal noise.
-    fn needs_variance_noise(&self, _index: usize) -> bool {
-        false
-    }
-
-    /// The latents after call `index`, from the latents before it (unscaled) and the model's
-    /// output for them.
-    ///
-    /// `variance_noise` is standard normal noise, read only where
-    /// [`needs_variance_noise`](Self::needs_variance_noise) says so.
-    ///
-    /// # Shapes
-    /// - all: `[batch_size, channels, height, width]`
-    ///
-    /// # Panics
-    /// When `index` is not below the number of timesteps, or noise is needed and missing.
-    fn step(
-        &mut self,
-        model_output: Tensor<4>,
-        index: usize,
-        sample: Tensor<4>,
-        variance_noise: Option<Tensor<4>>,
-    ) -> Tensor<4>;
-}
-
-/// Adds `standard_deviation * variance_noise`; the noise is not looked at when the factor is 0.
-fn add_variance(
-    mean: Tensor<4>,
-    standard_deviation: f64,
-    variance_noise: Option<Tensor<4>>,
-) -> Tensor<4> {
-    if standard_deviation == 0.0 {
-        return mean;
-    }
-    let Some(noise) = variance_noise else {
-        panic!("this step needs variance noise: ask `needs_variance_noise` before the call");
-    };
-    mean + noise * standard_deviation
-}
+pub use run::SamplingRun;
+pub use scheduler::Scheduler;
+pub use spec::{Key, SchedulerSpec};
+pub use timesteps::TimestepSpacing;

@@ -3,7 +3,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::PredictionType;
+use super::prediction::PredictionType;
 
 /// The forward process: latents and noise in, noisy latents and the model's target out.
 ///
@@ -38,7 +38,11 @@ impl NoiseSchedule {
         self.prediction_type
     }
 
-    pub(super) fn alpha_prod(&self, timestep: usize) -> f64 {
+    /// The cumulative product of alphas at a timestep.
+    ///
+    /// # Panics
+    /// When `timestep` is not below the number of training timesteps.
+    pub fn alpha_prod(&self, timestep: usize) -> f64 {
         f64::from(self.alphas_cumprod[timestep])
     }
 

@@ -1,3 +1,5 @@
+//! What a denoiser predicts, and what its output says of the clean latents and of the noise.
+
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +16,12 @@ pub enum PredictionType {
 }
 
 impl PredictionType {
-    /// The noise-free sample that the model's output stands for.
-    pub(super) fn original_sample(
+    /// The clean latents that the model's output stands for.
+    ///
+    /// # Shapes
+    /// - sample, model_output, output: `[batch_size, channels, height, width]`
+    /// - alpha_prod: the cumulative product of alphas at the sample's timestep, in (0, 1)
+    pub fn original_sample(
         self,
         sample: Tensor<4>,
         model_output: Tensor<4>,
@@ -29,12 +35,10 @@ impl PredictionType {
     }
 
     /// The noise that the model's output stands for.
-    pub(super) fn epsilon(
-        self,
-        sample: Tensor<4>,
-        model_output: Tensor<4>,
-        alpha_prod: f64,
-    ) -> Tensor<4> {
+    ///
+    /// # Shapes
+    /// As [`original_sample`](Self::original_sample).
+    pub fn epsilon(self, sample: Tensor<4>, model_output: Tensor<4>, alpha_prod: f64) -> Tensor<4> {
         match self {
             Self::Epsilon => model_output,
             Self::VPrediction => {

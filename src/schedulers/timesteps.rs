@@ -5,7 +5,7 @@ use serde::Deserialize;
 /// How the timesteps of sampling are spread over those of training.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum TimestepSpacing {
+pub enum TimestepSpacing {
     /// From the last to the first, both visited.
     Linspace,
     /// Whole strides up from `steps_offset`; the last timestep is not visited.

@@ -1,5 +1,7 @@
 //! The loop: gradient, evaluation, update.
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 
 use super::{Callback, Record, TrainError, TrainState, drive};
@@ -15,14 +17,14 @@ use crate::{
 /// What the loop itself must know; everything else belongs to its parts or to callbacks.
 #[derive(Clone, Debug)]
 pub struct TrainerConfig {
-    /// Updates at most.
+    /// Steps at most; each makes one update, unless `loss_scaling` skips it.
     pub max_train_steps: usize,
     /// Micro-batches whose gradients are averaged for one update.
     pub gradient_accumulation_steps: usize,
     /// Learning rate of each update.
     pub lr_schedule: LrSchedule,
-    /// The optimiser and its settings.
-    pub optimizer: OptimizerConfig,
+    /// The optimiser's settings.
+    pub optimizer: Arc<dyn OptimizerConfig>,
     /// The gradient's length is cut to this, over all parameters together.
     pub max_grad_norm: Option<f64>,
     /// Whether the loss is scaled, which gradients in f16 need; steps whose gradient is not finite
@@ -38,7 +40,7 @@ pub struct Trainer<'a> {
     concept: Concept,
     /// The last parameters whose losses were finite: what is left after an error.
     last_good: Vec<Tensor<2>>,
-    optimizer: Optimizer,
+    optimizer: Box<dyn Optimizer>,
     loss_scaler: Option<LossScaler>,
     step: usize,
     fingerprint: u64,
@@ -62,7 +64,7 @@ impl<'a> Trainer<'a> {
         concept: Concept,
     ) -> Self {
         let last_good = concept.values();
-        let optimizer = Optimizer::new(config.optimizer, &last_good);
+        let optimizer = config.optimizer.init(&last_good);
         let loss_scaler = config.loss_scaling.then(LossScaler::default);
         Self {
             config,
@@ -88,9 +90,16 @@ impl<'a> Trainer<'a> {
         &self.concept
     }
 
-    /// Updates made so far.
+    /// Steps made so far, with those that were skipped.
     pub fn step(&self) -> usize {
         self.step
+    }
+
+    /// Updates made so far: a step whose gradient overflowed made none, and neither the learning
+    /// rate nor the optimiser counts it.
+    fn updates(&self) -> usize {
+        let skipped = self.loss_scaler.as_ref().map_or(0, LossScaler::skipped);
+        self.step.saturating_sub(skipped)
     }
 
     /// Trains until a callback stops the run or `max_train_steps` is reached.
@@ -137,7 +146,7 @@ impl<'a> Trainer<'a> {
         }
         drive::before_update(callbacks, &self.concept, &mut record, &mut stop).await?;
         self.last_good = self.concept.values();
-        let learning_rate = self.config.lr_schedule.at(self.step);
+        let learning_rate = self.config.lr_schedule.at(self.updates());
         record.set("lr", learning_rate);
         let updated = norm.is_finite() && self.update(gradients, norm, learning_rate).await?;
         if let Some(scaler) = &mut self.loss_scaler {
@@ -242,11 +251,12 @@ impl<'a> Trainer<'a> {
             other => TrainError::State(other.to_string()),
         };
         let (mut parameters, mut optimizer) = (Vec::new(), Vec::new());
-        for (parameter, memory) in self.concept.parameters().iter().zip(self.optimizer.memory()) {
+        let memory = self.optimizer.memory();
+        for (i, parameter) in self.concept.parameters().iter().enumerate() {
             parameters.push(parameter.read().await.map_err(failed)?);
-            for (name, tensor) in memory {
-                let name = format!("{}/{name}", parameter.name);
-                optimizer.push(HostTensor::read(&name, tensor).await.map_err(failed)?);
+            for (slot, tensors) in &memory {
+                let name = format!("{}/{slot}", parameter.name);
+                optimizer.push(HostTensor::read(&name, tensors[i].clone()).await.map_err(failed)?);
             }
         }
         let state = TrainState {
@@ -284,13 +294,14 @@ impl<'a> Trainer<'a> {
             tensor.name == name && tensor.shape == like.dims()
         };
         let parameters = self.concept.parameters();
-        let slots = parameters.iter().zip(&memory).flat_map(|(parameter, slots)| {
-            slots.iter().map(|(slot, like)| (format!("{}/{slot}", parameter.name), like))
+        let slots = parameters.iter().enumerate().flat_map(|(i, parameter)| {
+            let name = |slot: &str| format!("{}/{slot}", parameter.name);
+            memory.iter().map(move |(slot, like)| (name(slot), &like[i]))
         });
         let whole = state.parameters.len() == parameters.len()
             && (state.parameters.iter().zip(parameters))
                 .all(|(saved, ours)| fits(saved, &ours.name, &ours.value()))
-            && state.optimizer.len() == memory.iter().map(Vec::len).sum::<usize>()
+            && state.optimizer.len() == memory.len() * parameters.len()
             && (state.optimizer.iter().zip(slots)).all(|(saved, (name, l))| fits(saved, &name, l));
         if state.loss_scaler.is_some() != self.loss_scaler.is_some() {
             return refuse("the saved state is of another `mixed_precision`".into());
@@ -300,14 +311,14 @@ impl<'a> Trainer<'a> {
         }
         let device = self.objective.device();
         let load = |tensor: &HostTensor| tensor.to_device(&device);
-        let mut saved = state.optimizer.iter().map(load);
-        let memory = memory.iter().map(|slots| saved.by_ref().take(slots.len()).collect());
-        let skipped = state.loss_scaler.as_ref().map_or(0, LossScaler::skipped);
-        self.optimizer.restore(state.step.saturating_sub(skipped), memory.collect());
+        let slots = (0..memory.len()).map(|slot| {
+            state.optimizer.iter().skip(slot).step_by(memory.len()).map(load).collect()
+        });
+        self.step = state.step;
         self.loss_scaler = state.loss_scaler.clone();
+        self.optimizer.restore(self.updates(), slots.collect());
         self.last_good = state.parameters.iter().map(load).collect();
         self.concept.set(self.last_good.clone());
-        self.step = state.step;
         drive::restore(callbacks, &state.callbacks)
     }
 }

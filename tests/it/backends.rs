@@ -2,10 +2,7 @@
 //! this build, each against the golden.
 
 use burn::tensor::Device;
-use dvar::{
-    optim::{AdamW, AdamWConfig},
-    schedulers::SchedulerKind,
-};
+use dvar::optim::{AdamWConfig, OptimizerConfig};
 
 use crate::{
     golden::{self, Tensors, assert_close, assert_relative, number},
@@ -47,9 +44,9 @@ fn agrees(name: &str, device: &Device) {
     }
 
     // the update of the step, from the golden gradient on the host in double precision
-    let mut optimizer = AdamW::new(AdamWConfig::default(), &concept);
+    let mut optimizer = AdamWConfig::default().init(&[concept.clone()]);
     let wanted = tensor::<2>(get("grad_concept"), device);
-    let updated = values(optimizer.update(concept.clone(), wanted, 1e-2));
+    let updated = values(optimizer.update(vec![concept.clone()], vec![wanted], 1e-2).remove(0));
     let AdamWConfig { epsilon, weight_decay, .. } = AdamWConfig::default();
     let update =
         |(p, g): (&f64, &f64)| p * (1.0 - 1e-2 * weight_decay) - 1e-2 * g / (g.abs() + epsilon);
@@ -58,7 +55,7 @@ fn agrees(name: &str, device: &Device) {
 
     let (golden, meta) = (Tensors::open("sampling_sd"), golden::json("sampling_sd"));
     let steps = number(&meta["steps"]) as usize;
-    let mut scheduler = model.scheduler().build(SchedulerKind::Pndm, steps, 0.0).unwrap();
+    let mut scheduler = model.scheduler().build("pndm".parse().unwrap(), steps, 0.0).unwrap();
     let latents = tensor::<4>(golden.get("initial_latents"), device);
     let predict = |states: &str| {
         let [count, ..] = latents.dims();

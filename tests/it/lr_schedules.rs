@@ -1,7 +1,7 @@
 //! Learning rates against diffusers 0.35.2 `get_scheduler` driving a torch optimizer: 1e-12
 //! relative.
 
-use dvar::optim::lr_schedule::{LrSchedule, LrScheduler};
+use dvar::optim::lr_schedule::{LrSchedule, LrShape};
 
 use crate::golden;
 
@@ -13,7 +13,7 @@ fn every_schedule_gives_the_rates_of_diffusers() {
     let mut largest = 0.0f64;
     for row in rows {
         let size = |key: &str| row[key].as_u64().unwrap() as usize;
-        let kind: LrScheduler = row["name"].as_str().unwrap().parse().unwrap();
+        let kind: LrShape = row["name"].as_str().unwrap().parse().unwrap();
         let base_lr = row["base_lr"].as_f64().unwrap();
         let mut schedule = LrSchedule::new(kind, base_lr, size("warmup"), size("total"));
         if let Some(cycles) = row["kwargs"]["num_cycles"].as_u64() {

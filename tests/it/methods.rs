@@ -8,7 +8,7 @@ use dvar::{
     embedding::LearnedEmbedding,
     objective::LatentCache,
     objective::{DiffusionObjective, Inputs},
-    optim::{AdamWConfig, Optimizer, OptimizerConfig},
+    optim::{AdamWConfig, OptimizerConfig},
 };
 use dvar_models::unet::UNet2DConditionModel;
 
@@ -147,7 +147,7 @@ fn custom_diffusion(adapted: fn(UNet2DConditionModel) -> UNet2DConditionModel) {
         epsilon: number(&adamw["eps"]),
         weight_decay: number(&adamw["weight_decay"]),
     };
-    let mut optimizer = Optimizer::new(OptimizerConfig::AdamW(config), &concept.values());
+    let mut optimizer = config.init(&concept.values());
     let losses = meta["losses_instance_prior_total"].as_array().unwrap();
     for (step, losses) in losses.iter().enumerate() {
         let loss = objective.loss(&concept.tracked(), &batch);

@@ -1,7 +1,7 @@
 //! AdamW and SAM against torch 2.8.0.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dvar::optim::{AdamW, AdamWConfig, Optimizer, OptimizerConfig, SamConfig};
+use dvar::optim::{AdamWConfig, OptimizerConfig, SamConfig};
 use serde_json::Value;
 
 use crate::{
@@ -24,14 +24,14 @@ fn adamw_follows_torch_step_by_step() {
             epsilon: number(&case["eps"]),
             weight_decay: number(&case["weight_decay"]),
         };
-        let mut parameter = tensor::<2>(start, &device);
-        let mut optimizer = AdamW::new(config, &parameter);
-        let mut path = values(parameter.clone());
+        let mut parameters = vec![tensor::<2>(start, &device)];
+        let mut optimizer = config.init(&parameters);
+        let mut path = values(parameters[0].clone());
         for gradient in grads.f32().chunks(width) {
             let gradient = TensorData::new(gradient.to_vec(), start.shape.clone());
             let gradient = Tensor::from_data(gradient, &device);
-            parameter = optimizer.update(parameter, gradient, number(&case["lr"]));
-            path.extend(values(parameter.clone()));
+            parameters = optimizer.update(parameters, vec![gradient], number(&case["lr"]));
+            path.extend(values(parameters[0].clone()));
         }
         assert_close(name, &path, &golden.get(&format!("{name}.params")).values, 0.0, 2e-6);
     }
@@ -65,7 +65,7 @@ fn sam_takes_its_second_gradient_where_the_first_one_leads() {
         };
         let want = &golden.get(&format!("{name}.params")).values;
         let mut parameters = vec![tensor::<2>(start, &device)];
-        let mut optimizer = Optimizer::new(OptimizerConfig::Sam(config), &parameters);
+        let mut optimizer = config.init(&parameters);
         let mut path = values(parameters[0].clone());
         for _ in 1..want.len() / start.values.len() {
             let first = vec![gradient(&parameters[0], &a, &b)];

@@ -12,7 +12,6 @@ use crate::{
     config::{MixedPrecision, TrainConfig, TrainOptions},
     data::{dataset::Dataset, png::encode_png},
     objective::{DrawSource, SeededDraws},
-    optim::Optimizer,
     pipelines::ModelFolder,
     session::{Session, Start, Tokens},
 };
@@ -141,7 +140,7 @@ async fn time(
 ) -> Result<([Vec<Duration>; PHASES.len()], Vec<Duration>), CliError> {
     let (objective, device) = (&session.objective, session.objective.device());
     let mut concept = session.concept(config);
-    let mut optimizer = Optimizer::new(config.trainer.optimizer, &concept.values());
+    let mut optimizer = config.trainer.optimizer.init(&concept.values());
     let mut criterion = config.criterion.clone();
     let eval_draws = SeededDraws { batch_size: config.eval_batch_size, ..session.draws };
     let mut laps: [Vec<Duration>; PHASES.len() + 1] = Default::default();

@@ -1,6 +1,6 @@
 //! One recorded run, and our trainer on its draws.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dvar::{
@@ -11,7 +11,7 @@ use dvar::{
     eval::{FixedBatch, INTERVALS},
     objective::LatentCache,
     objective::{DiffusionObjective, DrawSource, Draws},
-    optim::{AdamWConfig, LrSchedule, OptimizerConfig},
+    optim::{AdamWConfig, LrSchedule},
     trainer::{Callback, LocalBoxFuture, Record, StepContext, TrainError, Trainer, TrainerConfig},
 };
 use serde_json::Value;
@@ -153,7 +153,7 @@ impl Recording {
                 self.number("warmup") as usize,
                 self.steps(),
             ),
-            optimizer: OptimizerConfig::AdamW(AdamWConfig {
+            optimizer: Arc::new(AdamWConfig {
                 beta1: betas[0],
                 beta2: betas[1],
                 epsilon: number(&adamw["eps"]),

@@ -1,6 +1,11 @@
+//! What the samplers share that walk over sigmas, the ratio of noise to signal.
+
 use burn::tensor::Tensor;
 
-use super::{NoiseSchedule, PredictionType};
+use crate::schedulers::{
+    error::SchedulerError, noise_schedule::NoiseSchedule, prediction::PredictionType,
+    run::SamplingRun, timesteps::TimestepSpacing,
+};
 
 /// A run in the variables of <https://arxiv.org/abs/2206.00364>: samples are the clean ones plus
 /// `sigma` times noise, so their scale grows with the noise.
@@ -15,18 +20,17 @@ pub(super) struct SigmaRun {
 }
 
 impl SigmaRun {
-    /// `starts_at_last_timestep`: whether the spacing visits the last training timestep, where
-    /// the samples are taken for pure noise.
-    pub(super) fn new(
-        schedule: &NoiseSchedule,
-        timesteps: Vec<f64>,
-        starts_at_last_timestep: bool,
-    ) -> Self {
+    pub(super) fn new(run: &SamplingRun) -> Result<Self, SchedulerError> {
+        let schedule = run.noise_schedule();
+        let timesteps = run.fractional_timesteps()?;
         let sigmas = with_final_zero(schedule, &timesteps);
         let largest = sigmas[0];
+        // The other spacings visit the last timestep, where the samples are taken for pure noise.
+        let starts_at_last_timestep = run.timestep_spacing() != TimestepSpacing::Leading;
         let init_noise_sigma =
             if starts_at_last_timestep { largest } else { (largest * largest + 1.0).sqrt() };
-        Self { timesteps, sigmas, init_noise_sigma, prediction_type: schedule.prediction_type() }
+        let prediction_type = schedule.prediction_type();
+        Ok(Self { timesteps, sigmas, init_noise_sigma, prediction_type })
     }
 
     pub(super) fn scale_model_input(&self, sample: Tensor<4>, index: usize) -> Tensor<4> {

@@ -5,13 +5,38 @@
 
 use burn::tensor::Tensor;
 
-use super::{
-    NoiseSchedule, PredictionType, Scheduler,
-    sigmas::{alpha_prod, with_final_zero},
+use super::sigmas::{alpha_prod, with_final_zero};
+use crate::schedulers::{
+    error::SchedulerError,
+    prediction::PredictionType,
+    run::SamplingRun,
+    scheduler::Scheduler,
+    spec::{Key, SchedulerSpec},
+    timesteps::TimestepSpacing,
+};
+
+pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
+    name: "dpm++",
+    class_name: "DPMSolverMultistepScheduler",
+    timestep_spacing: TimestepSpacing::Linspace,
+    keys: &[
+        Key::Only("thresholding", "false"),
+        Key::Only("use_karras_sigmas", "false"),
+        Key::Only("use_exponential_sigmas", "false"),
+        Key::Only("use_beta_sigmas", "false"),
+        Key::Only("use_lu_lambdas", "false"),
+        Key::Only("use_flow_sigmas", "false"),
+        Key::Only("final_sigmas_type", "zero"),
+        Key::Only("algorithm_type", "dpmsolver++"),
+        Key::Only("solver_order", "2"),
+        Key::Only("solver_type", "midpoint"),
+        Key::Only("lambda_min_clipped", "null"),
+    ],
+    build: |run| Ok(Box::new(DpmSolverScheduler::new(run)?)),
 };
 
 #[derive(Debug)]
-pub(super) struct DpmSolverScheduler {
+struct DpmSolverScheduler {
     timesteps: Vec<f64>,
     sigmas: Vec<f64>,
     prediction_type: PredictionType,
@@ -20,10 +45,14 @@ pub(super) struct DpmSolverScheduler {
 }
 
 impl DpmSolverScheduler {
-    pub(super) fn new(schedule: &NoiseSchedule, timesteps: Vec<f64>) -> Self {
-        let sigmas = with_final_zero(schedule, &timesteps);
-        let prediction_type = schedule.prediction_type();
-        Self { timesteps, sigmas, prediction_type, previous_original: None }
+    fn new(run: &SamplingRun) -> Result<Self, SchedulerError> {
+        // One step more is spread, and the one at the clean end left out.
+        let leaves_out_last = run.timestep_spacing() != TimestepSpacing::Trailing;
+        let count = run.num_inference_steps() + usize::from(leaves_out_last);
+        let timesteps = run.first_timesteps_of(count)?;
+        let sigmas = with_final_zero(run.noise_schedule(), &timesteps);
+        let prediction_type = run.noise_schedule().prediction_type();
+        Ok(Self { timesteps, sigmas, prediction_type, previous_original: None })
     }
 }
 

@@ -1,23 +1,55 @@
+//! Denoising diffusion implicit models, <https://arxiv.org/abs/2010.02502>.
+
 use burn::tensor::Tensor;
 
-use super::{NoiseSchedule, Scheduler, add_variance};
+use crate::schedulers::{
+    error::SchedulerError,
+    noise_schedule::NoiseSchedule,
+    run::SamplingRun,
+    scheduler::{Scheduler, add_variance},
+    spec::{Key, SchedulerSpec},
+    timesteps::TimestepSpacing,
+};
 
-/// Denoising diffusion implicit models, <https://arxiv.org/abs/2010.02502>.
+pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
+    name: "ddim",
+    class_name: "DDIMScheduler",
+    timestep_spacing: TimestepSpacing::Leading,
+    keys: &[
+        Key::Flag("set_alpha_to_one"),
+        Key::Flag("clip_sample"),
+        Key::Positive("clip_sample_range"),
+        Key::Only("thresholding", "false"),
+    ],
+    build: |run| Ok(Box::new(DdimScheduler::new(run)?)),
+};
+
 #[derive(Debug)]
-pub(super) struct DdimScheduler {
-    pub schedule: NoiseSchedule,
-    pub timesteps: Vec<f64>,
+struct DdimScheduler {
+    schedule: NoiseSchedule,
+    timesteps: Vec<f64>,
     /// Training timesteps per step.
-    pub stride: usize,
+    stride: usize,
     /// The cumulative product of alphas before timestep 0.
-    pub final_alpha_prod: f64,
+    final_alpha_prod: f64,
     /// The predicted clean sample is clamped to plus and minus this.
-    pub clip_range: Option<f64>,
+    clip_range: Option<f64>,
     /// The share of DDPM's noise that is added back, 0 to 1.
-    pub eta: f64,
+    eta: f64,
 }
 
 impl DdimScheduler {
+    fn new(run: &SamplingRun) -> Result<Self, SchedulerError> {
+        Ok(Self {
+            schedule: run.noise_schedule().clone(),
+            timesteps: run.timesteps()?,
+            stride: run.stride(),
+            final_alpha_prod: run.final_alpha_prod(true),
+            clip_range: run.clip_range(),
+            eta: run.eta(),
+        })
+    }
+
     /// The cumulative product of alphas before and after the step at `index`.
     fn alpha_prods(&self, index: usize) -> (f64, f64) {
         let timestep = self.timesteps[index] as usize;

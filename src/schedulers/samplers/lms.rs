@@ -5,21 +5,34 @@ use std::collections::VecDeque;
 
 use burn::tensor::Tensor;
 
-use super::{Scheduler, sigmas::SigmaRun};
+use super::sigmas::SigmaRun;
+use crate::schedulers::{
+    scheduler::Scheduler,
+    spec::{Key, SchedulerSpec},
+    timesteps::TimestepSpacing,
+};
+
+pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
+    name: "lms",
+    class_name: "LMSDiscreteScheduler",
+    timestep_spacing: TimestepSpacing::Linspace,
+    keys: &[
+        Key::Only("use_karras_sigmas", "false"),
+        Key::Only("use_exponential_sigmas", "false"),
+        Key::Only("use_beta_sigmas", "false"),
+    ],
+    build: |run| {
+        Ok(Box::new(LmsScheduler { run: SigmaRun::new(run)?, derivatives: VecDeque::new() }))
+    },
+};
 
 const ORDER: usize = 4;
 
 #[derive(Debug)]
-pub(super) struct LmsScheduler {
+struct LmsScheduler {
     run: SigmaRun,
     /// The slopes of the last `ORDER` calls, newest first.
     derivatives: VecDeque<Tensor<4>>,
-}
-
-impl LmsScheduler {
-    pub(super) fn new(run: SigmaRun) -> Self {
-        Self { run, derivatives: VecDeque::new() }
-    }
 }
 
 impl Scheduler for LmsScheduler {

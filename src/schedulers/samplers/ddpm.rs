@@ -1,15 +1,40 @@
+//! Ancestral sampling with the smaller of the two fixed variances,
+//! <https://arxiv.org/abs/2006.11239>.
+
 use burn::tensor::Tensor;
 
-use super::{NoiseSchedule, Scheduler, add_variance};
+use crate::schedulers::{
+    noise_schedule::NoiseSchedule,
+    scheduler::{Scheduler, add_variance},
+    spec::{Key, SchedulerSpec},
+    timesteps::TimestepSpacing,
+};
 
-/// Ancestral sampling with the smaller of the two fixed variances,
-/// <https://arxiv.org/abs/2006.11239>.
+pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
+    name: "ddpm",
+    class_name: "DDPMScheduler",
+    timestep_spacing: TimestepSpacing::Leading,
+    keys: &[
+        Key::Flag("clip_sample"),
+        Key::Positive("clip_sample_range"),
+        Key::Only("thresholding", "false"),
+        Key::Only("variance_type", "fixed_small"),
+    ],
+    build: |run| {
+        Ok(Box::new(DdpmScheduler {
+            schedule: run.noise_schedule().clone(),
+            timesteps: run.timesteps()?,
+            clip_range: run.clip_range(),
+        }))
+    },
+};
+
 #[derive(Debug)]
-pub(super) struct DdpmScheduler {
-    pub schedule: NoiseSchedule,
-    pub timesteps: Vec<f64>,
+struct DdpmScheduler {
+    schedule: NoiseSchedule,
+    timesteps: Vec<f64>,
     /// The predicted clean sample is clamped to plus and minus this.
-    pub clip_range: Option<f64>,
+    clip_range: Option<f64>,
 }
 
 impl DdpmScheduler {

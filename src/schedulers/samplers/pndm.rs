@@ -6,7 +6,22 @@ use std::collections::VecDeque;
 
 use burn::tensor::Tensor;
 
-use super::{NoiseSchedule, Scheduler};
+use crate::schedulers::{
+    error::SchedulerError,
+    noise_schedule::NoiseSchedule,
+    run::SamplingRun,
+    scheduler::Scheduler,
+    spec::{Key, SchedulerSpec},
+    timesteps::TimestepSpacing,
+};
+
+pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
+    name: "pndm",
+    class_name: "PNDMScheduler",
+    timestep_spacing: TimestepSpacing::Leading,
+    keys: &[Key::Flag("set_alpha_to_one"), Key::Flag("skip_prk_steps")],
+    build: |run| Ok(Box::new(PndmScheduler::new(run)?)),
+};
 
 /// Weights of the model outputs, newest first, by the number of older outputs at hand.
 const ADAMS_BASHFORTH: [&[f64]; 4] = [
@@ -17,9 +32,11 @@ const ADAMS_BASHFORTH: [&[f64]; 4] = [
 ];
 const RUNGE_KUTTA_STAGES: usize = 4;
 const RUNGE_KUTTA_STEPS: usize = 3;
+/// The fewest steps that hold the Runge-Kutta start.
+const MIN_STEPS_WITH_RUNGE_KUTTA: usize = RUNGE_KUTTA_STEPS + 1;
 
 #[derive(Debug)]
-pub(super) struct PndmScheduler {
+struct PndmScheduler {
     schedule: NoiseSchedule,
     timesteps: Vec<f64>,
     /// Training timesteps per step.
@@ -36,17 +53,14 @@ pub(super) struct PndmScheduler {
 }
 
 impl PndmScheduler {
-    /// The fewest steps that hold the Runge-Kutta start.
-    pub(super) const MIN_STEPS_WITH_RUNGE_KUTTA: usize = RUNGE_KUTTA_STEPS + 1;
-
-    /// `steps`: the whole timesteps of the spacing, descending.
-    pub(super) fn new(
-        schedule: NoiseSchedule,
-        steps: &[f64],
-        stride: usize,
-        final_alpha_prod: f64,
-        skip_prk_steps: bool,
-    ) -> Self {
+    fn new(run: &SamplingRun) -> Result<Self, SchedulerError> {
+        let skip_prk_steps = run.flag("skip_prk_steps").unwrap_or(false);
+        if !skip_prk_steps && run.num_inference_steps() < MIN_STEPS_WITH_RUNGE_KUTTA {
+            return Err(run.refuse_steps(format!(
+                "at least {MIN_STEPS_WITH_RUNGE_KUTTA} unless `skip_prk_steps` is `true`"
+            )));
+        }
+        let (steps, stride) = (run.timesteps()?, run.stride());
         let (timesteps, runge_kutta_calls) = if skip_prk_steps {
             // The second timestep comes twice.
             let again = steps.get(1).into_iter();
@@ -60,16 +74,16 @@ impl PndmScheduler {
             let rest = steps.iter().skip(RUNGE_KUTTA_STEPS).copied();
             (start.chain(rest).collect(), RUNGE_KUTTA_STEPS * RUNGE_KUTTA_STAGES)
         };
-        Self {
-            schedule,
+        Ok(Self {
+            schedule: run.noise_schedule().clone(),
             timesteps,
             stride,
-            final_alpha_prod,
+            final_alpha_prod: run.final_alpha_prod(false),
             runge_kutta_calls,
             outputs: VecDeque::new(),
             stages: Vec::new(),
             start_sample: None,
-        }
+        })
     }
 
     fn step_runge_kutta(

@@ -1,0 +1,71 @@
+//! What a sampler says about itself.
+
+use super::{
+    error::SchedulerError, keys::Keys, run::SamplingRun, scheduler::Scheduler,
+    timesteps::TimestepSpacing,
+};
+
+/// A sampler: its names, the part of a configuration that it reads, and how it is made.
+#[derive(Debug)]
+pub struct SchedulerSpec {
+    /// The name that users type, in flags and in files, such as `ddim`.
+    pub name: &'static str,
+    /// Its class in diffusers, as a `scheduler_config.json` names it, such as `DDIMScheduler`.
+    pub class_name: &'static str,
+    /// How its timesteps are spread where the configuration does not say.
+    pub timestep_spacing: TimestepSpacing,
+    /// The keys of the configuration that it reads beside those that all samplers read.
+    pub keys: &'static [Key],
+    /// Makes the sampler of one run.
+    ///
+    /// # Errors
+    /// When the run's number of steps does not fit.
+    pub build: fn(&SamplingRun) -> Result<Box<dyn Scheduler>, SchedulerError>,
+}
+
+/// A key of a `scheduler_config.json` that some samplers read. Missing, or null, it stands for the
+/// sampler's default.
+#[derive(Clone, Copy, Debug)]
+pub enum Key {
+    /// `true` or `false`; read by [`SamplingRun::flag`].
+    Flag(&'static str),
+    /// A number above 0; read by [`SamplingRun::number`].
+    Positive(&'static str),
+    /// A variant of the method, and its one value that is implemented: the sampler is not built
+    /// with another.
+    Only(&'static str, &'static str),
+}
+
+impl SchedulerSpec {
+    /// Whether every flag is a flag and every number above 0.
+    pub(super) fn check_values(&self, keys: &Keys) -> Result<(), SchedulerError> {
+        for key in self.keys {
+            let (name, is_right, expected): (_, fn(&serde_json::Value) -> bool, _) = match *key {
+                Key::Flag(name) => (name, serde_json::Value::is_boolean, "`true` or `false`"),
+                Key::Positive(name) => {
+                    (name, |value| value.as_f64().is_some_and(|number| number > 0.0), "above 0")
+                }
+                Key::Only(..) => continue,
+            };
+            if let Some(value) = keys.get(name).filter(|value| !is_right(value)) {
+                let value = value.as_str().map_or_else(|| value.to_string(), Into::into);
+                return Err(SchedulerError::value(name, value, expected));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the configuration asks for nothing that is not implemented.
+    pub(super) fn check_variants(&self, keys: &Keys) -> Result<(), SchedulerError> {
+        for key in self.keys {
+            let Key::Only(key, supported) = *key else { continue };
+            let Some(found) = keys.get(key) else { continue };
+            let value = found.as_str().map_or_else(|| found.to_string(), Into::into);
+            if value != supported {
+                let scheduler = self.name;
+                return Err(SchedulerError::Unsupported { key, value, scheduler, supported });
+            }
+        }
+        Ok(())
+    }
+}
