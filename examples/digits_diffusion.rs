@@ -17,11 +17,9 @@ use burn::{
 };
 use dvar::{
     burn_train::StepwiseLearningStrategy,
-    callbacks::{
-        DeterministicEval, FactorStreams, Factors, MetricsLog,
-        plot::{CurvePoint, curve_svg},
-    },
+    callbacks::{DeterministicEval, FactorStreams, Factors, MetricsLog},
     early_stopping::{Control, Dvar},
+    plot::{CurvePoint, curve_svg},
 };
 use support::{
     denoiser::{AddNoise, Denoiser, Noisy, times},

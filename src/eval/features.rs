@@ -2,8 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::tensor::DeviceError;
-use crate::{device_failure::device_failure, pipelines::PipelineError};
+use crate::{pipelines::PipelineError, tensor::DeviceError};
 
 /// One vector of length 1 for each picture or text; two sets of one scorer can be compared.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use dvar_models::{
     vae::AutoencoderKl,
 };
 
-use super::{CAPTION_PREFIXES, Draws};
+use super::{CAPTION_PREFIXES, Draws, LatentCache};
 use crate::{
     concept::Weights,
     data::image::Picture,

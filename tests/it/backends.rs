@@ -6,7 +6,7 @@ use dvar::optim::{AdamWConfig, OptimizerConfig};
 
 use crate::{
     golden::{self, Tensors, assert_close, assert_relative, number},
-    support::{prompt_encoder, rows, tensor, tiny_sd, values},
+    support::{gpu, prompt_encoder, rows, tensor, tiny_sd, values},
 };
 
 /// Asserts that this backend's results are the golden's within its README's tolerances.
@@ -74,47 +74,15 @@ fn flex_agrees_with_the_golden() {
     agrees("flex", &Device::flex());
 }
 
-#[cfg(feature = "ndarray")]
-#[allow(deprecated)]
+#[allow(deprecated)] // burn would have everybody take flex; here the two are compared
 #[test]
 fn ndarray_agrees_with_the_golden() {
     agrees("ndarray", &Device::ndarray());
 }
 
-/// Runs on whatever adapter there is, a software one too. Without any it is skipped, unless
-/// `DVAR_REQUIRE_WGPU` is set, as it is in CI.
-#[cfg(feature = "wgpu")]
 #[test]
-fn wgpu_agrees_with_the_golden() {
-    match Device::wgpu_options().init() {
-        Ok(device) => agrees("wgpu", &device),
-        Err(error) if std::env::var_os("DVAR_REQUIRE_WGPU").is_some() => {
-            panic!("no adapter: {error}")
-        }
-        Err(error) => println!("skipped, no wgpu adapter here: {error}"),
-    }
-}
-
-/// Runs on the GPU that `DVAR_DEVICE` names: `cuda:0`, `cuda:1`, ..., `vulkan` or `wgpu`; and fails
-/// where that is not there.
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
-#[test]
-fn the_gpu_that_the_environment_names_agrees_with_the_golden() {
-    let Ok(name) = std::env::var("DVAR_DEVICE") else {
-        return println!("skipped, `DVAR_DEVICE` names no GPU");
-    };
-    let (kind, _index) = name.split_once(':').unwrap_or((&name, "0"));
-    let device = match kind {
-        #[cfg(feature = "cuda")]
-        "cuda" => Device::cuda(_index.parse().unwrap()),
-        #[cfg(feature = "vulkan")]
-        "vulkan" => {
-            let vulkan = burn::tensor::wgpu::WgpuBackend::Vulkan;
-            Device::wgpu_options().graphics_api(vulkan).init().unwrap()
-        }
-        #[cfg(feature = "wgpu")]
-        "wgpu" => Device::wgpu_options().init().unwrap(),
-        _ => panic!("this build has no GPU `{name}`"),
-    };
+#[ignore = "wants a GPU, or a software adapter: `DVAR_DEVICE` names it"]
+fn the_gpu_agrees_with_the_golden() {
+    let (name, device) = gpu();
     agrees(&name, &device);
 }

@@ -9,7 +9,7 @@ use dvar::{
 use crate::{
     determinism::{KINDS, session_in, states},
     golden::{Tensors, assert_relative},
-    support::{SIDES, prompt_encoder, rows, tensor, tiny, tiny_sd, values},
+    support::{SIDES, gpu, prompt_encoder, rows, tensor, tiny, tiny_sd, values},
 };
 
 /// What one rounding may change, relatively.
@@ -65,17 +65,12 @@ fn a_step_in_a_low_type_agrees_with_the_golden_but_for_roundings() {
     step_agrees("flex", &SIDES, &Device::flex(), DType::BF16);
 }
 
-/// Runs on whatever adapter there is and computes in f16, as the tests of other backends.
-#[cfg(feature = "wgpu")]
 #[test]
-fn backends_agree_with_the_golden_in_f16() {
-    match Device::wgpu_options().init() {
-        Ok(device) if device.supports_dtype(DType::F16) => {
-            step_agrees("wgpu", &SIDES[..1], &device, DType::F16)
-        }
-        Ok(_) => println!("skipped, the adapter does not compute in f16"),
-        Err(error) => println!("skipped, no wgpu adapter here: {error}"),
-    }
+#[ignore = "wants a GPU, or a software adapter, that computes in f16: `DVAR_DEVICE` names it"]
+fn the_gpu_agrees_with_the_golden_in_f16() {
+    let (name, device) = gpu();
+    assert!(device.supports_dtype(DType::F16), "{name} does not compute in f16");
+    step_agrees(&name, &SIDES[..1], &device, DType::F16);
 }
 
 /// Loss and gradient of a run's first step; the gradients of all parameters in a row.

@@ -65,3 +65,23 @@ pub fn prompt_encoder(model: &ModelFolder, device: &Device) -> PromptEncoder {
     let (tokenizer, added) = tokenizer(model);
     model.load_prompt_encoder(tokenizer, added, device).expect("the golden text encoder loads")
 }
+
+/// The GPU that `DVAR_DEVICE` names (`cuda:0`, `cuda:1`, ..., `vulkan`, `wgpu`) and its name. By
+/// default the adapter that wgpu finds, a software one too.
+pub fn gpu() -> (String, Device) {
+    let name = std::env::var("DVAR_DEVICE").unwrap_or_else(|_| "wgpu".into());
+    let (kind, index) = name.split_once(':').unwrap_or((&name, "0"));
+    let device = match kind {
+        #[cfg(feature = "cuda")]
+        "cuda" => Device::cuda(index.parse::<usize>().expect("a number after `cuda:`")),
+        #[cfg(feature = "vulkan")]
+        "vulkan" => {
+            let vulkan = burn::tensor::wgpu::WgpuBackend::Vulkan;
+            Device::wgpu_options().graphics_api(vulkan).init().unwrap()
+        }
+        #[cfg(feature = "wgpu")]
+        "wgpu" => Device::wgpu_options().init().unwrap(),
+        _ => panic!("this build has no GPU `{name}` ({kind} number {index})"),
+    };
+    (name, device)
+}
