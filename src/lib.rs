@@ -30,3 +30,8 @@ pub mod trainer;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Runs the code of `docs/extending.md` as a test.
+#[cfg(all(doctest, feature = "flex"))]
+#[doc = include_str!("../docs/extending.md")]
+struct Extending;

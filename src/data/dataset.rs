@@ -84,17 +84,6 @@ impl Dataset {
     pub fn names(&self) -> &[String] {
         &self.names
     }
-
-    /// Autoencoder input of picture `index`, or of its mirror image if `flip`:
-    /// `[3, resolution, resolution]` in -1..=1.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such picture.
-    pub fn pixel_values(&self, index: usize, flip: bool) -> Vec<f32> {
-        let picture = &self.pictures[index];
-        if flip { picture.flip().to_pixel_values() } else { picture.to_pixel_values() }
-    }
 }
 
 /// Which picture and which caption template a running index means.

@@ -4,10 +4,10 @@
 
 use burn::tensor::Tensor;
 
-use super::EvaluationSwitches;
+use super::switches::EvaluationSwitches;
 use crate::{
     concept::Weights,
-    objective::{Batch, DiffusionObjective, Draws, Rescale},
+    objective::{Batch, DiffusionObjective, DrawRanges, Draws},
     rng::{Purpose, Stream},
 };
 
@@ -17,23 +17,13 @@ pub const INTERVALS: [&str; 3] = ["begin", "middle", "end"];
 /// What the evaluation batch is drawn from.
 #[derive(Clone, Debug)]
 pub struct EvaluationDraws {
-    /// The run's seed.
-    pub seed: u64,
+    /// Pictures, templates and the rest, as in training.
+    pub ranges: DrawRanges,
     /// Inputs evaluated at once.
     pub batch_size: usize,
     /// Rounds: over the fixed inputs again, or over more that are redrawn, each with time steps
     /// of its own.
     pub accumulation_steps: usize,
-    /// Training pictures.
-    pub pictures: usize,
-    /// Caption templates.
-    pub templates: usize,
-    /// Values in one input's latents.
-    pub latent_size: usize,
-    /// Steps of the noise schedule.
-    pub num_train_timesteps: usize,
-    /// Height and width of pictures that are rescaled at random; none: they are not.
-    pub rescaled_size: Option<usize>,
     /// Which factors are drawn once.
     pub switches: EvaluationSwitches,
     /// The posterior's mean in place of a sample.
@@ -49,19 +39,21 @@ impl EvaluationDraws {
     /// which no two rounds share until all were used. Redrawn ones come from a stream of the
     /// evaluation's own, so that a resumed run goes on with them.
     pub fn draw(&self, evaluation: usize) -> Vec<Draws> {
-        let mut once = Stream::new(self.seed, Purpose::Evaluation, 0);
-        let mut anew = Stream::new(self.seed, Purpose::Evaluation, evaluation as u64 + 1);
+        let mut once = Stream::new(self.ranges.seed, Purpose::Evaluation, 0);
+        let mut anew = Stream::new(self.ranges.seed, Purpose::Evaluation, evaluation as u64 + 1);
         let fixed = self.inputs(&mut once, (0..self.batch_size).collect());
-        let order = once.permutation(self.num_train_timesteps);
+        let order = once.permutation(self.ranges.num_train_timesteps);
         let switches = self.switches;
-        let order = match switches.timesteps {
-            true => order,
-            false => anew.permutation(self.num_train_timesteps),
+        let order = if switches.timesteps {
+            order
+        } else {
+            anew.permutation(self.ranges.num_train_timesteps)
         };
         let mut timesteps = order.into_iter().cycle();
         (0..self.accumulation_steps)
             .map(|_| {
-                let pictures = (0..self.batch_size).map(|_| anew.below(self.pictures)).collect();
+                let pictures =
+                    (0..self.batch_size).map(|_| anew.below(self.ranges.pictures)).collect();
                 let redrawn = self.inputs(&mut anew, pictures);
                 let pick = |fix: bool| if fix { &fixed } else { &redrawn };
                 Draws {
@@ -80,21 +72,17 @@ impl EvaluationDraws {
 
     /// Everything but the time steps.
     fn inputs(&self, stream: &mut Stream, pictures: Vec<usize>) -> Draws {
-        let values = self.batch_size * self.latent_size;
-        let normal = |stream: &mut Stream, mean: bool| match mean {
-            true => vec![0.0; values],
-            false => stream.normal(values),
+        let values = self.batch_size * self.ranges.latent_size;
+        let normal = |stream: &mut Stream, mean: bool| {
+            if mean { vec![0.0; values] } else { stream.normal(values) }
         };
         Draws {
-            pictures: pictures.into_iter().map(|i| i % self.pictures).collect(),
-            templates: (0..self.batch_size).map(|_| stream.below(self.templates)).collect(),
+            pictures: pictures.into_iter().map(|i| i % self.ranges.pictures).collect(),
+            templates: (0..self.batch_size).map(|_| stream.below(self.ranges.templates)).collect(),
             flips: (0..self.batch_size).map(|_| stream.coin()).collect(),
             posterior_noise: normal(stream, self.mean_latent),
             noise: normal(stream, self.mean_noise),
-            rescales: match self.rescaled_size {
-                Some(size) => (0..self.batch_size).map(|_| Rescale::draw(stream, size)).collect(),
-                None => Vec::new(),
-            },
+            rescales: self.ranges.rescales(stream, self.batch_size),
             ..Draws::default()
         }
     }
@@ -102,9 +90,10 @@ impl EvaluationDraws {
     /// The rounds of [`draw`](Self::draw) with time steps of one third of the schedule: the first
     /// three thirds, without a remainder, as the official code's `--triple`.
     pub fn interval(&self, interval: usize, rounds: &[Draws]) -> Vec<Draws> {
-        let third = self.num_train_timesteps / INTERVALS.len();
+        let third = self.ranges.num_train_timesteps / INTERVALS.len();
         let seed_step = u64::MAX - interval as u64; // no evaluation's own stream
-        let order = Stream::new(self.seed, Purpose::Evaluation, seed_step).permutation(third);
+        let order =
+            Stream::new(self.ranges.seed, Purpose::Evaluation, seed_step).permutation(third);
         let mut timesteps = order.into_iter().cycle().map(|time| interval * third + time);
         rounds
             .iter()
@@ -152,13 +141,11 @@ impl FixedBatch {
         draws: EvaluationDraws,
         triple: bool,
     ) -> Self {
-        match draws.switches == EvaluationSwitches::default() {
-            true => {
-                let prepared = prepare(objective, &draws, triple, 0);
-                Self { draws: None, triple, prepared }
-            }
-            false => Self { draws: Some(draws), triple, prepared: Vec::new() },
+        if draws.switches == EvaluationSwitches::default() {
+            let prepared = prepare(objective, &draws, triple, 0);
+            return Self { draws: None, triple, prepared };
         }
+        Self { draws: Some(draws), triple, prepared: Vec::new() }
     }
 
     /// The mean objective over all rounds, without gradient, reduced in f32, and each interval's
@@ -210,14 +197,16 @@ mod tests {
 
     fn draws(accumulation_steps: usize, switches: EvaluationSwitches) -> EvaluationDraws {
         EvaluationDraws {
-            seed: 3,
+            ranges: DrawRanges {
+                seed: 3,
+                pictures: 3,
+                templates: 57,
+                latent_size: 8,
+                num_train_timesteps: 10,
+                rescaled_size: None,
+            },
             batch_size: 4,
             accumulation_steps,
-            pictures: 3,
-            templates: 57,
-            latent_size: 8,
-            num_train_timesteps: 10,
-            rescaled_size: None,
             switches,
             mean_latent: false,
             mean_noise: false,
@@ -282,10 +271,8 @@ mod tests {
 
     #[test]
     fn intervals_are_thirds_of_the_schedule_without_repetition() {
-        let draws = EvaluationDraws {
-            num_train_timesteps: 1000,
-            ..draws(3, EvaluationSwitches::default())
-        };
+        let mut draws = draws(3, EvaluationSwitches::default());
+        draws.ranges.num_train_timesteps = 1000;
         let rounds = draws.draw(0);
         for interval in 0..3 {
             let drawn = draws.interval(interval, &rounds);

@@ -1,6 +1,8 @@
 //! The random numbers of one training step.
 
-use super::Rescale;
+use std::cell::RefCell;
+
+use super::rescaling::Rescale;
 use crate::{
     data::dataset::Pairing,
     rng::{Purpose, Stream},
@@ -33,36 +35,50 @@ pub trait DrawSource {
     fn draw(&self, micro: usize) -> Draws;
 }
 
-/// Draws from the run's seed by named streams, one for each purpose.
-#[derive(Clone, Debug)]
-pub struct SeededDraws {
+/// What the inputs of a run are drawn from, in training as in the evaluation.
+#[derive(Clone, Copy, Debug)]
+pub struct DrawRanges {
     /// The run's seed.
     pub seed: u64,
-    /// Inputs of one micro-batch.
-    pub batch_size: usize,
     /// Training pictures.
     pub pictures: usize,
     /// Caption templates.
     pub templates: usize,
-    /// Which picture meets which template.
-    pub pairing: Pairing,
     /// Values in one input's latents.
     pub latent_size: usize,
     /// Steps of the noise schedule.
     pub num_train_timesteps: usize,
     /// Height and width of pictures that are rescaled at random; none: they are not.
     pub rescaled_size: Option<usize>,
-    /// Pictures of the concept's class; 0: there are none.
-    pub class_pictures: usize,
+}
+
+impl DrawRanges {
+    /// Size and place of `count` pictures; none where pictures are not rescaled.
+    pub fn rescales(&self, stream: &mut Stream, count: usize) -> Vec<Rescale> {
+        let Some(size) = self.rescaled_size else { return Vec::new() };
+        (0..count).map(|_| Rescale::draw(stream, size)).collect()
+    }
+}
+
+/// Draws from the run's seed by named streams, one for each purpose.
+#[derive(Clone, Debug)]
+pub struct SeededDraws {
+    ranges: DrawRanges,
+    batch_size: usize,
+    pairing: Pairing,
+    class_pictures: usize,
+    /// The epoch that was asked for last, and the order of its pairs: an epoch is shuffled once,
+    /// not for every micro-batch.
+    order: RefCell<Option<(usize, Vec<usize>)>>,
 }
 
 impl DrawSource for SeededDraws {
     fn draw(&self, micro: usize) -> Draws {
-        let stream = |purpose| Stream::new(self.seed, purpose, micro as u64);
+        let ranges = &self.ranges;
+        let stream = |purpose| Stream::new(ranges.seed, purpose, micro as u64);
         let (mut flips, mut timesteps) = (stream(Purpose::Flips), stream(Purpose::Timesteps));
-        let mut rescaling = stream(Purpose::Rescaling);
         let pairs = self.pairs(micro);
-        let values = self.batch_size * self.latent_size;
+        let values = self.batch_size * self.ranges.latent_size;
         Draws {
             pictures: pairs.iter().map(|pair| pair.0).collect(),
             templates: pairs.iter().map(|pair| pair.1).collect(),
@@ -70,29 +86,42 @@ impl DrawSource for SeededDraws {
             posterior_noise: stream(Purpose::PosteriorNoise).normal(values),
             noise: stream(Purpose::Noise).normal(values),
             timesteps: (0..self.batch_size)
-                .map(|_| timesteps.below(self.num_train_timesteps))
+                .map(|_| timesteps.below(ranges.num_train_timesteps))
                 .collect(),
-            rescales: match self.rescaled_size {
-                Some(size) => {
-                    (0..self.batch_size).map(|_| Rescale::draw(&mut rescaling, size)).collect()
-                }
-                None => Vec::new(),
-            },
+            rescales: ranges.rescales(&mut stream(Purpose::Rescaling), self.batch_size),
             prior: (self.class_pictures > 0).then(|| Box::new(self.prior(micro))),
         }
     }
 }
 
 impl SeededDraws {
+    /// Draws of micro-batches of `batch_size` inputs, and as many of `class_pictures` pictures of
+    /// the concept's class, unless there are none. `pairing` says which picture meets which
+    /// template.
+    pub fn new(
+        ranges: DrawRanges,
+        batch_size: usize,
+        pairing: Pairing,
+        class_pictures: usize,
+    ) -> Self {
+        Self { ranges, batch_size, pairing, class_pictures, order: RefCell::new(None) }
+    }
+
+    /// The same with micro-batches of another size.
+    #[must_use]
+    pub fn with_batch_size(&self, batch_size: usize) -> Self {
+        Self { batch_size, ..self.clone() }
+    }
+
     /// As many pictures of the class as of the concept, each as likely.
     fn prior(&self, micro: usize) -> Draws {
-        let mut stream = Stream::new(self.seed, Purpose::Prior, micro as u64);
-        let (count, values) = (self.batch_size, self.batch_size * self.latent_size);
+        let mut stream = Stream::new(self.ranges.seed, Purpose::Prior, micro as u64);
+        let (count, values) = (self.batch_size, self.batch_size * self.ranges.latent_size);
         Draws {
             pictures: (0..count).map(|_| stream.below(self.class_pictures)).collect(),
             templates: vec![0; count],
             flips: (0..count).map(|_| stream.coin()).collect(),
-            timesteps: (0..count).map(|_| stream.below(self.num_train_timesteps)).collect(),
+            timesteps: (0..count).map(|_| stream.below(self.ranges.num_train_timesteps)).collect(),
             posterior_noise: stream.normal(values),
             noise: stream.normal(values),
             ..Draws::default()
@@ -102,20 +131,21 @@ impl SeededDraws {
     /// Picture and template of each input: the pairs in random order, every pair once before any
     /// comes again.
     fn pairs(&self, micro: usize) -> Vec<(usize, usize)> {
-        let round = self.pictures * self.templates;
-        let mut order: Option<(usize, Vec<usize>)> = None;
+        let DrawRanges { seed, pictures, templates, .. } = self.ranges;
+        let round = pictures * templates;
+        let mut order = self.order.borrow_mut();
         (micro * self.batch_size..(micro + 1) * self.batch_size)
             .map(|input| {
                 let (epoch, place) = (input / round, input % round);
-                let order = match &order {
+                let order = match &*order {
                     Some((of, order)) if *of == epoch => order,
                     _ => {
                         let shuffled =
-                            Stream::new(self.seed, Purpose::Pairs, epoch as u64).permutation(round);
+                            Stream::new(seed, Purpose::Pairs, epoch as u64).permutation(round);
                         &order.insert((epoch, shuffled)).1
                     }
                 };
-                self.pairing.pair(order[place], self.pictures, self.templates)
+                self.pairing.pair(order[place], pictures, templates)
             })
             .collect()
     }
@@ -127,17 +157,15 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn source(batch_size: usize) -> SeededDraws {
-        SeededDraws {
+        let ranges = DrawRanges {
             seed: 1,
-            batch_size,
             pictures: 3,
             templates: 57,
-            pairing: Pairing::AllPairs,
             latent_size: 2,
             num_train_timesteps: 1000,
             rescaled_size: None,
-            class_pictures: 0,
-        }
+        };
+        SeededDraws::new(ranges, batch_size, Pairing::AllPairs, 0)
     }
 
     #[test]
@@ -157,6 +185,15 @@ mod tests {
         let together = large.draw(5).pictures;
         let apart = [small.draw(10).pictures, small.draw(11).pictures].concat();
         assert_eq!(together, apart);
+    }
+
+    #[test]
+    fn a_draw_does_not_depend_on_what_was_drawn_before() {
+        // 4 inputs from the end of the first epoch, which has 171, to the start of the second
+        let (used, across) = (source(4), 42);
+        for micro in [0, across, across + 1, 200, across, 0] {
+            assert_eq!(used.draw(micro), source(4).draw(micro), "{micro}");
+        }
     }
 
     #[test]

@@ -6,6 +6,6 @@ mod latents;
 mod rescaling;
 
 pub use diffusion::{Batch, DiffusionObjective, Inputs, PriorPreservation, RescaledPictures};
-pub use draws::{DrawSource, Draws, SeededDraws};
+pub use draws::{DrawRanges, DrawSource, Draws, SeededDraws};
 pub use latents::LatentCache;
 pub use rescaling::{CAPTION_PREFIXES, Rescale};

@@ -36,8 +36,7 @@ impl SchedulerConfig {
     /// # Errors
     /// When these betas make no noise schedule.
     pub fn with_beta_schedule(&self, beta_schedule: BetaSchedule) -> Result<Self, SchedulerError> {
-        let beta_schedule = Some(beta_schedule);
-        let keys = Keys { beta_schedule, trained_betas: None, ..self.keys.clone() };
+        let keys = self.keys.with_beta_schedule(beta_schedule);
         Ok(Self { kind: self.kind, noise_schedule: keys.noise_schedule()?, keys })
     }
 

@@ -21,8 +21,8 @@ pub(super) struct Keys {
     num_train_timesteps: Option<usize>,
     beta_start: Option<f64>,
     beta_end: Option<f64>,
-    pub beta_schedule: Option<BetaSchedule>,
-    pub trained_betas: Option<Vec<f64>>,
+    beta_schedule: Option<BetaSchedule>,
+    trained_betas: Option<Vec<f64>>,
     prediction_type: Option<PredictionType>,
     pub timestep_spacing: Option<TimestepSpacing>,
     pub steps_offset: Option<usize>,
@@ -40,6 +40,11 @@ impl Keys {
         // Python writes an infinity that JSON does not have, for `lambda_min_clipped`.
         serde_json::from_str(&text.replace(": -Infinity", ": null"))
             .map_err(|error| SchedulerError::Json(error.to_string()))
+    }
+
+    /// The same with betas of another shape between the same ends.
+    pub(super) fn with_beta_schedule(&self, beta_schedule: BetaSchedule) -> Self {
+        Self { beta_schedule: Some(beta_schedule), trained_betas: None, ..self.clone() }
     }
 
     /// What the key of one sampler holds, unless it is missing or null.

@@ -21,8 +21,8 @@ use crate::{
     embedding::{self, EmbeddingError, LearnedEmbedding},
     eval::{EvaluationDraws, FixedBatch, INTERVALS},
     objective::{
-        CAPTION_PREFIXES, DiffusionObjective, LatentCache, PriorPreservation, RescaledPictures,
-        SeededDraws,
+        CAPTION_PREFIXES, DiffusionObjective, DrawRanges, LatentCache, PriorPreservation,
+        RescaledPictures, SeededDraws,
     },
     pipelines::{ModelFolder, PipelineError, PromptEncoder},
     rng::{Purpose, Stream},
@@ -179,7 +179,7 @@ impl Session {
         model.check_size(size, size)?;
         let latents = |dataset: &Dataset| {
             let pictures: Vec<Vec<f32>> =
-                (0..dataset.pictures().len()).map(|i| dataset.pixel_values(i, false)).collect();
+                dataset.pictures().iter().map(Picture::to_pixel_values).collect();
             LatentCache::new(&vae, &pictures, size, device)
         };
         let templates = captions(config, &encoder);
@@ -220,26 +220,21 @@ impl Session {
             Some(_) => objective.templates.len() / CAPTION_PREFIXES.len(),
             None => objective.templates.len(),
         };
-        let draws = SeededDraws {
+        let ranges = DrawRanges {
             seed: config.seed,
-            batch_size: config.train_batch_size,
             pictures: objective.latents.pictures(),
             templates: captions,
-            pairing: config.pairing,
             latent_size: objective.latents.latent_shape().iter().product(),
             num_train_timesteps: objective.noise_schedule.alphas_cumprod().len(),
             rescaled_size,
-            class_pictures: objective.prior.as_ref().map_or(0, |prior| prior.latents.pictures()),
         };
+        let class_pictures = objective.prior.as_ref().map_or(0, |prior| prior.latents.pictures());
+        let draws =
+            SeededDraws::new(ranges, config.train_batch_size, config.pairing, class_pictures);
         let evaluation = EvaluationDraws {
-            seed: config.seed,
+            ranges,
             batch_size: config.eval_batch_size,
             accumulation_steps: config.eval_rounds,
-            pictures: draws.pictures,
-            templates: draws.templates,
-            latent_size: draws.latent_size,
-            num_train_timesteps: draws.num_train_timesteps,
-            rescaled_size,
             switches: config.switches,
             mean_latent: config.mean_latent,
             mean_noise: config.mean_noise,

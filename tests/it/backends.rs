@@ -44,7 +44,7 @@ fn agrees(name: &str, device: &Device) {
     }
 
     // the update of the step, from the golden gradient on the host in double precision
-    let mut optimizer = AdamWConfig::default().init(&[concept.clone()]);
+    let mut optimizer = AdamWConfig::default().init(std::slice::from_ref(&concept));
     let wanted = tensor::<2>(get("grad_concept"), device);
     let updated = values(optimizer.update(vec![concept.clone()], vec![wanted], 1e-2).remove(0));
     let AdamWConfig { epsilon, weight_decay, .. } = AdamWConfig::default();

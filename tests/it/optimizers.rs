@@ -1,10 +1,17 @@
 //! AdamW and SAM against torch 2.8.0.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor, TensorData};
-use dvar::optim::{AdamWConfig, OptimizerConfig, SamConfig};
+use dvar::{
+    concept::Method,
+    optim::{AdamWConfig, Optimizer, OptimizerConfig, SamConfig},
+    trainer::TrainState,
+};
 use serde_json::Value;
 
 use crate::{
+    determinism::{session, states},
     golden::{self, Tensors, assert_close, number, numbers},
     support::{tensor, values},
 };
@@ -78,4 +85,61 @@ fn sam_takes_its_second_gradient_where_the_first_one_leads() {
         met += 1;
     }
     assert!(met > 0, "the set holds no SAM");
+}
+
+/// An optimiser from outside of the crate; `remembers` says whether it has momentum.
+#[derive(Clone, Debug)]
+struct Own {
+    remembers: bool,
+    momentum: Vec<Tensor<2>>,
+}
+
+impl OptimizerConfig for Own {
+    fn init(&self, parameters: &[Tensor<2>]) -> Box<dyn Optimizer> {
+        let momentum = parameters.iter().map(Tensor::zeros_like).collect();
+        Box::new(Self { momentum, ..self.clone() })
+    }
+}
+
+impl Optimizer for Own {
+    fn update(
+        &mut self,
+        parameters: Vec<Tensor<2>>,
+        gradients: Vec<Tensor<2>>,
+        learning_rate: f64,
+    ) -> Vec<Tensor<2>> {
+        if self.remembers {
+            let pairs = self.momentum.iter().zip(gradients);
+            self.momentum = pairs.map(|(m, g)| m.clone().mul_scalar(0.9) + g).collect();
+        } else {
+            self.momentum = gradients;
+        }
+        let pairs = parameters.into_iter().zip(&self.momentum);
+        pairs.map(|(p, m)| p - m.clone().sign().mul_scalar(learning_rate)).collect()
+    }
+
+    fn memory(&self) -> Vec<(&'static str, Vec<Tensor<2>>)> {
+        if self.remembers { vec![("momentum", self.momentum.clone())] } else { Vec::new() }
+    }
+
+    fn restore(&mut self, _updates: usize, memory: Vec<Vec<Tensor<2>>>) {
+        self.momentum = memory.into_iter().next().unwrap_or_default();
+    }
+}
+
+#[test]
+fn an_optimizer_of_ones_own_trains_and_resumes_with_and_without_a_memory() {
+    for remembers in [false, true] {
+        let (mut config, session) = session((Method::DreamboothLora, "adamw"), 5, 1);
+        config.trainer.optimizer = Arc::new(Own { remembers, momentum: Vec::new() });
+        let run = (config, session);
+        let whole = states(&run, None, 3);
+        let [middle, end] = &whole[..] else { panic!("two states") };
+        assert_ne!(middle.parameters, end.parameters);
+        let slots = if remembers { end.parameters.len() } else { 0 };
+        assert_eq!(end.optimizer.len(), slots);
+        let saved = TrainState::from_bytes(&middle.to_bytes().unwrap()).unwrap();
+        let resumed = states(&run, Some(&saved), 3);
+        assert_eq!(end.to_bytes().unwrap(), resumed.last().unwrap().to_bytes().unwrap());
+    }
 }

@@ -1,9 +1,16 @@
 //! Networks in f16 and bf16: a step against the f32 golden, the scaled loss, a resumed run.
 
+use std::{cell::RefCell, rc::Rc};
+
 use burn::tensor::{DType, Device, Tensor};
 use dvar::{
-    concept::Method, config::MixedPrecision, objective::DrawSource, optim::LossScaler,
-    session::Session, trainer::TrainState,
+    concept::{Concept, Method},
+    config::MixedPrecision,
+    early_stopping::Control,
+    objective::DrawSource,
+    optim::{LossScaler, LrSchedule, LrShape},
+    session::Session,
+    trainer::{Callback, LocalBoxFuture, StepContext, TrainError, TrainState},
 };
 
 use crate::{
@@ -163,6 +170,49 @@ fn steps_whose_gradient_overflows_are_skipped_until_the_scale_is_small_enough() 
         let resumed = states(&session, Some(&whole[0]), STEPS);
         assert_eq!(bytes(&whole), bytes(&resumed), "{optimizer:?}");
     }
+}
+
+/// The learning rate of each step, and whether the step was skipped.
+#[derive(Default)]
+struct Rates(Rc<RefCell<Vec<(f64, bool)>>>);
+
+impl Callback<Concept> for Rates {
+    fn name(&self) -> &'static str {
+        "rates"
+    }
+
+    fn after_update<'a>(
+        &'a mut self,
+        step: StepContext<'a, Concept>,
+    ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
+        let figure = |name| step.record.get(name).unwrap();
+        self.0.borrow_mut().push((figure("lr"), figure("skipped") == 1.0));
+        Box::pin(async { Ok(Control::Continue) })
+    }
+}
+
+#[test]
+fn the_learning_rate_waits_for_steps_that_are_skipped() {
+    const STEPS: usize = 30;
+    let kind = (Method::TextualInversion, "adamw");
+    let (mut config, session) = session_in(MixedPrecision::Fp16, kind, STEPS, 1);
+    config.trainer.lr_schedule = LrSchedule::new(LrShape::Linear, 1e-3, 0, STEPS);
+    let mut start = states(&session_in(MixedPrecision::Fp16, kind, 2, 1), None, 2).remove(0);
+    let scaler = serde_json::json!({ "scale": 2.0_f64.powi(36), "good_steps": 0, "skipped": 0 });
+    start.loss_scaler = Some(serde_json::from_value(scaler).unwrap());
+
+    let rates = Rates::default();
+    let seen = rates.0.clone();
+    let mut trainer = session.trainer(&config);
+    trainer.restore(&start, &mut []).unwrap();
+    pollster::block_on(trainer.train(&mut [Box::new(rates)])).unwrap();
+
+    let mut updates = 2;
+    for (rate, skipped) in seen.borrow().iter() {
+        assert_eq!(*rate, config.trainer.lr_schedule.at(updates));
+        updates += usize::from(!skipped);
+    }
+    assert!(updates < STEPS, "some steps were skipped");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{CliError, device, model};
 use crate::{
     config::{MixedPrecision, TrainConfig, TrainOptions},
     data::{dataset::Dataset, png::encode_png},
-    objective::{DrawSource, SeededDraws},
+    objective::DrawSource,
     pipelines::ModelFolder,
     session::{Session, Start, Tokens},
 };
@@ -142,7 +142,7 @@ async fn time(
     let mut concept = session.concept(config);
     let mut optimizer = config.trainer.optimizer.init(&concept.values());
     let mut criterion = config.criterion.clone();
-    let eval_draws = SeededDraws { batch_size: config.eval_batch_size, ..session.draws };
+    let eval_draws = session.draws.with_batch_size(config.eval_batch_size);
     let mut laps: [Vec<Duration>; PHASES.len() + 1] = Default::default();
     for step in 0..WARM_UP + steps {
         let batch = objective.batch(&session.draws.draw(step));

@@ -22,7 +22,7 @@ use dvar::{
     burn_train::StepwiseLearningStrategy,
     callbacks::DeterministicEval,
     concept::{Concept, Method, Weights},
-    config::{OptimizerKind, TrainConfig},
+    config::TrainConfig,
     early_stopping::{Dvar, StopReason},
     objective::DrawSource,
     optim::Optimizer,
@@ -39,7 +39,7 @@ const STEPS: usize = 30;
 struct Shared {
     config: TrainConfig,
     session: Session,
-    optimizer: RefCell<Optimizer>,
+    optimizer: RefCell<Box<dyn Optimizer>>,
     updates: Cell<usize>,
 }
 
@@ -153,7 +153,7 @@ fn in_burn_s_learner(criterion: Dvar) -> Run {
 
 #[test]
 fn a_concept_stops_at_the_step_of_our_trainer() {
-    let kind = (Method::TextualInversion, OptimizerKind::AdamW);
+    let kind = (Method::TextualInversion, "adamw");
     let (config, session) = determinism::session(kind, STEPS, 1);
     let recorded = in_our_trainer(&config, &session, Dvar::new(5, 0.0).unwrap());
     let mut dvar = Dvar::new(5, 0.0).unwrap();
@@ -165,7 +165,7 @@ fn a_concept_stops_at_the_step_of_our_trainer() {
     // half way between the lowest ratio and 1, so that there is a stop whatever the golden model
     let lowest = ratios.iter().copied().fold(1.0, f64::min);
     let criterion = Dvar::new(5, (1.0 + lowest) / 2.0).unwrap();
-    let optimizer = Optimizer::new(config.trainer.optimizer, &session.concept(&config).values());
+    let optimizer = config.trainer.optimizer.init(&session.concept(&config).values());
     let ours = in_our_trainer(&config, &session, criterion.clone());
     assert!(matches!(ours.0, StopReason::Dvar { step, .. } if step < STEPS - 1), "{}", ours.0);
     let shared =
