@@ -34,9 +34,8 @@ impl Rescale {
         let scale = scale + scale % 2;
         let (small, large) = (scale * 10 < size * 6, scale > size);
         let (inner, outer) = (scale.min(size) / 2, scale.max(size));
-        let place = |stream: &mut Stream| match small || large {
-            true => between(stream, inner, outer - inner),
-            false => size / 2,
+        let place = |stream: &mut Stream| {
+            if small || large { between(stream, inner, outer - inner) } else { size / 2 }
         };
         let center = [place(stream), place(stream)];
         let prefix = match (small, large) {
@@ -65,9 +64,10 @@ impl Rescale {
         let [top, left] = self.center.map(|middle| middle.saturating_sub(half));
         for channel in 0..3 {
             for row in 0..scale.min(size) {
-                let (from, to, width) = match self.is_small() {
-                    true => (row * scale, (top + row) * size + left, scale),
-                    false => ((top + row) * scale + left, row * size, size),
+                let (from, to, width) = if self.is_small() {
+                    (row * scale, (top + row) * size + left, scale)
+                } else {
+                    ((top + row) * scale + left, row * size, size)
                 };
                 let (from, to) = (from + channel * scale * scale, to + channel * size * size);
                 frame[to..to + width].copy_from_slice(&values[from..from + width]);
@@ -86,10 +86,11 @@ impl Rescale {
         let inside = self.center.map(|middle| {
             let half = self.scale / 2;
             let (low, high) = ((middle - half) / downscale, (middle + half) / downscale);
-            match low + 1 + 1 < high {
-                true => low + 1..high - 1,
+            if low + 1 + 1 < high {
+                low + 1..high - 1
+            } else {
                 // the reference's mask is empty here, and its loss no number
-                false => low..high.max(low + 1).min(side),
+                low..high.max(low + 1).min(side)
             }
         });
         (0..side * side)

@@ -146,6 +146,19 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_any_sampler_is_refused_where_its_value_is_of_the_wrong_kind() {
+        assert_eq!(
+            refusal("PNDMScheduler", json!({ "clip_sample": "yes" })),
+            "`clip_sample` in the scheduler configuration is `yes`, but must be `true` or `false`"
+        );
+        assert_eq!(
+            refusal("DDIMScheduler", json!({ "clip_sample_range": 0.0 })),
+            "`clip_sample_range` in the scheduler configuration is `0.0`, but must be above 0"
+        );
+        assert!(refusal("DDIMScheduler", json!({ "skip_prk_steps": 1 })).contains("`true` or"));
+    }
+
+    #[test]
     fn a_variant_that_is_not_implemented_is_refused_only_by_the_kind_that_has_it() {
         let config =
             config("EulerDiscreteScheduler", json!({ "use_karras_sigmas": true })).unwrap();
