@@ -106,13 +106,9 @@ pub(super) fn write_curve(
     points: &[CurvePoint],
     stop: &StopReason,
 ) -> Result<(), CliError> {
-    let label = matches!(
-        stop,
-        StopReason::Dvar { .. }
-            | StopReason::ConstantObjective { .. }
-            | StopReason::NoImprovement { .. }
-    )
-    .then(|| format!("stopped after {} steps", points.len()));
+    let criterion_stopped =
+        !matches!(stop, StopReason::MaxSteps { .. } | StopReason::Interrupted { .. });
+    let label = criterion_stopped.then(|| format!("stopped after {} steps", points.len()));
     let title = format!("{} - {}", config.placeholder_token, criterion(config));
     let svg = curve_svg(points, config.threshold, label.as_deref(), &title);
     RunFolder::write(&folder.curve(), svg.as_bytes())

@@ -41,7 +41,7 @@ impl Callback<Line> for Faulty {
         "faulty"
     }
 
-    fn before_update<'a>(
+    fn before_update_async<'a>(
         &'a mut self,
         step: StepContext<'a, Line>,
     ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
@@ -51,7 +51,7 @@ impl Callback<Line> for Faulty {
         Box::pin(async move { self.answer(step.record.step, error, panic) })
     }
 
-    fn after_update<'a>(
+    fn after_update_async<'a>(
         &'a mut self,
         step: StepContext<'a, Line>,
     ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
@@ -95,7 +95,7 @@ fn an_evaluation_that_is_not_finite_ends_the_run_as_an_error() {
     let strategy = strategy().with_callback(eval.stop_when(Dvar::new(2, 0.1).unwrap()));
     let outcome = strategy.outcome();
     let words = launch(strategy, None).error.unwrap().to_string();
-    assert!(words.contains("the evaluation loss at evaluation 0 is `NaN`"), "{words}");
+    assert!(words.contains("the loss of evaluation 1 is `NaN`"), "{words}");
     assert_eq!(outcome.steps(), 0);
 }
 

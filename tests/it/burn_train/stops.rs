@@ -65,9 +65,9 @@ fn a_learner_stops_at_the_step_of_a_loop_of_ones_own_with_the_same_model() {
         assert_eq!(outcome.steps(), losses.len(), "{label}");
         assert_eq!(result.model.weights(), weights, "{label}");
         let all = StopReason::MaxSteps { steps: losses.len() };
-        assert_eq!(outcome.stop(), Some(reason.unwrap_or(all)), "{label}");
+        assert_eq!(outcome.stop(), Some(reason.clone().unwrap_or(all)), "{label}");
         let words = result.interrupted.map(|interruption| interruption.reason.unwrap());
-        assert_eq!(words, reason.map(|reason| reason.to_string()), "{label}");
+        assert_eq!(words, reason.as_ref().map(ToString::to_string), "{label}");
         println!("{label}: {}", outcome.stop().unwrap());
     }
     assert!(own_loop(0.02, 1).0.is_some(), "the test must stop somewhere");
