@@ -14,9 +14,9 @@ use std::{cell::RefCell, rc::Rc};
 use crate::{golden, support::tiny_sd};
 
 /// Keeps the state after a given step and at the end.
-struct States {
-    at: usize,
-    kept: Rc<RefCell<Vec<TrainState>>>,
+pub struct States {
+    pub at: usize,
+    pub kept: Rc<RefCell<Vec<TrainState>>>,
 }
 
 impl Callback<Concept, TrainState> for States {

@@ -15,6 +15,7 @@ use super::model::{
     EPOCHS, Line, RATE, Recorder, Records, deterministic, fixed_batch, launch, loader, optimizer,
     strategy,
 };
+use crate::own_criterion::SlowFall;
 
 const ACCUMULATION: [Option<usize>; 3] = [None, Some(1), Some(5)];
 
@@ -125,6 +126,24 @@ fn callbacks_see_the_model_before_and_after_each_step_and_do_not_change_it() {
         assert!(record.get("loss").unwrap().is_finite());
     }
     assert_eq!(figures.get("after"), seen.last().unwrap().get("after"));
+}
+
+#[test]
+fn a_criterion_of_ones_own_stops_the_learner_and_its_figures_are_recorded() {
+    let records = Records::default();
+    let eval =
+        DeterministicEval::new(fixed_batch(), Line::loss).stop_when(SlowFall::new(6, 0.2));
+    let strategy = strategy().with_callback(eval).with_callback(Recorder(records.clone()));
+    let (outcome, dashboard) = (strategy.outcome(), strategy.figures());
+    let result = launch(strategy, None);
+    let stop = outcome.stop().unwrap();
+    let StopReason::Other { step, figures, .. } = &stop else { panic!("{stop}") };
+    assert_eq!(step + 1, outcome.steps());
+    assert_eq!(result.interrupted.unwrap().reason, Some(stop.to_string()));
+    let falls: Vec<f64> = records.borrow().iter().map(|r| r.get("fall").unwrap()).collect();
+    assert_eq!((falls[0], falls.last().copied()), (1.0, figures.get("fall").copied()));
+    assert_eq!(dashboard.get("fall"), falls.last().copied());
+    assert!(falls[..*step].iter().all(|fall| *fall >= 0.2) && falls[*step] < 0.2, "{falls:?}");
 }
 
 #[test]
