@@ -88,7 +88,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (label, title) = (stop.to_string(), "A diffusion model of 8x8 digits");
     let label = label.split(':').next();
     let curve = folder.join("curve.svg");
-    std::fs::write(&curve, curve_svg(&points, THRESHOLD, label, title))?;
+    std::fs::write(&curve, curve_svg(&points, &Watched::dvar(THRESHOLD), label, title))?;
     println!("curve: {}", curve.display());
     Ok(())
 }

@@ -2,20 +2,16 @@
 #![doc = include_str!("../docs/library.md")]
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // tests run natively
 
-#[cfg(feature = "train")]
-pub mod burn_train;
 pub mod callbacks;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod concept;
 pub mod config;
 pub mod data;
-pub mod early_stopping;
 pub mod embedding;
 pub mod eval;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod files;
-mod fingerprint;
 pub mod objective;
 pub mod optim;
 pub mod pipelines;
@@ -25,6 +21,12 @@ pub mod schedulers;
 pub mod session;
 pub mod tensor;
 pub mod trainer;
+
+pub use dvar_callbacks::early_stopping;
+pub(crate) use dvar_callbacks::fingerprint;
+/// The same callbacks in burn's own `Learner`.
+#[cfg(feature = "train")]
+pub use dvar_callbacks::learner as burn_train;
 
 /// Runs the README's Rust code as a test.
 #[cfg(doctest)]

@@ -7,7 +7,7 @@ use crate::{
     early_stopping::StopReason,
     embedding,
     files::write_atomic,
-    trainer::{Callback, LocalBoxFuture, TrainError, TrainState},
+    trainer::{Callback, TrainError, TrainState},
 };
 
 /// Every `interval` steps and at the end, writes the concept and then the state for resuming; each
@@ -61,22 +61,16 @@ fn at(path: &Path, error: std::io::Error) -> std::io::Error {
     std::io::Error::new(error.kind(), format!("cannot write `{}`: {error}", path.display()))
 }
 
-impl Callback<Concept> for Checkpoint {
+impl Callback<Concept, TrainState> for Checkpoint {
     fn name(&self) -> &'static str {
         Self::NAME
     }
 
-    fn wants_state(&self, step: usize, stop: Option<&StopReason>) -> bool {
-        stop.is_some() || step.is_multiple_of(self.interval)
+    fn wants_state(&self, steps: usize, stop: Option<&StopReason>) -> bool {
+        stop.is_some() || steps.is_multiple_of(self.interval)
     }
 
-    fn on_state<'a>(
-        &'a mut self,
-        state: &'a TrainState,
-    ) -> LocalBoxFuture<'a, Result<(), TrainError>> {
-        Box::pin(async move {
-            self.write(state)
-                .map_err(|source| TrainError::Callback { callback: Self::NAME.into(), source })
-        })
+    fn on_state(&mut self, state: &TrainState) -> Result<(), TrainError> {
+        self.write(state).map_err(|error| TrainError::callback(Self::NAME, error))
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     early_stopping::{Control, StopReason},
     files::write_atomic,
-    trainer::{Callback, LocalBoxFuture, StepContext, TrainError, TrainState},
+    trainer::{Callback, StepContext, TrainError},
 };
 
 /// Appends each step's record. The lines hold no clock times, so that the same run writes the
@@ -53,32 +53,24 @@ impl MetricsLog {
     }
 }
 
-impl<M> Callback<M> for MetricsLog {
+impl<M, S> Callback<M, S> for MetricsLog {
     fn name(&self) -> &'static str {
         "metrics"
     }
 
-    fn after_update<'a>(
-        &'a mut self,
-        step: StepContext<'a, M>,
-    ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
-        Box::pin(async move {
-            let line = serde_json::to_string(step.record).map_err(io::Error::from);
-            let written = line.and_then(|line| self.file.write_all(format!("{line}\n").as_bytes()));
-            written.map_err(|error| self.failed(error))?;
-            Ok(Control::Continue)
-        })
+    fn after_update(&mut self, step: StepContext<'_, M>) -> Result<Control, TrainError> {
+        let line = serde_json::to_string(step.record).map_err(io::Error::from);
+        let written = line.and_then(|line| self.file.write_all(format!("{line}\n").as_bytes()));
+        written.map_err(|error| self.failed(error))?;
+        Ok(Control::Continue)
     }
 
-    fn wants_state(&self, step: usize, stop: Option<&StopReason>) -> bool {
-        stop.is_some() || step.is_multiple_of(self.interval)
+    fn wants_state(&self, steps: usize, stop: Option<&StopReason>) -> bool {
+        stop.is_some() || steps.is_multiple_of(self.interval)
     }
 
     /// The log reaches the disk before the state that counts its lines.
-    fn on_state<'a>(
-        &'a mut self,
-        _state: &'a TrainState,
-    ) -> LocalBoxFuture<'a, Result<(), TrainError>> {
-        Box::pin(async { self.file.sync_data().map_err(|error| self.failed(error)) })
+    fn on_state(&mut self, _state: &S) -> Result<(), TrainError> {
+        self.file.sync_data().map_err(|error| self.failed(error))
     }
 }

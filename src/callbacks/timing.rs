@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     early_stopping::StopReason,
     files::write_atomic,
-    trainer::{Callback, LocalBoxFuture, TrainError, TrainState},
+    trainer::{Callback, TrainError},
 };
 
 /// Writes `timing.json` at every checkpoint: the seconds since training began, over all parts of a
@@ -48,27 +48,21 @@ impl Timing {
     }
 }
 
-impl<M> Callback<M> for Timing {
+impl<M, S> Callback<M, S> for Timing {
     fn name(&self) -> &'static str {
         "timing"
     }
 
-    fn wants_state(&self, step: usize, stop: Option<&StopReason>) -> bool {
-        stop.is_some() || step.is_multiple_of(self.interval)
+    fn wants_state(&self, steps: usize, stop: Option<&StopReason>) -> bool {
+        stop.is_some() || steps.is_multiple_of(self.interval)
     }
 
-    fn on_state<'a>(
-        &'a mut self,
-        _state: &'a TrainState,
-    ) -> LocalBoxFuture<'a, Result<(), TrainError>> {
-        Box::pin(async {
-            let seconds =
-                Seconds { train_seconds: self.before + self.start.elapsed().as_secs_f64() };
-            let json = serde_json::to_vec(&seconds).map_err(io::Error::from);
-            json.and_then(|json| write_atomic(&self.path, &json)).map_err(|error| {
-                let source = format!("cannot write `{}`: {error}", self.path.display()).into();
-                TrainError::Callback { callback: "timing".into(), source }
-            })
+    fn on_state(&mut self, _state: &S) -> Result<(), TrainError> {
+        let seconds = Seconds { train_seconds: self.before + self.start.elapsed().as_secs_f64() };
+        let json = serde_json::to_vec(&seconds).map_err(io::Error::from);
+        json.and_then(|json| write_atomic(&self.path, &json)).map_err(|error| {
+            let message = format!("cannot write `{}`: {error}", self.path.display());
+            TrainError::callback("timing", message)
         })
     }
 }

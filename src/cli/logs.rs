@@ -39,8 +39,8 @@ impl Logs {
     }
 
     /// What takes part in the run.
-    pub(super) fn callback<M>(&self) -> Option<Box<dyn Callback<M>>> {
-        self.0.clone().map(|logger| Box::new(logger) as Box<dyn Callback<M>>)
+    pub(super) fn callback<M, S>(&self) -> Option<Box<dyn Callback<M, S>>> {
+        self.0.clone().map(|logger| Box::new(logger) as Box<dyn Callback<M, S>>)
     }
 
     /// Logs a PNG file's picture; see [`EventLogger::picture`] for `step`.

@@ -1,16 +1,18 @@
-//! The curve that shows why a run stopped, as an SVG file: losses above, DVAR's ratio or the scores
-//! below.
+//! The curve that shows why a run stopped, as an SVG file: losses above, the figure that the
+//! criterion watches or the scores below.
 //!
 //! Two panels share one axis of steps; the upper one has a second scale on its right.
+
+use std::collections::BTreeMap;
 
 use super::svg::{
     BLUE, FRAME, GREY, INK, Scale, axis_name, document, escape, extent, frame, line, polyline, text,
 };
 
 /// What one training step adds to the curve.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 pub struct CurvePoint {
-    /// The training step.
+    /// The training step's index, from 0.
     pub step: usize,
     /// The loss of the training batch.
     pub loss: f64,
@@ -21,6 +23,40 @@ pub struct CurvePoint {
     pub ratio: Option<f64>,
     /// CLIP-I of samples, at steps that were scored.
     pub clip_i: Option<f64>,
+    /// The step's other figures, by name; none where one is not a finite number.
+    #[serde(flatten)]
+    pub figures: BTreeMap<String, Option<f64>>,
+}
+
+impl CurvePoint {
+    /// A figure by the name that it has in `metrics.jsonl`.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        match name {
+            "loss" => Some(self.loss),
+            "eval_loss" => self.eval_loss,
+            "ratio" => self.ratio,
+            "clip_i" => self.clip_i,
+            other => self.figures.get(other).copied().flatten(),
+        }
+    }
+}
+
+/// The figure that decides when a run stops.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched<'a> {
+    /// Its name in the steps' records.
+    pub figure: &'a str,
+    /// What it is called in the legend.
+    pub label: &'a str,
+    /// A value below it stops the run; a line is drawn there if it is a finite number.
+    pub threshold: f64,
+}
+
+impl Watched<'static> {
+    /// DVAR's ratio, which stops a run below `threshold`.
+    pub fn dvar(threshold: f64) -> Self {
+        Self { figure: "ratio", label: "variance ratio", threshold }
+    }
 }
 
 const WIDTH: f64 = 900.0;
@@ -39,30 +75,37 @@ const RED: &str = "#b3261e";
 /// Draws `points`, which are in the order of their steps, as an SVG document of 900 x 520 pixels.
 ///
 /// The upper panel holds the deterministic loss (blue, left axis) and the training loss (grey, an
-/// axis of its own on the right), the lower one the ratio (orange) and `threshold` (dashed), or,
-/// where no ratio was computed but samples were scored, CLIP-I.
+/// axis of its own on the right), the lower one the `watched` figure (orange) and its threshold
+/// (dashed), or, where it was never computed but samples were scored, CLIP-I.
 /// `stop` is the label of a vertical line at the last step. Values that are not finite are left
 /// out. The size of the document does not grow with the number of points.
-pub fn curve_svg(points: &[CurvePoint], threshold: f64, stop: Option<&str>, title: &str) -> String {
+pub fn curve_svg(
+    points: &[CurvePoint],
+    watched: &Watched<'_>,
+    stop: Option<&str>,
+    title: &str,
+) -> String {
     let first = points.first().map_or(0.0, |point| point.step as f64);
     let last = points.last().map_or(1.0, |point| point.step as f64).max(first + 1.0);
     // A margin on the right keeps the line of the stop off the frame.
     let steps = Scale { low: first, high: last + 0.025 * (last - first), from: LEFT, to: RIGHT };
-    let series = |value: fn(&CurvePoint) -> Option<f64>| -> Vec<(f64, f64)> {
-        let values = points.iter().filter_map(|point| Some((point.step as f64, value(point)?)));
-        values.filter(|(_, value)| value.is_finite()).collect()
+    let series = |figure: &str| -> Vec<(f64, f64)> {
+        let value = |point: &CurvePoint| Some((point.step as f64, point.figure(figure)?));
+        points.iter().filter_map(value).filter(|(_, value)| value.is_finite()).collect()
     };
-    let loss = series(|point| Some(point.loss));
-    let eval_loss = series(|point| point.eval_loss);
-    let (ratio, scores) = (series(|point| point.ratio), series(|point| point.clip_i));
-    let scored = ratio.is_empty() && !scores.is_empty();
-    let (watched, name, threshold) = match scored {
-        true => (scores, "CLIP-I", None),
-        false => (ratio, "variance ratio", Some(threshold).filter(|t| t.is_finite())),
+    let (loss, eval_loss) = (series("loss"), series("eval_loss"));
+    let (figure, scores) = (series(watched.figure), series("clip_i"));
+    let (watched, name, threshold) = if figure.is_empty() && !scores.is_empty() {
+        (scores, "CLIP-I", None)
+    } else {
+        (figure, watched.label, Some(watched.threshold).filter(|t| t.is_finite()))
     };
     let loss_scale = TOP_PANEL.scale(&loss, &[0.0]);
     let eval_loss_scale = TOP_PANEL.scale(&eval_loss, &[]);
-    let anchors = threshold.map_or(Vec::new(), |threshold| vec![0.0, 1.0, threshold]);
+    let mut anchors = threshold.map_or(Vec::new(), |threshold| vec![0.0, threshold]);
+    if watched.is_empty() && threshold.is_some() {
+        anchors.push(1.0); // an empty panel has the axis of a ratio
+    }
     let watched_scale = BOTTOM_PANEL.scale(&watched, &anchors);
 
     let mut legend =
@@ -196,6 +239,7 @@ mod tests {
             eval_loss: Some(0.36 + 0.01 / (1.0 + step as f64)),
             ratio: (step >= 150).then(|| 150.0 / step as f64),
             clip_i: None,
+            figures: BTreeMap::new(),
         };
         (0..steps).map(point).collect()
     }
@@ -208,15 +252,16 @@ mod tests {
 
     #[test]
     fn a_stop_is_marked_in_both_panels_and_nothing_is_without_one() {
-        let svg = curve_svg(&run(400), 0.39, Some("stopped at step 399"), "a run");
-        assert_eq!(svg.matches("stopped at step 399").count(), 2);
+        let svg =
+            curve_svg(&run(400), &Watched::dvar(0.39), Some("stopped after 400 steps"), "a run");
+        assert_eq!(svg.matches("stopped after 400 steps").count(), 2);
         assert_eq!(svg.matches(&format!("stroke=\"{RED}\"")).count(), 2);
-        assert!(!curve_svg(&run(400), 0.39, None, "a run").contains(RED));
+        assert!(!curve_svg(&run(400), &Watched::dvar(0.39), None, "a run").contains(RED));
     }
 
     #[test]
     fn the_threshold_crosses_the_ratio_where_the_values_do() {
-        let svg = curve_svg(&run(400), 1.0, None, "a run");
+        let svg = curve_svg(&run(400), &Watched::dvar(1.0), None, "a run");
         let dashed = svg.rfind("<line").unwrap();
         let threshold = attribute(&svg[dashed..], "<line", "y1");
         let ratio = &svg[svg.rfind("<polyline").unwrap()..];
@@ -226,10 +271,29 @@ mod tests {
     }
 
     #[test]
+    fn a_figure_of_another_criterion_is_drawn_by_its_name_with_its_threshold() {
+        let line = |step: usize| {
+            let share = 1.0 / (1 + step) as f64;
+            format!(r#"{{"step":{step},"loss":0.5,"fall":{share},"fallen":null}}"#)
+        };
+        let points: Vec<CurvePoint> =
+            (0..9).map(|step| serde_json::from_str(&line(step)).unwrap()).collect();
+        assert_eq!((points[1].figure("fall"), points[1].figure("fallen")), (Some(0.5), None));
+        let watched = Watched { figure: "fall", label: "share of the fall", threshold: 0.25 };
+        let svg = curve_svg(&points, &watched, None, "a run");
+        assert!(svg.contains(">share of the fall</text>") && svg.contains(">threshold 0.25<"));
+        let dashed = attribute(&svg[svg.rfind("<line").unwrap()..], "<line", "y1");
+        let curve = &svg[svg.rfind("<polyline").unwrap()..];
+        // the fourth value is the threshold
+        let fourth = attribute(curve, "<polyline", "points").split(' ').nth(3).unwrap();
+        assert_eq!(fourth.split(',').nth(1).unwrap(), dashed);
+    }
+
+    #[test]
     fn a_long_run_stays_a_small_file_and_keeps_its_extremes() {
         let mut points = run(6100);
         points[3000].loss = 9.0;
-        let svg = curve_svg(&points, 0.39, Some("stopped"), "a run");
+        let svg = curve_svg(&points, &Watched::dvar(0.39), Some("stopped"), "a run");
         assert!(svg.len() < 80_000, "{} bytes", svg.len());
         let curve = &svg[svg.find("<polyline").unwrap()..];
         let heights = attribute(curve, "<polyline", "points").split(' ');
@@ -246,10 +310,10 @@ mod tests {
         broken[7].loss = f64::NAN;
         broken[8].eval_loss = Some(f64::INFINITY);
         broken[160].ratio = Some(f64::NEG_INFINITY);
-        let flat = vec![CurvePoint { eval_loss: Some(0.0), ..run(1)[0] }; 3];
+        let flat = vec![CurvePoint { eval_loss: Some(0.0), ..run(1)[0].clone() }; 3];
         for points in [broken, flat, run(1), Vec::new()] {
             for threshold in [0.39, f64::NAN] {
-                let svg = curve_svg(&points, threshold, Some("stopped"), "a run");
+                let svg = curve_svg(&points, &Watched::dvar(threshold), Some("stopped"), "a run");
                 assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
                 assert_eq!(svg.matches("<polyline").count(), 3);
             }
@@ -258,7 +322,7 @@ mod tests {
 
     #[test]
     fn titles_and_labels_are_escaped() {
-        let svg = curve_svg(&run(2), 0.39, Some("a & b"), "<cat-toy>\u{1}");
+        let svg = curve_svg(&run(2), &Watched::dvar(0.39), Some("a & b"), "<cat-toy>\u{1}");
         assert!(svg.contains(">&lt;cat-toy&gt; </text>") && svg.contains(">a &amp; b</text>"));
     }
 }

@@ -3,4 +3,4 @@
 mod curve;
 pub(crate) mod svg;
 
-pub use curve::{CurvePoint, curve_svg};
+pub use curve::{CurvePoint, Watched, curve_svg};

@@ -26,7 +26,7 @@ use crate::{
     },
     pipelines::{ModelFolder, PipelineError, PromptEncoder},
     rng::{Purpose, Stream},
-    trainer::{Callback, Trainer},
+    trainer::{Callback, TrainState, Trainer},
 };
 
 /// Why a run could not be set up.
@@ -266,7 +266,10 @@ impl Session {
     }
 
     /// The callback that evaluates the fixed batch and stops the run by DVAR.
-    pub fn deterministic_eval(&self, config: &TrainConfig) -> Box<dyn Callback<Concept> + '_> {
+    pub fn deterministic_eval(
+        &self,
+        config: &TrainConfig,
+    ) -> Box<dyn Callback<Concept, TrainState> + '_> {
         let objective = |concept: &Concept, evaluation| self.evaluation_losses(concept, evaluation);
         let parts: &[&str] = if config.triple { &INTERVALS } else { &[] };
         let eval = DeterministicEval::from_losses(objective).every(config.eval_interval);

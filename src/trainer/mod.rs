@@ -1,17 +1,15 @@
 //! The training loop, step by step, on any device: no files, threads, clocks or printing here.
 //!
-//! `Trainer::train` is the loop (with the feature `diffusion`). What a run writes, shows or decides
-//! beyond the update itself is a [`Callback`], which burn's `Learner` takes too: see
-//! `StepwiseLearningStrategy` (with the feature `train`).
+//! [`Trainer::train`] is the loop. What a run writes, shows or decides beyond the update itself is a
+//! [`Callback`] over a [`Concept`](crate::concept::Concept) and a [`TrainState`]. Callbacks that look
+//! at neither also take part in burn's `Learner`: see the module `burn_train`.
 
-mod callback;
-pub(crate) mod drive;
-mod error;
 mod state;
 mod train;
 
 pub use crate::tensor::HostTensor;
-pub use callback::{Callback, LocalBoxFuture, Record, StepContext};
-pub use error::TrainError;
+pub use dvar_callbacks::{
+    Callback, LocalBoxFuture, Record, RunState, StepContext, TrainError, callback_runner,
+};
 pub use state::TrainState;
 pub use train::{Trainer, TrainerConfig};

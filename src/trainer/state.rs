@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use crate::{early_stopping::StopReason, optim::LossScaler, tensor::HostTensor};
 
-/// Everything a run needs to go on with the same bytes. In burn's `Learner`, whose own checkpoints
-/// hold the model and the optimizer, the tensors' lists are empty.
+/// Everything a run needs to go on with the same bytes: a
+/// [`RunState`](super::RunState) and what the trainer itself remembers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainState {
     /// Steps made.
@@ -51,12 +51,12 @@ impl TrainState {
     ///
     /// [`TrainError::State`] if a callback saved what JSON cannot hold.
     pub fn to_bytes(&self) -> Result<Vec<u8>, TrainError> {
-        let failed = |error: &dyn std::fmt::Display| TrainError::State(error.to_string());
+        let failed = |error: &dyn std::fmt::Display| TrainError::state(error.to_string());
         let names = |tensors: &[HostTensor]| tensors.iter().map(|t| t.name.clone()).collect();
         let metadata = Metadata {
             step: self.step,
             fingerprint: self.fingerprint,
-            stop: self.stop,
+            stop: self.stop.clone(),
             callbacks: self.callbacks.clone(),
             parameters: names(&self.parameters),
             optimizer: names(&self.optimizer),
@@ -90,7 +90,7 @@ impl TrainState {
     /// [`TrainError::State`] if the bytes are no such file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, TrainError> {
         let broken = |error: &dyn std::fmt::Display| {
-            TrainError::State(format!("the saved state is broken ({error}); start the run anew"))
+            TrainError::state(format!("the saved state is broken ({error}); start the run anew"))
         };
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| broken(&e))?;
         let metadata = header.metadata().as_ref().and_then(|all| all.get(METADATA));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::{Callback, Record, TrainError, TrainState, drive};
+use super::{Callback, Record, TrainError, TrainState, callback_runner};
 use crate::{
     concept::{Concept, HostTensor},
     early_stopping::StopReason,
@@ -112,9 +112,9 @@ impl<'a> Trainer<'a> {
     /// [`TrainError`] where the loss is no longer finite, the device fails, or a callback does.
     pub async fn train(
         &mut self,
-        callbacks: &mut [Box<dyn Callback<Concept> + '_>],
+        callbacks: &mut [Box<dyn Callback<Concept, TrainState> + '_>],
     ) -> Result<StopReason, TrainError> {
-        drive::check_names(callbacks)?;
+        callback_runner::check_names(callbacks)?;
         loop {
             if self.step >= self.config.max_train_steps {
                 return Ok(StopReason::MaxSteps { steps: self.step });
@@ -135,7 +135,7 @@ impl<'a> Trainer<'a> {
 
     async fn train_step(
         &mut self,
-        callbacks: &mut [Box<dyn Callback<Concept> + '_>],
+        callbacks: &mut [Box<dyn Callback<Concept, TrainState> + '_>],
     ) -> Result<Option<StopReason>, TrainError> {
         let mut record = Record::new(self.step);
         let mut stop = None;
@@ -144,7 +144,7 @@ impl<'a> Trainer<'a> {
         if norm.is_finite() {
             record.set("grad_norm", norm);
         }
-        drive::before_update(callbacks, &self.concept, &mut record, &mut stop).await?;
+        callback_runner::before_update(callbacks, &self.concept, &mut record, &mut stop).await?;
         self.last_good = self.concept.values();
         let learning_rate = self.config.lr_schedule.at(self.updates());
         record.set("lr", learning_rate);
@@ -157,7 +157,7 @@ impl<'a> Trainer<'a> {
         let distance = read(self.concept.distance()).await?[0].into();
         finite("distance from the initial vectors", distance, self.step)?;
         record.set("embedding_distance", distance);
-        drive::after_update(callbacks, &self.concept, &mut record, &mut stop).await?;
+        callback_runner::after_update(callbacks, &self.concept, &mut record, &mut stop).await?;
         self.step += 1;
         Ok(stop)
     }
@@ -240,15 +240,15 @@ impl<'a> Trainer<'a> {
 
     async fn share_state(
         &self,
-        callbacks: &mut [Box<dyn Callback<Concept> + '_>],
+        callbacks: &mut [Box<dyn Callback<Concept, TrainState> + '_>],
         stop: Option<&StopReason>,
     ) -> Result<(), TrainError> {
-        if !drive::wanted(callbacks, self.step, stop) {
+        if !callback_runner::wanted(callbacks, self.step, stop) {
             return Ok(());
         }
         let failed = |error: EmbeddingError| match error {
             EmbeddingError::Device(error) => TrainError::Device(error),
-            other => TrainError::State(other.to_string()),
+            other => TrainError::state(other),
         };
         let (mut parameters, mut optimizer) = (Vec::new(), Vec::new());
         let memory = self.optimizer.memory();
@@ -262,13 +262,13 @@ impl<'a> Trainer<'a> {
         let state = TrainState {
             step: self.step,
             fingerprint: self.fingerprint,
-            stop: stop.copied(),
-            callbacks: drive::save(callbacks),
+            stop: stop.cloned(),
+            callbacks: callback_runner::save(callbacks),
             parameters,
             optimizer,
             loss_scaler: self.loss_scaler.clone(),
         };
-        drive::share(callbacks, &state).await
+        callback_runner::share(callbacks, self.step, stop, &state).await
     }
 
     /// Goes back to a saved state.
@@ -279,14 +279,13 @@ impl<'a> Trainer<'a> {
     pub fn restore(
         &mut self,
         state: &TrainState,
-        callbacks: &mut [Box<dyn Callback<Concept> + '_>],
+        callbacks: &mut [Box<dyn Callback<Concept, TrainState> + '_>],
     ) -> Result<(), TrainError> {
-        let refuse = |message: String| Err(TrainError::State(message));
+        let refuse = |why: &str| Err(TrainError::state(why));
         if state.fingerprint != self.fingerprint {
             return refuse(
                 "the options or the pictures are not those that the run began with; \
-                 put them back, or start a new run"
-                    .into(),
+                 put them back, or start a new run",
             );
         }
         let memory = self.optimizer.memory();
@@ -304,10 +303,10 @@ impl<'a> Trainer<'a> {
             && state.optimizer.len() == memory.len() * parameters.len()
             && (state.optimizer.iter().zip(slots)).all(|(saved, (name, l))| fits(saved, &name, l));
         if state.loss_scaler.is_some() != self.loss_scaler.is_some() {
-            return refuse("the saved state is of another `mixed_precision`".into());
+            return refuse("the saved state is of another `mixed_precision`");
         }
         if !whole {
-            return refuse("the saved tensors are not those of this run's method".into());
+            return refuse("the saved tensors are not those of this run's method");
         }
         let device = self.objective.device();
         let load = |tensor: &HostTensor| tensor.to_device(&device);
@@ -319,7 +318,7 @@ impl<'a> Trainer<'a> {
         self.optimizer.restore(self.updates(), slots.collect());
         self.last_good = state.parameters.iter().map(load).collect();
         self.concept.set(self.last_good.clone());
-        drive::restore(callbacks, &state.callbacks)
+        callback_runner::restore(callbacks, &state.callbacks)
     }
 }
 

@@ -63,7 +63,7 @@ fn clip_s_stops_when_the_score_no_longer_rises() {
     // the first score is the best, the second and third do not exceed it by 1
     assert_eq!(scores(&cli, "run").len(), 3);
     assert_eq!(json(&cli, "run/result.json")["stop"]["reason"], "no_improvement");
-    assert!(said.contains("the score no longer rose at step 5"), "{said}");
+    assert!(said.contains("the score no longer rose after 6 steps"), "{said}");
     assert!(!String::from_utf8(cli.read("run/metrics.jsonl")).unwrap().contains("ratio"));
 }
 

@@ -11,7 +11,7 @@ fn train_stops_by_dvar_and_leaves_what_generate_and_info_read() {
     let said = cli
         .train(&["-o", "run", "--window", "2", "--threshold", "0.99", "--max-train-steps", "40"])
         .ok();
-    assert!(said.contains("DVAR stopped at step"), "{said}");
+    assert!(said.contains("DVAR stopped after"), "{said}");
     assert!(said.contains("CLIP-I"), "{said}");
     for file in [
         "config.toml",

@@ -7,19 +7,19 @@ use dvar::{
     data::dataset::Dataset,
     early_stopping::StopReason,
     session::{Session, Start, Tokens},
-    trainer::{Callback, LocalBoxFuture, TrainError, TrainState},
+    trainer::{Callback, TrainError, TrainState},
 };
 use std::{cell::RefCell, rc::Rc};
 
 use crate::{golden, support::tiny_sd};
 
 /// Keeps the state after a given step and at the end.
-struct States {
-    at: usize,
-    kept: Rc<RefCell<Vec<TrainState>>>,
+pub struct States {
+    pub at: usize,
+    pub kept: Rc<RefCell<Vec<TrainState>>>,
 }
 
-impl Callback<Concept> for States {
+impl Callback<Concept, TrainState> for States {
     fn name(&self) -> &'static str {
         "states"
     }
@@ -28,12 +28,9 @@ impl Callback<Concept> for States {
         step == self.at || stop.is_some()
     }
 
-    fn on_state<'a>(
-        &'a mut self,
-        state: &'a TrainState,
-    ) -> LocalBoxFuture<'a, Result<(), TrainError>> {
+    fn on_state(&mut self, state: &TrainState) -> Result<(), TrainError> {
         self.kept.borrow_mut().push(state.clone());
-        Box::pin(async { Ok(()) })
+        Ok(())
     }
 }
 
@@ -104,7 +101,7 @@ pub fn states(
     at: usize,
 ) -> Vec<TrainState> {
     let kept = Rc::new(RefCell::new(Vec::new()));
-    let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> =
+    let mut callbacks: Vec<Box<dyn Callback<Concept, TrainState> + '_>> =
         vec![session.deterministic_eval(config), Box::new(States { at, kept: kept.clone() })];
     let mut trainer = session.trainer(config);
     if let Some(state) = from {

@@ -16,6 +16,7 @@ mod lr_schedules;
 mod methods;
 mod networks;
 mod optimizers;
+mod own_criterion;
 mod precision;
 mod replay;
 mod sampling;

@@ -37,7 +37,7 @@ test("a training whose numbers overflow says what to lower, and the form is back
   await ready(page);
   await set(page, { ...tiny, learning_rate: "1e30" });
   await train(page);
-  await notice(page).getByText(/lower `--learning-rate`/).waitFor();
+  await notice(page).getByText(/lower the learning rate/).waitFor();
   assert.ok(await page.locator("#start").isVisible());
   assert.equal(await page.locator("#form-status").textContent(), "");
 });

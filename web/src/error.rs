@@ -146,7 +146,7 @@ impl From<TrainError> for PageError {
         match error {
             TrainError::Device(error) => error.into(),
             TrainError::State(_) | TrainError::NonFinite { .. } => Self::input(error),
-            TrainError::Criterion(_) | TrainError::Callback { .. } => Self::other(error),
+            _ => Self::other(error),
         }
     }
 }

@@ -151,12 +151,12 @@ impl Shown<'_> {
     const NAME: &'static str = "page";
 }
 
-impl Callback<Concept> for Shown<'_> {
+impl Callback<Concept, TrainState> for Shown<'_> {
     fn name(&self) -> &'static str {
         Self::NAME
     }
 
-    fn after_update<'a>(
+    fn after_update_async<'a>(
         &'a mut self,
         step: StepContext<'a, Concept>,
     ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
@@ -179,7 +179,7 @@ impl Callback<Concept> for Shown<'_> {
         stop.is_some() || step.is_multiple_of(self.save_steps)
     }
 
-    fn on_state<'a>(
+    fn on_state_async<'a>(
         &'a mut self,
         state: &'a TrainState,
     ) -> LocalBoxFuture<'a, Result<(), TrainError>> {

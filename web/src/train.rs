@@ -89,7 +89,7 @@ impl<'a> Run<'a> {
         };
 
         page.phase("training").await?;
-        let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> = Vec::new();
+        let mut callbacks: Vec<Box<dyn Callback<Concept, TrainState> + '_>> = Vec::new();
         if config.stopping == Stopping::Dvar {
             callbacks.push(session.deterministic_eval(&config));
         }

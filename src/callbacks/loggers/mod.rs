@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     early_stopping::{Control, StopReason},
-    trainer::{Callback, LocalBoxFuture, Record, StepContext, TrainError, TrainState},
+    trainer::{Callback, Record, StepContext, TrainError},
 };
 use tensorboard::TensorBoard;
 use wandb::Wandb;
@@ -160,31 +160,23 @@ impl From<LoggerError> for TrainError {
     }
 }
 
-impl<M> Callback<M> for EventLogger {
+impl<M, S> Callback<M, S> for EventLogger {
     fn name(&self) -> &'static str {
         "logger"
     }
 
-    fn after_update<'a>(
-        &'a mut self,
-        step: StepContext<'a, M>,
-    ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
-        Box::pin(async move {
-            self.sink.borrow_mut().figures(step.record, now())?;
-            Ok(Control::Continue)
-        })
+    fn after_update(&mut self, step: StepContext<'_, M>) -> Result<Control, TrainError> {
+        self.sink.borrow_mut().figures(step.record, now())?;
+        Ok(Control::Continue)
     }
 
-    fn wants_state(&self, step: usize, stop: Option<&StopReason>) -> bool {
-        stop.is_some() || step.is_multiple_of(self.interval)
+    fn wants_state(&self, steps: usize, stop: Option<&StopReason>) -> bool {
+        stop.is_some() || steps.is_multiple_of(self.interval)
     }
 
     /// The log reaches the disk before the state that counts its steps.
-    fn on_state<'a>(
-        &'a mut self,
-        _state: &'a TrainState,
-    ) -> LocalBoxFuture<'a, Result<(), TrainError>> {
-        Box::pin(async { Ok(self.sink.borrow_mut().sync()?) })
+    fn on_state(&mut self, _state: &S) -> Result<(), TrainError> {
+        Ok(self.sink.borrow_mut().sync()?)
     }
 }
 

@@ -13,7 +13,7 @@ use burn::train::{
 
 use crate::{
     early_stopping::{Control, StopReason},
-    trainer::{Callback, LocalBoxFuture, StepContext, TrainError},
+    trainer::{Callback, StepContext, TrainError},
 };
 
 /// Shows every figure of the steps as a plot, and lets the user end the run with `q`. Where there
@@ -56,29 +56,24 @@ impl Dashboard {
     }
 }
 
-impl<M> Callback<M> for Dashboard {
+impl<M, S> Callback<M, S> for Dashboard {
     fn name(&self) -> &'static str {
         "dashboard"
     }
 
-    fn after_update<'a>(
-        &'a mut self,
-        step: StepContext<'a, M>,
-    ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
-        Box::pin(async move {
-            for (figure, value) in step.record.figures() {
-                let entry = NumericEntry::Value(value);
-                let text = SerializedEntry::new(format_float(value, 4), entry.serialize());
-                let shown = MetricEntry::new(self.metric(figure), text);
-                self.renderer.update_train(MetricState::Numeric(shown, Some(entry)));
-            }
-            let steps = step.record.step + 1;
-            self.renderer.update_split(steps);
-            self.renderer.log_event_training("Iteration".into());
-            Ok(match self.interrupter.should_stop() {
-                true => Control::Stop(StopReason::Interrupted { step: steps }),
-                false => Control::Continue,
-            })
+    fn after_update(&mut self, step: StepContext<'_, M>) -> Result<Control, TrainError> {
+        for (figure, value) in step.record.figures() {
+            let entry = NumericEntry::Value(value);
+            let text = SerializedEntry::new(format_float(value, 4), entry.serialize());
+            let shown = MetricEntry::new(self.metric(figure), text);
+            self.renderer.update_train(MetricState::Numeric(shown, Some(entry)));
+        }
+        let steps = step.record.step + 1;
+        self.renderer.update_split(steps);
+        self.renderer.log_event_training("Iteration".into());
+        Ok(match self.interrupter.should_stop() {
+            true => Control::Stop(StopReason::Interrupted { step: steps }),
+            false => Control::Continue,
         })
     }
 }

@@ -6,7 +6,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, P
 
 use crate::{
     early_stopping::Control,
-    trainer::{Callback, LocalBoxFuture, StepContext, TrainError},
+    trainer::{Callback, StepContext, TrainError},
 };
 
 /// Shows step, steps per second, losses, the ratio against its threshold, and the time left at
@@ -55,38 +55,33 @@ fn speed(state: &ProgressState, line: &mut dyn std::fmt::Write) {
     let _ = write!(line, "{:.2} steps/s", state.per_sec());
 }
 
-impl<M> Callback<M> for Progress {
+impl<M, S> Callback<M, S> for Progress {
     fn name(&self) -> &'static str {
         "progress"
     }
 
-    fn after_update<'a>(
-        &'a mut self,
-        step: StepContext<'a, M>,
-    ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
-        Box::pin(async move {
-            let made = step.record.step + 1;
-            if let (Some(scale), Some(1.0)) =
-                (step.record.get("loss_scale"), step.record.get("skipped"))
-            {
-                self.bar.suspend(|| {
-                    eprintln!("step {made} skipped: its gradient overflows at loss scale {scale}");
-                });
+    fn after_update(&mut self, step: StepContext<'_, M>) -> Result<Control, TrainError> {
+        let made = step.record.step + 1;
+        if let (Some(scale), Some(1.0)) =
+            (step.record.get("loss_scale"), step.record.get("skipped"))
+        {
+            self.bar.suspend(|| {
+                eprintln!("step {made} skipped: its gradient overflows at loss scale {scale}");
+            });
+        }
+        let line = self.line(step.record);
+        match self.print_every {
+            Some(every) if made.is_multiple_of(every) => {
+                let (speed, left) = (self.bar.per_sec(), HumanDuration(self.bar.eta()));
+                eprintln!(
+                    "step {made}/{}  {speed:.2} steps/s  {line}  at most {left} left",
+                    self.bar.length().unwrap_or(0)
+                );
             }
-            let line = self.line(step.record);
-            match self.print_every {
-                Some(every) if made.is_multiple_of(every) => {
-                    let (speed, left) = (self.bar.per_sec(), HumanDuration(self.bar.eta()));
-                    eprintln!(
-                        "step {made}/{}  {speed:.2} steps/s  {line}  at most {left} left",
-                        self.bar.length().unwrap_or(0)
-                    );
-                }
-                _ => self.bar.set_message(line),
-            }
-            self.bar.set_position(made as u64);
-            Ok(Control::Continue)
-        })
+            _ => self.bar.set_message(line),
+        }
+        self.bar.set_position(made as u64);
+        Ok(Control::Continue)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     concept::Concept,
     config::{Initializer, MethodConfig, Stopping, TrainConfig},
     early_stopping::StopReason,
-    plot::{CurvePoint, curve_svg},
+    plot::{CurvePoint, Watched, curve_svg},
     trainer::TrainError,
 };
 
@@ -106,15 +106,11 @@ pub(super) fn write_curve(
     points: &[CurvePoint],
     stop: &StopReason,
 ) -> Result<(), CliError> {
-    let label = matches!(
-        stop,
-        StopReason::Dvar { .. }
-            | StopReason::ConstantObjective { .. }
-            | StopReason::NoImprovement { .. }
-    )
-    .then(|| format!("stopped after {} steps", points.len()));
+    let criterion_stopped =
+        !matches!(stop, StopReason::MaxSteps { .. } | StopReason::Interrupted { .. });
+    let label = criterion_stopped.then(|| format!("stopped after {} steps", points.len()));
     let title = format!("{} - {}", config.placeholder_token, criterion(config));
-    let svg = curve_svg(points, config.threshold, label.as_deref(), &title);
+    let svg = curve_svg(points, &Watched::dvar(config.threshold), label.as_deref(), &title);
     RunFolder::write(&folder.curve(), svg.as_bytes())
 }
 

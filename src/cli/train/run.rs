@@ -20,7 +20,7 @@ use crate::{
     eval::ClipScorer,
     pipelines::ModelFolder,
     session::{self, Drawn, Samples, Session, Start, Tokens},
-    trainer::{Callback, TrainError},
+    trainer::{Callback, TrainError, TrainState},
 };
 
 impl Plan {
@@ -55,7 +55,7 @@ impl Plan {
             Monitor { samples: &samples, folder: &folder, logs: &logs, failed: RefCell::default() };
         let mut callbacks =
             callbacks(&config, &session, &monitor, state.as_ref().map(|s| s.step), interrupt)?;
-        let finished = state.as_ref().and_then(|state| state.stop).filter(is_final);
+        let finished = state.as_ref().and_then(|state| state.stop.clone()).filter(is_final);
         if let Some(state) = &state {
             trainer.restore(state, &mut callbacks).map_err(CliError::input)?;
         }
@@ -132,9 +132,9 @@ fn callbacks<'a>(
     monitor: &'a Monitor<'a>,
     resumed: Option<usize>,
     interrupt: Interrupt,
-) -> Result<Vec<Box<dyn Callback<Concept> + 'a>>, CliError> {
+) -> Result<Vec<Box<dyn Callback<Concept, TrainState> + 'a>>, CliError> {
     let (folder, save_steps) = (monitor.folder, config.save_steps);
-    let mut callbacks: Vec<Box<dyn Callback<Concept> + 'a>> = Vec::new();
+    let mut callbacks: Vec<Box<dyn Callback<Concept, TrainState> + 'a>> = Vec::new();
     if config.stopping == Stopping::Dvar {
         callbacks.push(session.deterministic_eval(config));
     }
@@ -221,7 +221,7 @@ fn progress(
     steps: usize,
     done: usize,
     threshold: f64,
-) -> Box<dyn Callback<Concept>> {
+) -> Box<dyn Callback<Concept, TrainState>> {
     #[cfg(feature = "tui")]
     if dashboard {
         return Box::new(super::dashboard::Dashboard::new(steps, done));

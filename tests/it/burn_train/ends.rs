@@ -9,7 +9,7 @@ use dvar::{
     trainer::{Callback, LocalBoxFuture, StepContext, TrainError},
 };
 
-use super::model::{Line, deterministic, launch, learner, strategy, training};
+use super::model::{Line, deterministic, fixed_batch, launch, learner, strategy, training};
 
 #[derive(Clone, Copy, Debug)]
 enum Fault {
@@ -41,7 +41,7 @@ impl Callback<Line> for Faulty {
         "faulty"
     }
 
-    fn before_update<'a>(
+    fn before_update_async<'a>(
         &'a mut self,
         step: StepContext<'a, Line>,
     ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
@@ -51,7 +51,7 @@ impl Callback<Line> for Faulty {
         Box::pin(async move { self.answer(step.record.step, error, panic) })
     }
 
-    fn after_update<'a>(
+    fn after_update_async<'a>(
         &'a mut self,
         step: StepContext<'a, Line>,
     ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
@@ -95,7 +95,18 @@ fn an_evaluation_that_is_not_finite_ends_the_run_as_an_error() {
     let strategy = strategy().with_callback(eval.stop_when(Dvar::new(2, 0.1).unwrap()));
     let outcome = strategy.outcome();
     let words = launch(strategy, None).error.unwrap().to_string();
-    assert!(words.contains("the evaluation loss at evaluation 0 is `NaN`"), "{words}");
+    assert!(words.contains("the loss of evaluation 1 is `NaN`"), "{words}");
+    assert_eq!(outcome.steps(), 0);
+}
+
+/// Without a criterion they save nothing, but would write the same figures twice.
+#[test]
+fn two_evaluations_of_one_name_without_a_criterion_are_refused_too() {
+    let eval = || DeterministicEval::new(fixed_batch(), Line::loss);
+    let strategy = strategy().with_callback(eval()).with_callback(eval());
+    let outcome = strategy.outcome();
+    let words = launch(strategy, None).error.unwrap().to_string();
+    assert!(words.contains("deterministic-eval") && words.contains("`named`"), "{words}");
     assert_eq!(outcome.steps(), 0);
 }
 

@@ -24,7 +24,7 @@ use dvar::{
     callbacks::DeterministicEval,
     early_stopping::{Control, Dvar},
     rng::{Purpose, Stream},
-    trainer::{Callback, LocalBoxFuture, Record, StepContext, TrainError},
+    trainer::{Callback, Record, StepContext, TrainError},
 };
 
 #[path = "../../../examples/support/quiet.rs"]
@@ -158,16 +158,13 @@ pub type Records = Rc<RefCell<Vec<Record>>>;
 
 pub struct Recorder(pub Records);
 
-impl<M> Callback<M> for Recorder {
+impl<M, S> Callback<M, S> for Recorder {
     fn name(&self) -> &'static str {
         "recorder"
     }
 
-    fn after_update<'a>(
-        &'a mut self,
-        step: StepContext<'a, M>,
-    ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
+    fn after_update(&mut self, step: StepContext<'_, M>) -> Result<Control, TrainError> {
         self.0.borrow_mut().push(step.record.clone());
-        Box::pin(async { Ok(Control::Continue) })
+        Ok(Control::Continue)
     }
 }

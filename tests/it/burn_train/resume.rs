@@ -43,7 +43,7 @@ fn a_training_that_goes_on_from_a_checkpoint_stops_where_the_whole_one_does() {
         let (rest, second, resumed) = run(folder.path(), 12, Some(epochs), true);
         assert!(resumed.error.is_none());
         assert_eq!([first, second].concat(), losses, "{epochs} epochs first");
-        assert_eq!(rest.stop(), Some(stop), "{epochs} epochs first");
+        assert_eq!(rest.stop(), Some(stop.clone()), "{epochs} epochs first");
         assert_eq!(rest.steps(), outcome.steps());
         assert_eq!(resumed.model.weights(), result.model.weights());
     }

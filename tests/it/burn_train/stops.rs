@@ -15,6 +15,7 @@ use super::model::{
     EPOCHS, Line, RATE, Recorder, Records, deterministic, fixed_batch, launch, loader, optimizer,
     strategy,
 };
+use crate::own_criterion::SlowFall;
 
 const ACCUMULATION: [Option<usize>; 3] = [None, Some(1), Some(5)];
 
@@ -65,9 +66,9 @@ fn a_learner_stops_at_the_step_of_a_loop_of_ones_own_with_the_same_model() {
         assert_eq!(outcome.steps(), losses.len(), "{label}");
         assert_eq!(result.model.weights(), weights, "{label}");
         let all = StopReason::MaxSteps { steps: losses.len() };
-        assert_eq!(outcome.stop(), Some(reason.unwrap_or(all)), "{label}");
+        assert_eq!(outcome.stop(), Some(reason.clone().unwrap_or(all)), "{label}");
         let words = result.interrupted.map(|interruption| interruption.reason.unwrap());
-        assert_eq!(words, reason.map(|reason| reason.to_string()), "{label}");
+        assert_eq!(words, reason.as_ref().map(ToString::to_string), "{label}");
         println!("{label}: {}", outcome.stop().unwrap());
     }
     assert!(own_loop(0.02, 1).0.is_some(), "the test must stop somewhere");
@@ -125,6 +126,23 @@ fn callbacks_see_the_model_before_and_after_each_step_and_do_not_change_it() {
         assert!(record.get("loss").unwrap().is_finite());
     }
     assert_eq!(figures.get("after"), seen.last().unwrap().get("after"));
+}
+
+#[test]
+fn a_criterion_of_ones_own_stops_the_learner_and_its_figures_are_recorded() {
+    let records = Records::default();
+    let eval = DeterministicEval::new(fixed_batch(), Line::loss).stop_when(SlowFall::new(6, 0.2));
+    let strategy = strategy().with_callback(eval).with_callback(Recorder(records.clone()));
+    let (outcome, dashboard) = (strategy.outcome(), strategy.figures());
+    let result = launch(strategy, None);
+    let stop = outcome.stop().unwrap();
+    let StopReason::Other { step, figures, .. } = &stop else { panic!("{stop}") };
+    assert_eq!(step + 1, outcome.steps());
+    assert_eq!(result.interrupted.unwrap().reason, Some(stop.to_string()));
+    let falls: Vec<f64> = records.borrow().iter().map(|r| r.get("fall").unwrap()).collect();
+    assert_eq!((falls[0], falls.last().copied()), (1.0, figures.get("fall").copied()));
+    assert_eq!(dashboard.get("fall"), falls.last().copied());
+    assert!(falls[..*step].iter().all(|fall| *fall >= 0.2) && falls[*step] < 0.2, "{falls:?}");
 }
 
 #[test]

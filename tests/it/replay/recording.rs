@@ -12,7 +12,7 @@ use dvar::{
     objective::LatentCache,
     objective::{DiffusionObjective, DrawSource, Draws},
     optim::{AdamWConfig, LrSchedule},
-    trainer::{Callback, LocalBoxFuture, Record, StepContext, TrainError, Trainer, TrainerConfig},
+    trainer::{Callback, Record, StepContext, TrainError, TrainState, Trainer, TrainerConfig},
 };
 use serde_json::Value;
 
@@ -176,7 +176,7 @@ impl Recording {
         };
         let dvar = Dvar::new(self.number("window") as usize, threshold).unwrap();
         let seen = Rc::new(RefCell::new((Vec::new(), values(concept.vectors()))));
-        let mut callbacks: Vec<Box<dyn Callback<Concept> + '_>> = vec![
+        let mut callbacks: Vec<Box<dyn Callback<Concept, TrainState> + '_>> = vec![
             Box::new(DeterministicEval::from_losses(objective).stop_when(dvar).with_parts(parts)),
             Box::new(Collector(seen.clone())),
         ];
@@ -207,18 +207,15 @@ impl DrawSource for Recording {
 /// Keeps every record and the vectors after every update.
 struct Collector(Rc<RefCell<(Vec<Record>, Vec<f64>)>>);
 
-impl Callback<Concept> for Collector {
+impl Callback<Concept, TrainState> for Collector {
     fn name(&self) -> &'static str {
         "collector"
     }
 
-    fn after_update<'a>(
-        &'a mut self,
-        step: StepContext<'a, Concept>,
-    ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
+    fn after_update(&mut self, step: StepContext<'_, Concept>) -> Result<Control, TrainError> {
         let mut seen = self.0.borrow_mut();
         seen.0.push(step.record.clone());
         seen.1.extend(values(step.model.vectors()));
-        Box::pin(async { Ok(Control::Continue) })
+        Ok(Control::Continue)
     }
 }

@@ -1,28 +1,31 @@
 //! A score of the model itself, such as CLIP-I of its samples, and the criterion that watches it.
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use crate::{
-    early_stopping::{Control, ScorePatience},
-    trainer::{Callback, LocalBoxFuture, StepContext, TrainError},
+    Callback, LocalBoxFuture, StepContext, TrainError,
+    early_stopping::{Control, Criterion},
+    watch::Watch,
 };
 
 /// The scores of one evaluation by name; the first is the one that is watched.
 pub type Scores = Vec<(&'static str, f64)>;
 
-/// Scores the model after every so many updates, records the scores, and stops when
-/// [`ScorePatience`] says so, if it is given.
-pub struct ScoreMonitor<S> {
-    score: S,
+/// Scores the model after every so many updates, records the scores, and stops when a criterion
+/// says so, if one is given: [`ScorePatience`](crate::early_stopping::ScorePatience) or another.
+pub struct ScoreMonitor<F> {
+    score: F,
     name: &'static str,
     interval: usize,
-    criterion: Option<ScorePatience>,
+    criterion: Option<Box<dyn Watch>>,
 }
 
-impl<S> ScoreMonitor<S> {
+impl<F> ScoreMonitor<F> {
     /// `score` is asked for the scores of the model, as it is in training, and is told how many
     /// updates were made: `async |model: &Net, updates| Ok(vec![("accuracy", 0.9)])`.
-    pub fn new<M>(score: S) -> Self
+    pub fn new<M>(score: F) -> Self
     where
-        S: AsyncFnMut(&M, usize) -> Result<Scores, TrainError>,
+        F: AsyncFnMut(&M, usize) -> Result<Scores, TrainError>,
     {
         Self { score, name: "score-monitor", interval: 1, criterion: None }
     }
@@ -39,22 +42,26 @@ impl<S> ScoreMonitor<S> {
         Self { name, ..self }
     }
 
-    /// Ends the run when the first score no longer rises.
+    /// Ends the run when the criterion says so of the first score, and records its figures. Its
+    /// state is saved and restored with the run.
     #[must_use]
-    pub fn stop_when(self, criterion: ScorePatience) -> Self {
-        Self { criterion: Some(criterion), ..self }
+    pub fn stop_when(
+        self,
+        criterion: impl Criterion + Serialize + DeserializeOwned + 'static,
+    ) -> Self {
+        Self { criterion: Some(Box::new(criterion)), ..self }
     }
 }
 
-impl<M, S> Callback<M> for ScoreMonitor<S>
+impl<M, S, F> Callback<M, S> for ScoreMonitor<F>
 where
-    S: AsyncFnMut(&M, usize) -> Result<Scores, TrainError>,
+    F: AsyncFnMut(&M, usize) -> Result<Scores, TrainError>,
 {
     fn name(&self) -> &'static str {
         self.name
     }
 
-    fn after_update<'a>(
+    fn after_update_async<'a>(
         &'a mut self,
         step: StepContext<'a, M>,
     ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
@@ -70,20 +77,19 @@ where
             let (Some(criterion), Some((_, score))) = (&mut self.criterion, scores.first()) else {
                 return Ok(Control::Continue);
             };
-            Ok(match criterion.update(*score) {
-                Control::Stop(reason) => Control::Stop(reason.at_step(step.record.step)),
-                Control::Continue => Control::Continue,
-            })
+            let control = criterion.update(*score)?.at_step(step.record.step);
+            for (figure, value) in criterion.figures() {
+                step.record.set(figure, value);
+            }
+            Ok(control)
         })
     }
 
     fn save(&self) -> Option<serde_json::Value> {
-        serde_json::to_value(self.criterion.as_ref()?).ok()
+        self.criterion.as_ref()?.save()
     }
 
     fn restore(&mut self, saved: serde_json::Value) -> Result<(), TrainError> {
-        let criterion = serde_json::from_value(saved);
-        self.criterion = Some(criterion.map_err(|error| TrainError::State(error.to_string()))?);
-        Ok(())
+        self.criterion.as_mut().map_or(Ok(()), |criterion| criterion.restore(saved))
     }
 }

@@ -6,11 +6,12 @@ use burn::{
     tensor::{DType, Tensor},
 };
 
-use super::{FactorStreams, Factors};
+use serde::{Serialize, de::DeserializeOwned};
+
 use crate::{
-    early_stopping::{Control, Dvar},
-    tensor::DeviceError,
-    trainer::{Callback, LocalBoxFuture, StepContext, TrainError},
+    Callback, DeviceError, FactorStreams, Factors, LocalBoxFuture, StepContext, TrainError,
+    early_stopping::{Control, Criterion},
+    watch::Watch,
 };
 
 /// A loss that depends on the model, and on nothing that is drawn anew unless it is meant to be.
@@ -63,22 +64,23 @@ impl<M: Module, B, F: Fn(&M, &B) -> Tensor<1>> Evaluation<M> for OnBatch<B, F> {
 }
 
 /// Evaluates a loss that depends on the model alone every so many steps, before the update, and
-/// stops when DVAR says so. Sets `eval_loss`, its further parts, and `ratio` in the step's record.
+/// stops when a criterion says so. Sets `eval_loss`, its further parts, and the criterion's figures
+/// (DVAR's `ratio`) in the step's record.
 ///
 /// # Example
 ///
 /// ```
 /// # use burn::{nn::Linear, tensor::Tensor};
-/// use dvar::{callbacks::{DeterministicEval, Factors}, early_stopping::Dvar};
+/// use dvar_callbacks::{DeterministicEval, Factors, FactorStreams, early_stopping::Dvar};
 ///
-/// # fn example(batch: Tensor<2>) -> Result<(), dvar::early_stopping::CriterionError> {
+/// # fn example(batch: Tensor<2>) -> Result<(), dvar_callbacks::early_stopping::CriterionError> {
 /// // one batch, the same for the whole run
 /// let objective = |model: &Linear, batch: &Tensor<2>| model.forward(batch.clone()).square().mean();
 /// let eval = DeterministicEval::new(batch, objective).stop_when(Dvar::new(50, 0.1)?);
 ///
 /// // drawn once; all but the noise stays fixed
 /// let device = burn::tensor::Device::default();
-/// let draw = move |factors: &mut dvar::callbacks::FactorStreams<'_>| {
+/// let draw = move |factors: &mut FactorStreams<'_>| {
 ///     let noise = factors.stream("noise").normal(8);
 ///     Tensor::<1>::from_floats(noise.as_slice(), &device).reshape([4, 2])
 /// };
@@ -91,7 +93,7 @@ pub struct DeterministicEval<E> {
     name: Option<&'static str>,
     parts: &'static [&'static str],
     interval: usize,
-    criterion: Option<Dvar>,
+    criterion: Option<Box<dyn Watch>>,
 }
 
 impl<B, F> DeterministicEval<OnBatch<B, F>> {
@@ -133,10 +135,14 @@ impl<E> DeterministicEval<E> {
         Self { interval: interval.max(1), ..self }
     }
 
-    /// Ends the run when the criterion says so, and records its ratio. Default: only records
+    /// Ends the run when the criterion says so, and records its figures. Its state is saved and
+    /// restored with the run. Default: only records the losses
     #[must_use]
-    pub fn stop_when(self, criterion: Dvar) -> Self {
-        Self { criterion: Some(criterion), ..self }
+    pub fn stop_when(
+        self,
+        criterion: impl Criterion + Serialize + DeserializeOwned + 'static,
+    ) -> Self {
+        Self { criterion: Some(Box::new(criterion)), ..self }
     }
 
     /// The callback's name where a run has several, and what their figures begin with:
@@ -158,12 +164,12 @@ impl<E> DeterministicEval<E> {
     }
 }
 
-impl<M, E: Evaluation<M>> Callback<M> for DeterministicEval<E> {
+impl<M, S, E: Evaluation<M>> Callback<M, S> for DeterministicEval<E> {
     fn name(&self) -> &'static str {
         self.name.unwrap_or("deterministic-eval")
     }
 
-    fn before_update<'a>(
+    fn before_update_async<'a>(
         &'a mut self,
         step: StepContext<'a, M>,
     ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
@@ -181,24 +187,21 @@ impl<M, E: Evaluation<M>> Callback<M> for DeterministicEval<E> {
             for (part, loss) in self.parts.iter().zip(losses.iter().skip(1)) {
                 step.record.set(&self.figure(&format!("eval_loss_{part}")), *loss);
             }
-            let ratio = self.figure("ratio");
             let Some(criterion) = &mut self.criterion else { return Ok(Control::Continue) };
-            let control = criterion.update(loss)?;
-            step.record.set(&ratio, criterion.ratio());
-            Ok(match control {
-                Control::Stop(reason) => Control::Stop(reason.at_step(step.record.step)),
-                Control::Continue => Control::Continue,
-            })
+            let control = criterion.update(loss)?.at_step(step.record.step);
+            let figures = criterion.figures();
+            for (figure, value) in figures {
+                step.record.set(&self.figure(figure), value);
+            }
+            Ok(control)
         })
     }
 
     fn save(&self) -> Option<serde_json::Value> {
-        serde_json::to_value(self.criterion.as_ref()?).ok()
+        self.criterion.as_ref()?.save()
     }
 
     fn restore(&mut self, saved: serde_json::Value) -> Result<(), TrainError> {
-        let criterion = serde_json::from_value(saved);
-        self.criterion = Some(criterion.map_err(|error| TrainError::State(error.to_string()))?);
-        Ok(())
+        self.criterion.as_mut().map_or(Ok(()), |criterion| criterion.restore(saved))
     }
 }

@@ -1,32 +1,42 @@
-//! What every loop does with its callbacks.
+//! What every loop does with its callbacks; a loop of one's own takes them by this.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Callback, Record, StepContext, TrainError, TrainState};
-use crate::early_stopping::{Control, StopReason};
+use crate::{
+    Callback, Record, StepContext, TrainError,
+    early_stopping::{Control, StopReason},
+};
 
-/// Asks every callback before the update; the first stop is kept.
-pub(crate) async fn before_update<M, C: Callback<M> + ?Sized>(
+/// Asks every callback before the update; the first stop is kept in `stop`.
+///
+/// # Errors
+///
+/// The first error of a callback, unchanged.
+pub async fn before_update<M, S, C: Callback<M, S> + ?Sized>(
     callbacks: &mut [Box<C>],
     model: &M,
     record: &mut Record,
     stop: &mut Option<StopReason>,
 ) -> Result<(), TrainError> {
     for callback in callbacks {
-        keep_first(stop, callback.before_update(StepContext { model, record }).await?);
+        keep_first(stop, callback.before_update_async(StepContext { model, record }).await?);
     }
     Ok(())
 }
 
-/// Asks every callback after the update; the first stop is kept.
-pub(crate) async fn after_update<M, C: Callback<M> + ?Sized>(
+/// Asks every callback after the update; the first stop is kept in `stop`.
+///
+/// # Errors
+///
+/// The first error of a callback, unchanged.
+pub async fn after_update<M, S, C: Callback<M, S> + ?Sized>(
     callbacks: &mut [Box<C>],
     model: &M,
     record: &mut Record,
     stop: &mut Option<StopReason>,
 ) -> Result<(), TrainError> {
     for callback in callbacks {
-        keep_first(stop, callback.after_update(StepContext { model, record }).await?);
+        keep_first(stop, callback.after_update_async(StepContext { model, record }).await?);
     }
     Ok(())
 }
@@ -37,30 +47,36 @@ fn keep_first(stop: &mut Option<StopReason>, control: Control) {
     }
 }
 
-/// Whether any callback wants the state after `step` steps.
-pub(crate) fn wanted<M, C: Callback<M> + ?Sized>(
+/// Whether any callback wants the state after `steps` steps.
+pub fn wanted<M, S, C: Callback<M, S> + ?Sized>(
     callbacks: &[Box<C>],
-    step: usize,
+    steps: usize,
     stop: Option<&StopReason>,
 ) -> bool {
-    callbacks.iter().any(|callback| callback.wants_state(step, stop))
+    callbacks.iter().any(|callback| callback.wants_state(steps, stop))
 }
 
-/// Gives the state to the callbacks that want it.
-pub(crate) async fn share<M, C: Callback<M> + ?Sized>(
+/// Gives the state after `steps` steps to the callbacks that want it.
+///
+/// # Errors
+///
+/// The first error of a callback, unchanged.
+pub async fn share<M, S, C: Callback<M, S> + ?Sized>(
     callbacks: &mut [Box<C>],
-    state: &TrainState,
+    steps: usize,
+    stop: Option<&StopReason>,
+    state: &S,
 ) -> Result<(), TrainError> {
     for callback in callbacks {
-        if callback.wants_state(state.step, state.stop.as_ref()) {
-            callback.on_state(state).await?;
+        if callback.wants_state(steps, stop) {
+            callback.on_state_async(state).await?;
         }
     }
     Ok(())
 }
 
 /// What each callback must know to go on, by its name.
-pub(crate) fn save<M, C: Callback<M> + ?Sized>(
+pub fn save<M, S, C: Callback<M, S> + ?Sized>(
     callbacks: &[Box<C>],
 ) -> BTreeMap<String, serde_json::Value> {
     let saved = callbacks.iter().filter_map(|c| Some((c.name().to_string(), c.save()?)));
@@ -72,7 +88,7 @@ pub(crate) fn save<M, C: Callback<M> + ?Sized>(
 /// # Errors
 ///
 /// [`TrainError::State`] if a callback refuses it, or lacks what it would save.
-pub(crate) fn restore<M, C: Callback<M> + ?Sized>(
+pub fn restore<M, S, C: Callback<M, S> + ?Sized>(
     callbacks: &mut [Box<C>],
     saved: &BTreeMap<String, serde_json::Value>,
 ) -> Result<(), TrainError> {
@@ -81,25 +97,25 @@ pub(crate) fn restore<M, C: Callback<M> + ?Sized>(
             Some(saved) => callback.restore(saved.clone())?,
             None if callback.save().is_none() => {}
             None => {
-                let message = format!("the saved state lacks `{}`", callback.name());
-                return Err(TrainError::State(message));
+                let name = callback.name();
+                return Err(TrainError::state(format!("the saved state lacks `{name}`")));
             }
         }
     }
     Ok(())
 }
 
-/// Two callbacks of one name would overwrite each other's saved state.
+/// Two callbacks of one name would overwrite each other's saved state, and two evaluations of one
+/// name each other's figures.
 ///
 /// # Errors
 ///
 /// [`TrainError::Callback`] that names them.
-pub(crate) fn check_names<M, C: Callback<M> + ?Sized>(
+pub fn check_names<M, S, C: Callback<M, S> + ?Sized>(
     callbacks: &[Box<C>],
 ) -> Result<(), TrainError> {
     let mut seen = BTreeSet::new();
-    let saving = callbacks.iter().filter(|callback| callback.save().is_some());
-    for name in saving.map(|callback| callback.name()) {
+    for name in callbacks.iter().map(|callback| callback.name()) {
         if !seen.insert(name) {
             return Err(TrainError::callback(
                 name,

@@ -1,8 +1,6 @@
 //! Patience on a score: the criterion DVAR is compared with.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Control, CriterionError, StopReason};
+use super::{Control, Criterion, CriterionError, StopReason};
 
 /// Stop when more than `patience` scores in a row do not exceed the best one by more than
 /// `min_delta`: the official `ClipEarlyStopper`, "CLIP-s" in arXiv 2302.04841.
@@ -10,8 +8,12 @@ use super::{Control, CriterionError, StopReason};
 /// The best score moves only by such an improvement. A score that is not a finite number never
 /// is one; unlike in the official code it never becomes the best score either, so that a NaN at
 /// the start does not hide every later improvement.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct ScorePatience {
     min_delta: f64,
     patience: usize,
@@ -61,6 +63,13 @@ impl ScorePatience {
     /// The best score, once there is a finite one.
     pub fn best(&self) -> Option<f64> {
         self.best
+    }
+}
+
+/// The value is a score, and none is refused. See [`ScorePatience::update`].
+impl Criterion for ScorePatience {
+    fn update(&mut self, value: f64) -> Result<Control, CriterionError> {
+        Ok(self.update(value))
     }
 }
 

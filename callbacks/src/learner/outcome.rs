@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{early_stopping::StopReason, trainer::TrainError};
+use crate::{TrainError, early_stopping::StopReason};
 
 /// How a run ended: readable while it goes on and after it. Clones show the same run.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +19,7 @@ impl Outcome {
     /// Why the run ended, once it did without an error. Burn's `LearningResult::interrupted` holds
     /// the same in words, where it was not all epochs that ended the run.
     pub fn stop(&self) -> Option<StopReason> {
-        self.lock().stop
+        self.lock().stop.clone()
     }
 
     /// The error of a callback that ended the run. Burn's `LearningResult::error` holds the same in

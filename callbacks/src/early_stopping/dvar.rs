@@ -1,8 +1,11 @@
 //! DVAR: stop when the evaluation loss has stopped moving, compared with how it moved so far.
 
-use serde::{Deserialize, Serialize};
+use alloc::vec::Vec;
 
-use super::{Control, CriterionError, StopReason, moments::Moments};
+use super::{Control, Criterion, CriterionError, StopReason, moments::Moments};
+
+#[cfg(feature = "serde")]
+mod saved;
 
 /// Above this the sum of squares could overflow.
 const LARGEST_LOSS: f64 = 1e150;
@@ -17,21 +20,26 @@ const LARGEST_LOSS: f64 = 1e150;
 /// finite number is an error instead of a NaN in the history for ever. Losses that differ by less
 /// than 1e-160 count as equal.
 ///
-/// An update costs O(1) amortised; the state holds O(`window`) numbers. serde saves the losses of
-/// the window and restores the criterion bit for bit, provided the format restores every `f64`.
+/// An update costs O(1) amortised; the state holds O(`window`) numbers. With the feature `serde`, it
+/// saves the losses of the window and restores the criterion bit for bit, provided the format
+/// restores every `f64`.
 ///
 /// # Example
 /// ```
-/// use dvar::early_stopping::{Control, Dvar};
+/// use dvar_callbacks::early_stopping::{Control, Dvar};
 ///
 /// let mut criterion = Dvar::new(10, 0.15)?;
 /// let mut losses = (0..).map(|step| f64::exp(-f64::from(step) / 10.0));
 /// let stopped = losses.position(|loss| criterion.update(loss) != Ok(Control::Continue));
 /// assert_eq!(stopped, Some(17));
-/// # Ok::<(), dvar::early_stopping::CriterionError>(())
+/// # Ok::<(), dvar_callbacks::early_stopping::CriterionError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(into = "Saved", try_from = "Saved")]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "saved::Saved", try_from = "saved::Saved")
+)]
 pub struct Dvar {
     window: usize,
     threshold: f64,
@@ -133,43 +141,14 @@ impl Dvar {
     }
 }
 
-/// What is saved: the losses of the window in order of time, split where the two stacks meet, so
-/// that the same sums are made again.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Saved {
-    window: usize,
-    threshold: f64,
-    all: Moments,
-    older: Vec<f64>,
-    newer: Vec<f64>,
-}
-
-impl From<Dvar> for Saved {
-    fn from(dvar: Dvar) -> Self {
-        let Dvar { window, threshold, all, older, newer, .. } = dvar;
-        let older = older.into_iter().rev().map(|(loss, _)| loss).collect();
-        Self { window, threshold, all, older, newer }
+/// The value is a loss; the figure is `ratio`. See [`Dvar::update`].
+impl Criterion for Dvar {
+    fn update(&mut self, value: f64) -> Result<Control, CriterionError> {
+        self.update(value)
     }
-}
 
-impl TryFrom<Saved> for Dvar {
-    type Error = CriterionError;
-
-    fn try_from(saved: Saved) -> Result<Self, CriterionError> {
-        let held = saved.older.len() + saved.newer.len();
-        let finite = |losses: &[f64]| losses.iter().all(|loss| loss.abs() <= LARGEST_LOSS);
-        let complete = held as u64 == saved.all.count.min(saved.window as u64);
-        let possible = saved.all.is_possible() && finite(&saved.older) && finite(&saved.newer);
-        if !(complete && possible) {
-            return Err(CriterionError::SavedState);
-        }
-        let mut dvar = Self::new(saved.window, saved.threshold)?;
-        dvar.all = saved.all;
-        dvar.newer = saved.older;
-        dvar.turn_over();
-        saved.newer.into_iter().for_each(|loss| dvar.push(loss));
-        Ok(dvar)
+    fn figures(&self) -> Vec<(&'static str, f64)> {
+        [("ratio", self.ratio())].into()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::early_stopping::{Control, Criterion};
 ///
 /// ```no_run
 /// # use burn::train::{*, metric::{*, store::Split}};
-/// # use dvar::{burn_train::EpochEarlyStopping, early_stopping::{CriterionError, Dvar}};
+/// # use dvar_callbacks::{early_stopping::{CriterionError, Dvar}, learner::EpochEarlyStopping};
 /// # fn example<M: LearnerModel>(training: SupervisedTraining<M>) -> Result<(), CriterionError> {
 /// let interrupter = training.interrupter();
 /// let dvar = Dvar::new(10, 0.15)?;
@@ -63,9 +63,10 @@ impl<C: Criterion + Send> EarlyStoppingStrategy for EpochEarlyStopping<C> {
     fn should_stop(&mut self, epoch: usize, store: &EventStoreClient) -> bool {
         match self.control(epoch, store) {
             Ok(Control::Continue) => return false,
-            // burn counts epochs from 1
+            // burn counts epochs from 1, a reason from 0
             Ok(Control::Stop(reason)) => {
-                self.interrupter.stop(Some(&reason.at_step(epoch).to_string()));
+                let reason = reason.at_step(epoch.saturating_sub(1));
+                self.interrupter.stop(Some(&reason.counting("epoch").to_string()));
             }
             Err(message) => self.interrupter.fail(failure(message)),
         }

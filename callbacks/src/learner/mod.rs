@@ -7,7 +7,7 @@
 //!
 //! ```no_run
 //! # use burn::{module::Module, nn::Linear, prelude::*, train::*};
-//! # use dvar::{burn_train::StepwiseLearningStrategy, callbacks::*, early_stopping::*};
+//! # use dvar_callbacks::{early_stopping::*, learner::StepwiseLearningStrategy, *};
 //! # fn example<M: LearnerModel>(training: SupervisedTraining<M>, learner: Learner<M>, device: Device,
 //! #     fixed_batch: Tensor<2>, objective: fn(&M, &Tensor<2>) -> Tensor<1>, accuracy: fn(&M) -> f64,
 //! # ) -> Result<(), CriterionError> {
@@ -28,13 +28,13 @@
 //! # }
 //! ```
 
-mod early_stopping;
+mod epoch_early_stopping;
 mod figures;
 mod outcome;
 mod run;
 mod strategy;
 
-pub use early_stopping::EpochEarlyStopping;
+pub use epoch_early_stopping::EpochEarlyStopping;
 pub use figures::{FigureMetric, Figures};
 pub use outcome::Outcome;
 pub use strategy::StepwiseLearningStrategy;

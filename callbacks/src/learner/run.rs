@@ -3,7 +3,6 @@
 use std::{
     any::Any,
     cell::RefMut,
-    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
@@ -18,14 +17,11 @@ use burn::{
         SupervisedTrainingEventProcessor, TrainStep, TrainingComponents, TrainingItem,
     },
 };
-use serde::{Deserialize, Serialize};
 
-use super::{StepwiseLearningStrategy, early_stopping::failure};
+use super::{StepwiseLearningStrategy, epoch_early_stopping::failure};
 use crate::{
-    early_stopping::StopReason,
-    files::write_atomic,
-    tensor::DeviceError,
-    trainer::{Callback, Record, TrainError, TrainState, drive},
+    Callback, DeviceError, Record, RunState, TrainError, callback_runner,
+    early_stopping::StopReason, files::write_atomic,
 };
 
 pub(super) struct Run<'a, M: LearnerModel> {
@@ -36,13 +32,6 @@ pub(super) struct Run<'a, M: LearnerModel> {
     /// Updates made, those before a resumed checkpoint included.
     step: usize,
     stop: Option<StopReason>,
-}
-
-/// What is kept beside burn's checkpoint of an epoch.
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    step: usize,
-    callbacks: BTreeMap<String, serde_json::Value>,
 }
 
 impl<'a, M: LearnerModel> Run<'a, M> {
@@ -61,7 +50,8 @@ impl<'a, M: LearnerModel> Run<'a, M> {
         valid: &dyn DataLoader<<M as InferenceStep>::Input>,
         starting_epoch: usize,
     ) -> (M, SupervisedTrainingEventProcessor<M>) {
-        let begun = drive::check_names(&self.callbacks).and_then(|()| self.restore(starting_epoch));
+        let begun = callback_runner::check_names(&self.callbacks)
+            .and_then(|()| self.restore(starting_epoch));
         self.fail_on_error(begun);
         for epoch in starting_epoch..=self.components.num_epochs {
             if self.components.interrupter.should_stop() || self.epoch(epoch, train, valid) {
@@ -172,38 +162,35 @@ impl<'a, M: LearnerModel> Run<'a, M> {
                 record.set("loss", loss.iter::<f64>().next().unwrap_or(f64::NAN));
             }
             let before = learner.model();
-            drive::before_update(callbacks, &before, &mut record, &mut stop).await
+            callback_runner::before_update(callbacks, &before, &mut record, &mut stop).await
         })?;
         learner.lr_step();
         record.set("lr", learner.lr_current().base());
         learner.optimizer_step(gradients);
         self.step += 1;
         let after = learner.model();
-        guarded(drive::after_update(callbacks, &after, &mut record, &mut stop))?;
+        guarded(callback_runner::after_update(callbacks, &after, &mut record, &mut stop))?;
         self.strategy.figures.publish(&record);
         self.strategy.outcome.set_steps(self.step);
-        self.share(stop)?;
+        self.share(stop.as_ref())?;
         if let Some(reason) = stop {
-            self.stop = Some(reason);
             self.components.interrupter.stop(Some(&reason.to_string()));
+            self.stop = Some(reason);
         }
         Ok(())
     }
 
-    fn share(&mut self, stop: Option<StopReason>) -> Result<(), TrainError> {
-        if !drive::wanted(&self.callbacks, self.step, stop.as_ref()) {
+    fn state(&self, stop: Option<&StopReason>) -> RunState {
+        let callbacks = callback_runner::save(&self.callbacks);
+        RunState { step: self.step, stop: stop.cloned(), callbacks }
+    }
+
+    fn share(&mut self, stop: Option<&StopReason>) -> Result<(), TrainError> {
+        if !callback_runner::wanted(&self.callbacks, self.step, stop) {
             return Ok(());
         }
-        let state = TrainState {
-            step: self.step,
-            fingerprint: 0,
-            stop,
-            callbacks: drive::save(&self.callbacks),
-            parameters: Vec::new(),
-            optimizer: Vec::new(),
-            loss_scaler: None,
-        };
-        guarded(drive::share(&mut self.callbacks, &state))
+        let state = self.state(stop);
+        guarded(callback_runner::share(&mut self.callbacks, self.step, stop, &state))
     }
 
     fn valid_epoch(&mut self, loader: &dyn DataLoader<<M as InferenceStep>::Input>) {
@@ -231,15 +218,16 @@ impl<'a, M: LearnerModel> Run<'a, M> {
         let outcome = &self.strategy.outcome;
         outcome.set_steps(self.step);
         if self.stop.is_none() && interrupter.error().is_none() {
-            let stop = match interrupter.should_stop() {
-                true => StopReason::Interrupted { step: self.step },
-                false => StopReason::MaxSteps { steps: self.step },
+            let stop = if interrupter.should_stop() {
+                StopReason::Interrupted { step: self.step }
+            } else {
+                StopReason::MaxSteps { steps: self.step }
             };
+            let shared = self.share(Some(&stop));
             self.stop = Some(stop);
-            let shared = self.share(Some(stop));
             self.fail_on_error(shared);
         }
-        if let Some(stop) = self.stop
+        if let Some(stop) = self.stop.take()
             && self.components.interrupter.error().is_none()
         {
             self.strategy.outcome.set_stop(stop);
@@ -253,7 +241,7 @@ impl<'a, M: LearnerModel> Run<'a, M> {
 
     fn save(&self, epoch: usize) -> Result<(), TrainError> {
         let Some(path) = self.state_file(epoch) else { return Ok(()) };
-        let saved = Saved { step: self.step, callbacks: drive::save(&self.callbacks) };
+        let saved = self.state(None);
         let failed = |error| at(&path, "write", error);
         let json = serde_json::to_vec(&saved).map_err(|error| failed(error.into()))?;
         // burn makes its checkpoints' folder on a thread of its own, perhaps later
@@ -269,9 +257,9 @@ impl<'a, M: LearnerModel> Run<'a, M> {
         };
         let json = std::fs::read(&path).map_err(|error| at(&path, "read", error))?;
         let saved = serde_json::from_slice(&json);
-        let saved: Saved = saved.map_err(|error| at(&path, "read", error.into()))?;
+        let saved: RunState = saved.map_err(|error| at(&path, "read", error.into()))?;
         self.step = saved.step;
-        drive::restore(&mut self.callbacks, &saved.callbacks)
+        callback_runner::restore(&mut self.callbacks, &saved.callbacks)
     }
 
     fn fail_on_error(&mut self, result: Result<(), TrainError>) {
@@ -319,5 +307,5 @@ fn words(panic: &(dyn Any + Send)) -> String {
 }
 
 fn at(path: &Path, verb: &str, error: std::io::Error) -> TrainError {
-    TrainError::State(format!("cannot {verb} `{}`: {error}", path.display()))
+    TrainError::state(format!("cannot {verb} `{}`: {error}", path.display()))
 }

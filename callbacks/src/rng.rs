@@ -9,65 +9,21 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-/// What a stream of random numbers is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Which picture and template each training input takes.
-    Pairs,
-    /// Which training inputs are mirrored.
-    Flips,
-    /// Noise of the autoencoder's posterior in training.
-    PosteriorNoise,
-    /// Diffusion noise in training.
-    Noise,
-    /// Time steps in training.
-    Timesteps,
-    /// The fixed evaluation batch: everything above, once.
-    Evaluation,
-    /// The first latents of a generated picture.
-    Sampling,
-    /// Where LoRA's first factors start.
-    LoraDown,
-    /// Size and place of pictures that Custom Diffusion rescales.
-    Rescaling,
-    /// Everything that is drawn for the pictures of the concept's class.
-    Prior,
-    /// The initial token of the strategy `random`.
-    Initialization,
-    /// Noise that a stochastic scheduler adds while sampling.
-    SamplingVariance,
-}
-
-impl Purpose {
-    /// At most 16 bytes; part of the key, so changing one changes every run.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Pairs => "pairs",
-            Self::Flips => "flips",
-            Self::PosteriorNoise => "posterior-noise",
-            Self::Noise => "noise",
-            Self::Timesteps => "timesteps",
-            Self::Evaluation => "evaluation",
-            Self::LoraDown => "lora-down",
-            Self::Rescaling => "rescaling",
-            Self::Prior => "prior",
-            Self::Initialization => "initialization",
-            Self::Sampling => "sampling",
-            Self::SamplingVariance => "sampling-noise",
-        }
-    }
-}
-
 /// One stream of random numbers.
 #[derive(Clone, Debug)]
 pub struct Stream(ChaCha12Rng);
 
 impl Stream {
-    /// The stream of one purpose at one step (or of one picture, for sampling).
-    pub fn new(seed: u64, purpose: Purpose, step: u64) -> Self {
+    /// The stream of one purpose, by its name, at one step (or of one picture, for sampling).
+    ///
+    /// # Panics
+    ///
+    /// If the name is longer than 16 bytes, which is the room that the key has for it.
+    pub fn new(seed: u64, purpose: impl AsRef<str>, step: u64) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
-        let name = purpose.name().as_bytes();
+        let name = purpose.as_ref().as_bytes();
+        assert!(name.len() <= 16, "the name of a stream has at most 16 bytes");
         key[8..8 + name.len()].copy_from_slice(name);
         key[24..].copy_from_slice(&step.to_le_bytes());
         Self(ChaCha12Rng::from_seed(key))
@@ -107,23 +63,23 @@ mod tests {
     #[test]
     fn a_stream_depends_on_seed_purpose_and_step_alone() {
         let draw = |seed, purpose, step| Stream::new(seed, purpose, step).normal(4);
-        assert_eq!(draw(1, Purpose::Noise, 2), draw(1, Purpose::Noise, 2));
-        assert_ne!(draw(1, Purpose::Noise, 2), draw(2, Purpose::Noise, 2));
-        assert_ne!(draw(1, Purpose::Noise, 2), draw(1, Purpose::PosteriorNoise, 2));
-        assert_ne!(draw(1, Purpose::Noise, 2), draw(1, Purpose::Noise, 3));
+        assert_eq!(draw(1, "noise", 2), draw(1, "noise", 2));
+        assert_ne!(draw(1, "noise", 2), draw(2, "noise", 2));
+        assert_ne!(draw(1, "noise", 2), draw(1, "posterior-noise", 2));
+        assert_ne!(draw(1, "noise", 2), draw(1, "noise", 3));
     }
 
     #[test]
     fn draws_keep_their_values_across_versions() {
         // A change here changes every seeded run of every user: bump the version if it must be.
-        let mut stream = Stream::new(0, Purpose::Noise, 0);
+        let mut stream = Stream::new(0, "noise", 0);
         assert_eq!(stream.normal(3), [-0.697_940_23, 0.012_662_131, 1.635_309_3]);
-        assert_eq!(Stream::new(7, Purpose::Timesteps, 5).below(1000), 619);
+        assert_eq!(Stream::new(7, "timesteps", 5).below(1000), 619);
     }
 
     #[test]
     fn normal_draws_have_mean_zero_and_variance_one() {
-        let draws = Stream::new(3, Purpose::Noise, 0).normal(100_000);
+        let draws = Stream::new(3, "noise", 0).normal(100_000);
         let mean = draws.iter().map(|x| *x as f64).sum::<f64>() / draws.len() as f64;
         let variance =
             draws.iter().map(|x| (*x as f64 - mean).powi(2)).sum::<f64>() / draws.len() as f64;
@@ -135,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_permutation_holds_every_number_once() {
-        let mut order = Stream::new(3, Purpose::Evaluation, 0).permutation(1000);
+        let mut order = Stream::new(3, "evaluation", 0).permutation(1000);
         assert_ne!(order, (0..1000).collect::<Vec<_>>());
         order.sort_unstable();
         assert_eq!(order, (0..1000).collect::<Vec<_>>());

@@ -11,7 +11,7 @@ use burn::{
 };
 
 use super::{Figures, Outcome, run::Run};
-use crate::trainer::Callback;
+use crate::Callback;
 
 /// Reads the loss out of what a training step gives.
 pub(super) type Loss<M> = Box<dyn Fn(&<M as TrainStep>::Output) -> Tensor<1>>;
@@ -19,8 +19,8 @@ pub(super) type Loss<M> = Box<dyn Fn(&<M as TrainStep>::Output) -> Tensor<1>>;
 /// Training on one device, as burn's own strategy does it, with callbacks that see the model before
 /// and after every optimizer step.
 ///
-/// - A stop comes after the update of the step that a callback stopped at, as in this crate's own
-///   trainer; the same losses stop at the same step. The reason reaches
+/// - A stop comes after the update of the step that a callback stopped at, as in every
+///   loop; the same losses stop at the same step. The reason reaches
 ///   `LearningResult::interrupted` in words and [`Outcome::stop`] as a value.
 /// - A callback's error or panic ends the run as `LearningResult::error` and [`Outcome::error`].
 /// - With gradient accumulation a step is an update, not a batch.

@@ -3,9 +3,10 @@
 /// FNV-1a over 64 bits, because it must stay the same across versions of Rust and needs no strength
 /// against intent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fingerprint(pub u64);
+pub struct Fingerprint(pub u64);
 
 impl Fingerprint {
+    /// The number of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(0xcbf2_9ce4_8422_2325).and(bytes)
     }

@@ -14,7 +14,7 @@ use burn::{
     },
 };
 
-use crate::trainer::Record;
+use crate::Record;
 
 /// The last known value of every figure that callbacks recorded. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -110,9 +110,10 @@ impl Metric for FigureMetric {
     }
 
     fn compute(&mut self) -> Result<SerializedEntry, TensorReadError> {
-        Ok(match self.shown {
-            true => self.state.compute_final(self.format()),
-            false => SerializedEntry::not_available(None),
+        Ok(if self.shown {
+            self.state.compute_final(self.format())
+        } else {
+            SerializedEntry::not_available(None)
         })
     }
 

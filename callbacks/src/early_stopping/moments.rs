@@ -5,9 +5,8 @@
 //! moves by less than 1 %, and near convergence the differences between means are far smaller
 //! than the rounding error of the mean itself.
 
-use serde::{Deserialize, Serialize};
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Moments {
     pub(super) count: u64,
     mean: f64,
@@ -42,6 +41,7 @@ impl Moments {
     }
 
     /// False for what no set of losses has: for states read from a file.
+    #[cfg(feature = "serde")]
     pub(super) fn is_possible(self) -> bool {
         let finite = self.mean.is_finite() && self.mean_tail.is_finite();
         let single = self.count > 1 || self.squared_deviations == 0.0;

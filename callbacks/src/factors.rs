@@ -3,11 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    fingerprint::Fingerprint,
-    rng::{Purpose, Stream},
-    trainer::TrainError,
-};
+use crate::{TrainError, fingerprint::Fingerprint, rng::Stream};
 
 /// Random factors of an evaluation batch by name, such as `noise` or `timesteps`: each is drawn
 /// once for the run, or anew at every evaluation.
@@ -31,7 +27,7 @@ impl Factors {
     }
 
     /// Whether one batch serves all evaluations.
-    pub(super) fn all_fixed(&self) -> bool {
+    pub(crate) fn all_fixed(&self) -> bool {
         self.redrawn.is_empty()
     }
 
@@ -57,12 +53,12 @@ impl FactorStreams<'_> {
         asked.entry(factor.to_string()).or_insert_with(|| {
             let seed = Fingerprint::of(&factors.seed.to_le_bytes()).and(factor.as_bytes()).0;
             let round = if factors.redrawn.contains(&factor) { *evaluation as u64 + 1 } else { 0 };
-            Stream::new(seed, Purpose::Evaluation, round)
+            Stream::new(seed, "evaluation", round)
         })
     }
 
     /// A factor that is to be redrawn and is never drawn is a slip of the pen.
-    pub(super) fn check(&self) -> Result<(), TrainError> {
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
         let unknown = |factor: &&&str| !self.asked.contains_key(**factor);
         let Some(factor) = self.factors.redrawn.iter().find(unknown) else { return Ok(()) };
         let known: Vec<&str> = self.asked.keys().map(String::as_str).collect();

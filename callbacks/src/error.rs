@@ -1,0 +1,91 @@
+//! Why a run ended otherwise than by its criterion.
+
+use std::error::Error;
+
+use crate::{DeviceError, early_stopping::CriterionError};
+
+/// An error that ends a run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The training loss or its gradient is no longer a number.
+    #[error(
+        "the {what} is {value} at step {}; lower the learning rate, or where fp16 computes take bf16",
+        .step.saturating_add(1)
+    )]
+    NonFinite {
+        /// Loss, gradient or distance.
+        what: &'static str,
+        /// NaN or an infinity.
+        value: f64,
+        /// The step's index, from 0; the message counts from 1.
+        step: usize,
+    },
+    /// The stopping criterion refused a value.
+    #[error(transparent)]
+    Criterion(#[from] CriterionError),
+    /// A callback failed.
+    #[error("{callback}: {source}")]
+    Callback {
+        /// The callback's name.
+        callback: String,
+        /// The callback's own error. No loop changes it: whoever made the callback gets it back by
+        /// a downcast.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A saved state cannot be gone on from; says why.
+    #[error("cannot resume: {0}")]
+    State(#[source] Box<dyn Error + Send + Sync>),
+    /// The device failed while a result was read from it.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
+
+impl TrainError {
+    /// The failure of the callback called `name`: an error, or a sentence.
+    pub fn callback(
+        name: impl Into<String>,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self::Callback { callback: name.into(), source: source.into() }
+    }
+
+    /// The failure to go on from a saved state: an error, or a sentence.
+    pub fn state(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::State(source.into())
+    }
+
+    /// The option to change, by its name in a configuration file, where one is.
+    pub fn option(&self) -> Option<&'static str> {
+        match self {
+            Self::NonFinite { .. } => Some("learning_rate"),
+            Self::Criterion(error) => error.option(),
+            Self::Callback { .. } | Self::State(_) | Self::Device(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_that_is_no_number_names_its_step_from_1_and_its_option() {
+        let error = TrainError::NonFinite { what: "training loss", value: f64::NAN, step: 3 };
+        assert!(error.to_string().starts_with("the training loss is NaN at step 4; "), "{error}");
+        assert_eq!(error.option(), Some("learning_rate"));
+        let refused = CriterionError::Window { window: 1 };
+        assert_eq!(TrainError::from(refused).option(), Some("window"));
+        assert_eq!(TrainError::callback("disk", "it is full").option(), None);
+    }
+
+    #[test]
+    fn a_callback_s_own_error_comes_back_as_it_was() {
+        let own = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let TrainError::Callback { source, .. } = TrainError::callback("disk", own) else {
+            panic!("another error")
+        };
+        let own = source.downcast::<std::io::Error>().unwrap();
+        assert_eq!(own.kind(), std::io::ErrorKind::StorageFull);
+    }
+}

@@ -1,0 +1,92 @@
+//! Files written so that a reader sees the old content or the new, never a part of it.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+};
+
+/// Replaces the file at `path` by one with `bytes`, all or nothing even if the power fails.
+///
+/// The bytes go to `.NAME.tmp-PID` in the same folder, which must exist; that file reaches the
+/// disk, takes the place of the old one, and then the folder reaches the disk.
+///
+/// # Errors
+/// If any of that fails. The old file is then untouched and the new one removed, except when only
+/// the last step failed: then `path` has the new content.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name = path.file_name().ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidInput, format!("`{}` names no file", path.display()))
+    })?;
+    // The parent of a bare name is empty, which no call would accept as a folder.
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".tmp-{}", std::process::id()));
+    let temporary = folder.join(temporary);
+
+    let written = write_through(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // The first error is the one to report; what cannot be made cannot be removed either.
+        let _ = fs::remove_file(&temporary);
+    }
+    written.and_then(|()| sync_folder(folder))
+}
+
+fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Elsewhere a folder cannot be opened as a file, and the rename is already ordered.
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<OsString> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    #[test]
+    fn a_file_is_made_and_replaced_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        for content in ["first, and longer", "second"] {
+            write_atomic(&path, content.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+            assert_eq!(names(folder.path()), ["state.json"]);
+        }
+    }
+
+    #[test]
+    fn a_failed_rename_leaves_the_old_content_and_no_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("taken");
+        // A folder that is not empty cannot be replaced by a file.
+        fs::create_dir(&path).unwrap();
+        write_atomic(&path.join("old"), b"kept").unwrap();
+        assert!(write_atomic(&path, b"new").is_err());
+        assert_eq!(names(folder.path()), ["taken"]);
+        assert_eq!(fs::read(path.join("old")).unwrap(), b"kept");
+    }
+
+    #[test]
+    fn a_missing_folder_and_a_path_without_a_name_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(write_atomic(&folder.path().join("missing/state.json"), b"").is_err());
+        assert!(write_atomic(Path::new(".."), b"").is_err());
+        assert!(names(folder.path()).is_empty());
+    }
+}

@@ -1,0 +1,54 @@
+//! A criterion of one's own in this crate's trainer; `burn_train` has it in burn's `Learner`.
+
+use std::{cell::RefCell, rc::Rc};
+
+use dvar::{
+    callbacks::DeterministicEval,
+    concept::{Concept, Method},
+    config::OptimizerKind,
+    early_stopping::StopReason,
+    trainer::{Callback, TrainState},
+};
+
+use crate::determinism::{States, session};
+
+#[path = "../../examples/support/slow_fall.rs"]
+mod slow_fall;
+
+pub use slow_fall::SlowFall;
+
+#[test]
+fn a_criterion_of_ones_own_stops_the_trainer_and_goes_on_from_a_saved_state() {
+    let kind = (Method::TextualInversion, OptimizerKind::AdamW);
+    let (config, session) = session(kind, 40, 1);
+    let run = |from: Option<&TrainState>| {
+        let losses = |concept: &Concept, evaluation| session.evaluation_losses(concept, evaluation);
+        let kept = Rc::new(RefCell::new(Vec::new()));
+        let mut callbacks: Vec<Box<dyn Callback<Concept, TrainState> + '_>> = vec![
+            Box::new(DeterministicEval::from_losses(losses).stop_when(SlowFall::new(4, 0.6))),
+            Box::new(States { at: 3, kept: kept.clone() }),
+        ];
+        let mut trainer = session.trainer(&config);
+        if let Some(state) = from {
+            trainer.restore(state, &mut callbacks).unwrap();
+        }
+        let stop = pollster::block_on(trainer.train(&mut callbacks)).unwrap();
+        drop(callbacks);
+        (stop, Rc::into_inner(kept).unwrap().into_inner())
+    };
+    let (stop, states) = run(None);
+    assert!(matches!(&stop, StopReason::Other { step, .. } if *step > 3), "{stop}");
+    let saved = TrainState::from_bytes(&states[0].to_bytes().unwrap()).unwrap();
+    let (resumed, ends) = run(Some(&saved));
+    assert_eq!(resumed, stop);
+    let last = |states: &[TrainState]| states.last().unwrap().to_bytes().unwrap();
+    assert_eq!(last(&ends), last(&states));
+}
+
+#[test]
+fn the_page_shows_the_criterion_that_is_compiled_here() {
+    let page = include_str!("../../docs/extending.md");
+    let source = include_str!("../../examples/support/slow_fall.rs");
+    let code = source.split_once("\n\n").unwrap().1;
+    assert!(page.contains(code.trim_end()), "copy {code} into docs/extending.md");
+}
