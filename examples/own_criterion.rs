@@ -62,7 +62,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// A concept on the default model, in this crate's trainer.
 async fn learn_concept(metrics: &Path) -> Result<StopReason, Box<dyn Error>> {
     let options = TrainOptions::from_toml(OPTIONS, "the example's options")?;
-    let Settings { config, model, .. } = Settings::new(&options, ModelFolder::embedded()?)?;
+    let (files, name) = dvar_models::pretrained::dvar_tiny_emoji();
+    let model = ModelFolder::new(files, name.into())?;
+    let Settings { config, model, .. } = Settings::new(&options, model)?;
     let start = Start::from_tokenizer(&config, &model.tokenizer()?)?.ok_or("no initial token")?;
     let tokens = Tokens::new(&config, &model, start)?;
     let size = model.native_resolution();

@@ -121,8 +121,8 @@ mod tests {
     fn stops_at_the_failure_after_patience_is_used_up() {
         let mut criterion = ScorePatience::new(0.0, 2).unwrap();
         let decisions = [0.5, 0.5, 0.4, 0.5].map(|score| criterion.update(score));
-        let go = Control::Continue;
-        assert_eq!(decisions, [go, go, go, stop(3, Some(0.5), 2)]);
+        let go = || Control::Continue;
+        assert_eq!(decisions, [go(), go(), go(), stop(3, Some(0.5), 2)]);
     }
 
     #[test]

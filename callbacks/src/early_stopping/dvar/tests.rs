@@ -101,9 +101,9 @@ fn a_loss_that_is_not_finite_is_refused_and_leaves_no_trace() {
 fn a_constant_loss_stops_at_the_first_full_window_with_its_own_reason() {
     let mut dvar = Dvar::new(3, 0.1).unwrap();
     let stop = |step| Control::Stop(StopReason::ConstantObjective { step });
-    let go = Control::Continue;
-    assert_eq!(losses_of(&mut dvar, &[0.1; 4]), [go, go, stop(2), stop(3)]);
-    assert_eq!(dvar.update(0.2), Ok(go));
+    let go = || Control::Continue;
+    assert_eq!(losses_of(&mut dvar, &[0.1; 4]), [go(), go(), stop(2), stop(3)]);
+    assert_eq!(dvar.update(0.2), Ok(go()));
 }
 
 #[test]
