@@ -33,7 +33,7 @@ pub enum TrainError {
     #[error("cannot resume: {0}")]
     State(String),
     /// The device failed while a result was read from it.
-    #[error(transparent)]
+    #[error("{0}")]
     Device(#[from] DeviceError),
 }
 
