@@ -1,8 +1,8 @@
 //! Which device computes.
 
-use burn::tensor::{DType, Device};
-
 mod probe;
+
+use burn::tensor::{DType, Device};
 
 use super::CliError;
 use crate::pipelines::ModelFolder;

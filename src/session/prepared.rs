@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// A checked run with its pictures, on a device; no network is loaded yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PreparedRun {
     /// Its options and its model.
     pub checked: CheckedOptions,

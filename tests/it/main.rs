@@ -18,6 +18,7 @@ mod networks;
 mod optimizers;
 mod precision;
 mod replay;
+mod run;
 mod sampling;
 mod schedulers;
 mod scores;

@@ -11,7 +11,7 @@ use dvar::{
 };
 
 use crate::{
-    determinism::{KINDS, session_in, states},
+    determinism::{KINDS, options, prepared, session_in, states},
     golden::{Tensors, assert_relative},
     support::{SIDES, gpu, prompt_encoder, rows, tensor, tiny, tiny_sd, values},
 };
@@ -130,7 +130,7 @@ fn bytes(states: &[TrainState]) -> Vec<u8> {
 fn a_resumed_run_in_a_low_type_ends_in_the_same_bytes() {
     let runs = KINDS.map(|kind| (MixedPrecision::Bf16, kind)).into_iter();
     for (precision, kind) in runs.chain([(MixedPrecision::Fp16, KINDS[0])]) {
-        let session = session_in(precision, kind, 5, 2);
+        let session = prepared(options(precision, kind, 5, 2));
         let whole = states(&session, None, 3);
         let saved = TrainState::from_bytes(&whole[0].to_bytes().unwrap()).unwrap();
         assert_eq!(saved.loss_scaler.is_some(), precision == MixedPrecision::Fp16);
@@ -144,8 +144,9 @@ fn steps_whose_gradient_overflows_are_skipped_until_the_scale_is_small_enough() 
     const STEPS: usize = 30;
     for optimizer in [OptimizerKind::AdamW, OptimizerKind::Sam] {
         let kind = (Method::TextualInversion, optimizer);
-        let session = session_in(MixedPrecision::Fp16, kind, STEPS, 1);
-        let mut start = states(&session_in(MixedPrecision::Fp16, kind, 2, 1), None, 2).remove(0);
+        let session = prepared(options(MixedPrecision::Fp16, kind, STEPS, 1));
+        let mut start =
+            states(&prepared(options(MixedPrecision::Fp16, kind, 2, 1)), None, 2).remove(0);
         // so large that no gradient of these networks is a number in f16
         let scale = 2.0_f64.powi(36);
         let scaler = serde_json::json!({ "scale": scale, "good_steps": 0, "skipped": 0 });
