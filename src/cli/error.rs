@@ -15,7 +15,7 @@ use crate::{
     embedding::EmbeddingError,
     pipelines::PipelineError,
     schedulers::SchedulerError,
-    session::{Cause, SessionError, option_of, sources},
+    session::{Cause, SessionError, option_of, sentence, sources},
     tensor::DeviceError,
     trainer::TrainError,
 };
@@ -157,15 +157,7 @@ impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Input(message) | Self::Failed(message) => f.write_str(message),
-            Self::Part(error) => {
-                let mut said = error.to_string();
-                for source in sources(error.as_ref()).skip(1).map(ToString::to_string) {
-                    if !said.contains(&source) {
-                        said = format!("{said}: {source}");
-                    }
-                }
-                f.write_str(&said)
-            }
+            Self::Part(error) => f.write_str(&sentence(error.as_ref())),
             Self::Read { path, source } => {
                 write!(f, "cannot read `{}`: {source}", path.display())
             }

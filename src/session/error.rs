@@ -131,6 +131,17 @@ pub fn option_of(error: &(dyn Error + 'static)) -> Option<&'static str> {
     })
 }
 
+/// The error's sentence, with what it comes from where the sentence does not say it.
+pub fn sentence(error: &(dyn Error + 'static)) -> String {
+    let mut said = error.to_string();
+    for source in sources(error).skip(1).map(ToString::to_string) {
+        if !said.contains(&source) {
+            said = format!("{said}: {source}");
+        }
+    }
+    said
+}
+
 /// An error and what it comes from, the cause last.
 pub fn sources<'a>(
     error: &'a (dyn Error + 'static),

@@ -20,7 +20,7 @@ use burn::tensor::Device;
 
 pub use checked::{CheckedOptions, advice, fingerprint};
 pub use class_pictures::{class_pictures, draw_class};
-pub use error::{SessionError, option_of, sources};
+pub use error::{SessionError, option_of, sentence, sources};
 pub use generator::{Generator, check_sampling};
 pub use initial::{InitialVectors, Rank, Start, Tokens};
 pub use observer::{Moment, Observer, Phase, Shown};
