@@ -22,6 +22,7 @@ use crate::{
 
 /// A failed command. Any error becomes [`CliError::Part`] by `?`, with its sources.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum CliError {
     /// What was asked for cannot be done as asked; a whole sentence.
     Input(String),
@@ -61,14 +62,9 @@ impl CliError {
         match self {
             Self::Input(_) => 2,
             Self::Failed(_) | Self::Write { .. } => 1,
+            Self::Read { source, .. } if is_machine(source) => 1,
+            Self::Read { .. } => 2,
             Self::Part(error) => exit_code(error.as_ref()),
-            Self::Read { source, .. } => {
-                if is_machine(source) {
-                    1
-                } else {
-                    2
-                }
-            }
             Self::Kept { error, .. } => error.exit_code(),
             Self::Interrupted => 130,
         }

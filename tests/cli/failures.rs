@@ -4,8 +4,7 @@ use std::{fs, process::Stdio};
 
 use crate::harness::{Cli, Ran, train_args};
 
-const SCORED: [&str; 6] =
-    ["-o", "run", "--stopping", "few-iters", "--sample-frequency", "4"];
+const SCORED: [&str; 6] = ["-o", "run", "--stopping", "few-iters", "--sample-frequency", "4"];
 
 #[test]
 fn samples_that_cannot_be_written_on_the_way_leave_the_last_good_vectors() {

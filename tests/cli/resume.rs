@@ -25,7 +25,8 @@ const FILES: [&str; 6] = [
 fn instants() -> Vec<f64> {
     let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
     let mut stream = Stream::new(nanoseconds, Purpose::Timesteps, 0);
-    let instants: Vec<f64> = (0..10).map(|i| (i as f64 + stream.below(1000) as f64 / 1000.0) / 10.0).collect();
+    let instants: Vec<f64> =
+        (0..10).map(|i| (i as f64 + stream.below(1000) as f64 / 1000.0) / 10.0).collect();
     println!("killed at {instants:?} of the run's time");
     instants
 }

@@ -5,7 +5,7 @@ import type {
   Failure,
   FailureName,
   FromWorker,
-  Learned,
+  LearnedFiles,
   RequestName,
   Requests,
   ToWorker,
@@ -15,7 +15,7 @@ import type {
 export class EngineError extends Error {
   override name: FailureName;
   readonly option: string | undefined;
-  readonly lastGood: Learned | undefined;
+  readonly lastGood: LearnedFiles | undefined;
 
   constructor(failure: Failure) {
     super(failure.message);

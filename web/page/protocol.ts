@@ -50,12 +50,12 @@ export interface StopReason {
   [detail: string]: unknown;
 }
 
-export interface Learned {
+export interface LearnedFiles {
   learned: Uint8Array<ArrayBuffer>;
   adapter?: AdapterFile;
 }
 
-export interface Finished extends Learned {
+export interface Finished extends LearnedFiles {
   stop: StopReason;
   text: string;
   steps: number;
@@ -147,5 +147,5 @@ export interface Failure {
   /** The option that is to be changed. */
   option?: string;
   /** What a training had learned before it failed. */
-  last_good?: Learned;
+  last_good?: LearnedFiles;
 }

@@ -35,14 +35,14 @@ export interface Failure extends Error {
     /** The option that is to be changed, by its key in `Options`. */
     option?: string;
     /** Of a training: what it had learned when the last loss was a finite number. */
-    last_good?: Learned;
+    last_good?: LearnedFiles;
 }
-export interface Learned {
+export interface LearnedFiles {
     /** `learned_embeds.safetensors` */
     learned: Uint8Array;
     adapter?: { file: string; bytes: Uint8Array };
 }
-export interface Finished extends Learned {
+export interface Finished extends LearnedFiles {
     /** As in the CLI's `result.json`. */
     stop: { reason: string; [figure: string]: unknown };
     text: string;

@@ -1,8 +1,8 @@
 //! `dvar experiment`
 
-mod cell;
 mod figure;
 mod grid;
+mod place;
 mod queue;
 mod report;
 mod semi_deterministic;
@@ -14,7 +14,7 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use self::{cell::Interrupts, grid::Grid, queue::Queue};
+use self::{grid::Grid, place::Interrupts, queue::Queue};
 use super::{CliError, device};
 
 /// Flags of `dvar experiment`.

@@ -10,8 +10,8 @@ use std::{
 use indicatif::ProgressBar;
 
 use super::{
-    cell::{Done, Interrupts, Place},
     grid::Cell,
+    place::{Done, Interrupts, Place},
 };
 use crate::{cli::CliError, config::TrainOptions};
 

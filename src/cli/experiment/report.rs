@@ -206,7 +206,7 @@ mod tests {
     use crate::{
         cli::experiment::{
             Experiment,
-            cell::Interrupts,
+            place::Interrupts,
             queue::{Outcome, Queue},
         },
         config::Stopping,
