@@ -19,7 +19,7 @@ use dvar::{
     burn_train::StepwiseLearningStrategy,
     callbacks::{DeterministicEval, FactorStreams, Factors, MetricsLog},
     early_stopping::{Control, Dvar},
-    plot::{CurvePoint, curve_svg},
+    plot::{CurvePoint, Watched, curve_svg},
 };
 use support::{
     denoiser::{AddNoise, Denoiser, Noisy, times},

@@ -25,7 +25,7 @@ use dvar::{
     early_stopping::StopReason,
     pipelines::ModelFolder,
     plot::{Watched, curve_svg},
-    session::{Session, Settings, Start, Tokens},
+    session::{CheckedOptions, InitialVectors, Session, Tokens},
     trainer::{Callback, TrainState},
 };
 use support::{
@@ -64,9 +64,9 @@ async fn learn_concept(metrics: &Path) -> Result<StopReason, Box<dyn Error>> {
     let options = TrainOptions::from_toml(OPTIONS, "the example's options")?;
     let (files, name) = dvar_models::pretrained::dvar_tiny_emoji();
     let model = ModelFolder::new(files, name.into())?;
-    let Settings { config, model, .. } = Settings::new(&options, model)?;
-    let start = Start::from_tokenizer(&config, &model.tokenizer()?)?.ok_or("no initial token")?;
-    let tokens = Tokens::new(&config, &model, start)?;
+    let CheckedOptions { config, model, .. } = CheckedOptions::new(&options, model)?;
+    let initial = InitialVectors::Tokens(vec![model.tokenizer()?.initializer_id("umbrella")?]);
+    let tokens = Tokens::new(&config, &model, initial)?;
     let size = model.native_resolution();
     let pictures = Dataset::from_folder(&config.train_data_dir, size, config.crop)?;
     let session = Session::new(&config, &model, tokens, &pictures, None, &Device::flex()).await?;

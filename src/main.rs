@@ -11,7 +11,10 @@ fn main() -> ExitCode {
             if !matches!(error, CliError::Interrupted) {
                 eprintln!("error: {error}");
             }
-            error.exit_code()
+            if let Some(hint) = error.hint() {
+                eprintln!("hint: {hint}");
+            }
+            error.exit_code().into()
         }
     }
 }

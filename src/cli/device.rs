@@ -1,5 +1,7 @@
 //! Which device computes.
 
+mod probe;
+
 use burn::tensor::{DType, Device};
 
 use super::CliError;
@@ -90,7 +92,7 @@ pub(super) fn open(name: &str) -> Result<(Device, String), CliError> {
     if name == "auto" {
         let found = automatic().map(|(choice, device)| (device, choice.name.to_string()));
         return found.ok_or_else(|| {
-            CliError::input("this build has no device; build it with `--features flex`")
+            CliError::Input("this build has no device; build it with `--features flex`".into())
         });
     }
     let (kind, index) = match name.split_once(':') {
@@ -106,17 +108,27 @@ pub(super) fn open(name: &str) -> Result<(Device, String), CliError> {
     Ok((device, name.to_string()))
 }
 
-/// The best device: a GPU, but none in software, or else the CPU.
+/// The best device: a GPU that works, but none in software, or else the CPU.
 fn automatic() -> Option<(&'static Choice, Device)> {
     let gpus = may_have_gpu();
     CHOICES.iter().filter(|choice| gpus || !choice.gpu).find_map(|choice| {
-        let device = (choice.open)(0).ok()?;
-        suits_auto(choice, &device).then_some((choice, device))
+        if !choice.gpu {
+            return Some((choice, (choice.open)(0).ok()?));
+        }
+        let device = (choice.open)(0).ok().filter(is_hardware)?;
+        if let Err(reason) = probe::check(&device) {
+            eprintln!(
+                "note: `{}` is passed over, it fails at its first kernels: {reason}",
+                choice.name
+            );
+            return None;
+        }
+        Some((choice, device))
     })
 }
 
 fn suits_auto(choice: &Choice, device: &Device) -> bool {
-    !choice.gpu || is_hardware(device)
+    !choice.gpu || (is_hardware(device) && probe::check(device).is_ok())
 }
 
 /// Asking for a GPU where none can be starts software in its place, and makes drivers complain.
@@ -143,7 +155,7 @@ pub(super) fn check_precision(
     device: &Device,
     name: &str,
 ) -> Result<(), CliError> {
-    model.check_precision(device, &format!("device `{name}`")).map_err(CliError::input)
+    Ok(model.check_precision(device, &format!("device `{name}`"))?)
 }
 
 /// `dvar devices`
@@ -154,8 +166,8 @@ pub(super) fn list() -> Result<(), CliError> {
         loop {
             let state = match (choice.open)(index) {
                 Ok(device) => {
-                    if suits_auto(choice, &device) {
-                        best.get_or_insert(choice.name);
+                    if best.is_none() && suits_auto(choice, &device) {
+                        best = Some(choice.name);
                     }
                     describe(choice, &device)
                 }
@@ -245,21 +257,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn auto_is_the_cpu_where_there_is_no_gpu() {
+    fn auto_takes_a_card_or_the_cpu_and_never_software_in_place_of_a_card() {
+        let (choice, device) = automatic().unwrap();
+        assert_eq!(choice.gpu, is_hardware(&device), "{}", choice.name);
         if !may_have_gpu() {
-            assert_eq!(open("auto").unwrap().1, "cpu");
+            assert_eq!(choice.name, "cpu");
         }
     }
 
-    /// Where the adapter is a software one; a GPU is none.
+    /// Whatever the machine has: a card, lavapipe or nothing.
     #[cfg(feature = "wgpu")]
     #[test]
-    fn a_software_adapter_is_listed_but_not_taken_by_auto() {
-        let Ok(device) = open_wgpu(None) else { return };
+    fn an_adapter_is_a_card_exactly_if_it_is_no_software() {
+        const SOFTWARE: [&str; 4] = ["llvmpipe", "swiftshader", "softpipe", "basic render"];
         let choice = CHOICES.iter().find(|choice| choice.name == "wgpu").unwrap();
-        if part(&device).is_some_and(|part| part.contains("llvmpipe")) {
-            assert!(!suits_auto(choice, &device));
-            assert!(describe(choice, &device).contains("software, not for `auto`"));
+        match open_wgpu(None) {
+            Ok(device) => {
+                let part = part(&device).unwrap().to_lowercase();
+                let software = SOFTWARE.iter().any(|name| part.contains(name));
+                assert_eq!(is_hardware(&device), !software, "{part}");
+                assert_eq!(describe(choice, &device).contains("not for `auto`"), software);
+            }
+            Err(reason) => assert!(!reason.is_empty()),
         }
     }
 }

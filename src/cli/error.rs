@@ -1,72 +1,235 @@
-//! What the user is told when a command fails.
+//! What the user is told when a command fails, and the exit code.
 
-use std::{fmt, process::ExitCode};
-
-use crate::{
-    concept::AdapterError, embedding::EmbeddingError, pipelines::PipelineError,
-    session::SessionError, tensor::DeviceError,
+use std::{
+    error::Error,
+    fmt, io,
+    path::{Path, PathBuf},
 };
 
-/// A failed command.
+use dvar_models::{ModelError, tokenizer::TokenizerError};
+
+use crate::{
+    concept::AdapterError,
+    config::ConfigError,
+    data::DataError,
+    embedding::EmbeddingError,
+    pipelines::PipelineError,
+    schedulers::SchedulerError,
+    session::{Cause, SessionError, option_of, sentence, sources},
+    tensor::DeviceError,
+    trainer::TrainError,
+};
+
+/// A failed command. Any error becomes [`CliError::Part`] by `?`, with its sources.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum CliError {
-    /// What was asked for cannot be done as asked: exit code 2.
+    /// What was asked for cannot be done as asked; a whole sentence.
     Input(String),
-    /// Something failed on the way: exit code 1.
+    /// Something failed on the way; a whole sentence.
     Failed(String),
-    /// Ended by the user, with everything saved: exit code 130.
+    /// The error of a part of the program.
+    Part(Box<dyn Error + Send + Sync>),
+    /// A file could not be read.
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file could not be written.
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A run ended by an error, and what it had learned was saved.
+    Kept {
+        /// What ended the run.
+        error: Box<CliError>,
+        /// The last good vectors.
+        file: PathBuf,
+    },
+    /// Ended by the user, with everything saved.
     Interrupted,
 }
 
 impl CliError {
-    /// The process' exit code.
-    pub fn exit_code(&self) -> ExitCode {
+    /// 2: what the user gave cannot be used. 1: something else failed, such as the device, the disk
+    /// or a process. 130: the user ended the command.
+    pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Input(_) => ExitCode::from(2),
-            Self::Failed(_) => ExitCode::from(1),
-            Self::Interrupted => ExitCode::from(130),
+            Self::Input(_) => 2,
+            Self::Failed(_) | Self::Write { .. } => 1,
+            Self::Read { source, .. } if is_machine(source) => 1,
+            Self::Read { .. } => 2,
+            Self::Part(error) => exit_code(error.as_ref()),
+            Self::Kept { error, .. } => error.exit_code(),
+            Self::Interrupted => 130,
         }
     }
 
-    pub(super) fn input(error: impl fmt::Display) -> Self {
-        Self::Input(error.to_string())
+    /// What the user can do, where the message does not say it: the library knows no flags.
+    pub fn hint(&self) -> Option<String> {
+        let error = match self {
+            Self::Part(error) => error.as_ref(),
+            Self::Kept { error, .. } => return error.hint(),
+            _ => return None,
+        };
+        let option = option_of(error)?;
+        let flag = format!("--{}", option.replace('_', "-"));
+        if self.to_string().contains(&flag) {
+            return None;
+        }
+        let diverged = sources(error)
+            .any(|error| matches!(error.downcast_ref(), Some(TrainError::NonFinite { .. })));
+        Some(match option {
+            "clip" => {
+                format!("give a CLIP folder with `{flag}`, such as openai/clip-vit-base-patch32")
+            }
+            _ if diverged => {
+                format!("lower `{flag}`, or where fp16 computes take `--mixed-precision bf16`")
+            }
+            _ => format!("`{flag}` sets it"),
+        })
     }
 
-    pub(super) fn failed(error: impl fmt::Display) -> Self {
-        Self::Failed(error.to_string())
+    pub(super) fn read(path: &Path, source: io::Error) -> Self {
+        Self::Read { path: path.to_path_buf(), source }
     }
 
-    /// A device that failed.
-    pub(super) fn device(error: impl fmt::Display) -> Self {
-        Self::Failed(DeviceError::new(error).to_string())
-    }
-
-    /// A file that could not be written.
-    pub(super) fn write(path: &std::path::Path, error: std::io::Error) -> Self {
-        Self::Failed(format!(
-            "cannot write `{}`: {error}; free some space or choose another folder",
-            path.display()
-        ))
+    pub(super) fn write(path: &Path, source: io::Error) -> Self {
+        Self::Write { path: path.to_path_buf(), source }
     }
 }
 
-/// A session fails by what it was given, unless the device fails.
-impl From<SessionError> for CliError {
-    fn from(error: SessionError) -> Self {
-        match error {
-            SessionError::Pipeline(PipelineError::Device(_))
-            | SessionError::Embedding(EmbeddingError::Device(_))
-            | SessionError::Adapter(AdapterError::Device(_)) => Self::failed(error),
-            _ => Self::input(error),
+/// The exit code for an error of the library or of another crate, by all that it comes from.
+fn exit_code(error: &(dyn Error + 'static)) -> u8 {
+    let machine = sources(error).any(is_machine);
+    if !machine && sources(error).any(is_given) { 2 } else { 1 }
+}
+
+/// Whether the device, the disk or the memory failed.
+fn is_machine(error: &(dyn Error + 'static)) -> bool {
+    use io::ErrorKind::{OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let full = [OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, StorageFull];
+    error.is::<DeviceError>()
+        || error.downcast_ref::<io::Error>().is_some_and(|error| full.contains(&error.kind()))
+}
+
+/// Whether the error is about what was given: options, pictures, models, learned files.
+fn is_given(error: &(dyn Error + 'static)) -> bool {
+    error.is::<SessionError>()
+        || error.is::<ConfigError>()
+        || error.is::<DataError>()
+        || error.is::<PipelineError>()
+        || error.is::<ModelError>()
+        || error.is::<TokenizerError>()
+        || error.is::<SchedulerError>()
+        || error.is::<EmbeddingError>()
+        || error.is::<AdapterError>()
+        || matches!(error.downcast_ref(), Some(TrainError::State(_)))
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for CliError {
+    fn from(error: E) -> Self {
+        Self::Part(Box::new(error))
+    }
+}
+
+impl From<Cause<CliError>> for CliError {
+    fn from(cause: Cause<CliError>) -> Self {
+        match cause {
+            Cause::Session(error) => error.into(),
+            Cause::Train(error) => error.into(),
+            Cause::Observer(error) => error,
         }
     }
 }
 
 impl fmt::Display for CliError {
+    /// One sentence, with what it comes from where the sentence does not say it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Input(message) | Self::Failed(message) => f.write_str(message),
+            Self::Part(error) => f.write_str(&sentence(error.as_ref())),
+            Self::Read { path, source } => {
+                write!(f, "cannot read `{}`: {source}", path.display())
+            }
+            Self::Write { path, source } => write!(
+                f,
+                "cannot write `{}`: {source}; free some space or choose another folder",
+                path.display()
+            ),
+            Self::Kept { error, file } => {
+                write!(f, "{error}; the last good vectors are in `{}`", file.display())
+            }
             Self::Interrupted => f.write_str("interrupted"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::early_stopping::CriterionError;
+
+    fn code(error: impl Into<CliError>) -> u8 {
+        error.into().exit_code()
+    }
+
+    #[test]
+    fn a_device_that_fails_is_no_bad_input_wherever_it_fails() {
+        let lost = || DeviceError::new("the device was lost");
+        assert_eq!(code(lost()), 1);
+        assert_eq!(code(PipelineError::from(lost())), 1);
+        assert_eq!(code(EmbeddingError::from(lost())), 1);
+        assert_eq!(code(AdapterError::from(lost())), 1);
+        assert_eq!(code(TrainError::from(lost())), 1);
+        assert_eq!(code(SessionError::from(PipelineError::from(lost()))), 1);
+        assert_eq!(code(SessionError::from(EmbeddingError::from(lost()))), 1);
+        assert_eq!(code(SessionError::from(AdapterError::from(lost()))), 1);
+        assert_eq!(code(TrainError::callback("page", PipelineError::from(lost()))), 1);
+    }
+
+    #[test]
+    fn a_bad_option_is_2_and_its_hint_names_the_flag() {
+        let window = ConfigError::from(CriterionError::Window { window: 1 });
+        assert_eq!(code(ConfigError::from(CriterionError::Window { window: 1 })), 2);
+        assert_eq!(CliError::from(window).hint().unwrap(), "`--window` sets it");
+        let error =
+            SessionError::NoScorer { option: "stopping", what: "samples", model: "m".into() };
+        assert!(CliError::from(error).hint().unwrap().contains("`--clip`"));
+        assert_eq!(code(TrainError::state("of another run")), 2);
+        assert_eq!(code(DataError::NothingGiven), 2);
+    }
+
+    #[test]
+    fn a_run_that_diverges_or_a_full_disk_is_1() {
+        let diverged = TrainError::NonFinite { what: "training loss", value: f64::NAN, step: 3 };
+        assert_eq!(code(diverged), 1);
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        assert_eq!(CliError::write(Path::new("a"), full()).exit_code(), 1);
+        assert_eq!(CliError::read(Path::new("a"), full()).exit_code(), 1);
+        let path = "a".to_string();
+        assert_eq!(code(DataError::Unreadable { path: path.clone(), source: full() }), 1);
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        assert_eq!(CliError::read(Path::new("a"), missing()).exit_code(), 2);
+        assert_eq!(code(DataError::Unreadable { path, source: missing() }), 2);
+        assert_eq!(code(TrainError::callback("checkpoint", full())), 1);
+        assert_eq!(CliError::Interrupted.exit_code(), 130);
+    }
+
+    #[test]
+    fn a_source_that_the_message_does_not_tell_is_told_after_it() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the file is bad")]
+        struct Outer(#[source] io::Error);
+        let error = CliError::from(Outer(io::Error::other("no magic number")));
+        assert_eq!(error.to_string(), "the file is bad: no magic number");
+        let path = "a".to_string();
+        let said = CliError::from(DataError::Unreadable { path, source: io::Error::other("gone") });
+        assert_eq!(said.to_string().matches("gone").count(), 1);
     }
 }

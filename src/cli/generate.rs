@@ -1,17 +1,17 @@
 //! `dvar generate`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{
-    CliError, device, model,
-    run_folder::{RunFolder, free_folder},
+    CliError, device,
+    learned::{read_adapter, read_embedding},
+    model,
+    output::{self, free_folder},
 };
 use crate::{
-    concept::LearnedAdapter,
     config::{MixedPrecision, TrainOptions},
     data::png::{encode_grid, encode_png},
-    embedding::{self, LearnedEmbedding},
-    files::read_limited,
+    embedding::LearnedEmbedding,
     pipelines::{BATCH, ModelFolder, SamplingOptions},
     schedulers::{BetaSchedule, SchedulerKind},
     session::{self, Generator},
@@ -74,10 +74,10 @@ pub(super) struct GenerateArgs {
 
 pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let model = model::open(args.model.as_deref())?;
-    let advice = session::advice(&model).map_err(CliError::input)?;
-    let advice = advice.with_defaults().map_err(CliError::input)?;
+    let advice = session::advice(&model)?;
+    let advice = advice.with_defaults()?;
     let beta_schedule = args.beta_schedule.or(advice.beta_schedule);
-    let model = model.with_beta_schedule(beta_schedule).map_err(CliError::input)?;
+    let model = model.with_beta_schedule(beta_schedule)?;
     let model = model.with_precision(args.mixed_precision.dtype());
     let embedding = args.embedding.as_deref().map(read_embedding).transpose()?;
     if let Some(embedding) = &embedding {
@@ -87,8 +87,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let options = sampling_options(args, &advice, &model)?;
     let (device, device_name) = device::open(&args.device)?;
     device::check_precision(&model, &device, &device_name)?;
-    let generator = Generator::load(&model, embedding.as_ref(), adapter.as_ref(), &device);
-    let generator = generator.map_err(CliError::input)?;
+    let generator = Generator::load(&model, embedding.as_ref(), adapter.as_ref(), &device)?;
     device::say(&args.device, &device_name);
     let prompts: Vec<String> =
         args.prompt.iter().flat_map(|prompt| vec![prompt.clone(); args.count]).collect();
@@ -98,34 +97,17 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     for prompts in prompts.chunks(BATCH) {
         let first = pictures.len();
         let drawn = generator.draw(first, prompts, &args.negative_prompt, &options, None);
-        for picture in pollster::block_on(drawn).map_err(CliError::failed)? {
+        for picture in pollster::block_on(drawn)? {
             let png = encode_png(picture.width(), picture.height(), picture.pixels());
             let path = folder.join(format!("{:04}.png", pictures.len()));
-            RunFolder::write(&path, &png.map_err(CliError::failed)?)?;
+            output::write(&path, &png?)?;
             pictures.push(picture);
         }
     }
     let grid = folder.join("grid.png");
-    RunFolder::write(&grid, &encode_grid(&pictures, args.count).map_err(CliError::failed)?)?;
+    output::write(&grid, &encode_grid(&pictures, args.count)?)?;
     println!("{} pictures in {}, together in {}", pictures.len(), folder.display(), grid.display());
     Ok(())
-}
-
-/// Reads an embedding file of any known format.
-pub(super) fn read_embedding(path: &Path) -> Result<LearnedEmbedding, CliError> {
-    let bytes = read_limited(path, embedding::MAX_FILE_BYTES)
-        .map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", path.display())))?;
-    embedding::read(&bytes, &path.display().to_string()).map_err(CliError::input)
-}
-
-/// The largest adapter that is read: a LoRA of rank 1024 of a full-size model.
-const MAX_ADAPTER_BYTES: usize = 2 << 30;
-
-/// Reads an adapter that `dvar train` wrote.
-pub(super) fn read_adapter(path: &Path) -> Result<LearnedAdapter, CliError> {
-    let bytes = read_limited(path, MAX_ADAPTER_BYTES)
-        .map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", path.display())))?;
-    LearnedAdapter::from_bytes(&bytes, &path.display().to_string()).map_err(CliError::input)
 }
 
 fn check_fit(
@@ -133,7 +115,7 @@ fn check_fit(
     model: &ModelFolder,
     args: &GenerateArgs,
 ) -> Result<(), CliError> {
-    embedding.check_fit(model).map_err(CliError::input)?;
+    embedding.check_fit(model)?;
     let token = embedding.placeholder_token();
     if !args.prompt.iter().any(|prompt| prompt.contains(token)) {
         return Err(CliError::Input(format!(
@@ -164,6 +146,6 @@ fn sampling_options(
         width: args.width.unwrap_or(size),
         seed: args.seed,
     };
-    session::check_sampling(&options, model).map_err(CliError::input)?;
+    session::check_sampling(&options, model)?;
     Ok(options)
 }

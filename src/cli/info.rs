@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CliError, generate::read_embedding, model};
+use super::{CliError, learned::read_embedding, model};
 use crate::{config::TrainOptions, pipelines::ModelFolder, trainer::TrainState};
 
 /// Flags of `dvar info`.
@@ -50,19 +50,18 @@ fn embedding(path: &Path) -> Result<(), CliError> {
 fn training_run(folder: &Path) -> Result<(), CliError> {
     let read = |file: &str| {
         let path = folder.join(file);
-        std::fs::read(&path)
-            .map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", path.display())))
+        std::fs::read(&path).map_err(|error| CliError::read(&path, error))
     };
     let config = String::from_utf8_lossy(&read("config.toml")?).into_owned();
     let options =
         TrainOptions::from_toml(&config, &folder.join("config.toml").display().to_string());
-    let options = options.map_err(CliError::input)?;
+    let options = options?;
     println!("run        {}", folder.display());
     println!("token      {}", options.placeholder_token.unwrap_or_default());
     println!("pictures   {}", options.train_data_dir.unwrap_or_default().display());
     match read("state/state.safetensors") {
         Ok(bytes) => {
-            let state = TrainState::from_bytes(&bytes).map_err(CliError::input)?;
+            let state = TrainState::from_bytes(&bytes)?;
             println!("steps      {}", state.step);
             match state.stop {
                 Some(stop) => println!("stop       {stop}"),
@@ -75,7 +74,7 @@ fn training_run(folder: &Path) -> Result<(), CliError> {
 }
 
 fn model_folder(model: &ModelFolder) -> Result<(), CliError> {
-    let tokenizer = model.tokenizer().map_err(CliError::input)?;
+    let tokenizer = model.tokenizer()?;
     println!("model      {}", model.name());
     println!("family     {}", model.family());
     println!("pictures   {0} x {0} pixels", model.native_resolution());

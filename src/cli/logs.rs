@@ -19,8 +19,8 @@ impl Logs {
         folder: &RunFolder,
         step: usize,
     ) -> Result<Self, CliError> {
-        let options = std::fs::read_to_string(folder.config()).map_err(CliError::failed)?;
-        let options = toml::from_str(&options).map_err(CliError::failed)?;
+        let options = std::fs::read_to_string(folder.config())?;
+        let options = toml::from_str(&options)?;
         let logs = folder.logs();
         let own_name = folder.path().file_name().unwrap_or_default().to_string_lossy();
         let name = RunName {
@@ -35,7 +35,7 @@ impl Logs {
             }
             Logger::Wandb => EventLogger::wandb(&logs, &name, &options, step, config.save_steps),
         };
-        logger.map(|logger| Self(Some(logger))).map_err(CliError::failed)
+        Ok(Self(Some(logger?)))
     }
 
     /// What takes part in the run.
@@ -46,8 +46,8 @@ impl Logs {
     /// Logs a PNG file's picture; see [`EventLogger::picture`] for `step`.
     pub(super) fn picture(&self, name: &str, step: usize, file: &Path) -> Result<(), CliError> {
         let Some(logger) = &self.0 else { return Ok(()) };
-        let png = std::fs::read(file).map_err(CliError::failed)?;
-        logger.picture(name, step, &png).map_err(CliError::failed)
+        let png = std::fs::read(file).map_err(|error| CliError::read(file, error))?;
+        Ok(logger.picture(name, step, &png)?)
     }
 
     /// Ends the log with figures of the whole run; those that are not known are left out.
@@ -58,6 +58,6 @@ impl Logs {
     ) -> Result<(), CliError> {
         let Some(logger) = &self.0 else { return Ok(()) };
         let known = summary.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
-        logger.finish(steps, &known.collect::<Vec<_>>()).map_err(CliError::failed)
+        Ok(logger.finish(steps, &known.collect::<Vec<_>>())?)
     }
 }

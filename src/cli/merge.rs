@@ -7,7 +7,8 @@ use dvar_models::weights::with_replaced;
 
 use super::{
     CliError, device, model,
-    run_folder::{RunFolder, free_folder},
+    output::{self, free_folder},
+    run_folder::RunFolder,
 };
 
 /// Flags of `dvar merge`.
@@ -32,16 +33,16 @@ pub(super) fn run(args: &MergeArgs) -> Result<(), CliError> {
     })?;
     let model = model::of_run(&run.options()?)?.model.with_precision(DType::F32);
     let (device, _) = device::open("auto")?;
-    let unet = model.load_unet(&device).map_err(CliError::input)?;
+    let unet = model.load_unet(&device)?;
     let merged = adapter.merge(&unet, &device);
-    let merged = pollster::block_on(merged).map_err(CliError::input)?;
-    let weights = with_replaced(model.files(), "unet", &merged).map_err(CliError::input)?;
-    let config = model.files().read("unet/config.json").map_err(CliError::input)?;
+    let merged = pollster::block_on(merged)?;
+    let weights = with_replaced(model.files(), "unet", &merged)?;
+    let config = model.files().read("unet/config.json")?;
     let folder = free_folder(args.output_dir.as_deref(), || "merged".into())?.join("unet");
     std::fs::create_dir(&folder).map_err(|error| CliError::write(&folder, error))?;
-    RunFolder::write(&folder.join("config.json"), &config)?;
+    output::write(&folder.join("config.json"), &config)?;
     let file = folder.join("diffusion_pytorch_model.safetensors");
-    RunFolder::write(&file, &weights)?;
+    output::write(&file, &weights)?;
     println!("{} weights of {} merged, in {}", merged.len(), model.name(), folder.display());
     Ok(())
 }

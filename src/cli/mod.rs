@@ -7,10 +7,12 @@ mod evaluate;
 mod experiment;
 mod generate;
 mod info;
+mod learned;
 mod logs;
 mod merge;
 mod model;
 mod official;
+mod output;
 mod run_folder;
 mod sample_files;
 mod train;
@@ -66,7 +68,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, CliError> 
 ///
 /// # Errors
 ///
-/// [`CliError`], to be shown to the user; its exit code is 2 for bad input.
+/// [`CliError`], to be shown to the user; with its exit code.
 pub fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Train(args) => train::run(*args),

@@ -6,7 +6,9 @@ use burn::tensor::Device;
 use dvar_models::weights::ModelFiles;
 
 use super::CliError;
-use crate::{config::TrainOptions, eval::ClipScorer, pipelines::ModelFolder, session::Settings};
+use crate::{
+    config::TrainOptions, eval::ClipScorer, pipelines::ModelFolder, session::CheckedOptions,
+};
 
 /// The value of `--model` that means the model inside the binary.
 pub(super) const EMBEDDED: &str = "embedded";
@@ -25,16 +27,15 @@ pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
                 let folder = full_name(folder);
                 #[cfg(feature = "hub")]
                 if let Some(repository) = repository(folder) {
-                    let files = ModelFiles::from_hub(repository).map_err(CliError::input)?;
-                    return ModelFolder::new(files, repository.to_string())
-                        .map_err(CliError::input);
+                    let files = ModelFiles::from_hub(repository)?;
+                    return Ok(ModelFolder::new(files, repository.to_string())?);
                 }
                 return Err(CliError::Input(format!(
                     "there is no model folder `{}`; give a Stable Diffusion 1.x or LDM text-to-image folder in diffusers' layout, a name on the Hub to a build with `--features hub`, or leave `--model` out",
                     folder.display()
                 )));
             }
-            ModelFolder::open(folder).map_err(CliError::input)
+            Ok(ModelFolder::open(folder)?)
         }
         _ => embedded(),
     }
@@ -47,9 +48,9 @@ fn full_name(model: &Path) -> &Path {
 }
 
 /// A run's options over the model's advice and the defaults, its model, and both checked.
-pub(super) fn of_run(options: &TrainOptions) -> Result<Settings, CliError> {
+pub(super) fn of_run(options: &TrainOptions) -> Result<CheckedOptions, CliError> {
     let model = open(options.model.as_deref())?;
-    Settings::new(options, model).map_err(CliError::input)
+    Ok(CheckedOptions::new(options, model)?)
 }
 
 /// The CLIP model that a flag names, or the one that the model brings, where it does.
@@ -61,9 +62,9 @@ pub(super) fn clip_scorer(
     match (clip, model) {
         (Some(folder), _) => {
             let files = scorer_files(folder, "--clip")?;
-            ClipScorer::open(&files, ".", device).map(Some).map_err(CliError::input)
+            Ok(Some(ClipScorer::open(&files, ".", device)?))
         }
-        (None, Some(model)) => ClipScorer::load(model, device).map_err(CliError::input),
+        (None, Some(model)) => Ok(ClipScorer::load(model, device)?),
         (None, None) => Ok(None),
     }
 }
@@ -75,7 +76,7 @@ pub(super) fn scorer_files(folder: &Path, flag: &str) -> Result<ModelFiles, CliE
     }
     #[cfg(feature = "hub")]
     if let Some(repository) = repository(folder) {
-        return ModelFiles::scorer_from_hub(repository).map_err(CliError::input);
+        return Ok(ModelFiles::scorer_from_hub(repository)?);
     }
     Err(CliError::Input(format!(
         "there is no folder `{}` for `{flag}`; give a model folder in transformers' layout, or a name on the Hub to a build with `--features hub`",
@@ -98,10 +99,10 @@ fn repository(model: &Path) -> Option<&str> {
 #[cfg(feature = "embedded")]
 fn embedded() -> Result<ModelFolder, CliError> {
     let (files, name) = dvar_models::pretrained::dvar_tiny_emoji();
-    ModelFolder::new(files, format!("{name} (embedded)")).map_err(CliError::input)
+    Ok(ModelFolder::new(files, format!("{name} (embedded)"))?)
 }
 
 #[cfg(not(feature = "embedded"))]
 fn embedded() -> Result<ModelFolder, CliError> {
-    Err(CliError::input("this build has no embedded model; give `--model DIR`"))
+    Err(CliError::Input("this build has no embedded model; give `--model DIR`".into()))
 }

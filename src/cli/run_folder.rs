@@ -5,19 +5,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use burn::tensor::Device;
-use dvar_models::unet::UNet2DConditionModel;
-
 use super::{
     CliError,
-    generate::{read_adapter, read_embedding},
+    learned::{read_adapter, read_embedding},
+    output::{free_folder, refused, write_new},
 };
 use crate::{
-    concept::{LearnedAdapter, Weights},
+    concept::{LearnedAdapter, LearnedConcept},
     config::TrainOptions,
-    files::write_atomic,
 };
 
+const CONFIG: &str = "config.toml";
 const EMBEDDING: &str = "learned_embeds.safetensors";
 const LORA: &str = "pytorch_lora_weights.safetensors";
 const CUSTOM_DIFFUSION: &str = "pytorch_custom_diffusion_weights.safetensors";
@@ -34,14 +32,22 @@ impl RunFolder {
         placeholder_token: &str,
         config: &str,
     ) -> Result<Self, CliError> {
-        let run =
-            Self(free_folder(named, || Path::new("runs").join(folder_name(placeholder_token)))?);
+        let default = || Path::new("runs").join(folder_name(placeholder_token));
+        let run = Self(free_folder(named, default)?);
         // the configuration before anything else: what has it can be resumed
-        let written = Self::write(&run.config(), config.as_bytes());
-        let state = written.and_then(|()| {
-            fs::create_dir(run.0.join("state")).map_err(|e| CliError::write(&run.0, e))
-        });
-        state.inspect_err(|_| run.discard())?;
+        match write_new(&run.0, CONFIG, config.as_bytes()) {
+            Ok(()) => {}
+            // another process has begun a run there, and everything in it is that run's
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(refused(&run.0, "exists and is not empty"));
+            }
+            Err(error) => {
+                run.discard();
+                return Err(CliError::write(&run.config(), error));
+            }
+        }
+        let state = fs::create_dir(run.0.join("state"));
+        state.inspect_err(|_| run.discard()).map_err(|error| CliError::write(&run.0, error))?;
         Ok(run)
     }
 
@@ -75,7 +81,7 @@ impl RunFolder {
     }
 
     pub(super) fn config(&self) -> PathBuf {
-        self.0.join("config.toml")
+        self.0.join(CONFIG)
     }
 
     pub(super) fn metrics(&self) -> PathBuf {
@@ -99,34 +105,23 @@ impl RunFolder {
         self.0.join("initial_embeds.safetensors")
     }
 
-    /// The names of the files a learned concept may consist of.
-    pub(super) fn concept_files(&self) -> [&'static str; 3] {
-        [EMBEDDING, LORA, CUSTOM_DIFFUSION]
-    }
-
-    /// The learned concept, ready for the networks.
-    pub(super) fn read_concept(
-        &self,
-        unet: &UNet2DConditionModel,
-        device: &Device,
-    ) -> Result<Weights, CliError> {
-        let embedding = read_embedding(&self.embedding())?;
-        let adapter = self.read_adapter()?;
-        Weights::from_learned(&embedding, adapter.as_ref(), unet, device).map_err(CliError::input)
-    }
-
     /// What the run changed in the model, where its method does.
     pub(super) fn read_adapter(&self) -> Result<Option<LearnedAdapter>, CliError> {
-        let files = [LORA, CUSTOM_DIFFUSION].map(|name| self.0.join(name));
-        files.iter().find(|file| file.is_file()).map(|file| read_adapter(file)).transpose()
+        adapter_in(&self.0)
+    }
+
+    /// The concept that was scored after so many updates.
+    pub(super) fn read_checkpoint(&self, steps: usize) -> Result<LearnedConcept, CliError> {
+        let folder = self.checkpoint(steps);
+        let embedding = read_embedding(&folder.join(EMBEDDING))?;
+        Ok(LearnedConcept { embedding, adapter: adapter_in(&folder)? })
     }
 
     /// The options that the run was started with.
     pub(super) fn options(&self) -> Result<TrainOptions, CliError> {
         let path = self.config();
-        let text = std::fs::read_to_string(&path)
-            .map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", path.display())))?;
-        TrainOptions::from_toml(&text, &path.display().to_string()).map_err(CliError::input)
+        let text = fs::read_to_string(&path).map_err(|error| CliError::read(&path, error))?;
+        Ok(TrainOptions::from_toml(&text, &path.display().to_string())?)
     }
 
     /// A concept that was scored on the way, and its samples.
@@ -158,58 +153,12 @@ impl RunFolder {
     pub(super) fn samples(&self, when: &str) -> PathBuf {
         self.0.join(format!("samples_{when}.png"))
     }
-
-    /// Writes a file whole or not at all.
-    pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-        write_atomic(path, bytes).map_err(|error| CliError::write(path, error))
-    }
 }
 
-/// Creates the folder that the user named, which must not exist yet or be empty, or else the
-/// first of `default`, `default-2`, ... that is free.
-pub(super) fn free_folder(
-    named: Option<&Path>,
-    default: impl FnOnce() -> PathBuf,
-) -> Result<PathBuf, CliError> {
-    let folder = match named {
-        Some(folder) => folder.to_path_buf(),
-        None => {
-            let first = default();
-            let name = first.display().to_string();
-            let numbered = (2..).map(|n| PathBuf::from(format!("{name}-{n}")));
-            let free = |folder: &PathBuf| is_free(folder).unwrap_or(false);
-            std::iter::once(first.clone()).chain(numbered).find(free).unwrap_or(first)
-        }
-    };
-    let refuse = |what: &str| {
-        CliError::Input(format!(
-            "the output folder `{}` {what}; choose another one with `--output-dir`",
-            folder.display()
-        ))
-    };
-    match is_free(&folder) {
-        Ok(true) => {}
-        Ok(false) => return Err(refuse("exists and is not empty")),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            return Err(refuse("is a file or lies below one"));
-        }
-        Err(error) => return Err(refuse(&format!("cannot be read ({error})"))),
-    }
-    fs::create_dir_all(&folder).map_err(|e| refuse(&format!("cannot be created ({e})")))?;
-    Ok(folder)
-}
-
-/// Whether nothing lies there, but for the beginnings of files that a kill left.
-fn is_free(folder: &Path) -> io::Result<bool> {
-    match fs::read_dir(folder) {
-        Ok(mut entries) => entries.try_fold(true, |free, entry| {
-            let name = entry?.file_name();
-            let name = name.to_string_lossy();
-            Ok(free && name.starts_with('.') && name.contains(".tmp-"))
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(error),
-    }
+/// The adapter beside an embedding, where there is one.
+fn adapter_in(folder: &Path) -> Result<Option<LearnedAdapter>, CliError> {
+    let files = [LORA, CUSTOM_DIFFUSION].map(|name| folder.join(name));
+    files.iter().find(|file| file.is_file()).map(|file| read_adapter(file)).transpose()
 }
 
 /// A file name for a token: `<my cat>` gives `my-cat`.

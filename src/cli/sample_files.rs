@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CliError, run_folder::RunFolder};
+use super::{CliError, output};
 use crate::data::{image::Picture, png::encode_png};
 
 /// What the file [`PROMPTS`] says of one picture.
@@ -28,9 +28,9 @@ pub(super) fn write_each(
     for (i, (picture, prompt)) in pictures.iter().zip(prompts).enumerate() {
         let file = format!("{i:04}.png");
         let png = encode_png(picture.width(), picture.height(), picture.pixels());
-        RunFolder::write(&folder.join(&file), &png.map_err(CliError::failed)?)?;
+        output::write(&folder.join(&file), &png?)?;
         named.push(Named { file, prompt });
     }
-    let json = serde_json::to_string_pretty(&named).map_err(CliError::failed)?;
-    RunFolder::write(&folder.join(PROMPTS), format!("{json}\n").as_bytes())
+    let json = serde_json::to_string_pretty(&named)?;
+    output::write(&folder.join(PROMPTS), format!("{json}\n").as_bytes())
 }

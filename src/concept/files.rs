@@ -60,7 +60,7 @@ pub enum AdapterError {
         found: String,
     },
     /// The device failed while a weight was read from it.
-    #[error(transparent)]
+    #[error("{0}")]
     Device(#[from] DeviceError),
 }
 

@@ -141,3 +141,15 @@ pub enum DataError {
         reason: String,
     },
 }
+
+impl DataError {
+    /// The option that is to be changed, by its name in a configuration file. A folder has none:
+    /// several options name folders.
+    pub fn option(&self) -> Option<&'static str> {
+        match self {
+            Self::NothingGiven => Some("train_data_dir"),
+            Self::Resolution { .. } => Some("resolution"),
+            _ => None,
+        }
+    }
+}

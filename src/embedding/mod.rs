@@ -150,7 +150,7 @@ pub enum EmbeddingError {
         problem: FileProblem,
     },
     /// The device failed while the initial vectors were read from it.
-    #[error(transparent)]
+    #[error("{0}")]
     Device(#[from] DeviceError),
 }
 

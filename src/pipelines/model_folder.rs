@@ -63,11 +63,11 @@ pub enum PipelineError {
     #[error("the pictures cannot be compared: {0}")]
     Pictures(String),
     /// The device failed while a result was read from it.
-    #[error(transparent)]
+    #[error("{0}")]
     Device(#[from] DeviceError),
     /// Whoever watches a drawing ended it.
     #[error("the drawing was ended: {0}")]
-    Ended(String),
+    Ended(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 #[derive(Deserialize)]

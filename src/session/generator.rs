@@ -88,9 +88,11 @@ impl Generator {
 pub fn check_sampling(options: &SamplingOptions, model: &ModelFolder) -> Result<(), SessionError> {
     let scale = options.guidance_scale;
     if !(scale.is_finite() && scale >= 0.0) {
-        return Err(SessionError::Unsuitable(format!(
-            "`--guidance-scale` is {scale}; it must be a number from 0 on"
-        )));
+        return Err(SessionError::OutOfRange {
+            option: "guidance_scale",
+            value: scale.to_string(),
+            expected: "a number from 0 on",
+        });
     }
     model.check_size(options.width, options.height)?;
     let scheduler = model.scheduler();

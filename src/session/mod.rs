@@ -1,147 +1,49 @@
 //! One training run, put together from its parts; native code and the browser share this.
 
+//!
+//! Three types lead from options to a run: [`CheckedOptions`], [`PreparedRun`], [`Session`]. [`run`]
+//! is the sequence of a run; an [`Observer`] watches it.
+
+mod checked;
 mod class_pictures;
+mod error;
 mod generator;
+mod initial;
+mod observer;
+mod option_names;
+mod prepared;
+mod run;
 mod samples;
-mod settings;
+mod search;
 
 use burn::tensor::Device;
-use dvar_models::tokenizer::{PromptTokenizer, TokenizerError};
 
+pub use checked::{CheckedOptions, advice, fingerprint};
 pub use class_pictures::{class_pictures, draw_class};
+pub use error::{SessionError, option_of, sentence, sources};
 pub use generator::{Generator, check_sampling};
+pub use initial::{InitialVectors, Rank, Start, Tokens};
+pub use observer::{Moment, Observer, Phase, Shown};
+pub use prepared::PreparedRun;
+pub use run::{Best, Cause, Outcome, RunError, run};
 pub use samples::{Drawn, Samples, sampling_options};
-pub use settings::{Outlook, Settings, advice, fingerprint};
+pub use search::{RankedWords, WordSearch};
 
 use crate::{
     callbacks::DeterministicEval,
-    concept::{AdapterError, Concept},
-    config::{ConfigError, Initializer, MethodConfig, TrainConfig},
+    concept::Concept,
+    config::{MethodConfig, TrainConfig},
     data::{dataset::Dataset, image::Picture, templates::fill},
-    embedding::{self, EmbeddingError, LearnedEmbedding},
+    embedding::{self, LearnedEmbedding},
     eval::{EvaluationDraws, FixedBatch, INTERVALS},
     objective::{
         CAPTION_PREFIXES, DiffusionObjective, DrawRanges, LatentCache, PriorPreservation,
         RescaledPictures, SeededDraws,
     },
-    pipelines::{ModelFolder, PipelineError, PromptEncoder},
+    pipelines::{ModelFolder, PromptEncoder},
     rng::{Purpose, Stream},
     trainer::{Callback, TrainState, Trainer},
 };
-
-/// Why a run could not be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// The model or the tokens.
-    #[error(transparent)]
-    Pipeline(#[from] PipelineError),
-    /// The initial vectors, or learned ones.
-    #[error(transparent)]
-    Embedding(#[from] EmbeddingError),
-    /// What a learned concept changes in the denoiser.
-    #[error(transparent)]
-    Adapter(#[from] AdapterError),
-    /// An option by itself.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// An option that does not fit the model or another option; a whole sentence.
-    #[error("{0}")]
-    Unsuitable(String),
-}
-
-impl From<TokenizerError> for SessionError {
-    fn from(error: TokenizerError) -> Self {
-        Self::Pipeline(error.into())
-    }
-}
-
-/// Where the vectors start, with nothing left to look up.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Start {
-    /// Rows of the token table, repeated in turn to as many vectors as there are.
-    Tokens(Vec<u32>),
-    /// Given vectors.
-    Vectors(LearnedEmbedding),
-}
-
-/// The tokens of a run, checked against a model's tokenizer before anything is loaded.
-#[derive(Debug)]
-pub struct Tokens {
-    tokenizer: PromptTokenizer,
-    placeholder_ids: Vec<u32>,
-    start: Start,
-}
-
-impl Tokens {
-    /// Registers the placeholder, whose vectors start as `start` says.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Tokenizer`] if the placeholder cannot be a new token,
-    /// [`PipelineError::Mismatch`] if the start has another width or more vectors than asked for.
-    pub fn new(
-        config: &TrainConfig,
-        model: &ModelFolder,
-        start: Start,
-    ) -> Result<Self, PipelineError> {
-        let mut tokenizer = model.tokenizer()?;
-        let given = match &start {
-            Start::Tokens(ids) => ids.len(),
-            Start::Vectors(vectors) => vectors.num_vectors(),
-        };
-        let num_vectors = config.num_vectors.unwrap_or(given);
-        let misfit =
-            |problem: String| PipelineError::Mismatch { model: model.name().into(), problem };
-        if given > num_vectors {
-            return Err(misfit(format!(
-                "the vectors start from {given}, `--num-vectors` allows {num_vectors}"
-            )));
-        }
-        if let Start::Vectors(vectors) = &start
-            && vectors.dim() != model.embedding_dim()
-        {
-            let (dim, wanted) = (vectors.dim(), model.embedding_dim());
-            return Err(misfit(format!(
-                "`--initializer-file` holds vectors {dim} wide, the text encoder takes {wanted}"
-            )));
-        }
-        let placeholder_ids = tokenizer.add_placeholder(&config.placeholder_token, num_vectors)?;
-        Ok(Self { tokenizer, placeholder_ids, start })
-    }
-
-    /// How many vectors the concept is made of.
-    pub fn num_vectors(&self) -> usize {
-        self.placeholder_ids.len()
-    }
-}
-
-impl Start {
-    /// Looks an initializer up that needs no scorer and no file: a token, a text, or a token at
-    /// random; none of the others.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Tokenizer`] if a token is none of the model's.
-    pub fn from_tokenizer(
-        config: &TrainConfig,
-        tokenizer: &PromptTokenizer,
-    ) -> Result<Option<Self>, PipelineError> {
-        Ok(Some(match &config.initializer {
-            Initializer::Token(word) => Self::Tokens(vec![tokenizer.initializer_id(word)?]),
-            Initializer::Text(text) => match tokenizer.token_ids(text) {
-                // says why such a text is no initializer
-                ids if ids.is_empty() => Self::Tokens(vec![tokenizer.initializer_id(text)?]),
-                ids => Self::Tokens(ids),
-            },
-            Initializer::Random => {
-                let words = tokenizer.words();
-                let drawn = Stream::new(config.seed, Purpose::Initialization, 0).below(words.len());
-                Self::Tokens(words.get(drawn).map(|(id, _)| *id).into_iter().collect())
-            }
-            Initializer::File(_) | Initializer::Best | Initializer::Worst => return Ok(None),
-        }))
-    }
-}
 
 /// The frozen networks, the data and the draws of one run.
 #[derive(Debug)]
@@ -171,7 +73,7 @@ impl Session {
         class: Option<&Dataset>,
         device: &Device,
     ) -> Result<Self, SessionError> {
-        let Tokens { tokenizer, placeholder_ids, start } = tokens;
+        let Tokens { tokenizer, placeholder_ids, initial } = tokens;
         let num_vectors = placeholder_ids.len();
         let encoder = model.load_prompt_encoder(tokenizer, placeholder_ids, device)?;
         let vae = model.load_vae(device)?;
@@ -206,13 +108,13 @@ impl Session {
             objective.rescaled = Some(RescaledPictures { vae, pictures, size });
             rescaled_size = Some(size);
         }
-        let initial = match start {
-            Start::Tokens(ids) => {
+        let initial = match initial {
+            InitialVectors::Tokens(ids) => {
                 let table = objective.encoder.token_table();
                 let token = &config.placeholder_token;
                 embedding::init::from_tokens(token, table, &ids, num_vectors).await?
             }
-            Start::Vectors(vectors) => {
+            InitialVectors::Learned(vectors) => {
                 embedding::init::from_vectors(&config.placeholder_token, &vectors, num_vectors)?
             }
         };

@@ -3,6 +3,7 @@
 mod bad_input;
 mod evaluate;
 mod experiment;
+mod failures;
 mod harness;
 #[cfg(feature = "hub")]
 mod hub;

@@ -1,25 +1,29 @@
 //! The same run gives the same bytes, whole or resumed.
 
+use std::{cell::RefCell, convert::Infallible};
+
 use burn::tensor::Device;
 use dvar::{
     concept::{Concept, Method},
     config::{MixedPrecision, TrainConfig, TrainOptions},
     data::dataset::Dataset,
     early_stopping::StopReason,
-    session::{Session, Start, Tokens},
+    session::{
+        CheckedOptions, InitialVectors, Observer, PreparedRun, RunError, Session, SessionError,
+        Shown, Start, Tokens, run,
+    },
     trainer::{Callback, TrainError, TrainState},
 };
-use std::{cell::RefCell, rc::Rc};
 
 use crate::{golden, support::tiny_sd};
 
 /// Keeps the state after a given step and at the end.
 pub struct States {
     pub at: usize,
-    pub kept: Rc<RefCell<Vec<TrainState>>>,
+    pub kept: RefCell<Vec<TrainState>>,
 }
 
-impl Callback<Concept, TrainState> for States {
+impl Callback<Concept, TrainState> for &States {
     fn name(&self) -> &'static str {
         "states"
     }
@@ -34,6 +38,39 @@ impl Callback<Concept, TrainState> for States {
     }
 }
 
+impl Observer for States {
+    type Error = Infallible;
+
+    async fn class_pictures(
+        &self,
+        run: &PreparedRun,
+    ) -> Result<Option<Dataset>, RunError<Infallible>> {
+        Ok(class(run))
+    }
+
+    async fn samples(&self, _: Shown<'_>) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn callbacks<'a>(
+        &'a self,
+        _: &PreparedRun,
+        _: Option<&TrainState>,
+    ) -> Result<Vec<Box<dyn Callback<Concept, TrainState> + 'a>>, Infallible> {
+        Ok(vec![Box::new(self)])
+    }
+
+    fn concludes(&self, _: &StopReason) -> bool {
+        false
+    }
+}
+
+/// The concept's pictures stand for those of its class.
+fn class(run: &PreparedRun) -> Option<Dataset> {
+    let custom = run.checked.options.method == Some(Method::CustomDiffusion);
+    custom.then(|| run.dataset.clone())
+}
+
 /// A session on the golden model and pictures, in f32.
 pub fn session(kind: (Method, &str), steps: usize, accumulation: usize) -> (TrainConfig, Session) {
     session_in(MixedPrecision::No, kind, steps, accumulation)
@@ -46,10 +83,28 @@ pub fn session_in(
     steps: usize,
     accumulation: usize,
 ) -> (TrainConfig, Session) {
-    let model = tiny_sd().with_precision(precision.dtype());
+    let run = prepared(options(precision, kind, steps, accumulation));
+    let CheckedOptions { config, model, .. } = &run.checked;
+    let initial = match &run.start {
+        Start::Known(initial) => initial.clone(),
+        open => InitialVectors::Tokens(vec![open.num_vectors(config) as u32]),
+    };
+    let tokens = Tokens::new(config, model, initial).unwrap();
+    let class = class(&run);
+    let session = Session::new(config, model, tokens, &run.dataset, class.as_ref(), &run.device);
+    (config.clone(), pollster::block_on(session).unwrap())
+}
+
+/// Options of a run on the golden model.
+pub fn options(
+    precision: MixedPrecision,
+    kind: (Method, &str),
+    steps: usize,
+    accumulation: usize,
+) -> TrainOptions {
     let meta = golden::json("tokenizer_clip");
     let text = |key: &str| Some(meta[key].as_str().unwrap().to_string());
-    let options = TrainOptions {
+    TrainOptions {
         train_data_dir: Some("unused".into()),
         placeholder_token: text("placeholder"),
         initializer_token: text("initializer"),
@@ -64,52 +119,50 @@ pub fn session_in(
         class_prompt: Some("cat".into()),
         mixed_precision: Some(precision),
         ..TrainOptions::default()
-    };
-    let config = TrainConfig::new(&options.with_defaults().unwrap()).unwrap();
-    let size = model.native_resolution();
+    }
+}
+
+/// A run on the golden model and pictures. Runs of other options may go on from its states.
+pub fn prepared(options: TrainOptions) -> PreparedRun {
+    let checked = CheckedOptions::new(&options, tiny_sd()).unwrap();
+    let start = checked.start::<SessionError>(|_| unreachable!("no file is named")).unwrap();
     let pictures = ["g0.png", "g1.png", "g3.png"].map(|name| {
         (
             name.to_string(),
             std::fs::read(golden::root().join("images/generated").join(name)).unwrap(),
         )
     });
-    let dataset = Dataset::from_bytes(pictures.to_vec(), size, config.crop).unwrap();
-    let start = Start::from_tokenizer(&config, &model.tokenizer().unwrap()).unwrap().unwrap();
-    let tokens = Tokens::new(&config, &model, start).unwrap();
-    let device = Device::flex();
-    let class = (kind.0 == Method::CustomDiffusion).then_some(&dataset);
-    let session = Session::new(&config, &model, tokens, &dataset, class, &device);
-    let session = pollster::block_on(session).unwrap();
-    (config, session)
+    let dataset =
+        Dataset::from_bytes(pictures.to_vec(), checked.size(), checked.config.crop).unwrap();
+    PreparedRun {
+        checked,
+        start,
+        dataset,
+        clip: None,
+        device: Device::flex(),
+        saved: String::new(),
+        state: None,
+        draws_before: false,
+    }
 }
 
 /// A run of a method with an optimiser in f32, from its start or from a saved state: its state after
 /// three steps and at its end.
-fn run(
+fn states_of(
     kind: (Method, &str),
     steps: usize,
     accumulation: usize,
     from: Option<&TrainState>,
 ) -> Vec<TrainState> {
-    states(&session(kind, steps, accumulation), from, 3)
+    states(&prepared(options(MixedPrecision::No, kind, steps, accumulation)), from, 3)
 }
 
 /// The states of a run after `at` steps and at its end.
-pub fn states(
-    (config, session): &(TrainConfig, Session),
-    from: Option<&TrainState>,
-    at: usize,
-) -> Vec<TrainState> {
-    let kept = Rc::new(RefCell::new(Vec::new()));
-    let mut callbacks: Vec<Box<dyn Callback<Concept, TrainState> + '_>> =
-        vec![session.deterministic_eval(config), Box::new(States { at, kept: kept.clone() })];
-    let mut trainer = session.trainer(config);
-    if let Some(state) = from {
-        trainer.restore(state, &mut callbacks).unwrap();
-    }
-    pollster::block_on(trainer.train(&mut callbacks)).unwrap();
-    drop(callbacks);
-    Rc::into_inner(kept).unwrap().into_inner()
+pub fn states(prepared: &PreparedRun, from: Option<&TrainState>, at: usize) -> Vec<TrainState> {
+    let observer = States { at, kept: RefCell::default() };
+    let prepared = PreparedRun { state: from.cloned(), ..prepared.clone() };
+    pollster::block_on(run(&prepared, &observer)).unwrap();
+    observer.kept.into_inner()
 }
 
 pub const KINDS: [(Method, &str); 4] = [
@@ -122,7 +175,7 @@ pub const KINDS: [(Method, &str); 4] = [
 #[test]
 fn two_runs_with_one_seed_end_in_the_same_bytes() {
     for kind in KINDS {
-        let bytes = || run(kind, 3, 1, None).last().unwrap().to_bytes().unwrap();
+        let bytes = || states_of(kind, 3, 1, None).last().unwrap().to_bytes().unwrap();
         assert_eq!(bytes(), bytes(), "{kind:?}");
     }
 }
@@ -130,10 +183,10 @@ fn two_runs_with_one_seed_end_in_the_same_bytes() {
 #[test]
 fn a_resumed_run_ends_in_the_bytes_of_one_that_was_never_stopped() {
     for kind in KINDS {
-        let whole = run(kind, 5, 2, None);
+        let whole = states_of(kind, 5, 2, None);
         let saved = TrainState::from_bytes(&whole[0].to_bytes().unwrap()).unwrap();
         assert_eq!(saved.step, 3);
-        let resumed = run(kind, 5, 2, Some(&saved));
+        let resumed = states_of(kind, 5, 2, Some(&saved));
         let bytes = |states: &[TrainState]| states.last().unwrap().to_bytes().unwrap();
         assert_eq!(bytes(&whole), bytes(&resumed), "{kind:?}");
     }
@@ -144,7 +197,7 @@ fn a_resumed_run_ends_in_the_bytes_of_one_that_was_never_stopped() {
 #[test]
 fn what_a_method_trains_moves() {
     for kind in KINDS {
-        let states = run(kind, 4, 1, None);
+        let states = states_of(kind, 4, 1, None);
         let pairs = states[0].parameters.iter().zip(&states[1].parameters);
         let moved = pairs.filter(|(before, after)| before.values != after.values).count();
         let all = states[0].parameters.len();

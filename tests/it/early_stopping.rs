@@ -83,7 +83,7 @@ fn dvar_gives_the_ratios_and_stops_of_the_official_stopper() {
         let constant = row.ratios.iter().position(|ratio| ratio.is_nan());
         let want: Vec<_> = row.ratios.iter().map(|r| if r.is_nan() { 0.0 } else { *r }).collect();
         golden::assert_close(&row.label, &ratios, &want, 0.0, 1e-10);
-        match (constant, stop) {
+        match (constant, stop.clone()) {
             (Some(step), _) if row.threshold > 0.0 => {
                 let reason = StopReason::ConstantObjective { step };
                 assert_eq!(stop, Some((step, reason)), "{}", row.label);

@@ -19,6 +19,7 @@ mod optimizers;
 mod own_criterion;
 mod precision;
 mod replay;
+mod run;
 mod sampling;
 mod schedulers;
 mod scores;

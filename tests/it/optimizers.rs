@@ -5,13 +5,14 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor, TensorData};
 use dvar::{
     concept::Method,
+    config::MixedPrecision,
     optim::{AdamWConfig, Optimizer, OptimizerConfig, SamConfig},
     trainer::TrainState,
 };
 use serde_json::Value;
 
 use crate::{
-    determinism::{session, states},
+    determinism::{options, prepared, states},
     golden::{self, Tensors, assert_close, number, numbers},
     support::{tensor, values},
 };
@@ -130,9 +131,10 @@ impl Optimizer for Own {
 #[test]
 fn an_optimizer_of_ones_own_trains_and_resumes_with_and_without_a_memory() {
     for remembers in [false, true] {
-        let (mut config, session) = session((Method::DreamboothLora, "adamw"), 5, 1);
-        config.trainer.optimizer = Arc::new(Own { remembers, momentum: Vec::new() });
-        let run = (config, session);
+        let kind = (Method::DreamboothLora, "adamw");
+        let mut run = prepared(options(MixedPrecision::No, kind, 5, 1));
+        let own = Own { remembers, momentum: Vec::new() };
+        run.checked.config.trainer.optimizer = Arc::new(own);
         let whole = states(&run, None, 3);
         let [middle, end] = &whole[..] else { panic!("two states") };
         assert_ne!(middle.parameters, end.parameters);

@@ -1,11 +1,10 @@
 //! A criterion of one's own in this crate's trainer; `burn_train` has it in burn's `Learner`.
 
-use std::{cell::RefCell, rc::Rc};
+use std::cell::RefCell;
 
 use dvar::{
     callbacks::DeterministicEval,
     concept::{Concept, Method},
-    config::OptimizerKind,
     early_stopping::StopReason,
     trainer::{Callback, TrainState},
 };
@@ -19,14 +18,14 @@ pub use slow_fall::SlowFall;
 
 #[test]
 fn a_criterion_of_ones_own_stops_the_trainer_and_goes_on_from_a_saved_state() {
-    let kind = (Method::TextualInversion, OptimizerKind::AdamW);
+    let kind = (Method::TextualInversion, "adamw");
     let (config, session) = session(kind, 40, 1);
     let run = |from: Option<&TrainState>| {
         let losses = |concept: &Concept, evaluation| session.evaluation_losses(concept, evaluation);
-        let kept = Rc::new(RefCell::new(Vec::new()));
+        let states = States { at: 3, kept: RefCell::default() };
         let mut callbacks: Vec<Box<dyn Callback<Concept, TrainState> + '_>> = vec![
             Box::new(DeterministicEval::from_losses(losses).stop_when(SlowFall::new(4, 0.6))),
-            Box::new(States { at: 3, kept: kept.clone() }),
+            Box::new(&states),
         ];
         let mut trainer = session.trainer(&config);
         if let Some(state) = from {
@@ -34,7 +33,7 @@ fn a_criterion_of_ones_own_stops_the_trainer_and_goes_on_from_a_saved_state() {
         }
         let stop = pollster::block_on(trainer.train(&mut callbacks)).unwrap();
         drop(callbacks);
-        (stop, Rc::into_inner(kept).unwrap().into_inner())
+        (stop, states.kept.into_inner())
     };
     let (stop, states) = run(None);
     assert!(matches!(&stop, StopReason::Other { step, .. } if *step > 3), "{stop}");

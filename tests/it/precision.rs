@@ -10,11 +10,11 @@ use dvar::{
     objective::DrawSource,
     optim::{LossScaler, LrSchedule, LrShape},
     session::Session,
-    trainer::{Callback, LocalBoxFuture, StepContext, TrainError, TrainState},
+    trainer::{Callback, StepContext, TrainError, TrainState},
 };
 
 use crate::{
-    determinism::{KINDS, session_in, states},
+    determinism::{KINDS, options, prepared, session_in, states},
     golden::{Tensors, assert_relative},
     support::{SIDES, gpu, prompt_encoder, rows, tensor, tiny, tiny_sd, values},
 };
@@ -133,7 +133,7 @@ fn bytes(states: &[TrainState]) -> Vec<u8> {
 fn a_resumed_run_in_a_low_type_ends_in_the_same_bytes() {
     let runs = KINDS.map(|kind| (MixedPrecision::Bf16, kind)).into_iter();
     for (precision, kind) in runs.chain([(MixedPrecision::Fp16, KINDS[0])]) {
-        let session = session_in(precision, kind, 5, 2);
+        let session = prepared(options(precision, kind, 5, 2));
         let whole = states(&session, None, 3);
         let saved = TrainState::from_bytes(&whole[0].to_bytes().unwrap()).unwrap();
         assert_eq!(saved.loss_scaler.is_some(), precision == MixedPrecision::Fp16);
@@ -147,8 +147,9 @@ fn steps_whose_gradient_overflows_are_skipped_until_the_scale_is_small_enough() 
     const STEPS: usize = 30;
     for optimizer in ["adamw", "sam"] {
         let kind = (Method::TextualInversion, optimizer);
-        let session = session_in(MixedPrecision::Fp16, kind, STEPS, 1);
-        let mut start = states(&session_in(MixedPrecision::Fp16, kind, 2, 1), None, 2).remove(0);
+        let session = prepared(options(MixedPrecision::Fp16, kind, STEPS, 1));
+        let mut start =
+            states(&prepared(options(MixedPrecision::Fp16, kind, 2, 1)), None, 2).remove(0);
         // so large that no gradient of these networks is a number in f16
         let scale = 2.0_f64.powi(36);
         let scaler = serde_json::json!({ "scale": scale, "good_steps": 0, "skipped": 0 });
@@ -176,18 +177,15 @@ fn steps_whose_gradient_overflows_are_skipped_until_the_scale_is_small_enough() 
 #[derive(Default)]
 struct Rates(Rc<RefCell<Vec<(f64, bool)>>>);
 
-impl Callback<Concept> for Rates {
+impl Callback<Concept, TrainState> for Rates {
     fn name(&self) -> &'static str {
         "rates"
     }
 
-    fn after_update<'a>(
-        &'a mut self,
-        step: StepContext<'a, Concept>,
-    ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
+    fn after_update(&mut self, step: StepContext<'_, Concept>) -> Result<Control, TrainError> {
         let figure = |name| step.record.get(name).unwrap();
         self.0.borrow_mut().push((figure("lr"), figure("skipped") == 1.0));
-        Box::pin(async { Ok(Control::Continue) })
+        Ok(Control::Continue)
     }
 }
 
@@ -197,7 +195,7 @@ fn the_learning_rate_waits_for_steps_that_are_skipped() {
     let kind = (Method::TextualInversion, "adamw");
     let (mut config, session) = session_in(MixedPrecision::Fp16, kind, STEPS, 1);
     config.trainer.lr_schedule = LrSchedule::new(LrShape::Linear, 1e-3, 0, STEPS);
-    let mut start = states(&session_in(MixedPrecision::Fp16, kind, 2, 1), None, 2).remove(0);
+    let mut start = states(&prepared(options(MixedPrecision::Fp16, kind, 2, 1)), None, 2).remove(0);
     let scaler = serde_json::json!({ "scale": 2.0_f64.powi(36), "good_steps": 0, "skipped": 0 });
     start.loss_scaler = Some(serde_json::from_value(scaler).unwrap());
 

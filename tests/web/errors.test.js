@@ -38,6 +38,7 @@ test("a training whose numbers overflow says what to lower, and the form is back
   await set(page, { ...tiny, learning_rate: "1e30" });
   await train(page);
   await notice(page).getByText(/lower the learning rate/).waitFor();
+  await page.getByRole("button", { name: "Save what it had learned" }).waitFor();
   assert.ok(await page.locator("#start").isVisible());
   assert.equal(await page.locator("#form-status").textContent(), "");
 });

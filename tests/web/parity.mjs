@@ -179,18 +179,22 @@ assert.deepEqual(resumed.stop, wasm.stop);
 assert.deepEqual(second.seen.samples.map(({ kind }) => kind), ["after"]);
 
 // What a visitor can get wrong is an error of one sentence that says whose fault it is.
-const fails = async (name, words, act) => {
+const fails = async (name, words, act, option = undefined) => {
   const error = await Promise.resolve().then(act).then(() => undefined, (thrown) => thrown);
   assert.ok(error instanceof Error, `no error where \`${words}\` was wanted`);
   assert.equal(error.name, name, error.message);
   assert.ok(error.message.includes(words), error.message);
+  assert.equal(error.option, option, error.message);
 };
-await fails("InputError", "`--windw`", () => studio.check({ ...options, windw: 3 }, run.pictures));
-await fails("InputError", "`--window` is \"x\"", () => studio.check({ ...options, window: "x" }, run.pictures));
-await fails("InputError", "`--window`: the DVAR window is 1", () => studio.check({ ...options, window: 1 }, run.pictures));
-await fails("InputError", "`eval_batch_size`", () => studio.check({ ...options, eval_batch_size: 0 }, run.pictures));
-await fails("InputError", "no pictures were given", () => studio.check(options, []));
-await fails("InputError", "--logger", () => studio.check({ ...options, logger: "wandb" }, run.pictures));
+const refuses = (words, change, option) =>
+  fails("InputError", words, () => studio.check({ ...options, ...change }, run.pictures), option);
+await refuses("`windw`", { windw: 3 }, "windw");
+await refuses("`window` is \"x\"", { window: "x" }, "window");
+await refuses("window is 1", { window: 1 }, "window");
+await refuses("`eval_batch_size`", { eval_batch_size: 0 }, "eval_batch_size");
+await refuses("<my cat>", { placeholder_token: "<my cat>" }, "placeholder_token");
+await refuses("`logger`", { logger: "wandb" }, "logger");
+await fails("InputError", "no pictures were given", () => studio.check(options, []), "train_data_dir");
 await fails("InputError", "the options or the pictures are not those", () =>
   studio.train({ ...run, options: { ...options, seed: 1 }, state, skip_before: true }, host()));
 const bad = { name: "bad.png", bytes: run.pictures[0].bytes.slice(0, 100) };
@@ -198,6 +202,12 @@ const { refused } = studio.check(options, [...run.pictures, bad]);
 assert.deepEqual(refused.map(({ name }) => name), ["bad.png"]);
 const thrown = new Error("the page's own");
 await assert.rejects(studio.train(run, { ...host(), step: () => { throw thrown; } }), (error) => error === thrown);
+
+// What a training had learned before it failed comes with the error.
+const diverging = { ...run, options: { ...options, learning_rate: 1e30 } };
+const diverged = await studio.train(diverging, host()).catch((error) => error);
+assert.equal(diverged.option, "learning_rate");
+assert.ok(vectors(diverged.last_good.learned).every(Number.isFinite));
 
 // The CLI's file draws here.
 let progress = [];

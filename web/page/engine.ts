@@ -5,6 +5,7 @@ import type {
   Failure,
   FailureName,
   FromWorker,
+  LearnedFiles,
   RequestName,
   Requests,
   ToWorker,
@@ -13,10 +14,14 @@ import type {
 /** A failure that the worker reported. */
 export class EngineError extends Error {
   override name: FailureName;
+  readonly option: string | undefined;
+  readonly lastGood: LearnedFiles | undefined;
 
   constructor(failure: Failure) {
     super(failure.message);
     this.name = failure.name;
+    this.option = failure.option;
+    this.lastGood = failure.last_good;
   }
 }
 

@@ -1,6 +1,6 @@
 // Errors of the worker, named so that the page can say what to do.
 
-import type { Failure, FailureName } from "./protocol";
+import type { Failure, FailureName, LearnedFiles } from "./protocol";
 
 /** An error with a name that the page knows. */
 export class Failed extends Error {
@@ -19,7 +19,13 @@ export function asFailure(thrown: unknown): Failure {
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   if (outOfMemory(thrown, message)) return { name: "MemoryError", message };
   const name = thrown instanceof Error ? thrown.name : "Error";
-  return { name: NAMES.includes(name) ? (name as FailureName) : "Error", message };
+  const { option, last_good } = Object(thrown) as { option?: string; last_good?: LearnedFiles };
+  return {
+    name: NAMES.includes(name) ? (name as FailureName) : "Error",
+    message,
+    ...(option !== undefined && { option }),
+    ...(last_good !== undefined && { last_good }),
+  };
 }
 
 /** Whether wasm ended for want of memory; Rust's allocator ends there with a bare trap. */

@@ -3,7 +3,7 @@
 import { byId, element } from "./dom";
 import { EngineError } from "./engine";
 
-interface Action {
+export interface Action {
   label: string;
   act: () => void;
 }
@@ -39,8 +39,14 @@ export function explain(error: unknown): string {
     case "DeviceError":
       return `The GPU failed: ${sentence(error.message.replace(/^the device failed: /, ""))}`;
     default:
-      return sentence(error.message);
+      return `${sentence(error.message)}${remedy(error)}`;
   }
+}
+
+/** What to turn, where a message tells of a training and not of a setting. */
+function remedy({ message, option }: EngineError): string {
+  const told = option !== "learning_rate" || message.includes("learning_rate") || message.includes("lower");
+  return told ? "" : " Make Learning rate (learning_rate) smaller and train again.";
 }
 
 function sentence(text: string): string {

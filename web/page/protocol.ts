@@ -50,12 +50,15 @@ export interface StopReason {
   [detail: string]: unknown;
 }
 
-export interface Finished {
+export interface LearnedFiles {
+  learned: Uint8Array<ArrayBuffer>;
+  adapter?: AdapterFile;
+}
+
+export interface Finished extends LearnedFiles {
   stop: StopReason;
   text: string;
   steps: number;
-  learned: Uint8Array<ArrayBuffer>;
-  adapter?: AdapterFile;
   clip_i_before: number | null;
   clip_i: number | null;
 }
@@ -141,4 +144,8 @@ export type FailureName =
 export interface Failure {
   name: FailureName;
   message: string;
+  /** The option that is to be changed. */
+  option?: string;
+  /** What a training had learned before it failed. */
+  last_good?: LearnedFiles;
 }

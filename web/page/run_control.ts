@@ -1,10 +1,10 @@
 // One run from the button to its result, over failures on the way.
 
 import type { DeviceChoice } from "./device";
-import { byId } from "./dom";
+import { byId, download } from "./dom";
 import type { DrawView } from "./draw_view";
 import { EngineError, type Engine } from "./engine";
-import { explain, hideNotice, notify } from "./notice";
+import { type Action, explain, hideNotice, notify } from "./notice";
 import type { Checkpoint, Events, Finished, Options, Phase, Picture, Run, Samples, StepRecord } from "./protocol";
 import { ResultView } from "./result_view";
 import { goBack, withoutEmpty } from "./run_parts";
@@ -227,7 +227,7 @@ export class RunControl {
     } catch (error) {
       this.view.status("");
       const input = error instanceof EngineError && error.name === "InputError";
-      if (input && byId("training").hidden) this.view.error(explain(error));
+      if (input && byId("training").hidden) this.view.error(explain(error), error.option);
       else this.failed(error);
     } finally {
       this.busy = false;
@@ -240,6 +240,18 @@ export class RunControl {
     const ended = error instanceof EngineError && error.name === "Ended";
     this.studio.close("The run failed");
     this.leave();
-    if (!ended) notify(explain(error));
+    if (!ended) notify(explain(error), ...saving(error));
   }
+}
+
+/** What a failed training had learned can be saved. */
+function saving(error: unknown): Action[] {
+  const lastGood = error instanceof EngineError ? error.lastGood : undefined;
+  if (!lastGood) return [];
+  const { learned, adapter } = lastGood;
+  const act = () => {
+    download("learned_embeds.safetensors", learned);
+    if (adapter) download(adapter.file, adapter.bytes);
+  };
+  return [{ label: "Save what it had learned", act }];
 }

@@ -48,22 +48,16 @@ export class Settings {
     return this.controls.get("placeholder_token")?.control.value.trim() ?? "";
   }
 
-  /** Shows an error of the check at the option that it names; false if it names none of them. */
-  showError(message: string): boolean {
+  /** Shows an error of the check at its option; false if the option has no field here. */
+  showError(message: string, option: string | undefined): boolean {
     this.clearErrors();
-    for (const [option, { field, control, error }] of this.controls) {
-      const quoted = [option, `--${option.replaceAll("_", "-")}`];
-      // messages about a word quote the word alone
-      if (field.kind === "text" && control.value.trim()) quoted.push(control.value.trim());
-      const words = [`DVAR ${option}`, ...quoted.map((word) => `\`${word}\``)];
-      if (!words.some((word) => message.includes(word))) continue;
-      error.textContent = message;
-      control.setAttribute("aria-invalid", "true");
-      control.closest("details")?.setAttribute("open", "");
-      control.focus();
-      return true;
-    }
-    return false;
+    const shown = this.controls.get(option ?? "");
+    if (!shown) return false;
+    shown.error.textContent = message;
+    shown.control.setAttribute("aria-invalid", "true");
+    shown.control.closest("details")?.setAttribute("open", "");
+    shown.control.focus();
+    return true;
   }
 
   clearErrors(): void {

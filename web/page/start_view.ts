@@ -62,8 +62,8 @@ export class StartView {
   }
 
   /** Shows an error at its field, or below the button. */
-  error(message: string): void {
-    if (this.settings.showError(message)) this.status("One setting needs another value.");
+  error(message: string, option: string | undefined): void {
+    if (this.settings.showError(message, option)) this.status("One setting needs another value.");
     else this.status(message);
   }
 

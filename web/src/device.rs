@@ -43,7 +43,11 @@ pub async fn open(kind: &str) -> Result<(Device, &'static str, String), PageErro
 }
 
 /// The error, or where the GPU is gone, that it is: everything fails then, each in its own words.
+/// What the page threw stays as it was.
 pub fn blame(error: PageError) -> PageError {
+    if error.is_thrown() {
+        return error;
+    }
     match LOST.lock().ok().and_then(|lost| lost.clone()) {
         Some(reason) => PageError::Device(format!(
             "the GPU was lost ({reason}); go on from the saved state, on the CPU if it happens again"

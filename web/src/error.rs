@@ -1,152 +1,160 @@
 //! What the page is told when a call fails.
 
+use std::error::Error;
+
 use dvar::{
-    concept::AdapterError, config::ConfigError, data::DataError, early_stopping::CriterionError,
-    embedding::EmbeddingError, pipelines::PipelineError, session::SessionError,
-    tensor::DeviceError, trainer::TrainError,
+    concept::{AdapterError, LearnedConcept},
+    config::ConfigError,
+    data::DataError,
+    embedding::EmbeddingError,
+    pipelines::PipelineError,
+    session::{Cause, RunError, SessionError, option_of, sentence, sources},
+    tensor::DeviceError,
+    trainer::TrainError,
 };
 use dvar_models::{ModelError, tokenizer::TokenizerError};
-use wasm_bindgen::JsValue;
+use js_sys::Reflect;
+use send_wrapper::SendWrapper;
+use wasm_bindgen::{JsCast, JsValue};
 
-/// A failed call, by whose fault it is: the `name` of the page's `Error`.
+/// A failed call. Any error becomes [`PageError::Part`] by `?`, with its sources.
 #[derive(Debug)]
 pub enum PageError {
-    /// `InputError`: what the visitor gave.
-    Input(String),
-    /// `ModelError`: the model's files.
-    Model(String),
-    /// `DeviceError`: the GPU.
+    /// What the page gave; a whole sentence, and the option that it is about.
+    Input { message: String, option: Option<String> },
+    /// The GPU is gone; a whole sentence.
     Device(String),
-    /// `MemoryError`: the device has too little memory.
-    Memory(String),
-    /// `Error`: anything else.
-    Other(String),
+    /// The error of a part of the program.
+    Part(Box<dyn Error + Send + Sync>),
     /// What the page's own function threw, as it was.
-    Thrown(JsValue),
+    Thrown(SendWrapper<JsValue>),
+    /// A training ended by an error, and had learned something before.
+    Trained { error: Box<PageError>, last_good: Box<LearnedConcept> },
 }
 
 impl PageError {
-    pub fn input(error: impl std::fmt::Display) -> Self {
-        Self::Input(error.to_string())
+    /// What the page gave cannot be used.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self::Input { message: message.into(), option: None }
     }
 
-    pub fn other(error: impl std::fmt::Display) -> Self {
-        Self::Other(error.to_string())
+    /// An option cannot be used.
+    pub fn option(option: &str, message: impl Into<String>) -> Self {
+        Self::Input { message: message.into(), option: Some(option.into()) }
+    }
+
+    /// Whether a function of the page threw it.
+    pub fn is_thrown(&self) -> bool {
+        match self {
+            Self::Thrown(_) => true,
+            Self::Trained { error, .. } => error.is_thrown(),
+            _ => false,
+        }
+    }
+
+    /// What a function of the page threw.
+    pub fn thrown(value: JsValue) -> Self {
+        Self::Thrown(SendWrapper::new(value))
+    }
+
+    /// What ended a run, with what it had learned before.
+    pub fn ended(RunError { cause, last_good }: RunError<Self>) -> Self {
+        let error = match cause {
+            Cause::Session(error) => error.into(),
+            Cause::Train(error) => error.into(),
+            Cause::Observer(error) => error,
+        };
+        match last_good {
+            Some(last_good) => Self::Trained { error: Box::new(error), last_good },
+            None => error,
+        }
     }
 }
 
+impl<E: Error + Send + Sync + 'static> From<E> for PageError {
+    fn from(error: E) -> Self {
+        Self::Part(Box::new(error))
+    }
+}
+
+/// An `Error` of one sentence: its `name` says whose fault it is, its `option`, if it has one, which
+/// option is to be changed, and its `last_good` what was learned before.
 impl From<PageError> for JsValue {
     fn from(error: PageError) -> Self {
-        let (name, message) = match error {
-            PageError::Input(message) => ("InputError", message),
-            PageError::Model(message) => ("ModelError", message),
-            PageError::Device(message) => ("DeviceError", message),
-            PageError::Memory(message) => ("MemoryError", message),
-            PageError::Other(message) => ("Error", message),
-            PageError::Thrown(thrown) => return thrown,
-        };
-        let error = js_sys::Error::new(&message);
-        error.set_name(name);
-        error.into()
-    }
-}
-
-impl From<DeviceError> for PageError {
-    fn from(error: DeviceError) -> Self {
-        match error.out_of_memory() {
-            Some(_) => Self::Memory(error.to_string()),
-            None => Self::Device(error.to_string()),
-        }
-    }
-}
-
-impl From<ModelError> for PageError {
-    fn from(error: ModelError) -> Self {
-        Self::Model(error.to_string())
-    }
-}
-
-impl From<TokenizerError> for PageError {
-    fn from(error: TokenizerError) -> Self {
-        use TokenizerError::{Config, Merges, Vocabulary};
         match error {
-            Vocabulary { .. } | Merges(_) | Config(_) => Self::Model(error.to_string()),
-            _ => Self::input(error),
+            PageError::Input { message, option } => {
+                thrown("InputError", &message, option.as_deref())
+            }
+            PageError::Device(message) => thrown("DeviceError", &message, None),
+            PageError::Part(error) => {
+                let error = error.as_ref();
+                thrown(name(error), &sentence(error), option_of(error))
+            }
+            PageError::Thrown(value) => value.take(),
+            PageError::Trained { error, last_good } => {
+                let error = JsValue::from(*error);
+                if let (true, Ok(files)) =
+                    (error.is_instance_of::<js_sys::Error>(), crate::train::files(&last_good))
+                {
+                    set(&error, "last_good", &files);
+                }
+                error
+            }
         }
     }
 }
 
-impl From<PipelineError> for PageError {
-    fn from(error: PipelineError) -> Self {
-        match error {
-            PipelineError::Model(error) => error.into(),
-            PipelineError::Tokenizer(error) => error.into(),
-            PipelineError::Mismatch { .. } => Self::Model(error.to_string()),
-            PipelineError::Device(error) => error.into(),
-            PipelineError::Ended(_) => Self::other(error),
-            PipelineError::Scheduler(_)
-            | PipelineError::Size { .. }
-            | PipelineError::Precision { .. }
-            | PipelineError::Pictures(_) => Self::input(error),
+fn thrown(name: &str, message: &str, option: Option<&str>) -> JsValue {
+    let error = js_sys::Error::new(message);
+    error.set_name(name);
+    let error = JsValue::from(error);
+    if let Some(option) = option {
+        set(&error, "option", &option.into());
+    }
+    error
+}
+
+/// Sets a property; an object that takes none goes without it.
+fn set(object: &JsValue, name: &str, value: &JsValue) {
+    let _ = Reflect::set(object, &name.into(), value);
+}
+
+/// Whose fault an error is: the `name` of the page's `Error`.
+fn name(error: &(dyn Error + 'static)) -> &'static str {
+    let device = |error: &(dyn Error + 'static)| {
+        error.downcast_ref::<DeviceError>().map(DeviceError::out_of_memory)
+    };
+    match sources(error).find_map(device) {
+        Some(Some(_)) => "MemoryError",
+        Some(None) => "DeviceError",
+        None if sources(error).any(is_model) => "ModelError",
+        None if sources(error).any(is_given) => "InputError",
+        None => "Error",
+    }
+}
+
+/// Whether the model's files are to blame.
+fn is_model(error: &(dyn Error + 'static)) -> bool {
+    use TokenizerError::{Config, Merges, Vocabulary};
+    let tokenizer =
+        |error: &TokenizerError| matches!(error, Vocabulary { .. } | Merges(_) | Config(_));
+    error.is::<ModelError>()
+        || error.downcast_ref().is_some_and(tokenizer)
+        || match error.downcast_ref() {
+            Some(PipelineError::Model(_) | PipelineError::Mismatch { .. }) => true,
+            Some(PipelineError::Tokenizer(error)) => tokenizer(error),
+            _ => false,
         }
-    }
 }
 
-impl From<EmbeddingError> for PageError {
-    fn from(error: EmbeddingError) -> Self {
-        match error {
-            EmbeddingError::Device(error) => error.into(),
-            _ => Self::input(error),
-        }
-    }
-}
-
-impl From<AdapterError> for PageError {
-    fn from(error: AdapterError) -> Self {
-        match error {
-            AdapterError::Device(error) => error.into(),
-            _ => Self::input(error),
-        }
-    }
-}
-
-impl From<SessionError> for PageError {
-    fn from(error: SessionError) -> Self {
-        match error {
-            SessionError::Pipeline(error) => error.into(),
-            SessionError::Embedding(error) => error.into(),
-            SessionError::Adapter(error) => error.into(),
-            SessionError::Config(error) => error.into(),
-            SessionError::Unsuitable(_) => Self::input(error),
-        }
-    }
-}
-
-impl From<ConfigError> for PageError {
-    /// The criteria know no options; the page shows an error where its option is.
-    fn from(error: ConfigError) -> Self {
-        let option = match &error {
-            ConfigError::Criterion(CriterionError::Window { .. }) => "window",
-            ConfigError::Criterion(CriterionError::Threshold { .. }) => "threshold",
-            ConfigError::Criterion(CriterionError::MinDelta { .. }) => "min-delta",
-            _ => return Self::input(error),
-        };
-        Self::Input(format!("`--{option}`: {error}"))
-    }
-}
-
-impl From<DataError> for PageError {
-    fn from(error: DataError) -> Self {
-        Self::input(error)
-    }
-}
-
-impl From<TrainError> for PageError {
-    fn from(error: TrainError) -> Self {
-        match error {
-            TrainError::Device(error) => error.into(),
-            TrainError::State(_) | TrainError::NonFinite { .. } => Self::input(error),
-            _ => Self::other(error),
-        }
-    }
+/// Whether it is about what the visitor gave.
+fn is_given(error: &(dyn Error + 'static)) -> bool {
+    error.is::<SessionError>()
+        || error.is::<ConfigError>()
+        || error.is::<DataError>()
+        || error.is::<PipelineError>()
+        || error.is::<TokenizerError>()
+        || error.is::<EmbeddingError>()
+        || error.is::<AdapterError>()
+        || matches!(error.downcast_ref(), Some(TrainError::State(_) | TrainError::NonFinite { .. }))
 }

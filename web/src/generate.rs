@@ -7,7 +7,7 @@ use dvar::{
     data::templates::fill,
     embedding,
     pipelines::{PipelineError, SamplingOptions, Watch},
-    session::{Generator, advice, check_sampling},
+    session::{Generator, RunError, advice, check_sampling},
 };
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::JsValue;
@@ -46,8 +46,8 @@ pub async fn generate(
     check_sampling(&options, &studio.model)?;
     let count = whole(request, "count")?.unwrap_or(1);
     if !(1..=MOST).contains(&count) {
-        let message = format!("`--count` is {count}; it must be from 1 to {MOST}");
-        return Err(PageError::Input(message));
+        let message = format!("`count` is {count}; it must be from 1 to {MOST}");
+        return Err(PageError::option("count", message));
     }
     let count = count as usize;
 
@@ -59,11 +59,16 @@ pub async fn generate(
         let one = OneOf { page: &page, number, count };
         let prompt = std::slice::from_ref(&prompt);
         let drawn = generator.draw(number, prompt, "", &options, Some(&one)).await;
-        for picture in drawn.map_err(|error| page.blame(error))? {
+        for picture in drawn.map_err(ended)? {
             files.push(&Uint8Array::from(png(&picture)?.as_slice()));
         }
     }
     Ok(files.into())
+}
+
+/// What the page threw while it was told of a step, or else the error.
+fn ended(error: PipelineError) -> PageError {
+    crate::device::blame(PageError::ended(RunError::from(error)))
 }
 
 fn sampling_options(studio: &Studio, request: &JsValue) -> Result<SamplingOptions, PageError> {
@@ -93,10 +98,7 @@ fn whole(request: &JsValue, name: &str) -> Result<Option<u64>, PageError> {
         Some(number) if number >= 0.0 && number.fract() == 0.0 && number <= 2_f64.powi(53) => {
             Ok(Some(number as u64))
         }
-        _ => Err(PageError::input(format!(
-            "`--{}` must be a whole number from 0 on",
-            name.replace('_', "-")
-        ))),
+        _ => Err(PageError::option(name, format!("`{name}` must be a whole number from 0 on"))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The page, as it takes part in a run.
 
-use std::{cell::RefCell, future::Future, pin::Pin};
+use std::{future::Future, pin::Pin};
 
 use dvar::{
     concept::{AdapterConfig, Concept, LearnedConcept},
@@ -8,13 +8,14 @@ use dvar::{
     early_stopping::{Control, StopReason},
     embedding,
     pipelines::{PipelineError, Watch},
+    session::RunError,
     trainer::{Callback, LocalBoxFuture, StepContext, TrainError, TrainState},
 };
 use js_sys::{Array, Function, Promise, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
-use crate::{error::PageError, options::to_js, pictures::property, source::words};
+use crate::{error::PageError, options::to_js, pictures::property};
 
 #[wasm_bindgen]
 extern "C" {
@@ -47,50 +48,35 @@ extern "C" {
     ) -> Result<JsValue, JsValue>;
 }
 
-/// A page's object, and what one of its functions threw: on its way out through the trainer, an
-/// error keeps no more than its words.
+/// A page's object.
 #[derive(Debug)]
 pub struct Page {
     host: JsValue,
-    thrown: RefCell<Option<JsValue>>,
 }
 
 impl Page {
     pub fn new(host: JsValue) -> Self {
-        Self { host, thrown: RefCell::default() }
+        Self { host }
     }
 
     fn host(&self) -> &Host {
         self.host.unchecked_ref()
     }
 
-    /// What the page threw, or else the error.
-    pub fn blame(&self, error: impl Into<PageError>) -> PageError {
-        match self.thrown.take() {
-            Some(thrown) => PageError::Thrown(thrown),
-            None => crate::device::blame(error.into()),
-        }
-    }
-
     /// Waits for what a function of the page gave, whether it is a promise or not.
-    async fn wait(&self, called: Result<JsValue, JsValue>) -> Result<JsValue, String> {
+    async fn wait(&self, called: Result<JsValue, JsValue>) -> Result<JsValue, PageError> {
         let waited = match called {
             Ok(value) => JsFuture::from(Promise::resolve(&value)).await,
             Err(thrown) => Err(thrown),
         };
-        waited.map_err(|thrown| {
-            let said = words(&thrown);
-            self.thrown.replace(Some(thrown));
-            said
-        })
+        waited.map_err(PageError::thrown)
     }
 
-    pub async fn phase(&self, name: &str) -> Result<(), PageError> {
-        let told = self.wait(self.host().phase(name)).await;
-        told.map(|_| ()).map_err(|said| self.blame(PageError::Other(said)))
+    pub async fn tell_phase(&self, name: &str) -> Result<(), PageError> {
+        self.wait(self.host().phase(name)).await.map(drop)
     }
 
-    pub async fn samples(
+    pub async fn show(
         &self,
         kind: &str,
         step: usize,
@@ -105,22 +91,20 @@ impl Page {
         let prompts: Array = prompts.into_iter().map(JsValue::from).collect();
         let clip_i = clip_i.map_or(JsValue::NULL, JsValue::from);
         let told = self.host().samples(kind, step as f64, pngs, prompts, clip_i);
-        let told = self.wait(told).await;
-        told.map(|_| ()).map_err(|said| self.blame(PageError::Other(said)))
+        self.wait(told).await.map(drop)
     }
 
-    async fn save(&self, state: &TrainState, learned: &LearnedConcept) -> Result<(), String> {
-        let bytes = state.to_bytes().map_err(|error| error.to_string())?;
+    async fn save(&self, state: &TrainState, learned: &LearnedConcept) -> Result<(), PageError> {
+        let bytes = state.to_bytes()?;
         let learned = embedding::write(&learned.embedding);
         let (bytes, learned) = (Uint8Array::from(&*bytes), Uint8Array::from(&*learned));
-        self.wait(self.host().save(state.step as f64, bytes, learned)).await.map(|_| ())
+        self.wait(self.host().save(state.step as f64, bytes, learned)).await.map(drop)
     }
 }
 
 /// A picture as a PNG file.
 pub fn png(picture: &Picture) -> Result<Vec<u8>, PageError> {
-    let file = encode_png(picture.width(), picture.height(), picture.pixels());
-    file.map_err(PageError::other)
+    Ok(encode_png(picture.width(), picture.height(), picture.pixels())?)
 }
 
 impl Watch for Page {
@@ -133,25 +117,30 @@ impl Watch for Page {
             let progress = property(&self.host, "progress");
             let Some(progress) = progress.dyn_ref::<Function>() else { return Ok(()) };
             let told = progress.call2(&self.host, &(done as f64).into(), &(total as f64).into());
-            self.wait(told).await.map(|_| ()).map_err(PipelineError::Ended)
+            let told = self.wait(told).await.map(drop);
+            told.map_err(|error| RunError::observer(error).through_drawing())
         })
     }
 }
 
 /// Shows the page each step and each saved state; ends the run when the page says so.
 #[derive(Debug)]
-pub struct Shown<'a> {
+pub struct Steps<'a> {
     pub page: &'a Page,
     pub placeholder_token: String,
     pub adapter: AdapterConfig,
     pub save_steps: usize,
 }
 
-impl Shown<'_> {
+impl Steps<'_> {
     const NAME: &'static str = "page";
+
+    fn failed(error: PageError) -> TrainError {
+        RunError::observer(error).through(Self::NAME)
+    }
 }
 
-impl Callback<Concept, TrainState> for Shown<'_> {
+impl Callback<Concept, TrainState> for Steps<'_> {
     fn name(&self) -> &'static str {
         Self::NAME
     }
@@ -161,11 +150,9 @@ impl Callback<Concept, TrainState> for Shown<'_> {
         step: StepContext<'a, Concept>,
     ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
         Box::pin(async move {
-            let record = to_js(&*step.record);
-            let record =
-                record.map_err(|_| TrainError::callback(Self::NAME, "a record is lost"))?;
+            let record = to_js(&*step.record).map_err(Self::failed)?;
             let answer = self.page.wait(self.page.host().step(record)).await;
-            let answer = answer.map_err(|said| TrainError::callback(Self::NAME, said))?;
+            let answer = answer.map_err(Self::failed)?;
             Ok(match answer.as_string().as_deref() {
                 Some("stop") => {
                     Control::Stop(StopReason::Interrupted { step: step.record.step + 1 })
@@ -187,8 +174,7 @@ impl Callback<Concept, TrainState> for Shown<'_> {
             let parameters = state.parameters.clone();
             let concept = LearnedConcept::new(&self.placeholder_token, self.adapter, parameters);
             let concept = concept.map_err(|error| TrainError::callback(Self::NAME, error))?;
-            let saved = self.page.save(state, &concept).await;
-            saved.map_err(|said| TrainError::callback(Self::NAME, said))
+            self.page.save(state, &concept).await.map_err(Self::failed)
         })
     }
 }

@@ -32,27 +32,29 @@ pub fn read(options: &JsValue) -> Result<TrainOptions, PageError> {
     };
     given.retain(|_, value| !value.is_null());
     for (key, value) in &given {
-        let flag = key.replace('_', "-");
         if NOT_HERE.contains(&key.as_str()) {
-            return Err(PageError::input(format!(
-                "`--{flag}` is about files or programs that a page has not; leave it out"
-            )));
+            return Err(PageError::option(
+                key,
+                format!("`{key}` is about files or programs that a page has not; leave it out"),
+            ));
         }
         let one = Map::from_iter([(key.clone(), value.clone())]);
         if let Err(error) = serde_json::from_value::<TrainOptions>(one.into()) {
             let error = error.to_string();
-            return Err(PageError::Input(match error.starts_with("unknown field") {
-                true => format!("there is no option `--{flag}`"),
-                false => format!("`--{flag}` is {value}: {error}"),
-            }));
+            let message = if error.starts_with("unknown field") {
+                format!("there is no option `{key}`")
+            } else {
+                format!("`{key}` is {value}: {error}")
+            };
+            return Err(PageError::option(key, message));
         }
     }
-    serde_json::from_value(given.into()).map_err(PageError::input)
+    Ok(serde_json::from_value(given.into())?)
 }
 
 /// All options that a page can set and that have a value, as JSON.
 pub fn write(options: &TrainOptions) -> Result<JsValue, PageError> {
-    let json = serde_json::to_value(options).map_err(PageError::other)?;
+    let json = serde_json::to_value(options)?;
     let Value::Object(mut all) = json else { return Ok(JsValue::NULL) };
     all.retain(|key, value| !value.is_null() && !NOT_HERE.contains(&key.as_str()));
     to_js(&all)
@@ -60,20 +62,24 @@ pub fn write(options: &TrainOptions) -> Result<JsValue, PageError> {
 
 /// What JSON can say, as a JavaScript value.
 pub fn to_js(value: &impl serde::Serialize) -> Result<JsValue, PageError> {
-    let json = serde_json::to_string(value).map_err(PageError::other)?;
-    JSON::parse(&json).map_err(PageError::Thrown)
+    let json = serde_json::to_string(value)?;
+    JSON::parse(&json).map_err(PageError::thrown)
 }
 
 /// Refuses what the CLI does by files between two steps, or by hours of scoring.
 pub fn check(config: &TrainConfig) -> Result<(), PageError> {
     if config.stopping == Stopping::Baseline {
-        return Err(PageError::input(
-            "`--stopping baseline` compares checkpoints on disk; take `dvar`, `clip-s` or `few-iters` here, or the command line",
+        return Err(PageError::option(
+            "stopping",
+            "`stopping` is `baseline`, which compares checkpoints on disk; take `dvar`, `clip-s` or \
+             `few-iters` here, or the command line",
         ));
     }
     if let Initializer::Best | Initializer::Worst = config.initializer {
-        return Err(PageError::input(
-            "`--init-strategy best` and `worst` score the whole vocabulary; give `--initializer-token` here, or take the command line",
+        return Err(PageError::option(
+            "init_strategy",
+            "`init_strategy` is `best` or `worst`, which score the whole vocabulary; give \
+             `initializer_token` here, or take the command line",
         ));
     }
     Ok(())

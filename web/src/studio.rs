@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use dvar::{
-    embedding::LearnedEmbedding,
     pipelines::ModelFolder,
-    session::{Outlook, SessionError, Settings, advice},
+    session::{CheckedOptions, Start, advice},
 };
 use dvar_models::weights::ModelFiles;
 use serde_json::json;
@@ -87,8 +86,8 @@ impl Studio {
         #[wasm_bindgen(unchecked_param_type = "Options")] options: JsValue,
         #[wasm_bindgen(unchecked_param_type = "Picture[]")] pictures: JsValue,
     ) -> Result<JsValue, PageError> {
-        let (settings, outlook) = self.settings(&options)?;
-        let refused = pictures::refused(&pictures, outlook.size, settings.config.crop)?;
+        let (checked, _) = self.checked(&options)?;
+        let refused = pictures::refused(&pictures, checked.size(), checked.config.crop)?;
         let refused = refused.into_iter();
         let refused = refused.map(|(name, reason)| json!({ "name": name, "reason": reason }));
         options::to_js(&json!({ "refused": refused.collect::<Vec<_>>() }))
@@ -126,15 +125,15 @@ impl Studio {
 
 impl Studio {
     /// The page's options over the model's advice and the defaults, all checked.
-    pub(crate) fn settings(&self, options: &JsValue) -> Result<(Settings, Outlook), PageError> {
+    pub(crate) fn checked(&self, options: &JsValue) -> Result<(CheckedOptions, Start), PageError> {
         let mut options = options::read(options)?;
         // the CLI's folder, which stands for the pictures that the page gives
         options.train_data_dir = Some("pictures".into());
-        let settings = Settings::new(&options, self.model.clone())?;
-        options::check(&settings.config)?;
-        let outlook = settings.check(|_| -> Result<LearnedEmbedding, SessionError> {
-            Err(SessionError::Unsuitable("a page has no files to start from".into()))
+        let checked = CheckedOptions::new(&options, self.model.clone())?;
+        options::check(&checked.config)?;
+        let start = checked.start(|_| {
+            Err(PageError::option("init_strategy", "a page has no files to start from"))
         })?;
-        Ok((settings, outlook))
+        Ok((checked, start))
     }
 }

@@ -29,14 +29,24 @@ export interface Run {
     /** Leave the samples before the training out, where a resumed run has drawn them already. */
     skip_before?: boolean;
 }
-export interface Finished {
+/** What every call throws: an `Error` of one sentence, by whose fault it is. */
+export interface Failure extends Error {
+    name: "InputError" | "ModelError" | "DeviceError" | "MemoryError" | "Error";
+    /** The option that is to be changed, by its key in `Options`. */
+    option?: string;
+    /** Of a training: what it had learned when the last loss was a finite number. */
+    last_good?: LearnedFiles;
+}
+export interface LearnedFiles {
+    /** `learned_embeds.safetensors` */
+    learned: Uint8Array;
+    adapter?: { file: string; bytes: Uint8Array };
+}
+export interface Finished extends LearnedFiles {
     /** As in the CLI's `result.json`. */
     stop: { reason: string; [figure: string]: unknown };
     text: string;
     steps: number;
-    /** `learned_embeds.safetensors` */
-    learned: Uint8Array;
-    adapter?: { file: string; bytes: Uint8Array };
     clip_i_before: number | null;
     clip_i: number | null;
 }

@@ -13,7 +13,8 @@ use crate::{
     data::{dataset::Dataset, png::encode_png},
     objective::DrawSource,
     pipelines::ModelFolder,
-    session::{Session, Start, Tokens},
+    session::{InitialVectors, Session, Tokens},
+    tensor::DeviceError,
 };
 
 mod random_weights;
@@ -73,8 +74,8 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
             args.steps
         )));
     }
-    let config = TrainConfig::new(&options.with_defaults().map_err(CliError::input)?);
-    let config = config.map_err(CliError::input)?;
+    let config = TrainConfig::new(&options.with_defaults()?);
+    let config = config?;
     let model = match args.random_weights {
         Some(sizes) => random_weights::model(sizes)?,
         None => model::open(args.model.as_deref())?,
@@ -82,12 +83,12 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
     let dtype = config.mixed_precision.dtype();
     let model = model.with_precision(dtype);
     let size = config.resolution.unwrap_or(model.native_resolution());
-    model.check_size(size, size).map_err(CliError::input)?;
+    model.check_size(size, size)?;
     let (device, name) = device::open(&args.device)?;
     device::check_precision(&model, &device, &name)?;
     let clock = Instant::now();
     let session = pollster::block_on(session(&config, &model, size, &device))?;
-    device.sync().map_err(CliError::device)?;
+    device.sync().map_err(DeviceError::new)?;
     let load = clock.elapsed();
     let (phases, forward_alone) = pollster::block_on(time(&session, &config, args.steps))?;
     let [_, height, width] = session.objective.latents.latent_shape();
@@ -123,11 +124,11 @@ async fn session(
         .map(|i| {
             let pixels: Vec<u8> =
                 (0..size * size * 3).map(|p| (p as u8).wrapping_mul(i + 1)).collect();
-            Ok((format!("{i}.png"), encode_png(size, size, &pixels).map_err(CliError::failed)?))
+            Ok((format!("{i}.png"), encode_png(size, size, &pixels)?))
         })
         .collect::<Result<Vec<_>, CliError>>()?;
-    let dataset = Dataset::from_bytes(pictures, size, config.crop).map_err(CliError::failed)?;
-    let tokens = Tokens::new(config, model, Start::Tokens(vec![0])).map_err(CliError::input)?;
+    let dataset = Dataset::from_bytes(pictures, size, config.crop)?;
+    let tokens = Tokens::new(config, model, InitialVectors::Tokens(vec![0]))?;
     Ok(Session::new(config, model, tokens, &dataset, None, device).await?)
 }
 
@@ -147,10 +148,10 @@ async fn time(
     for step in 0..WARM_UP + steps {
         let batch = objective.batch(&session.draws.draw(step));
         let eval_batch = objective.batch(&eval_draws.draw(step));
-        device.sync().map_err(CliError::device)?;
+        device.sync().map_err(DeviceError::new)?;
         let mut clock = Instant::now();
         let mut lap = |phase: usize| -> Result<(), CliError> {
-            device.sync().map_err(CliError::device)?;
+            device.sync().map_err(DeviceError::new)?;
             if step >= WARM_UP {
                 laps[phase].push(clock.elapsed());
             }
@@ -174,9 +175,9 @@ async fn time(
         lap(3)?;
         // all that a run does for it
         for loss in session.evaluation_losses(&concept, step) {
-            let loss = loss.into_data_async().await.map_err(CliError::device)?;
+            let loss = loss.into_data_async().await.map_err(DeviceError::new)?;
             let loss = loss.iter::<f64>().next().unwrap_or(f64::NAN);
-            criterion.update(loss).map_err(CliError::failed)?;
+            criterion.update(loss)?;
         }
         lap(4)?;
         let weights = concept.plain();
@@ -202,10 +203,10 @@ fn ceiling(device: &Device, name: &str, dtype: DType) -> Result<f64, CliError> {
     let (left, right) = (random(), random());
     let mut fastest = f64::INFINITY;
     for _ in 0..5 {
-        device.sync().map_err(CliError::device)?;
+        device.sync().map_err(DeviceError::new)?;
         let clock = Instant::now();
         let product = left.clone().matmul(right.clone());
-        device.sync().map_err(CliError::device)?;
+        device.sync().map_err(DeviceError::new)?;
         fastest = fastest.min(clock.elapsed().as_secs_f64());
         drop(product);
     }

@@ -31,20 +31,20 @@ pub(super) fn model(sizes: Sizes) -> Result<ModelFolder, CliError> {
         Sizes::Embedded => ("default", embedded()?),
     };
     let name = format!("{name} (random weights)");
-    ModelFolder::new(ModelFiles::Random(files), name).map_err(CliError::failed)
+    Ok(ModelFolder::new(ModelFiles::Random(files), name)?)
 }
 
 #[cfg(feature = "embedded")]
 fn embedded() -> Result<Files, CliError> {
     match dvar_models::pretrained::dvar_tiny_emoji() {
         (ModelFiles::Memory(files), _) => Ok(files),
-        _ => Err(CliError::failed("the embedded model is not in memory")),
+        _ => Err(CliError::Failed("the embedded model is not in memory".into())),
     }
 }
 
 #[cfg(not(feature = "embedded"))]
 fn embedded() -> Result<Files, CliError> {
-    Err(CliError::input("this needs a build with `--features embedded`"))
+    Err(CliError::Input("this needs a build with `--features embedded`".into()))
 }
 
 /// The tokenizer is the embedded default's: a caption has 77 tokens with any.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use dvar_models::weights::ModelFiles;
 
-use super::{CliError, device, model, run_folder::RunFolder};
+use super::{CliError, device, model, output, run_folder::RunFolder};
 use crate::{
     data::image::Picture,
     eval::{DinoScorer, LpipsScorer, PromptPictures, Scorers, Scores},
@@ -98,12 +98,12 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
         counts.pictures += generated.pictures.len();
         counts.prompts += usize::from(generated.prompt.is_some());
         let scored = pollster::block_on(scorers.score(&references, &generated));
-        scores = scores.and(scored.map_err(CliError::input)?);
+        scores = scores.and(scored?);
     }
     let report = Report::new(&scores, counts, &scorers);
-    let json = serde_json::to_string_pretty(&report).map_err(CliError::failed)?;
+    let json = serde_json::to_string_pretty(&report)?;
     if let Some(file) = &args.output {
-        RunFolder::write(file, format!("{json}\n").as_bytes())?;
+        output::write(file, format!("{json}\n").as_bytes())?;
     }
     match args.json {
         true => println!("{json}"),
@@ -121,11 +121,11 @@ fn scorers(
     let clip = model::clip_scorer(clip, model, device)?;
     let dino = args.dino.as_deref().map(|folder| {
         let files = model::scorer_files(folder, "--dino")?;
-        DinoScorer::open(&files, device).map_err(CliError::input)
+        Ok::<_, CliError>(DinoScorer::open(&files, device)?)
     });
     let lpips = args.lpips.as_deref().map(|folder| {
         let files = ModelFiles::Folder(folder.to_path_buf());
-        LpipsScorer::open(&files, device).map_err(CliError::input)
+        LpipsScorer::open(&files, device)
     });
     Ok(Scorers { clip, dino: dino.transpose()?, lpips: lpips.transpose()? })
 }

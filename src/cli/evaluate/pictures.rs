@@ -32,21 +32,20 @@ impl Pictures {
 
 fn open(file: &Path) -> Result<Picture, CliError> {
     let name = file.display().to_string();
-    let bytes = std::fs::read(file);
-    let bytes = bytes.map_err(|e| CliError::Input(format!("cannot read `{name}`: {e}")))?;
-    decode(&bytes, &name).map_err(CliError::input)
+    let bytes = std::fs::read(file).map_err(|error| CliError::read(file, error))?;
+    Ok(decode(&bytes, &name)?)
 }
 
 /// The pictures of a folder, each as it is.
 pub(super) fn all(folder: &Path) -> Result<Vec<Picture>, CliError> {
-    Pictures::Files(picture_files(folder).map_err(CliError::input)?).load()
+    Pictures::Files(picture_files(folder)?).load()
 }
 
 /// A folder of pictures that some program drew.
 pub(super) fn subject(args: &EvaluateArgs) -> Result<Subject, CliError> {
     if args.n_images_per_prompt.is_some() {
-        return Err(CliError::input(
-            "`--n-images-per-prompt` is for a run, which draws; a folder of pictures is scored as it is",
+        return Err(CliError::Input(
+            "`--n-images-per-prompt` is for a run, which draws; a folder of pictures is scored as it is".into(),
         ));
     }
     let generated = groups(&args.path, &args.prompt)?;
@@ -79,7 +78,7 @@ fn groups(folder: &Path, prompts: &[String]) -> Result<Vec<Group>, CliError> {
             (files.chunks(files.len() / parts).map(<[_]>::to_vec).collect(), "parts")
         }
         Err(DataError::NoPictures { .. }) => (sub_folders(folder)?, "sub-folders with pictures"),
-        Err(error) => return Err(CliError::input(error)),
+        Err(error) => return Err(error.into()),
     };
     let parts: Vec<Vec<PathBuf>> = parts;
     if !prompts.is_empty() && prompts.len() != parts.len() {
@@ -108,8 +107,7 @@ fn drawn_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
 fn sub_folders(folder: &Path) -> Result<Vec<Vec<PathBuf>>, CliError> {
     let read = std::fs::read_dir(folder)
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>());
-    let mut entries =
-        read.map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", folder.display())))?;
+    let mut entries = read.map_err(|error| CliError::read(folder, error))?;
     entries.retain(|entry| entry.is_dir());
     entries.sort();
     let mut parts = Vec::new();
@@ -117,7 +115,7 @@ fn sub_folders(folder: &Path) -> Result<Vec<Vec<PathBuf>>, CliError> {
         match drawn_files(&entry) {
             Ok(files) => parts.push(files),
             Err(DataError::NoPictures { .. }) => {}
-            Err(error) => return Err(CliError::input(error)),
+            Err(error) => return Err(error.into()),
         }
     }
     if parts.is_empty() {

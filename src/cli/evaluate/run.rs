@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     cli::{
-        generate::read_embedding,
+        learned::read_embedding,
         run_folder::RunFolder,
         sample_files::{Named, PROMPTS},
     },
@@ -19,7 +19,7 @@ use crate::{
     embedding::LearnedEmbedding,
     eval::without_placeholder,
     pipelines::ModelFolder,
-    session::{Generator, Settings, sampling_options},
+    session::{CheckedOptions, Generator, sampling_options},
 };
 
 /// What is needed to draw a run's pictures anew.
@@ -34,19 +34,19 @@ pub(super) struct Drawing {
 
 pub(super) fn subject(args: &EvaluateArgs, run: &RunFolder) -> Result<Subject, CliError> {
     if !args.prompt.is_empty() {
-        return Err(CliError::input(
-            "`--prompt` is for a folder of pictures; a run knows its own prompts",
+        return Err(CliError::Input(
+            "`--prompt` is for a folder of pictures; a run knows its own prompts".into(),
         ));
     }
     let (config, model) = read_config(run)?;
     let size = config.resolution.unwrap_or(model.native_resolution());
-    model.check_size(size, size).map_err(CliError::input)?;
+    model.check_size(size, size)?;
     let references = match &args.references {
         Some(folder) => pictures::all(folder)?,
         // as the run saw them, so that its own scores come out again
         None => {
             let dataset = Dataset::from_folder(&config.train_data_dir, size, config.crop);
-            dataset.map_err(CliError::input)?.pictures().to_vec()
+            dataset?.pictures().to_vec()
         }
     };
     let generated = match saved(run, &config)? {
@@ -62,7 +62,7 @@ pub(super) fn subject(args: &EvaluateArgs, run: &RunFolder) -> Result<Subject, C
 }
 
 fn read_config(run: &RunFolder) -> Result<(TrainConfig, ModelFolder), CliError> {
-    let Settings { model, config, .. } = model::of_run(&run.options()?)?;
+    let CheckedOptions { model, config, .. } = model::of_run(&run.options()?)?;
     Ok((config, model))
 }
 
@@ -130,13 +130,13 @@ impl Drawing {
         let token = embedding.placeholder_token();
         let adapter = run.read_adapter()?;
         let generator = Generator::load(model, Some(embedding), adapter.as_ref(), device);
-        let generator = generator.map_err(CliError::input)?;
+        let generator = generator?;
         let options = sampling_options(config, model);
 
         eprintln!("drawing {} pictures", prompts.len());
         let filled: Vec<String> = prompts.iter().map(|prompt| fill(prompt, token)).collect();
         let drawn = generator.draw(0, &filled, "", &options, None);
-        let drawn = pollster::block_on(drawn).map_err(CliError::failed)?;
+        let drawn = pollster::block_on(drawn)?;
         let drawn = prompts.iter().map(|prompt| fill(prompt, "")).zip(drawn);
         let group = |(prompt, pictures)| Group {
             prompt: Some(prompt),

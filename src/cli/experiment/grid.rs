@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{Experiment, semi_deterministic::SemiDeterministic};
 use crate::{
-    cli::{CliError, train::Checked},
+    cli::{CliError, train},
     config::TrainOptions,
 };
 
@@ -186,8 +186,8 @@ impl Grid {
     fn cell(&self, concept: &Concept, variant: &Variant) -> Result<Cell, CliError> {
         let merged = concept.options.over(&self.options);
         let merged = merged.and_then(|under| variant.options.over(&under));
-        let checked = merged.map_err(CliError::input).and_then(|options| Checked::new(&options));
-        let checked = checked.map_err(|error| {
+        let checked = merged.map_err(CliError::from).and_then(|options| train::check(&options));
+        let (checked, ..) = checked.map_err(|error| {
             CliError::Input(format!(
                 "the grid `{}`, variant `{}` of concept `{}`: {error}",
                 self.source, variant.name, concept.name
@@ -198,7 +198,7 @@ impl Grid {
             variant: variant.name.clone(),
             run: format!("{}--{}", slug(&concept.name), slug(&variant.name)),
             model: checked.model.name().to_string(),
-            options: checked.saved()?,
+            options: train::saved(&checked)?,
             steps_from: variant.steps_from.clone(),
         })
     }

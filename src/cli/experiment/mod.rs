@@ -1,8 +1,8 @@
 //! `dvar experiment`
 
-mod cell;
 mod figure;
 mod grid;
+mod place;
 mod queue;
 mod report;
 mod semi_deterministic;
@@ -14,7 +14,7 @@ use std::{
     sync::atomic::Ordering,
 };
 
-use self::{cell::Interrupts, grid::Grid, queue::Queue};
+use self::{grid::Grid, place::Interrupts, queue::Queue};
 use super::{CliError, device};
 
 /// Flags of `dvar experiment`.
@@ -127,8 +127,7 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
 
 fn read_grid(args: &ExperimentArgs) -> Result<Grid, CliError> {
     if let Some(file) = &args.grid {
-        let text = std::fs::read_to_string(file)
-            .map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", file.display())))?;
+        let text = std::fs::read_to_string(file).map_err(|e| CliError::read(file, e))?;
         return Grid::parse(args.experiment, &text, file.display().to_string());
     }
     let source = format!("{} (built in)", args.experiment.name());
@@ -152,8 +151,7 @@ fn interrupts_by_ctrl_c() -> Result<Interrupts, CliError> {
         if count.fetch_add(1, Ordering::Relaxed) == 0 {
             eprintln!("\nstopping; press Ctrl-C again to stop at once");
         }
-    })
-    .map_err(CliError::failed)?;
+    })?;
     Ok(interrupts)
 }
 

@@ -10,8 +10,8 @@ use std::{
 use indicatif::ProgressBar;
 
 use super::{
-    cell::{Done, Interrupts, Place},
     grid::Cell,
+    place::{Done, Interrupts, Place},
 };
 use crate::{cli::CliError, config::TrainOptions};
 
@@ -240,7 +240,7 @@ impl<'a> Queue<'a> {
         if saved == wanted {
             return Ok(());
         }
-        let table = |options| toml::Table::try_from(options).map_err(CliError::failed);
+        let table = |options| toml::Table::try_from(options);
         let (saved, wanted) = (table(saved)?, table(wanted)?);
         let said = |table: &toml::Table, key: &str| {
             table.get(key).map_or("nothing".into(), |value| format!("`{key} = {value}`"))

@@ -10,7 +10,7 @@ use super::{
     table::{self, Failure, Row, Table, csv_line},
 };
 use crate::{
-    cli::{CliError, run_folder::RunFolder},
+    cli::{CliError, output},
     config::TrainOptions,
 };
 
@@ -109,11 +109,11 @@ pub(super) fn cell_name(cell: &Cell) -> String {
 
 /// The variants, and the options that all runs share where they are not the program's defaults.
 pub(super) fn options(runs: &[Finished<'_>], variants: &[String]) -> Result<String, CliError> {
-    let defaults = TrainOptions::default().with_defaults().map_err(CliError::failed)?;
-    let defaults = toml::Table::try_from(defaults).map_err(CliError::failed)?;
+    let defaults = TrainOptions::default().with_defaults()?;
+    let defaults = toml::Table::try_from(defaults)?;
     let tables: Result<Vec<toml::Table>, _> =
         runs.iter().map(|run| toml::Table::try_from(&run.options)).collect();
-    let tables = tables.map_err(CliError::failed)?;
+    let tables = tables?;
     let mut shared = tables.first().cloned().unwrap_or_default();
     // of one concept, or named above, or a path of this machine
     const LEFT_OUT: [&str; 6] = [
@@ -129,7 +129,7 @@ pub(super) fn options(runs: &[Finished<'_>], variants: &[String]) -> Result<Stri
             && defaults.get(key) != Some(value)
             && tables.iter().all(|table| table.get(key) == Some(value))
     });
-    let shared = toml::to_string(&shared).map_err(CliError::failed)?;
+    let shared = toml::to_string(&shared)?;
     let variants = match variants.is_empty() {
         true => String::new(),
         false => format!("## Variants\n\n{}\n", variants.concat()),
@@ -140,7 +140,7 @@ pub(super) fn options(runs: &[Finished<'_>], variants: &[String]) -> Result<Stri
 }
 
 pub(super) fn write(path: &Path, text: &str) -> Result<(), CliError> {
-    RunFolder::write(path, text.as_bytes())
+    output::write(path, text.as_bytes())
 }
 
 fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -154,7 +154,7 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 fn variant_line(variant: &super::grid::Variant) -> Result<String, CliError> {
-    let options = toml::to_string(&variant.options).map_err(CliError::failed)?;
+    let options = toml::to_string(&variant.options)?;
     let options = options.lines().map(|line| format!("`{line}`"));
     let steps = variant
         .steps_from
@@ -206,7 +206,7 @@ mod tests {
     use crate::{
         cli::experiment::{
             Experiment,
-            cell::Interrupts,
+            place::Interrupts,
             queue::{Outcome, Queue},
         },
         config::Stopping,

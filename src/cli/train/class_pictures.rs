@@ -15,7 +15,7 @@ use crate::{
     },
     files::write_atomic,
     pipelines::ModelFolder,
-    session::{class_pictures, draw_class},
+    session::{CheckedOptions, PreparedRun, class_pictures, draw_class},
 };
 
 /// Names of drawn pictures begin so; a folder with others is the user's, and never added to.
@@ -29,7 +29,7 @@ pub(super) fn check(config: &TrainConfig) -> Result<(), CliError> {
             Err(error @ DataError::NoPictures { .. }) => Err(CliError::Input(format!(
                 "{error}; or name a folder that does not exist, and the model draws the class into it"
             ))),
-            Err(error) => Err(CliError::input(error)),
+            Err(error) => Err(error.into()),
         },
         _ => Ok(()),
     }
@@ -37,29 +37,26 @@ pub(super) fn check(config: &TrainConfig) -> Result<(), CliError> {
 
 /// The class' pictures, of which missing ones are drawn first; none for methods without.
 pub(super) async fn load(
-    config: &TrainConfig,
-    model: &ModelFolder,
-    device: &Device,
+    run: &PreparedRun,
     default_folder: PathBuf,
-    size: usize,
 ) -> Result<Option<Dataset>, CliError> {
+    let PreparedRun { checked: CheckedOptions { config, model, .. }, device, .. } = run;
     let Some((prompt, count)) = class_pictures(config) else { return Ok(None) };
     let folder = class_folder(config).map_or(default_folder, Path::to_path_buf);
     std::fs::create_dir_all(&folder).map_err(|error| CliError::write(&folder, error))?;
     let there = match picture_files(&folder) {
         Ok(files) => files,
         Err(DataError::NoPictures { .. }) => Vec::new(),
-        Err(error) => return Err(CliError::input(error)),
+        Err(error) => return Err(error.into()),
     };
     if there.iter().all(|file| is_drawn(file)) {
         draw(config, model, device, prompt, &folder, count).await?;
     } else if there.len() < count {
         println!("class      {} pictures in {}, of {count} wanted", there.len(), folder.display());
     }
-    let mut files = picture_files(&folder).map_err(CliError::input)?;
+    let mut files = picture_files(&folder)?;
     files.truncate(count);
-    let dataset = Dataset::from_files(&files, size, CropMode::Center);
-    dataset.map(Some).map_err(CliError::input)
+    Ok(Some(Dataset::from_files(&files, run.checked.size(), CropMode::Center)?))
 }
 
 /// The user's folder of class pictures.
@@ -97,7 +94,7 @@ async fn draw(
     }
     draw_class::<CliError>(config, model, device, &missing, None, |number, picture| {
         let png = encode_png(picture.width(), picture.height(), picture.pixels());
-        let (png, path) = (png.map_err(CliError::failed)?, path(number));
+        let (png, path) = (png?, path(number));
         write_atomic(&path, &png).map_err(|error| CliError::write(&path, error))?;
         bar.inc(1);
         Ok(())

@@ -3,6 +3,7 @@
 mod class_pictures;
 #[cfg(feature = "tui")]
 mod dashboard;
+mod observer;
 mod plan;
 mod progress;
 mod report;
@@ -11,7 +12,7 @@ mod search;
 
 use std::path::{Path, PathBuf};
 
-pub(super) use plan::Checked;
+pub(super) use plan::{check, saved};
 pub(super) use report::{RunResult, read_metrics};
 
 use super::{CliError, run_folder::RunFolder};
@@ -52,23 +53,22 @@ impl TrainArgs {
 }
 
 pub(super) fn run(args: TrainArgs) -> Result<(), CliError> {
-    let plan = plan::Plan::new(&args)?;
-    plan.announce();
-    pollster::block_on(plan.run())
+    let (prepared, folder, device_name) = plan::prepare(&args)?;
+    report::announce(&prepared, &folder, &device_name);
+    pollster::block_on(run::run(prepared, folder, args.dashboard()))
 }
 
 /// The options of the flags, the configuration file or the resumed run, and that run's folder.
 fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliError> {
     let read = |path: &Path| {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| CliError::Input(format!("cannot read `{}`: {e}", path.display())))?;
-        TrainOptions::from_toml(&text, &path.display().to_string()).map_err(CliError::input)
+        let text = std::fs::read_to_string(path).map_err(|error| CliError::read(path, error))?;
+        Ok::<_, CliError>(TrainOptions::from_toml(&text, &path.display().to_string())?)
     };
     if let Some(run) = &args.resume {
         let more = args.config.is_some() || args.preset.is_some();
         if args.options != TrainOptions::default() || more {
-            return Err(CliError::input(
-                "`--resume` takes every option from the run; give no other than `--device` beside it",
+            return Err(CliError::Input(
+                "`--resume` takes every option from the run; give no other than `--device` beside it".into(),
             ));
         }
         let folder = RunFolder::open(run)?;
@@ -76,11 +76,11 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
     }
     let mut options = args.options.clone();
     if let Some(file) = &args.config {
-        options = options.over(&read(file)?).map_err(CliError::input)?;
+        options = options.over(&read(file)?)?;
     }
     if let Some(preset) = args.preset {
-        let preset = preset.options().map_err(CliError::input)?;
-        options = options.over(&preset).map_err(CliError::input)?;
+        let preset = preset.options()?;
+        options = options.over(&preset)?;
     }
     Ok((options, None))
 }

@@ -3,13 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    callbacks::write_concept,
-    cli::{CliError, run_folder::RunFolder},
-    concept::Concept,
-    config::{Initializer, MethodConfig, Stopping, TrainConfig},
+    cli::{CliError, output, run_folder::RunFolder},
+    config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig},
     early_stopping::StopReason,
     plot::{CurvePoint, Watched, curve_svg},
-    trainer::TrainError,
+    session::{CheckedOptions, PreparedRun},
 };
 
 /// `result.json`: what came of a run, without clock times, so that equal runs give equal bytes.
@@ -27,7 +25,44 @@ pub(in crate::cli) struct RunResult {
     pub initializer_token: Option<String>,
 }
 
-pub(super) fn initializer(initializer: &Initializer) -> String {
+/// Says what the run is.
+pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, device_name: &str) {
+    let CheckedOptions { config, model, .. } = &run.checked;
+    println!("model      {}", model.name());
+    println!(
+        "concept    {} from {}, {} vector(s), {} pictures of {} px in {}",
+        config.placeholder_token,
+        initializer(&config.initializer),
+        run.start.num_vectors(config),
+        run.dataset.pictures().len(),
+        run.checked.size(),
+        config.train_data_dir.display()
+    );
+    let trainer = &config.trainer;
+    println!(
+        "training   {}at most {} steps, batch {} x {}, learning rate {}, on {}",
+        method(&config.method),
+        trainer.max_train_steps,
+        config.train_batch_size,
+        trainer.gradient_accumulation_steps,
+        trainer.lr_schedule.base_lr,
+        device_name
+    );
+    if config.mixed_precision != MixedPrecision::No {
+        println!(
+            "precision  {}; vectors, optimiser, norms, softmax and losses in f32{}",
+            config.mixed_precision,
+            if trainer.loss_scaling { ", the loss is scaled" } else { "" }
+        );
+    }
+    println!("criterion  {}", criterion(config));
+    println!("output     {}", folder.path().display());
+    if let Some(state) = &run.state {
+        println!("resuming   at step {}", state.step);
+    }
+}
+
+fn initializer(initializer: &Initializer) -> String {
     match initializer {
         Initializer::Token(word) => format!("`{word}`"),
         Initializer::Text(text) => format!("the tokens of `{text}`"),
@@ -38,7 +73,7 @@ pub(super) fn initializer(initializer: &Initializer) -> String {
     }
 }
 
-pub(super) fn method(method: &MethodConfig) -> String {
+fn method(method: &MethodConfig) -> String {
     match method {
         MethodConfig::TextualInversion => String::new(),
         MethodConfig::DreamboothLora { rank, .. } => format!("DreamBooth-LoRA of rank {rank}, "),
@@ -48,7 +83,7 @@ pub(super) fn method(method: &MethodConfig) -> String {
     }
 }
 
-pub(super) fn criterion(config: &TrainConfig) -> String {
+fn criterion(config: &TrainConfig) -> String {
     let every = config.sample_frequency.unwrap_or(0);
     match config.stopping {
         Stopping::Dvar => dvar(config),
@@ -75,29 +110,30 @@ fn dvar(config: &TrainConfig) -> String {
     }
 }
 
-/// Saves the last parameters that gave finite losses.
-pub(super) async fn keep_last_good(
-    folder: &RunFolder,
-    concept: &Concept,
-    error: TrainError,
-) -> CliError {
-    let kept = concept.read().await.map_err(CliError::failed);
-    let written =
-        kept.and_then(|kept| write_concept(folder.path(), &kept).map_err(CliError::failed));
-    match written {
-        Ok(()) => CliError::Failed(format!(
-            "{error}; the last good vectors are in `{}`",
-            folder.embedding().display()
-        )),
-        Err(_) => CliError::failed(error),
-    }
-}
-
 /// The recorded steps of a run.
 pub(in crate::cli) fn read_metrics(folder: &RunFolder) -> Result<Vec<CurvePoint>, CliError> {
-    let text = std::fs::read_to_string(folder.metrics()).map_err(CliError::failed)?;
-    let points: Result<Vec<CurvePoint>, _> = text.lines().map(serde_json::from_str).collect();
-    points.map_err(CliError::failed)
+    read_metrics_until(folder, usize::MAX)
+}
+
+/// The first `steps` of the recorded steps: a run that was killed may have more than it goes on
+/// from, and a torn line at the end.
+pub(super) fn read_metrics_until(
+    folder: &RunFolder,
+    steps: usize,
+) -> Result<Vec<CurvePoint>, CliError> {
+    let path = folder.metrics();
+    let text = std::fs::read_to_string(&path).map_err(|error| CliError::read(&path, error))?;
+    let points = text.lines().take(steps).map(serde_json::from_str);
+    Ok(points.collect::<Result<_, _>>()?)
+}
+
+/// After how many updates the best score came, and the score; of equal scores, the earliest.
+pub(super) fn best(points: &[CurvePoint]) -> Option<(usize, f64)> {
+    let scored = points.iter().filter_map(|point| Some((point.step + 1, point.clip_i?)));
+    scored.fold(None, |best: Option<(usize, f64)>, (steps, score)| match best {
+        Some((_, most)) if score <= most => best,
+        _ => Some((steps, score)),
+    })
 }
 
 pub(super) fn write_curve(
@@ -111,12 +147,12 @@ pub(super) fn write_curve(
     let label = criterion_stopped.then(|| format!("stopped after {} steps", points.len()));
     let title = format!("{} - {}", config.placeholder_token, criterion(config));
     let svg = curve_svg(points, &Watched::dvar(config.threshold), label.as_deref(), &title);
-    RunFolder::write(&folder.curve(), svg.as_bytes())
+    output::write(&folder.curve(), svg.as_bytes())
 }
 
 pub(super) fn report(folder: &RunFolder, result: &RunResult) -> Result<(), CliError> {
-    let json = serde_json::to_string_pretty(result).map_err(CliError::failed)?;
-    RunFolder::write(&folder.result(), format!("{json}\n").as_bytes())?;
+    let json = serde_json::to_string_pretty(result)?;
+    output::write(&folder.result(), format!("{json}\n").as_bytes())?;
     println!("stop       {}", result.stop);
     if let Some(word) = &result.initializer_token {
         println!("start      `{word}`");

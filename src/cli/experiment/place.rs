@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     callbacks::Seconds,
-    cli::{CliError, run_folder::RunFolder, train::RunResult},
+    cli::{CliError, output, run_folder::RunFolder, train::RunResult},
     config::TrainOptions,
 };
 
@@ -58,10 +58,10 @@ impl Place {
         match fs::read_to_string(&path) {
             Ok(text) => {
                 let options = TrainOptions::from_toml(&text, &path.display().to_string());
-                options.map(Some).map_err(CliError::input)
+                Ok(Some(options?))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(unreadable(&path, &error)),
+            Err(error) => Err(CliError::read(&path, error)),
         }
     }
 
@@ -74,7 +74,7 @@ impl Place {
         let result = match fs::read(folder.result()) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(unreadable(&folder.result(), &error)),
+            Err(error) => return Err(CliError::read(&folder.result(), error)),
         };
         let unusable = |path: &Path, error: serde_json::Error| {
             CliError::Input(format!(
@@ -83,7 +83,7 @@ impl Place {
             ))
         };
         let result = serde_json::from_slice(&result).map_err(|e| unusable(&folder.result(), e))?;
-        let timing = fs::read(folder.timing()).map_err(|e| unreadable(&folder.timing(), &e))?;
+        let timing = fs::read(folder.timing()).map_err(|e| CliError::read(&folder.timing(), e))?;
         let timing: Seconds =
             serde_json::from_slice(&timing).map_err(|e| unusable(&folder.timing(), e))?;
         Ok(Some(Done { result, seconds: timing.train_seconds }))
@@ -126,49 +126,47 @@ impl Place {
             }
             _ => {}
         }
-        let program = std::env::current_exe().map_err(CliError::failed)?;
+        let program = std::env::current_exe()?;
         let mut command = Command::new(program);
         command.arg("train");
         if self.0.join("config.toml").is_file() {
             command.arg("--resume").arg(&self.0);
         } else {
             let config = self.0.with_extension("toml");
-            let text = options.to_toml().map_err(CliError::failed)?;
-            RunFolder::write(&config, text.as_bytes())?;
+            let text = options.to_toml()?;
+            output::write(&config, text.as_bytes())?;
             command.arg("--config").arg(config).arg("--output-dir").arg(&self.0);
         }
         let log = File::options().create(true).append(true).open(self.log());
         let log = log.map_err(|error| CliError::write(&self.log(), error))?;
-        let stderr = log.try_clone().map_err(CliError::failed)?;
+        let stderr = log.try_clone()?;
         // As the run's standard input, which it does not read, the lock outlives this process if
         // only that is killed: no other then goes on with a run that still runs.
         command.args(["--device", device]).stdin(lock).stdout(log).stderr(stderr);
         apart(&mut command);
-        let status = wait(command.spawn().map_err(CliError::failed)?, interrupts)?;
+        let status = wait(command.spawn()?, interrupts)?;
         match status.code() {
             Some(0) => Ok(()),
             Some(130) => Err(CliError::Interrupted),
             _ => {
                 let reason = self.reason(status)?;
-                RunFolder::write(&self.failed(), format!("{reason}\n").as_bytes())
+                output::write(&self.failed(), format!("{reason}\n").as_bytes())
             }
         }
     }
 
     /// The program's last words, or what ended it without any.
     fn reason(&self, status: ExitStatus) -> Result<String, CliError> {
-        let log = fs::read(self.log()).map_err(|error| unreadable(&self.log(), &error))?;
+        let log = fs::read(self.log()).map_err(|e| CliError::read(&self.log(), e))?;
         let log = String::from_utf8_lossy(&log);
         let last = log.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-        Ok(match (status.code(), last.strip_prefix("error: ")) {
-            (Some(_), Some(error)) => error.to_string(),
+        // a hint may follow
+        let error = log.lines().rev().find_map(|line| line.strip_prefix("error: "));
+        Ok(match (status.code(), error) {
+            (Some(1 | 2), Some(error)) => error.to_string(),
             _ => format!("it ended by {status} after `{last}`"),
         })
     }
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> CliError {
-    CliError::Failed(format!("cannot read `{}`: {error}", path.display()))
 }
 
 /// Ctrl-C in a terminal then reaches this process alone, which passes it on: once, wherever it
@@ -196,12 +194,12 @@ fn interrupt(_child: &mut Child) -> io::Result<()> {
 fn wait(mut child: Child, interrupts: &Interrupts) -> Result<ExitStatus, CliError> {
     let mut passed_on = 0;
     loop {
-        if let Some(status) = child.try_wait().map_err(CliError::failed)? {
+        if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
         if interrupts.load(Ordering::Relaxed) > passed_on {
             passed_on += 1;
-            interrupt(&mut child).map_err(CliError::failed)?;
+            interrupt(&mut child)?;
         }
         thread::sleep(POLL);
     }

@@ -1,8 +1,8 @@
-//! A run's settings, and everything that can be checked of them before it costs anything.
+//! A run's options, and everything that can be checked of them before it costs anything.
 
 use std::path::Path;
 
-use super::{SessionError, Start, Tokens, check_sampling, sampling_options};
+use super::{InitialVectors, SessionError, Start, Tokens, check_sampling, sampling_options};
 use crate::{
     config::{Initializer, TrainConfig, TrainOptions},
     data::dataset::Dataset,
@@ -27,9 +27,9 @@ pub fn advice(model: &ModelFolder) -> Result<TrainOptions, SessionError> {
     Ok(TrainOptions::from_toml(&String::from_utf8_lossy(&bytes), &files.display(FILE))?)
 }
 
-/// Options over the model's advice and the defaults, checked against the model.
-#[derive(Debug)]
-pub struct Settings {
+/// Options over the model's advice and the defaults, each checked for itself.
+#[derive(Clone, Debug)]
+pub struct CheckedOptions {
     /// All options.
     pub options: TrainOptions,
     /// The same, with nothing left open.
@@ -38,18 +38,7 @@ pub struct Settings {
     pub model: ModelFolder,
 }
 
-/// What is known of a run before anything is loaded.
-#[derive(Debug)]
-pub struct Outlook {
-    /// Height and width of the training pictures.
-    pub size: usize,
-    /// Where the vectors start; open where the vocabulary has to be searched first.
-    pub start: Option<Start>,
-    /// Vectors that the concept is made of.
-    pub num_vectors: usize,
-}
-
-impl Settings {
+impl CheckedOptions {
     /// Lays the options over the model's advice and the defaults, and checks each for itself.
     ///
     /// # Errors
@@ -63,29 +52,33 @@ impl Settings {
         Ok(Self { options, config, model })
     }
 
-    /// Checks the options against the model and each other. `read` reads the learned embedding that
-    /// the vectors start from, where one is named.
+    /// Height and width of the training pictures.
+    pub fn size(&self) -> usize {
+        self.config.resolution.unwrap_or(self.model.native_resolution())
+    }
+
+    /// Checks the options against the model and each other, and says where the vectors start.
+    /// `read` reads the learned embedding that they start from, where one is named.
     ///
     /// # Errors
     ///
-    /// [`SessionError`] says what does not fit.
-    pub fn check(
+    /// [`SessionError`] says what does not fit; and what `read` gives.
+    pub fn start<E: From<SessionError>>(
         &self,
-        read: impl FnOnce(&Path) -> Result<LearnedEmbedding, SessionError>,
-    ) -> Result<Outlook, SessionError> {
+        read: impl FnOnce(&Path) -> Result<LearnedEmbedding, E>,
+    ) -> Result<Start, E> {
         let Self { config, model, .. } = self;
         check_sampling(&sampling_options(config, model), model)?;
-        let start = match &config.initializer {
-            Initializer::File(file) => Some(Start::Vectors(read(file)?)),
-            _ => Start::from_tokenizer(config, &model.tokenizer()?)?,
+        let start = Start::new(config, &model.tokenizer().map_err(SessionError::from)?, read)?;
+        // chance and a search of the vocabulary end in one token
+        let initial = match &start {
+            Start::Known(initial) => initial.clone(),
+            Start::Drawn(..) | Start::Searched(_) => InitialVectors::Tokens(vec![0]),
         };
-        // a search of the vocabulary ends in one token
-        let tokens = start.clone().unwrap_or(Start::Tokens(vec![0]));
-        let num_vectors = Tokens::new(config, model, tokens)?.num_vectors();
+        Tokens::new(config, model, initial)?;
         self.check_evaluation()?;
         self.check_scores()?;
-        let size = config.resolution.unwrap_or(model.native_resolution());
-        Ok(Outlook { size, start, num_vectors })
+        Ok(start)
     }
 
     /// `triple` has only a third of the schedule's time steps for each interval.
@@ -95,9 +88,7 @@ impl Settings {
         let inputs = config.eval_batch_size * config.eval_rounds;
         let most = EvaluationDraws::most_triple_inputs(steps);
         if config.triple && inputs > most {
-            return Err(SessionError::Unsuitable(format!(
-                "`triple` evaluates {inputs} inputs, but a third of the schedule has {most} time steps; lower `--eval-batch-size` or `--eval-gradient-accumulation-steps`"
-            )));
+            return Err(SessionError::TooManyInputs { inputs, most });
         }
         Ok(())
     }
@@ -106,17 +97,17 @@ impl Settings {
     fn check_scores(&self) -> Result<(), SessionError> {
         let Self { config, model, .. } = self;
         let searched = matches!(config.initializer, Initializer::Best | Initializer::Worst);
-        if (config.stopping.scores() || searched) && config.clip.is_none() && !model.has_clip() {
-            let what = match config.stopping.scores() {
-                true => "this `--stopping` scores samples",
-                false => "this `--init-strategy` scores the vocabulary",
-            };
-            return Err(SessionError::Unsuitable(format!(
-                "{what} by CLIP, which {} does not bring; give a CLIP folder with `--clip`, such as openai/clip-vit-base-patch32",
-                model.name()
-            )));
+        let (option, what) = if config.stopping.scores() {
+            ("stopping", "samples")
+        } else if searched {
+            ("init_strategy", "the vocabulary")
+        } else {
+            return Ok(());
+        };
+        if config.clip.is_some() || model.has_clip() {
+            return Ok(());
         }
-        Ok(())
+        Err(SessionError::NoScorer { option, what, model: model.name().into() })
     }
 }
 

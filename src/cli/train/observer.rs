@@ -1,0 +1,188 @@
+//! What the command line does along a run: the run's folder, its logs, the progress line.
+
+use std::cell::OnceCell;
+
+use super::{class_pictures, progress::Progress, report, search};
+use crate::{
+    callbacks::{Checkpoint, Interrupt, MetricsLog, Timing, write_concept},
+    cli::{CliError, logs::Logs, output, run_folder::RunFolder, sample_files::write_each},
+    concept::Concept,
+    config::TrainConfig,
+    data::{dataset::Dataset, png::encode_grid},
+    early_stopping::StopReason,
+    embedding,
+    session::{
+        Best, Drawn, Moment, Observer, PreparedRun, RankedWords, RunError, Session, Shown,
+        WordSearch,
+    },
+    trainer::{Callback, TrainState},
+};
+
+/// Writes to the run's folder and shows how far the run is.
+pub(super) struct CommandLine<'a> {
+    pub folder: RunFolder,
+    config: &'a TrainConfig,
+    /// Steps that were made before the run was resumed, if it was.
+    resumed: Option<usize>,
+    interrupt: Interrupt,
+    /// In place of the progress line.
+    dashboard: bool,
+    /// Opened when the networks are loaded; until then the folder can go again.
+    logs: OnceCell<Logs>,
+}
+
+impl<'a> CommandLine<'a> {
+    pub(super) fn new(
+        run: &'a PreparedRun,
+        folder: RunFolder,
+        interrupt: Interrupt,
+        dashboard: bool,
+    ) -> Self {
+        let resumed = run.state.as_ref().map(|state| state.step);
+        let config = &run.checked.config;
+        Self { folder, config, resumed, interrupt, dashboard, logs: OnceCell::new() }
+    }
+
+    pub(super) fn logs(&self) -> Result<&Logs, CliError> {
+        if let Some(logs) = self.logs.get() {
+            return Ok(logs);
+        }
+        let logs = Logs::open(self.config, &self.folder, self.resumed.unwrap_or(0))?;
+        Ok(self.logs.get_or_init(|| logs))
+    }
+
+    /// Saves what a run had learned that ended by an error; takes the folder back of one that could
+    /// not begin.
+    pub(super) fn keep_last_good(&self, error: RunError<CliError>) -> CliError {
+        if self.logs.get().is_none() && self.resumed.is_none() {
+            self.folder.discard();
+        }
+        let (last_good, error) = (error.last_good, error.cause.into());
+        match last_good.map(|concept| write_concept(self.folder.path(), &concept)) {
+            Some(Ok(())) => {
+                CliError::Kept { error: Box::new(error), file: self.folder.embedding() }
+            }
+            // the first error is the one to report
+            Some(Err(_)) | None => error,
+        }
+    }
+
+    fn grid(&self, when: &str, drawn: &Drawn) -> Result<(), CliError> {
+        output::write(&self.folder.samples(when), &encode_grid(&drawn.pictures, 4)?)
+    }
+
+    fn show(&self, Shown { moment, drawn, prompts }: Shown<'_>) -> Result<(), CliError> {
+        let (folder, logs) = (&self.folder, self.logs()?);
+        match moment {
+            Moment::Before => {
+                self.grid("before", drawn)?;
+                logs.picture("samples", 0, &folder.samples("before"))
+            }
+            Moment::During { updates, concept } => {
+                let folder = folder.checkpoint(updates);
+                let created = std::fs::create_dir_all(&folder);
+                created.map_err(|error| CliError::write(&folder, error))?;
+                let picture = folder.join("samples.png");
+                output::write(&picture, &encode_grid(&drawn.pictures, 4)?)?;
+                logs.picture("samples", updates - 1, &picture)?;
+                write_concept(&folder, concept).map_err(CliError::Part)
+            }
+            Moment::After { steps } => {
+                self.grid("after", drawn)?;
+                logs.picture("samples", steps, &folder.samples("after"))?;
+                write_each(&folder.sample_folder(), &drawn.pictures, prompts)
+            }
+            Moment::Unscaled => self.grid("unscaled", drawn),
+        }
+    }
+}
+
+impl Observer for CommandLine<'_> {
+    type Error = CliError;
+
+    async fn search(&self, search: &WordSearch<'_>) -> Result<RankedWords, RunError<CliError>> {
+        let found = search::search(search, &self.config.train_data_dir).await;
+        found.map_err(RunError::observer)
+    }
+
+    async fn class_pictures(
+        &self,
+        run: &PreparedRun,
+    ) -> Result<Option<Dataset>, RunError<CliError>> {
+        let class = class_pictures::load(run, self.folder.class_pictures()).await;
+        class.map_err(RunError::observer)
+    }
+
+    fn ready(&self, session: &Session) -> Result<(), CliError> {
+        self.logs()?;
+        if self.config.save_init_embeds && self.resumed.is_none() {
+            let vectors = embedding::write(&session.initial);
+            output::write(&self.folder.initial_embedding(), &vectors)?;
+        }
+        Ok(())
+    }
+
+    async fn samples(&self, shown: Shown<'_>) -> Result<(), CliError> {
+        self.show(shown)
+    }
+
+    fn callbacks<'a>(
+        &'a self,
+        _run: &PreparedRun,
+        resumed: Option<&TrainState>,
+    ) -> Result<Vec<Box<dyn Callback<Concept, TrainState> + 'a>>, CliError> {
+        let Self { folder, config, .. } = self;
+        let (step, save_steps) = (self.resumed.unwrap_or(0), config.save_steps);
+        let metrics = MetricsLog::open(&folder.metrics(), step, save_steps)
+            .map_err(|error| CliError::write(&folder.metrics(), error))?;
+        let timing = Timing::open(&folder.timing(), save_steps, resumed.is_some())
+            .map_err(|error| CliError::write(&folder.timing(), error))?;
+        let mut callbacks: Vec<Box<dyn Callback<Concept, TrainState> + 'a>> =
+            vec![Box::new(metrics)];
+        callbacks.extend(self.logs()?.callback());
+        callbacks.push(Box::new(self.interrupt.clone()));
+        callbacks.push(Box::new(timing));
+        callbacks.push(Box::new(Checkpoint {
+            state: folder.state(),
+            folder: folder.path().to_path_buf(),
+            placeholder_token: config.placeholder_token.clone(),
+            adapter: config.method.adapter(),
+            interval: save_steps,
+        }));
+        let stop = resumed.and_then(|state| state.stop.as_ref());
+        if let None | Some(StopReason::Interrupted { .. }) = stop {
+            let steps = config.trainer.max_train_steps;
+            callbacks.push(progress(self.dashboard, steps, step, config.threshold));
+        }
+        Ok(callbacks)
+    }
+
+    fn earlier_best(&self, resumed: &TrainState) -> Result<Option<Best>, CliError> {
+        let scored = report::best(&report::read_metrics_until(&self.folder, resumed.step)?);
+        let Some((steps, score)) = scored else { return Ok(None) };
+        Ok(Some(Best { steps, score, concept: self.folder.read_checkpoint(steps)? }))
+    }
+
+    fn concludes(&self, stop: &StopReason) -> bool {
+        !matches!(stop, StopReason::Interrupted { .. })
+    }
+
+    fn keep(&self, best: &Best) -> Result<(), CliError> {
+        write_concept(self.folder.path(), &best.concept).map_err(CliError::Part)
+    }
+}
+
+/// What the user sees of the run while it goes on.
+#[cfg_attr(not(feature = "tui"), expect(unused_variables))]
+fn progress(
+    dashboard: bool,
+    steps: usize,
+    done: usize,
+    threshold: f64,
+) -> Box<dyn Callback<Concept, TrainState>> {
+    #[cfg(feature = "tui")]
+    if dashboard {
+        return Box::new(super::dashboard::Dashboard::new(steps, done));
+    }
+    Box::new(Progress::new(steps, done, threshold))
+}

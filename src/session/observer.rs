@@ -1,0 +1,118 @@
+//! Who watches a run: the command line, a page, a test.
+
+use std::fmt::Debug;
+
+use super::{Best, Drawn, PreparedRun, RankedWords, RunError, Session, WordSearch};
+use crate::{
+    concept::{Concept, LearnedConcept},
+    data::dataset::Dataset,
+    early_stopping::StopReason,
+    pipelines::Watch,
+    trainer::{Callback, TrainState},
+};
+
+/// What a run does now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The networks that only score are loaded.
+    Loading,
+    /// The other networks are loaded and the pictures encoded.
+    Encoding,
+    /// Pictures are drawn.
+    Drawing,
+    /// Steps are made.
+    Training,
+}
+
+/// When pictures were drawn.
+#[derive(Clone, Copy, Debug)]
+pub enum Moment<'a> {
+    /// Before the first step.
+    Before,
+    /// On the way, after so many updates, by this concept.
+    During {
+        /// Updates made.
+        updates: usize,
+        /// What was learned so far.
+        concept: &'a LearnedConcept,
+    },
+    /// At the end, by the concept that is kept.
+    After {
+        /// Updates made.
+        steps: usize,
+    },
+    /// At the end, without guidance.
+    Unscaled,
+}
+
+/// Pictures of a run.
+#[derive(Debug)]
+pub struct Shown<'a> {
+    /// When they were drawn.
+    pub moment: Moment<'a>,
+    /// The pictures and their score.
+    pub drawn: &'a Drawn,
+    /// What each was drawn from.
+    pub prompts: Vec<String>,
+}
+
+/// Takes part in a run: it is told of what happens, keeps what comes of it, and may end it by an
+/// error, which comes out of [`run`](super::run) as it is.
+#[expect(async_fn_in_trait, reason = "a run stays on one thread")]
+pub trait Observer {
+    /// What may go wrong here.
+    type Error: Debug + Send + Sync + 'static;
+
+    /// Another part of the run begins.
+    async fn phase(&self, _phase: Phase) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    /// Searches the vocabulary, or knows the answer from an earlier run.
+    async fn search(&self, search: &WordSearch<'_>) -> Result<RankedWords, RunError<Self::Error>> {
+        Ok(search.ranked(|_| {}).await?)
+    }
+
+    /// The pictures of the concept's class, drawn by the model or given; none for methods without.
+    async fn class_pictures(
+        &self,
+        run: &PreparedRun,
+    ) -> Result<Option<Dataset>, RunError<Self::Error>>;
+
+    /// Everything is loaded and nothing drawn or trained yet.
+    fn ready(&self, _session: &Session) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    /// Told of each denoising step of the samples, if anyone is.
+    fn drawing(&self) -> Option<&dyn Watch> {
+        None
+    }
+
+    /// Pictures were drawn.
+    async fn samples(&self, shown: Shown<'_>) -> Result<(), Self::Error>;
+
+    /// What takes part in the training, after the criterion and the scores, in the order of its
+    /// turns. `resumed` is the state that the run goes on from. A callback of the observer's own
+    /// gives its errors by [`RunError::through`].
+    fn callbacks<'a>(
+        &'a self,
+        run: &PreparedRun,
+        resumed: Option<&TrainState>,
+    ) -> Result<Vec<Box<dyn Callback<Concept, TrainState> + 'a>>, Self::Error>;
+
+    /// The best concept of the parts of this run that were made before it was resumed.
+    fn earlier_best(&self, _resumed: &TrainState) -> Result<Option<Best>, Self::Error> {
+        Ok(None)
+    }
+
+    /// Whether the last pictures are drawn after such an end.
+    fn concludes(&self, _stop: &StopReason) -> bool {
+        true
+    }
+
+    /// The best concept is kept in place of the last one.
+    fn keep(&self, _best: &Best) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}

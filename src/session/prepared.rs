@@ -1,0 +1,72 @@
+//! A run that has been checked and can begin.
+
+use burn::tensor::Device;
+use dvar_models::weights::ModelFiles;
+
+use super::{CheckedOptions, InitialVectors, Samples, Session, SessionError, Start, Tokens};
+use crate::{
+    data::dataset::Dataset, eval::ClipScorer, pipelines::PipelineError, trainer::TrainState,
+};
+
+/// A checked run with its pictures, on a device; no network is loaded yet.
+#[derive(Clone, Debug)]
+pub struct PreparedRun {
+    /// Its options and its model.
+    pub checked: CheckedOptions,
+    /// Where the vectors start.
+    pub start: Start,
+    /// The concept's pictures.
+    pub dataset: Dataset,
+    /// The CLIP model that the options name; else the model's own scores, where it has one.
+    pub clip: Option<ModelFiles>,
+    /// What computes.
+    pub device: Device,
+    /// The options as the text of a configuration file: what a resumed run must have been begun
+    /// with.
+    pub saved: String,
+    /// Where an interrupted run goes on from.
+    pub state: Option<TrainState>,
+    /// Whether pictures are drawn before the first step.
+    pub draws_before: bool,
+}
+
+impl PreparedRun {
+    /// The CLIP model that scores, where there is one.
+    pub(super) fn scorer(&self) -> Result<Option<ClipScorer>, PipelineError> {
+        match &self.clip {
+            Some(files) => ClipScorer::open(files, ".", &self.device).map(Some),
+            None => ClipScorer::load(&self.checked.model, &self.device),
+        }
+    }
+
+    /// Loads the networks.
+    pub(super) async fn session(
+        &self,
+        initial: InitialVectors,
+        class: Option<&Dataset>,
+    ) -> Result<Session, SessionError> {
+        let CheckedOptions { config, model, .. } = &self.checked;
+        let tokens = Tokens::new(config, model, initial)?;
+        Session::new(config, model, tokens, &self.dataset, class, &self.device).await
+    }
+
+    /// See [`fingerprint`](super::fingerprint).
+    pub(super) fn fingerprint(&self, class: Option<&Dataset>) -> u64 {
+        super::fingerprint(&self.saved, std::iter::once(&self.dataset).chain(class))
+    }
+
+    /// How the run draws.
+    pub(super) fn samples<'a>(
+        &'a self,
+        session: &'a Session,
+        scorer: Option<&'a ClipScorer>,
+    ) -> Samples<'a> {
+        Samples {
+            config: &self.checked.config,
+            model: &self.checked.model,
+            objective: &session.objective,
+            scorer: scorer.map(|clip| (clip, clip.image_features(self.dataset.pictures()))),
+            watch: None,
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! A run from the networks to the last picture: the one sequence for the command line, the page and
+//! the tests.
+
+mod error;
+
+pub use error::{Cause, RunError};
+
+use super::{
+    CheckedOptions, InitialVectors, Moment, Observer, Phase, PreparedRun, Rank, Samples, Session,
+    SessionError, Shown, Start, WordSearch,
+};
+use crate::{
+    callbacks::{ScoreMonitor, Scores},
+    concept::{Concept, LearnedConcept, Weights},
+    config::Stopping,
+    early_stopping::StopReason,
+    eval::ClipScorer,
+    trainer::{Callback, TrainState, Trainer},
+};
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Updates made.
+    pub steps: usize,
+    /// Why it ended.
+    pub stop: StopReason,
+    /// What was learned last.
+    pub last: LearnedConcept,
+    /// What is kept in its place, where the best of all scores decides.
+    pub best: Option<Best>,
+    /// CLIP-I of the samples before training, where they were drawn and there is a scorer.
+    pub clip_i_before: Option<f64>,
+    /// CLIP-I of the samples after it.
+    pub clip_i: Option<f64>,
+    /// The word that a search or chance found.
+    pub initializer_token: Option<String>,
+}
+
+impl Outcome {
+    /// The concept that is kept.
+    pub fn kept(&self) -> &LearnedConcept {
+        self.best.as_ref().map_or(&self.last, |best| &best.concept)
+    }
+}
+
+/// The concept with the best score so far.
+#[derive(Clone, Debug)]
+pub struct Best {
+    /// Its updates.
+    pub steps: usize,
+    /// CLIP-I of its samples.
+    pub score: f64,
+    /// The concept.
+    pub concept: LearnedConcept,
+}
+
+/// Makes a run.
+///
+/// # Errors
+///
+/// [`RunError`] with what ended it, and with the last good concept where the training had begun.
+pub async fn run<O: Observer>(
+    prepared: &PreparedRun,
+    observer: &O,
+) -> Result<Outcome, RunError<O::Error>> {
+    let config = &prepared.checked.config;
+    observer.phase(Phase::Loading).await.map_err(RunError::observer)?;
+    let scorer = prepared.scorer()?;
+    let (initial, initializer_token) = initial(prepared, scorer.as_ref(), observer).await?;
+    let class = observer.class_pictures(prepared).await?;
+    observer.phase(Phase::Encoding).await.map_err(RunError::observer)?;
+    let session = prepared.session(initial, class.as_ref()).await?;
+    observer.ready(&session).map_err(RunError::observer)?;
+
+    let samples =
+        Samples { watch: observer.drawing(), ..prepared.samples(&session, scorer.as_ref()) };
+    let gallery = Gallery { samples, observer };
+    let fingerprint = prepared.fingerprint(class.as_ref());
+    let mut trainer = session.trainer(config).with_fingerprint(fingerprint);
+    let clip_i_before = if prepared.draws_before {
+        gallery.show(Moment::Before, &trainer.concept().plain()).await?
+    } else {
+        None
+    };
+    observer.phase(Phase::Training).await.map_err(RunError::observer)?;
+    let (stop, best) = train(prepared, &session, &gallery, &mut trainer).await?;
+    let last = trainer.concept().read().await.map_err(SessionError::from)?;
+    let steps = trainer.step();
+    let mut outcome =
+        Outcome { steps, stop, last, best, clip_i_before, clip_i: None, initializer_token };
+    if observer.concludes(&outcome.stop) {
+        let weights = keep(&outcome, trainer.concept(), &session, observer)?;
+        outcome.clip_i = gallery.show(Moment::After { steps }, &weights).await?;
+        if config.log_unscaled {
+            gallery.show(Moment::Unscaled, &weights).await?;
+        }
+    }
+    Ok(outcome)
+}
+
+/// Where the vectors start, after the vocabulary was searched where it must be, and the word that
+/// was found.
+async fn initial<O: Observer>(
+    prepared: &PreparedRun,
+    scorer: Option<&ClipScorer>,
+    observer: &O,
+) -> Result<(InitialVectors, Option<String>), RunError<O::Error>> {
+    let CheckedOptions { config, model, .. } = &prepared.checked;
+    let rank: Rank = match &prepared.start {
+        Start::Known(initial) => return Ok((initial.clone(), None)),
+        Start::Drawn(id, word) => {
+            return Ok((InitialVectors::Tokens(vec![*id]), Some(word.clone())));
+        }
+        Start::Searched(rank) => *rank,
+    };
+    let scorer = scorer.ok_or_else(|| SessionError::NoScorer {
+        option: "init_strategy",
+        what: "the vocabulary",
+        model: model.name().into(),
+    })?;
+    let search = WordSearch::new(config, model, &prepared.dataset, scorer, rank)?;
+    let ranked = observer.search(&search).await?;
+    let (word, _) = search.choose(&ranked)?;
+    let id = model.tokenizer()?.initializer_id(word).map_err(SessionError::from)?;
+    Ok((InitialVectors::Tokens(vec![id]), Some(word.clone())))
+}
+
+/// Trains from the start or from the saved state, and finds the best concept on the way.
+async fn train<O: Observer>(
+    prepared: &PreparedRun,
+    session: &Session,
+    gallery: &Gallery<'_, O>,
+    trainer: &mut Trainer<'_>,
+) -> Result<(StopReason, Option<Best>), RunError<O::Error>> {
+    let config = &prepared.checked.config;
+    let state = prepared.state.as_ref();
+    let earlier = state.filter(|_| config.stopping == Stopping::Baseline);
+    let earlier = earlier.map(|state| gallery.observer.earlier_best(state)).transpose();
+    let mut best = earlier.map_err(RunError::observer)?.flatten();
+
+    let mut callbacks: Vec<Box<dyn Callback<Concept, TrainState> + '_>> = Vec::new();
+    if config.stopping == Stopping::Dvar {
+        callbacks.push(session.deterministic_eval(config));
+    }
+    if let Some(interval) = config.sample_frequency {
+        let best = (config.stopping == Stopping::Baseline).then_some(&mut best);
+        let mut monitor = Monitor { gallery, best };
+        let score = async move |concept: &Concept, updates| {
+            let scored = monitor.score(concept, updates).await;
+            scored.map_err(|error| error.through("score-monitor"))
+        };
+        let scores = ScoreMonitor::new(score).every(interval);
+        callbacks.push(Box::new(match config.stopping {
+            Stopping::ClipS => scores.stop_when(config.patience.clone()),
+            _ => scores,
+        }));
+    }
+    let own = gallery.observer.callbacks(prepared, state);
+    callbacks.extend(own.map_err(RunError::observer)?);
+    if let Some(state) = state {
+        trainer.restore(state, &mut callbacks)?;
+    }
+    let over = state.and_then(|state| state.stop.clone());
+    let trained = match over.filter(|stop| !matches!(stop, StopReason::Interrupted { .. })) {
+        Some(stop) => Ok(stop),
+        None => trainer.train(&mut callbacks).await,
+    };
+    drop(callbacks);
+    match trained {
+        Ok(stop) => Ok((stop, best)),
+        // where the device is gone, so are the vectors
+        Err(error) => {
+            let last_good = trainer.concept().read().await.ok();
+            Err(RunError::from(error).with_last_good(last_good))
+        }
+    }
+}
+
+/// The concept that is kept, ready for the networks: the best one, or else the last.
+fn keep<O: Observer>(
+    outcome: &Outcome,
+    last: &Concept,
+    session: &Session,
+    observer: &O,
+) -> Result<Weights, RunError<O::Error>> {
+    let Some(best) = &outcome.best else { return Ok(last.plain()) };
+    observer.keep(best).map_err(RunError::observer)?;
+    let LearnedConcept { embedding, adapter } = &best.concept;
+    let (unet, device) = (&session.objective.unet, session.objective.device());
+    let weights = Weights::from_learned(embedding, adapter.as_ref(), unet, &device);
+    Ok(weights.map_err(SessionError::from)?)
+}
+
+/// Draws pictures and shows them to the observer.
+struct Gallery<'a, O> {
+    samples: Samples<'a>,
+    observer: &'a O,
+}
+
+impl<O: Observer> Gallery<'_, O> {
+    /// The pictures' score, where there is a scorer.
+    async fn show(
+        &self,
+        moment: Moment<'_>,
+        weights: &Weights,
+    ) -> Result<Option<f64>, RunError<O::Error>> {
+        self.observer.phase(Phase::Drawing).await.map_err(RunError::observer)?;
+        let drawn = match moment {
+            Moment::Unscaled => self.samples.draw_unscaled(weights).await?,
+            _ => self.samples.draw(weights).await?,
+        };
+        let shown = Shown { moment, drawn: &drawn, prompts: self.samples.prompts() };
+        self.observer.samples(shown).await.map_err(RunError::observer)?;
+        Ok(drawn.score)
+    }
+}
+
+/// Draws, scores and shows the concept on the way.
+struct Monitor<'a, O> {
+    gallery: &'a Gallery<'a, O>,
+    /// Where the best concept is wanted.
+    best: Option<&'a mut Option<Best>>,
+}
+
+impl<O: Observer> Monitor<'_, O> {
+    async fn score(
+        &mut self,
+        concept: &Concept,
+        updates: usize,
+    ) -> Result<Scores, RunError<O::Error>> {
+        let learned = concept.read().await.map_err(SessionError::from)?;
+        let moment = Moment::During { updates, concept: &learned };
+        let score = self.gallery.show(moment, &concept.plain()).await?;
+        self.gallery.observer.phase(Phase::Training).await.map_err(RunError::observer)?;
+        if let (Some(best), Some(score)) = (&mut self.best, score)
+            // of equal scores, the earliest
+            && best.as_ref().is_none_or(|best| score > best.score)
+        {
+            **best = Some(Best { steps: updates, score, concept: learned });
+        }
+        Ok(score.map(|score| ("clip_i", score)).into_iter().collect())
+    }
+}

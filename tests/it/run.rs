@@ -1,0 +1,176 @@
+//! What a run keeps, and what its observer's errors become.
+
+use std::cell::RefCell;
+
+use dvar::{
+    concept::{Concept, Method},
+    config::{MixedPrecision, Stopping, TrainOptions},
+    data::dataset::Dataset,
+    early_stopping::Control,
+    session::{Best, Cause, Moment, Observer, Outcome, PreparedRun, RunError, Shown, run},
+    trainer::{Callback, StepContext, TrainError, TrainState},
+};
+use dvar_models::weights::ModelFiles;
+
+use crate::{
+    determinism::{options, prepared, states},
+    golden,
+};
+
+/// What fails in the observer, with an error that is no `std::error::Error`.
+#[derive(Clone, Debug, PartialEq)]
+enum Failing {
+    Nothing,
+    SamplesAfter(usize),
+    CallbackAt(usize),
+    TheEnd,
+}
+
+/// Keeps the scores that it is shown.
+struct Observing {
+    failing: Failing,
+    earlier: Option<Best>,
+    scores: RefCell<Vec<(usize, f64)>>,
+    kept: RefCell<Option<usize>>,
+}
+
+impl Observing {
+    fn new(failing: Failing) -> Self {
+        let (scores, kept) = (RefCell::default(), RefCell::default());
+        Self { failing, earlier: None, scores, kept }
+    }
+
+    fn fail_if(&self, failing: Failing) -> Result<(), Failing> {
+        if self.failing == failing { Err(failing) } else { Ok(()) }
+    }
+}
+
+impl Observer for Observing {
+    type Error = Failing;
+
+    async fn class_pictures(&self, _: &PreparedRun) -> Result<Option<Dataset>, RunError<Failing>> {
+        Ok(None)
+    }
+
+    async fn samples(&self, Shown { moment, drawn, .. }: Shown<'_>) -> Result<(), Failing> {
+        match moment {
+            Moment::During { updates, .. } => {
+                self.scores.borrow_mut().extend(drawn.score.map(|score| (updates, score)));
+                self.fail_if(Failing::SamplesAfter(updates))
+            }
+            Moment::After { .. } => self.fail_if(Failing::TheEnd),
+            Moment::Before | Moment::Unscaled => Ok(()),
+        }
+    }
+
+    fn callbacks<'a>(
+        &'a self,
+        _: &PreparedRun,
+        _: Option<&TrainState>,
+    ) -> Result<Vec<Box<dyn Callback<Concept, TrainState> + 'a>>, Failing> {
+        Ok(vec![Box::new(self)])
+    }
+
+    fn earlier_best(&self, _: &TrainState) -> Result<Option<Best>, Failing> {
+        Ok(self.earlier.clone())
+    }
+
+    fn keep(&self, best: &Best) -> Result<(), Failing> {
+        self.kept.replace(Some(best.steps));
+        Ok(())
+    }
+}
+
+impl Callback<Concept, TrainState> for &Observing {
+    fn name(&self) -> &'static str {
+        "observing"
+    }
+
+    fn after_update(&mut self, step: StepContext<'_, Concept>) -> Result<Control, TrainError> {
+        let failed = self.fail_if(Failing::CallbackAt(step.record.step));
+        failed.map_err(|error| RunError::observer(error).through("observing"))?;
+        Ok(Control::Continue)
+    }
+}
+
+/// Four steps of Textual Inversion with a picture after every second.
+fn small() -> TrainOptions {
+    let kind = (Method::TextualInversion, "adamw");
+    TrainOptions {
+        stopping: Some(Stopping::FewIters),
+        sample_frequency: Some(2),
+        num_samples: Some(1),
+        num_inference_steps: Some(1),
+        ..options(MixedPrecision::No, kind, 4, 1)
+    }
+}
+
+fn made(options: TrainOptions, observer: &Observing) -> Result<Outcome, RunError<Failing>> {
+    pollster::block_on(run(&prepared(options), observer))
+}
+
+#[test]
+fn an_observer_s_error_comes_out_as_it_was_with_the_last_good_concept() {
+    let whole = made(small(), &Observing::new(Failing::Nothing)).unwrap();
+    for failing in [Failing::SamplesAfter(2), Failing::CallbackAt(2)] {
+        let error = made(small(), &Observing::new(failing.clone())).unwrap_err();
+        assert!(matches!(&error.cause, Cause::Observer(error) if *error == failing), "{error:?}");
+        let last_good = error.last_good.expect("the vectors before the update");
+        assert!(last_good.embedding.vectors().iter().all(|value| value.is_finite()));
+        assert_ne!(last_good.embedding, whole.last.embedding, "{failing:?}");
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_number_leaves_the_last_good_concept() {
+    let options = TrainOptions { learning_rate: Some(1e30), ..small() };
+    let error = made(options, &Observing::new(Failing::Nothing)).unwrap_err();
+    assert!(matches!(error.cause, Cause::Train(TrainError::NonFinite { .. })), "{error:?}");
+    let last_good = error.last_good.expect("the last vectors with a finite loss");
+    assert!(last_good.embedding.vectors().iter().all(|value| value.is_finite()));
+}
+
+/// What was trained is whole then, and has been kept.
+#[test]
+fn a_failure_after_the_training_gives_no_last_good_concept() {
+    let error = made(small(), &Observing::new(Failing::TheEnd)).unwrap_err();
+    assert!(matches!(error.cause, Cause::Observer(Failing::TheEnd)), "{error:?}");
+    assert!(error.last_good.is_none());
+}
+
+/// A run of the baseline whose checkpoints a scorer judges.
+fn baseline(observer: &Observing, state: Option<TrainState>) -> Outcome {
+    let options = TrainOptions { stopping: Some(Stopping::Baseline), ..small() };
+    // the options' own scorer would be a folder
+    let options = TrainOptions { clip: Some("given".into()), ..options };
+    let clip = Some(ModelFiles::Folder(golden::root().join("models/tiny-clip")));
+    let run_ = PreparedRun { clip, state, ..prepared(options) };
+    pollster::block_on(run(&run_, observer)).unwrap()
+}
+
+#[test]
+fn the_baseline_keeps_the_earliest_of_the_best_scores() {
+    let observer = Observing::new(Failing::Nothing);
+    let outcome = baseline(&observer, None);
+    let scores = observer.scores.take();
+    assert_eq!(scores.iter().map(|(updates, _)| *updates).collect::<Vec<_>>(), [2, 4]);
+    let most = scores.iter().map(|(_, score)| *score).fold(f64::MIN, f64::max);
+    let (steps, _) = scores.into_iter().find(|(_, score)| *score == most).unwrap();
+    let best = outcome.best.as_ref().unwrap();
+    assert_eq!((best.steps, best.score), (steps, most));
+    assert_eq!(observer.kept.take(), Some(steps));
+    assert_eq!(outcome.kept(), &best.concept);
+    assert_eq!(best.concept == outcome.last, steps == outcome.steps);
+}
+
+#[test]
+fn a_resumed_baseline_keeps_a_better_concept_of_before() {
+    let state = states(&prepared(TrainOptions { sample_frequency: None, ..small() }), None, 3);
+    let concept = baseline(&Observing::new(Failing::Nothing), None).last;
+    let earlier = Best { steps: 1, score: 2.0, concept };
+    let observer = Observing { earlier: Some(earlier), ..Observing::new(Failing::Nothing) };
+    let outcome = baseline(&observer, Some(state[0].clone()));
+    assert_eq!(outcome.best.unwrap().steps, 1);
+    assert_eq!(observer.kept.take(), Some(1));
+    assert_eq!(observer.scores.take().len(), 1, "only the second half was made");
+}
