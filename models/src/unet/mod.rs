@@ -12,4 +12,4 @@ mod transformer;
 
 pub use config::{UNet2DConditionConfig, UpDownBlock};
 pub use flops::Operations;
-pub use model::{Stem, UNet2DConditionModel};
+pub use model::{UNet2DConditionModel, UNetPrefix};
