@@ -19,12 +19,12 @@
 //! f16 with norms and softmax in f32. They take and give f32 in any case.
 
 mod attention;
-#[cfg(all(feature = "extension", feature = "autodiff"))]
-mod checkpoint;
-mod checks;
 pub mod clip;
+mod config_checks;
 pub mod dino;
 mod error;
+#[cfg(all(feature = "extension", feature = "autodiff"))]
+mod gradient_checkpointing;
 mod kernels;
 mod layers;
 pub mod ldm_bert;

@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dvar_models::{
-    unet::{Stem, UNet2DConditionModel},
+    unet::{UNet2DConditionModel, UNetPrefix},
     vae::AutoencoderKl,
 };
 
@@ -23,7 +23,7 @@ pub struct Batch {
     noisy_latents: Tensor<4>,
     timesteps: Vec<f64>,
     /// What the UNet makes of these two before the text enters, where it is kept.
-    stem: Option<Stem>,
+    stem: Option<UNetPrefix>,
     target: Tensor<4>,
     /// What each squared error counts, `[batch_size, 1, height, width]`; all alike if none.
     error_weights: Option<Tensor<4>>,

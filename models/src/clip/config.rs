@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{ModelError, checks::Checks, layers::Activation};
+use crate::{ModelError, config_checks::Checks, layers::Activation};
 
 /// Sizes of the text tower, with transformers' defaults for keys that older files lack.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -110,7 +110,7 @@ impl Default for ClipConfig {
 impl ClipTextConfig {
     /// Parses and checks the text of a `config.json`; `file` is named in errors.
     pub fn parse(json: &[u8], file: &str) -> Result<Self, ModelError> {
-        let config: Self = crate::checks::parse(json, file)?;
+        let config: Self = crate::config_checks::parse(json, file)?;
         config.check(file)?;
         Ok(config)
     }
@@ -130,14 +130,14 @@ impl ClipTextConfig {
 impl ClipConfig {
     /// Parses and checks the text of a `config.json`; `file` is named in errors.
     pub fn parse(json: &[u8], file: &str) -> Result<Self, ModelError> {
-        let config: Self = crate::checks::parse(json, file)?;
+        let config: Self = crate::config_checks::parse(json, file)?;
         config.text_config.check(file)?;
         let (check, vision) = (Checks::new(file), &config.vision_config);
         check.size("projection_dim", config.projection_dim)?;
         check.size("hidden_size", vision.hidden_size)?;
         check.size("intermediate_size", vision.intermediate_size)?;
         check.layers("num_hidden_layers", vision.num_hidden_layers)?;
-        check.sample_size(Some(vision.image_size))?;
+        check.side("image_size", Some(vision.image_size))?;
         check.positive("layer_norm_eps", vision.layer_norm_eps)?;
         check.one_of("num_channels", &vision.num_channels.to_string(), &["3"])?;
         check.divides("patch_size", vision.patch_size, vision.image_size)?;

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{ModelError, checks::Checks, layers::Activation};
+use crate::{ModelError, config_checks::Checks, layers::Activation};
 
 /// Sizes of the vision transformer, with transformers' defaults (ViT-B/16).
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -57,14 +57,14 @@ impl ViTConfig {
     ///
     /// [`ModelError`] if it does not parse, or asks for what is not built.
     pub fn parse(json: &[u8], file: &str) -> Result<Self, ModelError> {
-        let config: Self = crate::checks::parse(json, file)?;
+        let config: Self = crate::config_checks::parse(json, file)?;
         let check = Checks::new(file);
         // DINOv2 and others have layers of their own
         check.one_of("model_type", &config.model_type, &["vit"])?;
         check.size("hidden_size", config.hidden_size)?;
         check.size("intermediate_size", config.intermediate_size)?;
         check.layers("num_hidden_layers", config.num_hidden_layers)?;
-        check.sample_size(Some(config.image_size))?;
+        check.side("image_size", Some(config.image_size))?;
         check.positive("layer_norm_eps", config.layer_norm_eps)?;
         check.one_of("num_channels", &config.num_channels.to_string(), &["3"])?;
         check.divides("patch_size", config.patch_size, config.image_size)?;
@@ -84,7 +84,7 @@ mod tests {
             (r#"{"model_type": "dinov2"}"#, "model_type"),
             (r#"{"num_attention_heads": 5}"#, "num_attention_heads"),
             (r#"{"patch_size": 0}"#, "patch_size"),
-            (r#"{"image_size": 1000000}"#, "sample_size"),
+            (r#"{"image_size": 1000000}"#, "image_size = 1000000"),
             (r#"{"layer_norm_eps": 0}"#, "layer_norm_eps"),
         ] {
             let error = ViTConfig::parse(json.as_bytes(), "config.json").unwrap_err().to_string();

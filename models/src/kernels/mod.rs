@@ -22,10 +22,6 @@ mod matrix;
 mod norm;
 #[cfg(feature = "flex")]
 mod parallel;
-#[cfg(feature = "flex")]
-mod patches;
-#[cfg(feature = "flex")]
-mod winograd;
 
 #[cfg(feature = "flex")]
 pub(crate) use layers::attention;

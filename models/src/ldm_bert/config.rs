@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{ModelError, checks::Checks, layers::Activation};
+use crate::{ModelError, config_checks::Checks, layers::Activation};
 
 /// Sizes of an [`LdmBertModel`](super::LdmBertModel), with diffusers' defaults for keys that files
 /// lack. The rates of dropout are not read: it is never applied here.
@@ -49,7 +49,7 @@ impl LdmBertConfig {
     ///
     /// [`ModelError`] if it does not parse or asks for something that is not built.
     pub fn parse(json: &[u8], file: &str) -> Result<Self, ModelError> {
-        let config: Self = crate::checks::parse(json, file)?;
+        let config: Self = crate::config_checks::parse(json, file)?;
         let check = Checks::new(file);
         check.size("vocab_size", config.vocab_size)?;
         check.positions(config.max_position_embeddings)?;

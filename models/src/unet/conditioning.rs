@@ -39,7 +39,7 @@ mod checkpointed {
     use burn::module::{Param, ParamId};
 
     use super::{ResnetBlock2D, Tensor, Transformer2D};
-    use crate::checkpoint::recomputed;
+    use crate::gradient_checkpointing::recomputed;
 
     pub(super) fn resnet(block: ResnetBlock2D, x: Tensor<4>, time: Tensor<2>) -> Tensor<4> {
         let inputs = [x.into_dispatch(), time.into_dispatch()];

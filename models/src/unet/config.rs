@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{ModelError, checks::Checks};
+use crate::{ModelError, config_checks::Checks};
 
 /// One level of the UNet, on the way down or up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -132,7 +132,7 @@ impl UNet2DConditionConfig {
 
     /// Parses and checks the text of a `config.json`; `file` is named in errors.
     pub fn parse(json: &[u8], file: &str) -> Result<Self, ModelError> {
-        let config: Self = crate::checks::parse(json, file)?;
+        let config: Self = crate::config_checks::parse(json, file)?;
         let check = Checks::new(file);
         let levels = config.block_out_channels.len();
         check.levels("block_out_channels", &config.block_out_channels, config.norm_num_groups)?;
@@ -141,12 +141,16 @@ impl UNet2DConditionConfig {
         check.size("in_channels", config.in_channels)?;
         check.size("out_channels", config.out_channels)?;
         check.layers("layers_per_block", config.layers_per_block)?;
-        check.sample_size(config.sample_size)?;
+        check.side("sample_size", config.sample_size)?;
         check.positive("norm_eps", config.norm_eps)?;
         check.one_of("downsample_padding", &config.downsample_padding.to_string(), &["1"])?;
         check.one_of("freq_shift", &config.freq_shift.to_string(), &["0"])?;
         check.size("cross_attention_dim", config.cross_attention_dim)?;
-        check.divides("an odd number of time frequencies", 2, config.block_out_channels[0])?;
+        if !config.block_out_channels[0].is_multiple_of(2) {
+            // the time embedding has as many sines as cosines
+            let first = config.block_out_channels[0];
+            return Err(check.unsupported("block_out_channels[0]", first, "even numbers there"));
+        }
         for (level, channels) in config.block_out_channels.iter().enumerate() {
             check.divides("attention_head_dim", config.heads(level), *channels)?;
         }
@@ -173,5 +177,17 @@ impl UNet2DConditionConfig {
             ("timestep_post_act", config.timestep_post_act.is_none()),
         ])?;
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_odd_first_level_is_named_by_its_key() {
+        let json = br#"{"block_out_channels": [3, 6, 12, 12], "norm_num_groups": 1}"#;
+        let error = UNet2DConditionConfig::parse(json, "config.json").unwrap_err().to_string();
+        assert!(error.contains("block_out_channels[0] = 3"), "{error}");
     }
 }

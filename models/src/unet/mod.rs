@@ -5,11 +5,11 @@ mod blocks;
 mod conditioning;
 mod config;
 mod embeddings;
+mod flops;
 mod model;
-mod operations;
 mod projections;
 mod transformer;
 
 pub use config::{UNet2DConditionConfig, UpDownBlock};
-pub use model::{Stem, UNet2DConditionModel};
-pub use operations::Operations;
+pub use flops::Operations;
+pub use model::{UNet2DConditionModel, UNetPrefix};

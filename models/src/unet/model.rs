@@ -36,7 +36,7 @@ pub struct UNet2DConditionModel {
 
 /// A forward pass up to where the text enters, by [`UNet2DConditionModel::stem`].
 #[derive(Clone, Debug)]
-pub struct Stem {
+pub struct UNetPrefix {
     /// `[batch_size, time_embed_dim]`, through SiLU.
     time: Tensor<2>,
     x: Tensor<4>,
@@ -104,7 +104,7 @@ impl UNet2DConditionModel {
     /// # Panics
     ///
     /// If the shapes are others.
-    pub fn stem(&self, sample: Tensor<4>, timesteps: &[f64]) -> Stem {
+    pub fn stem(&self, sample: Tensor<4>, timesteps: &[f64]) -> UNetPrefix {
         assert_eq!(sample.dims()[0], timesteps.len(), "one time step for each sample");
         let device = sample.device().inner();
         let dtype = self.dtype();
@@ -119,7 +119,7 @@ impl UNet2DConditionModel {
                 &mut skips,
             );
         }
-        Stem { time, x, skips }
+        UNetPrefix { time, x, skips }
     }
 
     /// The rest of [`forward`](Self::forward), with the same result.
@@ -127,7 +127,7 @@ impl UNet2DConditionModel {
     /// # Panics
     ///
     /// If the shapes are others.
-    pub fn forward_from(&self, stem: &Stem, encoder_hidden_states: Tensor<3>) -> Tensor<4> {
+    pub fn forward_from(&self, stem: &UNetPrefix, encoder_hidden_states: Tensor<3>) -> Tensor<4> {
         let given = Conditioning {
             time: stem.time.clone(),
             text: encoder_hidden_states.cast(self.dtype()),

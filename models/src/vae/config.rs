@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{ModelError, checks::Checks};
+use crate::{ModelError, config_checks::Checks};
 
 fn default_scaling_factor() -> f64 {
     0.18215
@@ -86,14 +86,14 @@ impl AutoencoderKlConfig {
 
     /// Parses and checks the text of a `config.json`; `file` is named in errors.
     pub fn parse(json: &[u8], file: &str) -> Result<Self, ModelError> {
-        let config: Self = crate::checks::parse(json, file)?;
+        let config: Self = crate::config_checks::parse(json, file)?;
         let check = Checks::new(file);
         check.levels("block_out_channels", &config.block_out_channels, config.norm_num_groups)?;
         check.size("in_channels", config.in_channels)?;
         check.size("out_channels", config.out_channels)?;
         check.size("latent_channels", config.latent_channels)?;
         check.layers("layers_per_block", config.layers_per_block)?;
-        check.sample_size(config.sample_size)?;
+        check.side("sample_size", config.sample_size)?;
         check.positive("scaling_factor", config.scaling_factor)?;
         check.one_of("act_fn", config.act_fn.as_deref().unwrap_or("silu"), &["silu", "swish"])?;
         let levels = config.block_out_channels.len();

@@ -163,7 +163,7 @@ struct ShardIndex {
 
 /// The shards that an index names; `file` is the index' name in errors.
 pub(super) fn shards(index: &[u8], folder: &str, file: &str) -> Result<Vec<String>, ModelError> {
-    let parsed: ShardIndex = crate::checks::parse(index, file)?;
+    let parsed: ShardIndex = crate::config_checks::parse(index, file)?;
     let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
     if names.is_empty() || names.iter().any(|name| name.contains(['/', '\\'])) {
         return Err(ModelError::Invalid {

@@ -3,9 +3,11 @@
 //! sums before and after them.
 
 use super::{
-    convolution::{Convolution, Rows},
-    matrix::{Matrix, multiply},
-    parallel::{self, for_each_piece, vectorized, with_scratch},
+    super::{
+        matrix::{Matrix, multiply},
+        parallel::{self, for_each_piece, vectorized, with_scratch},
+    },
+    geometry::{Convolution, Rows},
 };
 
 /// Places of a transformed tile or filter, 4 x 4.

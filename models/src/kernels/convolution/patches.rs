@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::convolution::Convolution;
+use super::geometry::Convolution;
 
 impl Convolution {
     /// Row `depth` of `patches` is, for each output pixel of `rows`, the value that it multiplies

@@ -59,11 +59,11 @@ impl<'a> Checks<'a> {
         if value >= 4 { Ok(()) } else { Err(self.unsupported(key, value, "4 and more")) }
     }
 
-    /// Height and width of the training pictures or latents, where the file tells them.
-    pub(crate) fn sample_size(&self, value: Option<usize>) -> Result<(), ModelError> {
+    /// Height and width of pictures or latents, where the file tells them.
+    pub(crate) fn side(&self, key: &str, value: Option<usize>) -> Result<(), ModelError> {
         match value {
             None | Some(1..=2048) => Ok(()),
-            Some(value) => Err(self.unsupported("sample_size", value, "sizes from 1 to 2048")),
+            Some(value) => Err(self.unsupported(key, value, "sizes from 1 to 2048")),
         }
     }
 

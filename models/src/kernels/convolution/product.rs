@@ -1,34 +1,14 @@
-//! Convolution of pictures by frozen weights: patches gathered as columns of a matrix, one product
-//! of matrices.
-
-use burn::{
-    backend::flex::FlexTensor,
-    nn::{PaddingConfig2d, conv::Conv2d},
-    tensor::Shape,
-};
+//! Convolution by patches gathered as columns of a matrix and one product of matrices, or by
+//! Winograd's way where that is possible.
 
 use super::{
-    extension::{Kernel, frozen, stored, tensor, values, widened_values},
-    matrix::{Matrix, multiply},
-    parallel::{self, with_scratch},
+    super::{
+        matrix::{Matrix, multiply},
+        parallel::{self, with_scratch},
+    },
+    geometry::{Convolution, Rows},
     winograd::{self, Winograd},
 };
-
-/// The sizes of one convolution.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Convolution {
-    pub batch_size: usize,
-    pub channels_in: usize,
-    pub channels_out: usize,
-    /// Height and width of the input.
-    pub input: [usize; 2],
-    /// Height and width of the output.
-    pub output: [usize; 2],
-    pub kernel: [usize; 2],
-    pub stride: [usize; 2],
-    /// Above and left of the input.
-    pub padding: [usize; 2],
-}
 
 /// How many values a block of columns may have: 512 KiB, about what a core's own cache holds.
 const BLOCK: usize = 1 << 17;
@@ -36,23 +16,6 @@ const BLOCK: usize = 1 << 17;
 const COLUMNS: usize = 64;
 
 impl Convolution {
-    pub(super) fn pixels_in(&self) -> usize {
-        self.input[0] * self.input[1]
-    }
-
-    fn pixels_out(&self) -> usize {
-        self.output[0] * self.output[1]
-    }
-
-    pub(super) fn taps(&self) -> usize {
-        self.kernel[0] * self.kernel[1]
-    }
-
-    /// The length of one column: the values that one output pixel is made of.
-    fn depth(&self) -> usize {
-        self.channels_in * self.taps()
-    }
-
     /// # Shapes
     ///
     /// - x: `[batch_size, channels_in, height, width]`
@@ -118,19 +81,6 @@ impl Convolution {
         output
     }
 
-    /// The sizes of the convolution that leads back, where the stride is 1.
-    fn reversed(&self) -> Self {
-        let padding = [0, 1].map(|axis| (self.kernel[axis] - 1).saturating_sub(self.padding[axis]));
-        Self {
-            channels_in: self.channels_out,
-            channels_out: self.channels_in,
-            input: self.output,
-            output: self.input,
-            padding,
-            ..*self
-        }
-    }
-
     /// The input's gradient for some pictures and channels: `[pictures, channels, height, width]`.
     fn backward_block(
         &self,
@@ -183,115 +133,5 @@ impl Convolution {
             }
         });
         output
-    }
-}
-
-/// Pictures computed in blocks of rows, counted over all pictures.
-pub(super) struct Rows {
-    pub channels: usize,
-    /// Height and width.
-    pub size: [usize; 2],
-    /// Rows of each block but the last.
-    pub rows: usize,
-    /// Each `[channels, rows, width]`.
-    pub blocks: Vec<Vec<f32>>,
-}
-
-impl Rows {
-    /// `[batch_size, channels, height, width]`, the bias added.
-    pub fn join(&self, batch_size: usize, bias: Option<&[f32]>) -> Vec<f32> {
-        let [height, width] = self.size;
-        let pixels = height * width;
-        let mut output = vec![0.0; batch_size * self.channels * pixels];
-        parallel::for_each_piece(&mut output, pixels, 1, |plane, output| {
-            let (picture, channel) = (plane / self.channels, plane % self.channels);
-            let bias = bias.map_or(0.0, |bias| bias[channel]);
-            let mut row = 0;
-            while row < height {
-                let place = picture * height + row;
-                let (block, inside) = (&self.blocks[place / self.rows], place % self.rows);
-                let columns = block.len() / self.channels;
-                let length = (columns - inside * width).min((height - row) * width);
-                let from = &block[channel * columns + inside * width..][..length];
-                for (to, from) in output[row * width..][..length].iter_mut().zip(from) {
-                    *to = from + bias;
-                }
-                row += length / width;
-            }
-        });
-        output
-    }
-}
-
-/// A convolution with its weights.
-#[derive(Clone, Debug)]
-pub(super) struct FrozenConvolution {
-    sizes: Convolution,
-    weight: FlexTensor,
-    bias: Option<FlexTensor>,
-}
-
-impl FrozenConvolution {
-    /// Nothing if the layer is trained, lies elsewhere, or is grouped, dilated or padded to keep its
-    /// size.
-    pub fn new(
-        layer: &Conv2d,
-        [batch_size, channels_in, height, width]: [usize; 4],
-    ) -> Option<Self> {
-        if layer.groups != 1 || layer.dilation != [1, 1] {
-            return None;
-        }
-        let weight = stored(&layer.weight)?;
-        let bias = match &layer.bias {
-            Some(bias) => Some(frozen(bias)?),
-            None => None,
-        };
-        let [channels_out, expected, ..] = layer.weight.dims();
-        let (top, left, bottom, right) = match layer.padding {
-            PaddingConfig2d::Valid => (0, 0, 0, 0),
-            PaddingConfig2d::Explicit(top, left, bottom, right) => (top, left, bottom, right),
-            PaddingConfig2d::Same => return None,
-        };
-        let length = |size: usize, pads: usize, axis: usize| {
-            let room = (size + pads).checked_sub(layer.kernel_size[axis])?;
-            Some(room / layer.stride[axis] + 1)
-        };
-        let output = [length(height, top + bottom, 0)?, length(width, left + right, 1)?];
-        // Inputs that do not fit are burn's to refuse.
-        (expected == channels_in && batch_size * height * width > 0).then_some(Self {
-            sizes: Convolution {
-                batch_size,
-                channels_in,
-                channels_out,
-                input: [height, width],
-                output,
-                kernel: layer.kernel_size,
-                stride: layer.stride,
-                padding: [top, left],
-            },
-            weight,
-            bias,
-        })
-    }
-}
-
-impl Kernel<1> for FrozenConvolution {
-    type State = ();
-
-    fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, Shape) {
-        let sizes = &self.sizes;
-        let weight = widened_values(&self.weight);
-        let output = sizes.forward(x, &weight, self.bias.as_ref().map(values));
-        let [height, width] = sizes.output;
-        (output, [sizes.batch_size, sizes.channels_out, height, width].into())
-    }
-
-    fn state(&self, _: [FlexTensor; 1]) {}
-
-    fn backward(&self, (): (), gradient: &[f32], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
-        let sizes = &self.sizes;
-        let [height, width] = sizes.input;
-        let gradient = sizes.backward(gradient, &widened_values(&self.weight));
-        [Some(tensor(gradient, [sizes.batch_size, sizes.channels_in, height, width]))]
     }
 }
