@@ -48,7 +48,7 @@ fn full_name(model: &Path) -> &Path {
 
 /// A run's options over the model's advice and the defaults, its model, and both checked.
 pub(super) fn of_run(options: &TrainOptions) -> Result<Settings, CliError> {
-    let model = open(options.model.as_deref())?;
+    let model = open(options.data.model.as_deref())?;
     Settings::new(options, model).map_err(CliError::input)
 }
 

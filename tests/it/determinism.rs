@@ -56,23 +56,21 @@ pub fn session_in(
     let model = tiny_sd().with_precision(precision.dtype());
     let meta = golden::json("tokenizer_clip");
     let text = |key: &str| Some(meta[key].as_str().unwrap().to_string());
-    let options = TrainOptions {
-        train_data_dir: Some("unused".into()),
-        placeholder_token: text("placeholder"),
-        initializer_token: text("initializer"),
-        train_batch_size: Some(2),
-        gradient_accumulation_steps: Some(accumulation),
-        eval_batch_size: Some(2),
-        max_train_steps: Some(steps),
-        window: Some(4),
-        threshold: Some(0.0),
-        method: Some(kind.0),
-        optimizer: Some(kind.1),
-        class_prompt: Some("cat".into()),
-        mixed_precision: Some(precision),
-        ..TrainOptions::default()
-    };
-    let config = TrainConfig::new(&options.with_defaults().unwrap()).unwrap();
+    let mut options = TrainOptions::default();
+    options.data.train_data_dir = Some("unused".into());
+    options.data.placeholder_token = text("placeholder");
+    options.start.initializer_token = text("initializer");
+    options.training.train_batch_size = Some(2);
+    options.training.gradient_accumulation_steps = Some(accumulation);
+    options.training.max_train_steps = Some(steps);
+    options.training.mixed_precision = Some(precision);
+    options.evaluation.eval_batch_size = Some(2);
+    options.stopping.window = Some(4);
+    options.stopping.threshold = Some(0.0);
+    options.method.method = Some(kind.0);
+    options.method.class_prompt = Some("cat".into());
+    options.optimizer.optimizer = Some(kind.1);
+    let config = TrainConfig::new(&options).unwrap();
     let size = model.native_resolution();
     let pictures = ["g0.png", "g1.png", "g3.png"].map(|name| {
         (

@@ -129,7 +129,7 @@ impl Studio {
     pub(crate) fn settings(&self, options: &JsValue) -> Result<(Settings, Outlook), PageError> {
         let mut options = options::read(options)?;
         // the CLI's folder, which stands for the pictures that the page gives
-        options.train_data_dir = Some("pictures".into());
+        options.data.train_data_dir = Some("pictures".into());
         let settings = Settings::new(&options, self.model.clone())?;
         options::check(&settings.config)?;
         let outlook = settings.check(|_| -> Result<LearnedEmbedding, SessionError> {

@@ -79,8 +79,7 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
         options = options.over(&read(file)?).map_err(CliError::input)?;
     }
     if let Some(preset) = args.preset {
-        let preset = preset.options().map_err(CliError::input)?;
-        options = options.over(&preset).map_err(CliError::input)?;
+        options = options.over(&preset.options()).map_err(CliError::input)?;
     }
     Ok((options, None))
 }

@@ -63,7 +63,9 @@ impl Checked {
     /// What the `config.toml` of such a run holds: all options, with paths that hold from any
     /// working folder, so that the run can be resumed from anywhere.
     pub(in crate::cli) fn saved(&self) -> Result<TrainOptions, CliError> {
-        Ok(TrainOptions { output_dir: None, ..absolute(self.options.clone())? })
+        let mut options = absolute(self.options.clone())?;
+        options.data.output_dir = None;
+        Ok(options)
     }
 }
 
@@ -82,7 +84,7 @@ impl Plan {
                 (folder, state)
             }
             None => {
-                let named = options.output_dir.as_deref();
+                let named = options.data.output_dir.as_deref();
                 (RunFolder::create(named, &config.placeholder_token, &saved)?, None)
             }
         };
@@ -141,10 +143,13 @@ impl Plan {
 
 fn absolute(mut options: TrainOptions) -> Result<TrainOptions, CliError> {
     // neither the embedded model nor a name on the Hub is a path
-    let folders = [&mut options.model, &mut options.clip];
+    let folders = [&mut options.data.model, &mut options.samples.clip];
     let folders = folders.into_iter().flatten().filter(|folder| folder.is_dir());
-    let always =
-        [&mut options.train_data_dir, &mut options.class_data_dir, &mut options.initializer_file];
+    let always = [
+        &mut options.data.train_data_dir,
+        &mut options.method.class_data_dir,
+        &mut options.start.initializer_file,
+    ];
     for path in folders.chain(always.into_iter().flatten()) {
         *path = std::path::absolute(&*path).map_err(CliError::input)?;
     }
