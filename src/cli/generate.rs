@@ -9,7 +9,7 @@ use super::{
     output::{self, free_folder},
 };
 use crate::{
-    config::{MixedPrecision, TrainOptions},
+    config::{DrawingAdvice, MixedPrecision},
     data::png::{encode_grid, encode_png},
     embedding::LearnedEmbedding,
     pipelines::{BATCH, ModelFolder, SamplingOptions},
@@ -41,10 +41,10 @@ pub(super) struct GenerateArgs {
     /// Seed; the same seed gives the same pictures
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Denoising steps [default: the model's advice, or 50]
+    /// Denoising steps
     #[arg(long, visible_alias = "steps", value_name = "N")]
     num_inference_steps: Option<usize>,
-    /// How strongly the prompt is followed; 1 is not at all [default: the model's advice, or 7.5]
+    /// How strongly the prompt is followed; 1 is not at all
     #[arg(long, value_name = "SCALE")]
     guidance_scale: Option<f64>,
     #[arg(long, value_name = "NAME", help = format!("{} [default: the model's]", SchedulerKind::names_in_words()))]
@@ -75,8 +75,7 @@ pub(super) struct GenerateArgs {
 pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let model = model::open(args.model.as_deref())?;
     let advice = session::advice(&model)?;
-    let advice = advice.with_defaults()?;
-    let beta_schedule = args.beta_schedule.or(advice.beta_schedule);
+    let beta_schedule = args.beta_schedule.or(advice.training.beta_schedule);
     let model = model.with_beta_schedule(beta_schedule)?;
     let model = model.with_precision(args.mixed_precision.dtype());
     let embedding = args.embedding.as_deref().map(read_embedding).transpose()?;
@@ -84,7 +83,8 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
         check_fit(embedding, &model, args)?;
     }
     let adapter = args.adapter.as_deref().map(read_adapter).transpose()?;
-    let options = sampling_options(args, &advice, &model)?;
+    let advice = DrawingAdvice::new(&advice)?;
+    let options = sampling_options(args, advice, &model)?;
     let (device, device_name) = device::open(&args.device)?;
     device::check_precision(&model, &device, &device_name)?;
     let generator = Generator::load(&model, embedding.as_ref(), adapter.as_ref(), &device)?;
@@ -127,7 +127,7 @@ fn check_fit(
 
 fn sampling_options(
     args: &GenerateArgs,
-    advice: &TrainOptions,
+    advice: DrawingAdvice,
     model: &ModelFolder,
 ) -> Result<SamplingOptions, CliError> {
     if !(1..=10_000).contains(&args.count) {
@@ -139,8 +139,8 @@ fn sampling_options(
     let size = model.native_resolution();
     let options = SamplingOptions {
         scheduler: args.scheduler.or(advice.scheduler).unwrap_or(model.scheduler().kind()),
-        num_inference_steps: args.num_inference_steps.or(advice.num_inference_steps).unwrap_or(50),
-        guidance_scale: args.guidance_scale.or(advice.guidance_scale).unwrap_or(7.5),
+        num_inference_steps: args.num_inference_steps.unwrap_or(advice.num_inference_steps),
+        guidance_scale: args.guidance_scale.unwrap_or(advice.guidance_scale),
         eta: args.eta,
         height: args.height.unwrap_or(size),
         width: args.width.unwrap_or(size),

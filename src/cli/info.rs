@@ -57,8 +57,8 @@ fn training_run(folder: &Path) -> Result<(), CliError> {
         TrainOptions::from_toml(&config, &folder.join("config.toml").display().to_string());
     let options = options?;
     println!("run        {}", folder.display());
-    println!("token      {}", options.placeholder_token.unwrap_or_default());
-    println!("pictures   {}", options.train_data_dir.unwrap_or_default().display());
+    println!("token      {}", options.data.placeholder_token.unwrap_or_default());
+    println!("pictures   {}", options.data.train_data_dir.unwrap_or_default().display());
     match read("state/state.safetensors") {
         Ok(bytes) => {
             let state = TrainState::from_bytes(&bytes)?;

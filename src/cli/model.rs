@@ -49,7 +49,7 @@ fn full_name(model: &Path) -> &Path {
 
 /// A run's options over the model's advice and the defaults, its model, and both checked.
 pub(super) fn of_run(options: &TrainOptions) -> Result<CheckedOptions, CliError> {
-    let model = open(options.model.as_deref())?;
+    let model = open(options.data.model.as_deref())?;
     Ok(CheckedOptions::new(options, model)?)
 }
 

@@ -161,21 +161,21 @@ impl MethodConfig {
     }
 
     fn new(o: &TrainOptions) -> Result<Self, ConfigError> {
-        Ok(match set("method", o.method)? {
+        Ok(match set("method", o.method.method) {
             Method::TextualInversion => Self::TextualInversion,
             Method::DreamboothLora => Self::DreamboothLora {
-                rank: within("lora_rank", o.lora_rank, 1..=1024, "from 1 to 1024")?,
-                scale: positive("lora_scale", o.lora_scale)?,
+                rank: within("lora_rank", o.method.lora_rank, 1..=1024, "from 1 to 1024")?,
+                scale: positive("lora_scale", o.method.lora_scale)?,
             },
             Method::CustomDiffusion => Self::CustomDiffusion {
                 class_prompt: required(
-                    "class-prompt",
-                    "custom-diffusion needs a word for what the concept is one of, such as `cat`",
-                    o.class_prompt.clone(),
+                    "class_prompt",
+                    o.method.class_prompt.clone(),
+                    "a word for what the concept is one of, such as `cat`, for custom-diffusion",
                 )?,
-                class_data_dir: o.class_data_dir.clone(),
-                num_class_images: count("num_class_images", o.num_class_images)?,
-                prior_loss_weight: not_negative("prior_loss_weight", o.prior_loss_weight)?,
+                class_data_dir: o.method.class_data_dir.clone(),
+                num_class_images: count("num_class_images", o.method.num_class_images)?,
+                prior_loss_weight: not_negative("prior_loss_weight", o.method.prior_loss_weight)?,
             },
         })
     }
@@ -183,26 +183,29 @@ impl MethodConfig {
 
 impl Initializer {
     fn new(o: &TrainOptions) -> Result<Self, ConfigError> {
-        let strategy =
-            o.init_strategy.unwrap_or(match (&o.initializer_text, &o.initializer_file) {
+        let strategy = o.start.init_strategy.unwrap_or(
+            match (&o.start.initializer_text, &o.start.initializer_file) {
                 (_, Some(_)) => InitStrategy::File,
                 (Some(_), None) => InitStrategy::Text,
                 (None, None) => InitStrategy::Token,
-            });
-        let token = "give a known word such as `cat`, or `--init-strategy best`";
+            },
+        );
+        let token = "a known word such as `cat`, unless `init_strategy` names another start";
         Ok(match strategy {
-            InitStrategy::Token => {
-                Self::Token(required("initializer-token", token, o.initializer_token.clone())?)
-            }
+            InitStrategy::Token => Self::Token(required(
+                "initializer_token",
+                o.start.initializer_token.clone(),
+                token,
+            )?),
             InitStrategy::Text => Self::Text(required(
-                "initializer-text",
-                "give the text that the vectors start from",
-                o.initializer_text.clone(),
+                "initializer_text",
+                o.start.initializer_text.clone(),
+                "the text that the vectors start from",
             )?),
             InitStrategy::File => Self::File(required(
-                "initializer-file",
-                "give the learned embedding that the vectors start from",
-                o.initializer_file.clone(),
+                "initializer_file",
+                o.start.initializer_file.clone(),
+                "the learned embedding that the vectors start from",
             )?),
             InitStrategy::Random => Self::Random,
             InitStrategy::Best => Self::Best,
@@ -212,88 +215,92 @@ impl Initializer {
 }
 
 impl TrainConfig {
-    /// Checks options that were laid over the defaults.
+    /// Checks options; where one is open, its default is taken.
     ///
     /// # Errors
     ///
     /// [`ConfigError`] names the first option that is missing or out of range.
     pub fn new(options: &TrainOptions) -> Result<Self, ConfigError> {
-        let o = options.clone();
+        let o = options.with_defaults()?;
         let method = MethodConfig::new(&o)?;
-        let train_batch_size = batch("train_batch_size", o.train_batch_size)?;
+        let train_batch_size = batch("train_batch_size", o.training.train_batch_size)?;
         let trainer = trainer(&o, &method, train_batch_size)?;
-        let (window, threshold) = (set("window", o.window)?, set("threshold", o.threshold)?);
-        let stopping = set("stopping", o.stopping)?;
-        let sample_frequency = o.sample_frequency.unwrap_or(match stopping {
-            Stopping::ClipS => 50,
-            Stopping::Baseline => 500,
-            Stopping::Dvar | Stopping::FewIters => 0,
-        });
+        let (window, threshold) =
+            (set("window", o.stopping.window), set("threshold", o.stopping.threshold));
+        let stopping = set("stopping", o.stopping.stopping);
+        let sample_frequency =
+            o.stopping.sample_frequency.unwrap_or(stopping.default_sample_frequency());
         if sample_frequency == 0 && stopping.scores() {
             let expected = "above 0 where scores decide (`clip-s`, `baseline`)";
             return Err(out_of_range("sample_frequency", 0, expected));
         }
-        let eval_batch_size = batch("eval_batch_size", o.eval_batch_size)?;
-        let eval_rounds =
-            batch("eval_gradient_accumulation_steps", o.eval_gradient_accumulation_steps)?;
+        let eval_batch_size = batch("eval_batch_size", o.evaluation.eval_batch_size)?;
+        let eval_rounds = batch(
+            "eval_gradient_accumulation_steps",
+            o.evaluation.eval_gradient_accumulation_steps,
+        )?;
         Ok(Self {
             train_data_dir: required(
-                "train-data-dir",
-                "give a folder with 3-6 pictures",
-                o.train_data_dir.clone(),
+                "train_data_dir",
+                o.data.train_data_dir.clone(),
+                "a folder with 3-6 pictures",
             )?,
             placeholder_token: required(
-                "placeholder-token",
-                "give a new word such as `<my-cat>`",
-                o.placeholder_token.clone(),
+                "placeholder_token",
+                o.data.placeholder_token.clone(),
+                "a new word such as `<my-cat>`",
             )?,
             initializer: Initializer::new(&o)?,
-            num_vectors: (o.num_vectors)
+            num_vectors: (o.start.num_vectors)
                 .map(|n| within("num_vectors", Some(n), 1..=64, "from 1 to 64"))
                 .transpose()?,
             method,
-            learnable_property: set("learnable_property", o.learnable_property)?,
-            seed: set("seed", o.seed)?,
+            learnable_property: set("learnable_property", o.data.learnable_property),
+            seed: set("seed", o.data.seed),
             resolution: o
+                .data
                 .resolution
                 .map(|r| within("resolution", Some(r), 8..=2048, "from 8 to 2048"))
                 .transpose()?,
-            crop: set("crop", o.crop)?,
-            pairing: set("pairing", o.pairing)?,
+            crop: set("crop", o.data.crop),
+            pairing: set("pairing", o.data.pairing),
             train_batch_size,
             trainer,
-            mixed_precision: set("mixed_precision", o.mixed_precision)?,
-            gradient_checkpointing: set("gradient_checkpointing", o.gradient_checkpointing)?,
+            mixed_precision: set("mixed_precision", o.training.mixed_precision),
+            gradient_checkpointing: set(
+                "gradient_checkpointing",
+                o.training.gradient_checkpointing,
+            ),
             stopping,
             criterion: Dvar::new(window, threshold)?,
             window,
             threshold,
             patience: ScorePatience::new(
-                set("min_delta", o.min_delta)?,
-                set("patience", o.patience)?,
+                set("min_delta", o.stopping.min_delta),
+                set("patience", o.stopping.patience),
             )?,
             sample_frequency: (sample_frequency > 0).then_some(sample_frequency),
-            eval_interval: count("eval_interval", o.eval_interval)?,
+            eval_interval: count("eval_interval", o.evaluation.eval_interval)?,
             eval_batch_size,
             eval_rounds,
-            switches: set("exp_code", o.exp_code)?,
-            mean_latent: set("mean_latent", o.mean_latent)?,
-            mean_noise: set("mean_noise", o.mean_noise)?,
-            triple: set("triple", o.triple)?,
-            save_steps: count("save_steps", o.save_steps)?,
-            save_init_embeds: set("save_init_embeds", o.save_init_embeds)?,
+            switches: set("exp_code", o.evaluation.exp_code),
+            mean_latent: set("mean_latent", o.evaluation.mean_latent),
+            mean_noise: set("mean_noise", o.evaluation.mean_noise),
+            triple: set("triple", o.evaluation.triple),
+            save_steps: count("save_steps", o.training.save_steps)?,
+            save_init_embeds: set("save_init_embeds", o.start.save_init_embeds),
             validation_prompts: validation_prompts(&o)?,
-            log_unscaled: set("log_unscaled", o.log_unscaled)?,
-            clip: o.clip,
-            scheduler: o.scheduler,
-            num_inference_steps: count("num_inference_steps", o.num_inference_steps)?,
-            guidance_scale: not_negative("guidance_scale", o.guidance_scale)?,
-            eta: share("eta", o.eta)?,
-            sampling_seed: set("sampling_seed", o.sampling_seed)?,
-            logger: set("logger", o.logger)?,
-            project_name: set("project_name", o.project_name)?,
-            exp_name: o.exp_name,
-            wandb: o.wandb,
+            log_unscaled: set("log_unscaled", o.samples.log_unscaled),
+            clip: o.samples.clip,
+            scheduler: o.samples.scheduler,
+            num_inference_steps: count("num_inference_steps", o.samples.num_inference_steps)?,
+            guidance_scale: not_negative("guidance_scale", o.samples.guidance_scale)?,
+            eta: share("eta", o.samples.eta)?,
+            sampling_seed: set("sampling_seed", o.samples.sampling_seed),
+            logger: set("logger", o.logs.logger),
+            project_name: set("project_name", o.logs.project_name),
+            exp_name: o.logs.exp_name,
+            wandb: o.logs.wandb,
         })
     }
 }
@@ -304,47 +311,48 @@ fn trainer(
     train_batch_size: usize,
 ) -> Result<TrainerConfig, ConfigError> {
     let gradient_accumulation_steps =
-        batch("gradient_accumulation_steps", o.gradient_accumulation_steps)?;
-    let max_train_steps = count("max_train_steps", o.max_train_steps)?;
+        batch("gradient_accumulation_steps", o.training.gradient_accumulation_steps)?;
+    let max_train_steps = count("max_train_steps", o.training.max_train_steps)?;
     let custom = matches!(method, MethodConfig::CustomDiffusion { .. });
     // the pictures of the class are inputs too
     let inputs = train_batch_size * gradient_accumulation_steps * if custom { 2 } else { 1 };
-    let scale = if set("scale_lr", o.scale_lr)? { inputs } else { 1 };
-    let optimizer = set("optimizer", o.optimizer)?.settings(o)?;
-    let max_grad_norm = o.max_grad_norm.map(|n| positive("max_grad_norm", Some(n))).transpose()?;
+    let scale = if set("scale_lr", o.optimizer.scale_lr) { inputs } else { 1 };
+    let optimizer = set("optimizer", o.optimizer.optimizer).settings(&o.optimizer)?;
+    let max_grad_norm =
+        o.training.max_grad_norm.map(|n| positive("max_grad_norm", Some(n))).transpose()?;
     Ok(TrainerConfig {
         max_train_steps,
         gradient_accumulation_steps,
         lr_schedule: LrSchedule {
-            kind: set("lr_scheduler", o.lr_scheduler)?,
-            base_lr: positive("learning_rate", o.learning_rate)? * scale as f64,
-            warmup_steps: set("lr_warmup_steps", o.lr_warmup_steps)?,
+            kind: set("lr_scheduler", o.optimizer.lr_scheduler),
+            base_lr: positive("learning_rate", o.optimizer.learning_rate)? * scale as f64,
+            warmup_steps: set("lr_warmup_steps", o.optimizer.lr_warmup_steps),
             total_steps: max_train_steps,
-            num_cycles: set("lr_num_cycles", o.lr_num_cycles)?,
-            power: positive("lr_power", o.lr_power)?,
+            num_cycles: set("lr_num_cycles", o.optimizer.lr_num_cycles),
+            power: positive("lr_power", o.optimizer.lr_power)?,
         },
         optimizer,
         max_grad_norm: max_grad_norm.or(custom.then_some(1.0)),
-        loss_scaling: set("mixed_precision", o.mixed_precision)? == MixedPrecision::Fp16,
+        loss_scaling: set("mixed_precision", o.training.mixed_precision) == MixedPrecision::Fp16,
     })
 }
 
 /// The grid's prompts: those of the user in turn, or the kind's plainest one.
 fn validation_prompts(o: &TrainOptions) -> Result<Vec<String>, ConfigError> {
-    let prompts = o.validation_prompt.clone().unwrap_or_default();
+    let prompts = o.samples.validation_prompt.clone().unwrap_or_default();
     if let Some(prompt) = prompts.iter().find(|prompt| !prompt.contains("{}")) {
         let expected = "a text with `{}` where the concept stands";
         return Err(out_of_range("validation_prompt", format!("`{prompt}`"), expected));
     }
-    let plain = match set("learnable_property", o.learnable_property)? {
+    let plain = match set("learnable_property", o.data.learnable_property) {
         LearnableProperty::Object => "a photo of a {}",
         LearnableProperty::Style => "a painting in the style of {}",
     };
-    let samples = batch("num_samples", o.num_samples)?;
+    let samples = batch("num_samples", o.samples.num_samples)?;
     if prompts.is_empty() {
         return Ok(vec![plain.to_string(); samples]);
     }
-    let count = match o.n_images_per_val_prompt {
+    let count = match o.samples.n_images_per_val_prompt {
         Some(each) => batch("n_images_per_val_prompt", Some(each))? * prompts.len(),
         None => samples.max(prompts.len()),
     };

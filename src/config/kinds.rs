@@ -6,12 +6,11 @@ use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
 /// What ends a run, by the names of the paper's table 1 (arXiv 2302.04841v1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Stopping {
     /// The variance of the deterministic objective.
-    #[default]
     Dvar,
     /// A CLIP-I score of samples that no longer rises.
     ClipS,
@@ -25,6 +24,15 @@ impl Stopping {
     /// Whether samples are scored on the way.
     pub fn scores(self) -> bool {
         matches!(self, Self::ClipS | Self::Baseline)
+    }
+
+    /// Updates between two scored samples where `sample_frequency` is open; 0 draws none.
+    pub(super) fn default_sample_frequency(self) -> usize {
+        match self {
+            Self::ClipS => 50,
+            Self::Baseline => 500,
+            Self::Dvar | Self::FewIters => 0,
+        }
     }
 }
 
@@ -48,12 +56,11 @@ pub enum InitStrategy {
 }
 
 /// What the frozen networks compute in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum MixedPrecision {
     /// f32.
-    #[default]
     No,
     /// f16, where the device can.
     Fp16,

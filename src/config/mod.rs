@@ -1,15 +1,25 @@
-//! The options of a run: one struct for flags, configuration files and model presets, and what
+//! The options of a run: one table for flags, configuration files and model presets, and what
 //! becomes of it when it is checked.
 
 mod checked;
+mod drawing;
+mod error;
+mod groups;
 mod kinds;
+mod names;
 mod optimizers;
 mod options;
 mod presets;
 mod range;
 
 pub use checked::{Initializer, MethodConfig, TrainConfig};
+pub use drawing::DrawingAdvice;
+pub use error::ConfigError;
+pub use groups::{
+    DataOptions, EvaluationOptions, LogOptions, MethodOptions, OptimizerOptions, SampleOptions,
+    StartOptions, StoppingOptions, TrainingOptions,
+};
 pub use kinds::{InitStrategy, Logger, MixedPrecision, Stopping};
 pub use optimizers::{OptimizerKind, UnknownOptimizer};
-pub use options::{ConfigError, TrainOptions};
+pub use options::TrainOptions;
 pub use presets::Preset;

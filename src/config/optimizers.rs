@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ConfigError, TrainOptions,
+    ConfigError, OptimizerOptions,
     range::{decay, not_negative, positive, set},
 };
 use crate::optim::{AdamWConfig, OptimizerConfig, SamConfig};
@@ -30,7 +30,7 @@ static OPTIMIZERS: [OptimizerKind; 2] = [
         settings: |o| {
             Ok(Arc::new(SamConfig {
                 rho: not_negative("sam_rho", o.sam_rho)?,
-                adaptive: set("sam_adaptive", o.sam_adaptive)?,
+                adaptive: set("sam_adaptive", o.sam_adaptive),
                 momentum: decay("sam_momentum", o.sam_momentum)?,
             }))
         },
@@ -43,7 +43,7 @@ struct OptimizerSpec {
     #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "for the help of the program"))]
     about: &'static str,
     /// Reads its options.
-    settings: fn(&TrainOptions) -> Result<Arc<dyn OptimizerConfig>, ConfigError>,
+    settings: fn(&OptimizerOptions) -> Result<Arc<dyn OptimizerConfig>, ConfigError>,
 }
 
 /// Which optimiser; as text, the name that users type.
@@ -69,7 +69,7 @@ impl OptimizerKind {
     /// [`ConfigError`] if one is missing or out of range.
     pub(super) fn settings(
         self,
-        options: &TrainOptions,
+        options: &OptimizerOptions,
     ) -> Result<Arc<dyn OptimizerConfig>, ConfigError> {
         (self.0.settings)(options)
     }

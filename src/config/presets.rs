@@ -1,6 +1,6 @@
 //! Settings of the paper's experiments, by name.
 
-use super::{ConfigError, TrainOptions};
+use super::TrainOptions;
 
 /// A named set of options; flags and configuration files win over it, it wins over the model's own
 /// advice.
@@ -25,25 +25,16 @@ pub enum Preset {
 
 impl Preset {
     /// The preset's options; all others are left open.
-    ///
-    /// # Errors
-    ///
-    /// None: the presets are part of the program, and tested.
-    pub fn options(self) -> Result<TrainOptions, ConfigError> {
-        let (name, text) = match self {
-            Self::PaperSd => ("paper-sd", include_str!("presets/paper-sd.toml")),
-            Self::PaperLdm => ("paper-ldm", include_str!("presets/paper-ldm.toml")),
-            Self::NeuripsInversion => {
-                ("neurips-inversion", include_str!("presets/neurips-inversion.toml"))
-            }
-            Self::NeuripsCustom => ("neurips-custom", include_str!("presets/neurips-custom.toml")),
-            Self::NeuripsDreambooth => {
-                ("neurips-dreambooth", include_str!("presets/neurips-dreambooth.toml"))
-            }
-            Self::Quick => ("quick", include_str!("presets/quick.toml")),
-            Self::Official => ("official", include_str!("presets/official.toml")),
-        };
-        TrainOptions::from_toml(text, name)
+    pub fn options(self) -> TrainOptions {
+        TrainOptions::built_in(match self {
+            Self::PaperSd => include_str!("presets/paper-sd.toml"),
+            Self::PaperLdm => include_str!("presets/paper-ldm.toml"),
+            Self::NeuripsInversion => include_str!("presets/neurips-inversion.toml"),
+            Self::NeuripsCustom => include_str!("presets/neurips-custom.toml"),
+            Self::NeuripsDreambooth => include_str!("presets/neurips-dreambooth.toml"),
+            Self::Quick => include_str!("presets/quick.toml"),
+            Self::Official => include_str!("presets/official.toml"),
+        })
     }
 }
 
@@ -51,6 +42,16 @@ impl Preset {
 mod tests {
     use super::*;
     use crate::config::TrainConfig;
+
+    /// What no preset holds.
+    fn given() -> TrainOptions {
+        let mut given = TrainOptions::default();
+        given.data.train_data_dir = Some("pictures".into());
+        given.data.placeholder_token = Some("<new>".into());
+        given.method.class_prompt = Some("cat".into());
+        given.start.initializer_token = Some("cat".into());
+        given
+    }
 
     #[test]
     fn every_preset_is_a_whole_run_once_it_has_pictures_and_a_name() {
@@ -63,28 +64,14 @@ mod tests {
             Preset::Quick,
             Preset::Official,
         ] {
-            let given = TrainOptions {
-                train_data_dir: Some("pictures".into()),
-                placeholder_token: Some("<new>".into()),
-                class_prompt: Some("cat".into()),
-                initializer_token: Some("cat".into()),
-                ..TrainOptions::default()
-            };
-            let options = given.over(&preset.options().unwrap()).unwrap();
-            TrainConfig::new(&options.with_defaults().unwrap()).unwrap();
+            TrainConfig::new(&given().over(&preset.options()).unwrap()).unwrap();
         }
     }
 
     #[test]
     fn scaled_rates_are_those_of_the_papers() {
         let rate = |preset: Preset| {
-            let options = TrainOptions {
-                train_data_dir: Some("pictures".into()),
-                placeholder_token: Some("<new>".into()),
-                class_prompt: Some("cat".into()),
-                ..preset.options().unwrap()
-            };
-            let config = TrainConfig::new(&options.with_defaults().unwrap()).unwrap();
+            let config = TrainConfig::new(&preset.options().over(&given()).unwrap()).unwrap();
             config.trainer.lr_schedule.base_lr
         };
         assert_eq!(rate(Preset::PaperSd), 2e-2);

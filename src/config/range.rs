@@ -3,15 +3,20 @@
 use super::ConfigError;
 
 pub(super) fn required<T>(
-    flag: &'static str,
-    remedy: &'static str,
+    option: &'static str,
     value: Option<T>,
+    expected: &'static str,
 ) -> Result<T, ConfigError> {
-    value.ok_or(ConfigError::Missing { flag, remedy })
+    value.ok_or(ConfigError::Missing { option, expected })
 }
 
-pub(super) fn set<T>(option: &'static str, value: Option<T>) -> Result<T, ConfigError> {
-    required(option, "the defaults should have set it", value)
+/// An option that has a default, laid over the defaults.
+///
+/// # Panics
+///
+/// If `defaults.toml` lacks it.
+pub(super) fn set<T>(option: &'static str, value: Option<T>) -> T {
+    value.unwrap_or_else(|| panic!("`defaults.toml` sets `{option}`"))
 }
 
 pub(super) fn out_of_range(
@@ -28,7 +33,7 @@ pub(super) fn within(
     range: std::ops::RangeInclusive<usize>,
     expected: &'static str,
 ) -> Result<usize, ConfigError> {
-    let value = set(option, value)?;
+    let value = set(option, value);
     if range.contains(&value) {
         return Ok(value);
     }
@@ -50,7 +55,7 @@ pub(super) fn number(
     ok: impl Fn(f64) -> bool,
     expected: &'static str,
 ) -> Result<f64, ConfigError> {
-    let value = set(option, value)?;
+    let value = set(option, value);
     if value.is_finite() && ok(value) {
         return Ok(value);
     }

@@ -46,7 +46,7 @@ impl CheckedOptions {
     /// [`SessionError`] names the first option that is missing or out of range.
     pub fn new(options: &TrainOptions, model: ModelFolder) -> Result<Self, SessionError> {
         let options = options.over(&advice(&model)?)?.with_defaults()?;
-        let model = model.with_beta_schedule(options.beta_schedule)?;
+        let model = model.with_beta_schedule(options.training.beta_schedule)?;
         let config = TrainConfig::new(&options)?;
         let model = model.with_precision(config.mixed_precision.dtype());
         Ok(Self { options, config, model })

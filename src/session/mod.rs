@@ -10,7 +10,6 @@ mod error;
 mod generator;
 mod initial;
 mod observer;
-mod option_names;
 mod prepared;
 mod run;
 mod samples;

@@ -67,7 +67,7 @@ impl Observer for States {
 
 /// The concept's pictures stand for those of its class.
 fn class(run: &PreparedRun) -> Option<Dataset> {
-    let custom = run.checked.options.method == Some(Method::CustomDiffusion);
+    let custom = run.checked.options.method.method == Some(Method::CustomDiffusion);
     custom.then(|| run.dataset.clone())
 }
 
@@ -104,22 +104,21 @@ pub fn options(
 ) -> TrainOptions {
     let meta = golden::json("tokenizer_clip");
     let text = |key: &str| Some(meta[key].as_str().unwrap().to_string());
-    TrainOptions {
-        train_data_dir: Some("unused".into()),
-        placeholder_token: text("placeholder"),
-        initializer_token: text("initializer"),
-        train_batch_size: Some(2),
-        gradient_accumulation_steps: Some(accumulation),
-        eval_batch_size: Some(2),
-        max_train_steps: Some(steps),
-        window: Some(4),
-        threshold: Some(0.0),
-        method: Some(kind.0),
-        optimizer: Some(kind.1.parse().unwrap()),
-        class_prompt: Some("cat".into()),
-        mixed_precision: Some(precision),
-        ..TrainOptions::default()
-    }
+    let mut options = TrainOptions::default();
+    options.data.train_data_dir = Some("unused".into());
+    options.data.placeholder_token = text("placeholder");
+    options.start.initializer_token = text("initializer");
+    options.training.train_batch_size = Some(2);
+    options.training.gradient_accumulation_steps = Some(accumulation);
+    options.training.max_train_steps = Some(steps);
+    options.training.mixed_precision = Some(precision);
+    options.evaluation.eval_batch_size = Some(2);
+    options.stopping.window = Some(4);
+    options.stopping.threshold = Some(0.0);
+    options.method.method = Some(kind.0);
+    options.method.class_prompt = Some("cat".into());
+    options.optimizer.optimizer = Some(kind.1.parse().unwrap());
+    options
 }
 
 /// A run on the golden model and pictures. Runs of other options may go on from its states.

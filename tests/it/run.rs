@@ -96,13 +96,12 @@ impl Callback<Concept, TrainState> for &Observing {
 /// Four steps of Textual Inversion with a picture after every second.
 fn small() -> TrainOptions {
     let kind = (Method::TextualInversion, "adamw");
-    TrainOptions {
-        stopping: Some(Stopping::FewIters),
-        sample_frequency: Some(2),
-        num_samples: Some(1),
-        num_inference_steps: Some(1),
-        ..options(MixedPrecision::No, kind, 4, 1)
-    }
+    let mut options = options(MixedPrecision::No, kind, 4, 1);
+    options.stopping.stopping = Some(Stopping::FewIters);
+    options.stopping.sample_frequency = Some(2);
+    options.samples.num_samples = Some(1);
+    options.samples.num_inference_steps = Some(1);
+    options
 }
 
 fn made(options: TrainOptions, observer: &Observing) -> Result<Outcome, RunError<Failing>> {
@@ -123,7 +122,8 @@ fn an_observer_s_error_comes_out_as_it_was_with_the_last_good_concept() {
 
 #[test]
 fn a_loss_that_is_no_number_leaves_the_last_good_concept() {
-    let options = TrainOptions { learning_rate: Some(1e30), ..small() };
+    let mut options = small();
+    options.optimizer.learning_rate = Some(1e30);
     let error = made(options, &Observing::new(Failing::Nothing)).unwrap_err();
     assert!(matches!(error.cause, Cause::Train(TrainError::NonFinite { .. })), "{error:?}");
     let last_good = error.last_good.expect("the last vectors with a finite loss");
@@ -140,9 +140,10 @@ fn a_failure_after_the_training_gives_no_last_good_concept() {
 
 /// A run of the baseline whose checkpoints a scorer judges.
 fn baseline(observer: &Observing, state: Option<TrainState>) -> Outcome {
-    let options = TrainOptions { stopping: Some(Stopping::Baseline), ..small() };
+    let mut options = small();
+    options.stopping.stopping = Some(Stopping::Baseline);
     // the options' own scorer would be a folder
-    let options = TrainOptions { clip: Some("given".into()), ..options };
+    options.samples.clip = Some("given".into());
     let clip = Some(ModelFiles::Folder(golden::root().join("models/tiny-clip")));
     let run_ = PreparedRun { clip, state, ..prepared(options) };
     pollster::block_on(run(&run_, observer)).unwrap()
@@ -165,7 +166,9 @@ fn the_baseline_keeps_the_earliest_of_the_best_scores() {
 
 #[test]
 fn a_resumed_baseline_keeps_a_better_concept_of_before() {
-    let state = states(&prepared(TrainOptions { sample_frequency: None, ..small() }), None, 3);
+    let mut unscored = small();
+    unscored.stopping.sample_frequency = None;
+    let state = states(&prepared(unscored), None, 3);
     let concept = baseline(&Observing::new(Failing::Nothing), None).last;
     let earlier = Best { steps: 1, score: 2.0, concept };
     let observer = Observing { earlier: Some(earlier), ..Observing::new(Failing::Nothing) };

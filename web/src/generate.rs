@@ -4,6 +4,7 @@ use std::{future::Future, pin::Pin};
 
 use dvar::{
     concept::LearnedAdapter,
+    config::DrawingAdvice,
     data::templates::fill,
     embedding,
     pipelines::{PipelineError, SamplingOptions, Watch},
@@ -73,14 +74,14 @@ fn ended(error: PipelineError) -> PageError {
 
 fn sampling_options(studio: &Studio, request: &JsValue) -> Result<SamplingOptions, PageError> {
     let model = &studio.model;
-    let advice = advice(model)?.with_defaults()?;
+    let advice = DrawingAdvice::new(&advice(model)?)?;
     let size = model.native_resolution();
     let steps = whole(request, "num_inference_steps")?.map(|steps| steps as usize);
     let guidance_scale = property(request, "guidance_scale").as_f64();
     Ok(SamplingOptions {
         scheduler: advice.scheduler.unwrap_or(model.scheduler().kind()),
-        num_inference_steps: steps.or(advice.num_inference_steps).unwrap_or(50),
-        guidance_scale: guidance_scale.or(advice.guidance_scale).unwrap_or(7.5),
+        num_inference_steps: steps.unwrap_or(advice.num_inference_steps),
+        guidance_scale: guidance_scale.unwrap_or(advice.guidance_scale),
         eta: 0.0,
         height: size,
         width: size,

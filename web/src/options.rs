@@ -1,63 +1,39 @@
 //! The page's options: the CLI's, but for those that are about files.
 
+use std::collections::BTreeMap;
+
 use dvar::config::{Initializer, Stopping, TrainConfig, TrainOptions};
 use js_sys::JSON;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use wasm_bindgen::JsValue;
 
 use crate::error::PageError;
 
-/// What names files or a program beside the CLI; a page has neither.
-const NOT_HERE: [&str; 12] = [
-    "class_data_dir",
-    "clip",
-    "exp_name",
-    "initializer_file",
-    "log_unscaled",
-    "logger",
-    "model",
-    "output_dir",
-    "project_name",
-    "save_init_embeds",
-    "train_data_dir",
-    "wandb",
-];
-
 /// Reads the page's options; keys with `null` or `undefined` are left open.
 pub fn read(options: &JsValue) -> Result<TrainOptions, PageError> {
     let json = JSON::stringify(options).ok().and_then(|json| json.as_string());
-    let json = json.and_then(|json| serde_json::from_str(&json).ok());
-    let Some(Value::Object(mut given)) = json else {
-        return Err(PageError::input("the options must be an object of names and values"));
-    };
-    given.retain(|_, value| !value.is_null());
-    for (key, value) in &given {
-        if NOT_HERE.contains(&key.as_str()) {
-            return Err(PageError::option(
-                key,
-                format!("`{key}` is about files or programs that a page has not; leave it out"),
-            ));
-        }
-        let one = Map::from_iter([(key.clone(), value.clone())]);
-        if let Err(error) = serde_json::from_value::<TrainOptions>(one.into()) {
-            let error = error.to_string();
-            let message = if error.starts_with("unknown field") {
-                format!("there is no option `{key}`")
-            } else {
-                format!("`{key}` is {value}: {error}")
-            };
-            return Err(PageError::option(key, message));
-        }
+    let options = TrainOptions::from_json(&json.unwrap_or_default())?;
+    let (given, here) = (values(&options)?, values(&options.clone().on_page())?);
+    match given.keys().find(|option| !here.contains_key(*option)) {
+        Some(option) => Err(PageError::option(
+            option,
+            format!("`{option}` is about files or programs that a page has not; leave it out"),
+        )),
+        None => Ok(options),
     }
-    Ok(serde_json::from_value(given.into())?)
 }
 
 /// All options that a page can set and that have a value, as JSON.
 pub fn write(options: &TrainOptions) -> Result<JsValue, PageError> {
-    let json = serde_json::to_value(options)?;
-    let Value::Object(mut all) = json else { return Ok(JsValue::NULL) };
-    all.retain(|key, value| !value.is_null() && !NOT_HERE.contains(&key.as_str()));
-    to_js(&all)
+    to_js(&values(&options.clone().on_page())?)
+}
+
+/// The options that have a value, by name.
+fn values(options: &TrainOptions) -> Result<BTreeMap<String, Value>, PageError> {
+    let all = serde_json::to_value(options).and_then(serde_json::from_value::<BTreeMap<_, _>>);
+    let mut all = all?;
+    all.retain(|_, value: &mut Value| !value.is_null());
+    Ok(all)
 }
 
 /// What JSON can say, as a JavaScript value.

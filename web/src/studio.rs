@@ -128,7 +128,7 @@ impl Studio {
     pub(crate) fn checked(&self, options: &JsValue) -> Result<(CheckedOptions, Start), PageError> {
         let mut options = options::read(options)?;
         // the CLI's folder, which stands for the pictures that the page gives
-        options.train_data_dir = Some("pictures".into());
+        options.data.train_data_dir = Some("pictures".into());
         let checked = CheckedOptions::new(&options, self.model.clone())?;
         options::check(&checked.config)?;
         let start = checked.start(|_| {

@@ -58,24 +58,21 @@ const WARM_UP: usize = 3;
 
 pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
     let eval_batch = args.eval_batch_size.unwrap_or(args.train_batch_size);
-    let options = TrainOptions {
-        train_data_dir: Some(PathBuf::new()),
-        placeholder_token: Some("<dvar-bench>".into()),
-        initializer_token: Some("a".into()),
-        train_batch_size: Some(args.train_batch_size),
-        eval_batch_size: Some(eval_batch),
-        resolution: args.resolution,
-        mixed_precision: Some(args.mixed_precision),
-        ..TrainOptions::default()
-    };
+    let mut options = TrainOptions::default();
+    options.data.train_data_dir = Some(PathBuf::new());
+    options.data.placeholder_token = Some("<dvar-bench>".into());
+    options.data.resolution = args.resolution;
+    options.start.initializer_token = Some("a".into());
+    options.training.train_batch_size = Some(args.train_batch_size);
+    options.training.mixed_precision = Some(args.mixed_precision);
+    options.evaluation.eval_batch_size = Some(eval_batch);
     if !(1..=100_000).contains(&args.steps) {
         return Err(CliError::Input(format!(
             "`--steps` is {}; it must be from 1 to 100000",
             args.steps
         )));
     }
-    let config = TrainConfig::new(&options.with_defaults()?);
-    let config = config?;
+    let config = TrainConfig::new(&options)?;
     let model = match args.random_weights {
         Some(sizes) => random_weights::model(sizes)?,
         None => model::open(args.model.as_deref())?,

@@ -148,7 +148,8 @@ impl Grid {
             (Experiment::SemiDeterministic, Some(study)) if variants.is_empty() => {
                 let concepts = file.concepts.iter().map(|concept| &concept.options);
                 study.check(&file.options, concepts).map_err(refuse)?;
-                variants = study.variants(file.options.eval_batch_size).map_err(refuse)?;
+                variants =
+                    study.variants(file.options.evaluation.eval_batch_size).map_err(refuse)?;
             }
             (Experiment::SemiDeterministic, _) => {
                 return Err(refuse(
@@ -167,7 +168,7 @@ impl Grid {
         check_steps(&variants).map_err(refuse)?;
         let all =
             file.concepts.iter().map(|c| &c.options).chain(variants.iter().map(|v| &v.options));
-        if all.chain([&file.options]).any(|options| options.output_dir.is_some()) {
+        if all.chain([&file.options]).any(|options| options.data.output_dir.is_some()) {
             return Err(refuse(
                 "sets `output_dir`; every run has a folder of its own, give `--output-dir` for all"
                     .into(),
@@ -241,7 +242,7 @@ fn check_steps(variants: &[Variant]) -> Result<(), String> {
                 from.variant
             ));
         }
-        if options.max_train_steps.is_some() {
+        if options.training.max_train_steps.is_some() {
             return Err(format!(
                 "gives `{name}` both `steps_from` and `max_train_steps`; leave one out"
             ));
@@ -268,9 +269,9 @@ mod tests {
              steps_from = {{ variant = 'CLIP-s', statistic = 'max' }}"
         ));
         let grid = grid.unwrap();
-        assert_eq!(grid.options.seed, Some(5));
+        assert_eq!(grid.options.data.seed, Some(5));
         assert_eq!(grid.concepts[0].name, "a cat");
-        assert_eq!(grid.concepts[0].options.train_data_dir, Some("pictures".into()));
+        assert_eq!(grid.concepts[0].options.data.train_data_dir, Some("pictures".into()));
         let from = StepsFrom { variant: "CLIP-s".into(), statistic: Statistic::Max };
         assert_eq!(grid.variants[1].steps_from, Some(from));
         assert_eq!(slug(&grid.variants[1].name), "few-iters-max");
@@ -281,9 +282,9 @@ mod tests {
         let variant = "[[variants]]\nname = 'x'\n";
         let steps = "steps_from = { variant = 'x', statistic = 'mean' }\n";
         for (text, reason) in [
-            (format!("{CONCEPT}{variant}colour = 1"), "unknown field `colour`"),
+            (format!("{CONCEPT}{variant}colour = 1"), "no option `colour`"),
             (format!("colour = 1\n{CONCEPT}{variant}"), "unknown field `colour`"),
-            (format!("{CONCEPT}{steps}{variant}"), "unknown field `steps_from`"),
+            (format!("{CONCEPT}{steps}{variant}"), "no option `steps_from`"),
             (format!("{CONCEPT}[[variants]]\nseed = 1"), "missing field `name`"),
             (format!("{CONCEPT}{variant}{}", steps.replace("mean", "min")), "variant `min`"),
             (CONCEPT.into(), "has no `[[variants]]`"),

@@ -132,7 +132,7 @@ fn read_grid(args: &ExperimentArgs) -> Result<Grid, CliError> {
     }
     let source = format!("{} (built in)", args.experiment.name());
     let grid = Grid::parse(args.experiment, args.experiment.grid(), source)?;
-    let folders = grid.concepts.iter().filter_map(|c| c.options.train_data_dir.as_deref());
+    let folders = grid.concepts.iter().filter_map(|c| c.options.data.train_data_dir.as_deref());
     for folder in folders {
         if !folder.is_dir() {
             return Err(CliError::Input(format!(

@@ -226,8 +226,9 @@ impl<'a> Queue<'a> {
                 None => return Ok(Options::Open),
             }
         }
-        let max_train_steps = Some(from.statistic.of(&steps));
-        known(TrainOptions { max_train_steps, ..cell.options.clone() })
+        let mut options = cell.options.clone();
+        options.training.max_train_steps = Some(from.statistic.of(&steps));
+        known(options)
     }
 
     /// A run that was made with other options must not count for these.

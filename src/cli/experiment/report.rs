@@ -80,13 +80,13 @@ pub(super) fn write_runs(folder: &Path, runs: &[Finished<'_>]) -> Result<(), Cli
             format!("runs/{}", cell.run),
             cell.concept.clone(),
             cell.variant.clone(),
-            count(run.options.max_train_steps),
+            count(run.options.training.max_train_steps),
             count(result.map(|result| result.steps)),
             count(result.map(|result| result.kept_steps)),
             number(result.and_then(|result| result.clip_i_before)),
             number(result.and_then(|result| result.clip_i)),
             number(run.done().map(|done| done.seconds / 60.0)),
-            token.or_else(|| run.options.initializer_token.clone()).unwrap_or_default(),
+            token.or_else(|| run.options.start.initializer_token.clone()).unwrap_or_default(),
             result.map_or_else(String::new, |result| result.stop.to_string()),
             run.failure().unwrap_or_default().to_string(),
         ])
@@ -109,8 +109,7 @@ pub(super) fn cell_name(cell: &Cell) -> String {
 
 /// The variants, and the options that all runs share where they are not the program's defaults.
 pub(super) fn options(runs: &[Finished<'_>], variants: &[String]) -> Result<String, CliError> {
-    let defaults = TrainOptions::default().with_defaults()?;
-    let defaults = toml::Table::try_from(defaults)?;
+    let defaults = toml::Table::try_from(TrainOptions::defaults())?;
     let tables: Result<Vec<toml::Table>, _> =
         runs.iter().map(|run| toml::Table::try_from(&run.options)).collect();
     let tables = tables?;
@@ -228,16 +227,15 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
         let pairs = grid.variants.iter().flat_map(|v| grid.concepts.iter().map(move |c| (v, c)));
         let cell = |(variant, concept): (&crate::cli::experiment::grid::Variant, _)| {
             let concept: &crate::cli::experiment::grid::Concept = concept;
+            let mut options = variant.options.clone();
+            options.data.seed = Some(7);
+            options.optimizer.learning_rate = Some(0.25);
             Cell {
                 concept: concept.name.clone(),
                 variant: variant.name.clone(),
                 run: format!("{}--{}", concept.name, variant.name),
                 model: "a model".into(),
-                options: TrainOptions {
-                    seed: Some(7),
-                    learning_rate: Some(0.25),
-                    ..variant.options.clone()
-                },
+                options,
                 steps_from: variant.steps_from.clone(),
             }
         };
@@ -276,7 +274,8 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
             run(&runs, cell, &cell.options, steps, Some(score));
         }
         // the mean of 10, 40 and 20
-        let few = TrainOptions { max_train_steps: Some(23), ..cells[3].options.clone() };
+        let mut few = cells[3].options.clone();
+        few.training.max_train_steps = Some(23);
         for cell in &cells[3..5] {
             run(&runs, cell, &few, 23, None);
         }
@@ -322,21 +321,25 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
             run(folder.path(), &cells[0], &options, 10, None);
             read(&cells, folder.path()).map(|_| ()).unwrap_err().to_string()
         };
-        let other = TrainOptions { learning_rate: Some(0.5), ..cells[0].options.clone() };
+        let mut other = cells[0].options.clone();
+        other.optimizer.learning_rate = Some(0.5);
         let error = refused(other);
         let words =
             "made with `learning_rate = 0.5`, the grid `my.toml` says `learning_rate = 0.25`";
         assert!(error.contains(words) && error.contains("a--CLIP-s"), "{error}");
-        let more = TrainOptions { window: Some(9), ..cells[0].options.clone() };
+        let mut more = cells[0].options.clone();
+        more.stopping.window = Some(9);
         assert!(refused(more).contains("`window = 9`, the grid `my.toml` says nothing"));
-        let less = TrainOptions { stopping: None, ..cells[0].options.clone() };
+        let mut less = cells[0].options.clone();
+        less.stopping.stopping = None;
         assert!(refused(less).contains("with nothing, the grid `my.toml` says `stopping ="));
-        assert_eq!(cells[0].options.stopping, Some(Stopping::ClipS));
+        assert_eq!(cells[0].options.stopping.stopping, Some(Stopping::ClipS));
         // one that takes its steps from others is looked at once they are there
         for cell in &cells[..3] {
             run(folder.path(), cell, &cell.options, 10, None);
         }
-        let few = TrainOptions { max_train_steps: Some(11), ..cells[3].options.clone() };
+        let mut few = cells[3].options.clone();
+        few.training.max_train_steps = Some(11);
         run(folder.path(), &cells[3], &few, 11, None);
         let error = read(&cells, folder.path()).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("`max_train_steps = 10`"), "{error}");

@@ -38,12 +38,12 @@ impl SemiDeterministic {
         mut concepts: impl Iterator<Item = &'a TrainOptions>,
     ) -> Result<(), String> {
         let own = |o: &TrainOptions| {
-            o.stopping.is_some()
-                || o.threshold.is_some()
-                || o.exp_code.is_some()
-                || o.eval_gradient_accumulation_steps.is_some()
+            o.stopping.stopping.is_some()
+                || o.stopping.threshold.is_some()
+                || o.evaluation.exp_code.is_some()
+                || o.evaluation.eval_gradient_accumulation_steps.is_some()
         };
-        if own(all) || concepts.any(|o| own(o) || o.eval_batch_size.is_some()) {
+        if own(all) || concepts.any(|o| own(o) || o.evaluation.eval_batch_size.is_some()) {
             return Err("sets `stopping`, `threshold`, `exp_code` or `eval_gradient_accumulation_steps`, or the `eval_batch_size` of one concept; `[semi_deterministic]` does".into());
         }
         if !self.codes.contains(&EvaluationSwitches::default()) {
@@ -67,18 +67,14 @@ impl SemiDeterministic {
                     "evaluates {inputs} inputs, which is no multiple of `eval_batch_size`, {batch}"
                 ));
             }
-            Ok(Variant {
-                name: format!("{code}, {inputs} inputs"),
-                steps_from: None,
-                options: TrainOptions {
-                    exp_code: Some(code),
-                    eval_batch_size: Some(batch),
-                    eval_gradient_accumulation_steps: Some(inputs / batch),
-                    stopping: Some(Stopping::Dvar),
-                    threshold: Some(0.0),
-                    ..TrainOptions::default()
-                },
-            })
+            let mut options = TrainOptions::default();
+            options.evaluation.exp_code = Some(code);
+            options.evaluation.eval_batch_size = Some(batch);
+            options.evaluation.eval_gradient_accumulation_steps = Some(inputs / batch);
+            options.stopping.stopping = Some(Stopping::Dvar);
+            options.stopping.threshold = Some(0.0);
+            let name = format!("{code}, {inputs} inputs");
+            Ok(Variant { name, steps_from: None, options })
         };
         pairs.map(variant).collect()
     }
@@ -152,9 +148,9 @@ fn fits<'a>(runs: &'a [Finished<'a>]) -> Result<Vec<Fit<'a>>, CliError> {
         let losses = points.iter().filter_map(|point| Some((point.step, point.eval_loss?)));
         fits.push(Fit {
             run,
-            code: run.options.exp_code.unwrap_or_default(),
-            inputs: run.options.eval_batch_size.unwrap_or(1)
-                * run.options.eval_gradient_accumulation_steps.unwrap_or(1),
+            code: run.options.evaluation.exp_code.unwrap_or_default(),
+            inputs: run.options.evaluation.eval_batch_size.unwrap_or(1)
+                * run.options.evaluation.eval_gradient_accumulation_steps.unwrap_or(1),
             losses: losses.collect(),
             r_squared: None,
         });
@@ -278,8 +274,8 @@ mod tests {
         assert_eq!(names, want);
         let batches = variants.iter().map(|v| {
             (
-                v.options.eval_batch_size.unwrap(),
-                v.options.eval_gradient_accumulation_steps.unwrap(),
+                v.options.evaluation.eval_batch_size.unwrap(),
+                v.options.evaluation.eval_gradient_accumulation_steps.unwrap(),
             )
         });
         assert_eq!(batches.collect::<Vec<_>>(), [(2, 1), (2, 1), (8, 4), (8, 4)]);
@@ -295,10 +291,12 @@ mod tests {
         };
         let good = study(&["11111", "10111"], &[4]);
         assert!(check(&good, &open, &open).is_ok());
-        let batch = TrainOptions { eval_batch_size: Some(2), ..open.clone() };
+        let mut batch = open.clone();
+        batch.evaluation.eval_batch_size = Some(2);
         assert!(check(&good, &batch, &open).is_ok());
         assert!(check(&good, &open, &batch).is_err());
-        let threshold = TrainOptions { threshold: Some(0.1), ..open.clone() };
+        let mut threshold = open.clone();
+        threshold.stopping.threshold = Some(0.1);
         assert!(check(&good, &threshold, &open).is_err());
         assert!(check(&study(&["10111"], &[4]), &open, &open).unwrap_err().contains("`11111`"));
         assert!(check(&study(&["11111"], &[]), &open, &open).unwrap_err().contains("`inputs`"));

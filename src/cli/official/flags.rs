@@ -7,25 +7,25 @@ pub(super) struct Flag {
     pub name: &'static str,
     /// Or it says yes by being there.
     pub takes_value: bool,
-    pub here: Here,
+    pub here: Translation,
 }
 
 /// What a flag is called here, without the hyphens before it.
 #[derive(Debug)]
-pub(super) enum Here {
+pub(super) enum Translation {
     /// The same, with hyphens for underscores.
     Same,
     /// This.
     Renamed(&'static str),
     /// What the rule makes of its value and of other flags.
-    Depends(Rule),
+    Depends(Rewrite),
     /// Nothing; what is done instead, as the end of a sentence that begins with the flag.
     Nothing(&'static str),
 }
 
 /// What becomes of a flag whose name or value here is not the official one.
 #[derive(Debug)]
-pub(super) enum Rule {
+pub(super) enum Rewrite {
     /// `--model`, if there is a value.
     Model,
     /// `--crop center`.
@@ -50,7 +50,7 @@ pub(super) enum Rule {
     Clip,
 }
 
-impl Rule {
+impl Rewrite {
     /// What the flag may be called here; never empty.
     pub(super) fn names(&self) -> Vec<&'static str> {
         match self {
@@ -82,33 +82,33 @@ pub(super) fn find(name: &str) -> Option<&'static Flag> {
 }
 
 const fn same(name: &'static str) -> Flag {
-    Flag { name, takes_value: true, here: Here::Same }
+    Flag { name, takes_value: true, here: Translation::Same }
 }
 
 const fn switch(name: &'static str) -> Flag {
-    Flag { name, takes_value: false, here: Here::Same }
+    Flag { name, takes_value: false, here: Translation::Same }
 }
 
 const fn renamed(name: &'static str, here: &'static str) -> Flag {
-    Flag { name, takes_value: true, here: Here::Renamed(here) }
+    Flag { name, takes_value: true, here: Translation::Renamed(here) }
 }
 
-const fn depends(name: &'static str, rule: Rule) -> Flag {
-    Flag { name, takes_value: true, here: Here::Depends(rule) }
+const fn depends(name: &'static str, rule: Rewrite) -> Flag {
+    Flag { name, takes_value: true, here: Translation::Depends(rule) }
 }
 
 const fn nothing(name: &'static str, instead: &'static str) -> Flag {
-    Flag { name, takes_value: true, here: Here::Nothing(instead) }
+    Flag { name, takes_value: true, here: Translation::Nothing(instead) }
 }
 
 const fn nothing_switch(name: &'static str, instead: &'static str) -> Flag {
-    Flag { name, takes_value: false, here: Here::Nothing(instead) }
+    Flag { name, takes_value: false, here: Translation::Nothing(instead) }
 }
 
 pub(super) const FLAGS: [Flag; 68] = [
     // the model and the data
     same("model"),
-    depends("pretrained_model_name_or_path", Rule::Model),
+    depends("pretrained_model_name_or_path", Rewrite::Model),
     nothing("tokenizer_name", "is not needed: a model folder brings its tokenizer"),
     nothing_switch(
         "offline_mode",
@@ -126,14 +126,14 @@ pub(super) const FLAGS: [Flag; 68] = [
         "changes nothing: pictures and captions are drawn in rounds until the run ends",
     ),
     same("resolution"),
-    Flag { name: "center_crop", takes_value: false, here: Here::Depends(Rule::Crop) },
+    Flag { name: "center_crop", takes_value: false, here: Translation::Depends(Rewrite::Crop) },
     // where the vectors start
-    depends("init_strategy", Rule::InitStrategy),
+    depends("init_strategy", Rewrite::InitStrategy),
     same("initializer_token"),
     renamed("initialization_token", "initializer-token"),
     // the method
     same("method"),
-    depends("class_prompt", Rule::ClassPrompt),
+    depends("class_prompt", Rewrite::ClassPrompt),
     same("class_data_dir"),
     same("num_class_images"),
     // the steps
@@ -153,14 +153,14 @@ pub(super) const FLAGS: [Flag; 68] = [
     same("adam_beta2"),
     renamed("weight_decay", "adam-weight-decay"),
     same("adam_epsilon"),
-    depends("sam_adaptive", Rule::SamAdaptive),
+    depends("sam_adaptive", Rewrite::SamAdaptive),
     same("sam_rho"),
     same("sam_momentum"),
     // what ends a run
-    depends("variant", Rule::Stopping),
-    depends("early_stop_eps", Rule::EarlyStop("threshold", Some("min-delta"))),
-    depends("early_stop_patience", Rule::EarlyStop("window", Some("patience"))),
-    depends("early_stop_freq", Rule::EarlyStop("eval-interval", None)),
+    depends("variant", Rewrite::Stopping),
+    depends("early_stop_eps", Rewrite::EarlyStop("threshold", Some("min-delta"))),
+    depends("early_stop_patience", Rewrite::EarlyStop("window", Some("patience"))),
+    depends("early_stop_freq", Rewrite::EarlyStop("eval-interval", None)),
     same("eval_batch_size"),
     same("eval_gradient_accumulation_steps"),
     same("exp_code"),
@@ -168,7 +168,7 @@ pub(super) const FLAGS: [Flag; 68] = [
     switch("mean_latent"),
     switch("triple"),
     // samples and their scores
-    depends("sample_frequency", Rule::SampleFrequency),
+    depends("sample_frequency", Rewrite::SampleFrequency),
     nothing_switch(
         "sample_before_start",
         "changes nothing: samples are always drawn before the first step, `samples_before.png`",
@@ -178,10 +178,10 @@ pub(super) const FLAGS: [Flag; 68] = [
     same("sampling_seed"),
     renamed("n_val_prompts", "num-samples"),
     renamed("n_train_prompts", "num-samples"),
-    depends("validation_prompts", Rule::ValidationPrompts),
-    depends("n_images_per_val_prompt", Rule::ImagesPerPrompt),
+    depends("validation_prompts", Rewrite::ValidationPrompts),
+    depends("n_images_per_val_prompt", Rewrite::ImagesPerPrompt),
     switch("log_unscaled"),
-    depends("clip_path", Rule::Clip),
+    depends("clip_path", Rewrite::Clip),
     // what is written
     same("output_dir"),
     nothing("logging_dir", "names nothing: all files of a run are in its output folder"),

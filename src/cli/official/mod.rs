@@ -7,7 +7,7 @@ mod line;
 use std::ffi::OsString;
 
 use super::CliError;
-use flags::{Here, Rule};
+use flags::{Rewrite, Translation};
 use line::{Line, Word};
 
 /// The values of `-m`, and what Custom Diffusion takes for the first.
@@ -54,22 +54,24 @@ pub(super) fn translate(args: Vec<OsString>) -> Result<Translated, CliError> {
         match word {
             Word::Own(word) => out.args.push(word.clone()),
             Word::Official(flag, value) => match (&flag.here, value) {
-                (Here::Same, value) => out.maybe(&flag.name.replace('_', "-"), value.as_ref()),
-                (Here::Renamed(name), value) => out.maybe(name, value.as_ref()),
-                (Here::Nothing(instead), _) => {
+                (Translation::Same, value) => {
+                    out.maybe(&flag.name.replace('_', "-"), value.as_ref())
+                }
+                (Translation::Renamed(name), value) => out.maybe(name, value.as_ref()),
+                (Translation::Nothing(instead), _) => {
                     out.notes.push(format!("`--{}` {instead}", flag.name));
                 }
-                (Here::Depends(rule), None) if flag.takes_value => {
+                (Translation::Depends(rule), None) if flag.takes_value => {
                     out.maybe(rule.names()[0], None);
                 }
-                (Here::Depends(_), Some(value)) if !flag.takes_value => {
+                (Translation::Depends(_), Some(value)) if !flag.takes_value => {
                     return Err(CliError::Input(format!(
                         "`--{}` takes no value, but has `{}`; leave the value out",
                         flag.name,
                         value.display()
                     )));
                 }
-                (Here::Depends(rule), value) => {
+                (Translation::Depends(rule), value) => {
                     let value = value.clone().unwrap_or_default();
                     depends(flag.name, rule, &value, &line, &mut out)?;
                 }
@@ -106,7 +108,7 @@ impl Output {
 /// A flag whose name or value here depends on its value and on other flags.
 fn depends(
     flag: &str,
-    rule: &Rule,
+    rule: &Rewrite,
     value: &OsString,
     line: &Line,
     out: &mut Output,
@@ -114,35 +116,35 @@ fn depends(
     let text = &*value.to_string_lossy();
     match rule {
         // after all others: it wins over `-m`
-        Rule::Model => {}
-        Rule::Crop => out.flag("crop", "center"),
-        Rule::InitStrategy if text == "manual" => out.flag("init-strategy", "token"),
-        Rule::InitStrategy => out.flag("init-strategy", value),
-        Rule::ClassPrompt => out.flag("class-prompt", text.replace('_', " ")),
-        Rule::SamAdaptive => {
+        Rewrite::Model => {}
+        Rewrite::Crop => out.flag("crop", "center"),
+        Rewrite::InitStrategy if text == "manual" => out.flag("init-strategy", "token"),
+        Rewrite::InitStrategy => out.flag("init-strategy", value),
+        Rewrite::ClassPrompt => out.flag("class-prompt", text.replace('_', " ")),
+        Rewrite::SamAdaptive => {
             let adaptive = sam_adaptive(text, &mut out.notes)?;
             out.flag("sam-adaptive", adaptive);
         }
-        Rule::Stopping => out.flag("stopping", stopping(text)?),
-        Rule::EarlyStop(dvar, clip_s) => match (line.variant().as_str(), clip_s) {
+        Rewrite::Stopping => out.flag("stopping", stopping(text)?),
+        Rewrite::EarlyStop(dvar, clip_s) => match (line.variant().as_str(), clip_s) {
             ("dvar_early_stopping", _) => out.flag(dvar, value),
             ("clip_early_stopping", Some(clip_s)) => out.flag(clip_s, value),
             (variant, _) => {
                 out.notes.push(format!("`--{flag}` does nothing under `--variant {variant}`"));
             }
         },
-        Rule::SampleFrequency if draws_none(text) => out.flag("sample-frequency", "0"),
-        Rule::SampleFrequency => out.flag("sample-frequency", value),
-        Rule::ValidationPrompts => {
+        Rewrite::SampleFrequency if draws_none(text) => out.flag("sample-frequency", "0"),
+        Rewrite::SampleFrequency => out.flag("sample-frequency", value),
+        Rewrite::ValidationPrompts => {
             let prompts = text.split(',').filter(|prompt| !prompt.is_empty());
             prompts.for_each(|prompt| out.flag("validation-prompt", prompt));
         }
-        Rule::ImagesPerPrompt if text == "0" => out.notes.push(format!(
+        Rewrite::ImagesPerPrompt if text == "0" => out.notes.push(format!(
             "`--{flag} 0` draws as many as fill the grid; leave `--validation_prompts` out for none"
         )),
-        Rule::ImagesPerPrompt => out.flag("n-images-per-val-prompt", value),
-        Rule::Clip if text == CLIP.0 => out.flag("clip", CLIP.1),
-        Rule::Clip => out.flag("clip", value),
+        Rewrite::ImagesPerPrompt => out.flag("n-images-per-val-prompt", value),
+        Rewrite::Clip if text == CLIP.0 => out.flag("clip", CLIP.1),
+        Rewrite::Clip => out.flag("clip", value),
     }
     Ok(())
 }

@@ -89,7 +89,7 @@ fn every_flag_is_translated_to_one_that_this_program_has_or_noted() {
         let line = format!("dvar train --variant dvar_early_stopping --{} {value}", flag.name);
         let Translated { args, notes } = translated(&line);
         let said = notes.iter().any(|note| note.starts_with(&format!("`--{}`", flag.name)));
-        assert_eq!(said, matches!(flag.here, Here::Nothing(_)), "{line}: {notes:?}");
+        assert_eq!(said, matches!(flag.here, Translation::Nothing(_)), "{line}: {notes:?}");
         let parsed = Cli::try_parse_from(&args);
         assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
     }
@@ -107,10 +107,12 @@ fn the_docs_have_every_flag_and_no_other() {
     assert_eq!(names, known, "the same flags in the same order");
     for (flag, row) in FLAGS.iter().zip(rows) {
         let here = match &flag.here {
-            Here::Same => vec![format!("`--{}`", flag.name.replace('_', "-"))],
-            Here::Renamed(name) => vec![format!("`--{name}`")],
-            Here::Depends(rule) => rule.names().iter().map(|name| format!("`--{name}")).collect(),
-            Here::Nothing(_) => vec!["none".into()],
+            Translation::Same => vec![format!("`--{}`", flag.name.replace('_', "-"))],
+            Translation::Renamed(name) => vec![format!("`--{name}`")],
+            Translation::Depends(rule) => {
+                rule.names().iter().map(|name| format!("`--{name}")).collect()
+            }
+            Translation::Nothing(_) => vec!["none".into()],
         };
         assert!(here.iter().all(|name| row[3].contains(name)), "{row:?} lacks {here:?}");
     }

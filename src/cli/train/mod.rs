@@ -79,8 +79,7 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
         options = options.over(&read(file)?)?;
     }
     if let Some(preset) = args.preset {
-        let preset = preset.options()?;
-        options = options.over(&preset)?;
+        options = options.over(&preset.options())?;
     }
     Ok((options, None))
 }

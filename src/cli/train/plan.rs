@@ -24,7 +24,9 @@ pub(in crate::cli) fn check(
 /// What the `config.toml` of such a run holds: all options, with paths that hold from any working
 /// folder, so that the run can be resumed from anywhere.
 pub(in crate::cli) fn saved(checked: &CheckedOptions) -> Result<TrainOptions, CliError> {
-    Ok(TrainOptions { output_dir: None, ..absolute(checked.options.clone())? })
+    let mut options = absolute(checked.options.clone())?;
+    options.data.output_dir = None;
+    Ok(options)
 }
 
 /// The run, its folder, which is created last, and the device's name.
@@ -42,7 +44,8 @@ pub(super) fn prepare(args: &TrainArgs) -> Result<(PreparedRun, RunFolder, Strin
             (folder, state)
         }
         None => {
-            let (named, token) = (&checked.options.output_dir, &checked.config.placeholder_token);
+            let (named, token) =
+                (&checked.options.data.output_dir, &checked.config.placeholder_token);
             (RunFolder::create(named.as_deref(), token, &saved)?, None)
         }
     };
@@ -53,10 +56,13 @@ pub(super) fn prepare(args: &TrainArgs) -> Result<(PreparedRun, RunFolder, Strin
 
 fn absolute(mut options: TrainOptions) -> Result<TrainOptions, CliError> {
     // neither the embedded model nor a name on the Hub is a path
-    let folders = [&mut options.model, &mut options.clip];
+    let folders = [&mut options.data.model, &mut options.samples.clip];
     let folders = folders.into_iter().flatten().filter(|folder| folder.is_dir());
-    let always =
-        [&mut options.train_data_dir, &mut options.class_data_dir, &mut options.initializer_file];
+    let always = [
+        &mut options.data.train_data_dir,
+        &mut options.method.class_data_dir,
+        &mut options.start.initializer_file,
+    ];
     for path in folders.chain(always.into_iter().flatten()) {
         *path = std::path::absolute(&*path)?;
     }

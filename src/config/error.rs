@@ -1,0 +1,80 @@
+//! Why options make no run.
+
+use super::names::Nearest;
+use crate::early_stopping::CriterionError;
+
+/// Why options make no run. Messages call an option as a configuration file does.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A required option is missing.
+    #[error("option `{option}` is missing; it must be {expected}")]
+    Missing {
+        /// The option.
+        option: &'static str,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// An option is out of its range.
+    #[error("option `{option}` is {value}; it must be {expected}")]
+    OutOfRange {
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// An option has a value of another type, or a name that stands for nothing.
+    #[error("option `{option}` cannot be read: {}", source.message())]
+    Unreadable {
+        /// The option.
+        option: &'static str,
+        /// The parser's words.
+        source: toml::de::Error,
+    },
+    /// No option has this name.
+    #[error("there is no option `{name}`; {}", Nearest(nearest))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The option whose name is the most like it.
+        nearest: Option<&'static str>,
+    },
+    /// A configuration text does not parse.
+    #[error("`{file}` is no usable configuration: {}", source.to_string().trim_end())]
+    Unparsable {
+        /// The file.
+        file: String,
+        /// The parser's words, with the line.
+        source: toml::de::Error,
+    },
+    /// A text of options is no JSON object.
+    #[error("the options must be a JSON object of names and values: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Options have a value that TOML cannot hold.
+    #[error("the options cannot be written as TOML, whose numbers end at 9223372036854775807: {0}")]
+    Unwritable(#[from] toml::ser::Error),
+    /// The criterion refuses its settings.
+    #[error(transparent)]
+    Criterion(#[from] CriterionError),
+}
+
+impl ConfigError {
+    /// The option that has to be changed, where it is one, as a key of a configuration file.
+    pub fn option(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing { option, .. }
+            | Self::OutOfRange { option, .. }
+            | Self::Unreadable { option, .. } => Some(option),
+            Self::Criterion(CriterionError::Window { .. }) => Some("window"),
+            Self::Criterion(CriterionError::Threshold { .. }) => Some("threshold"),
+            Self::Criterion(CriterionError::MinDelta { .. }) => Some("min_delta"),
+            Self::Criterion(_)
+            | Self::Unknown { .. }
+            | Self::Unparsable { .. }
+            | Self::Json(_)
+            | Self::Unwritable(_) => None,
+        }
+    }
+}

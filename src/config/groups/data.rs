@@ -1,0 +1,51 @@
+//! The model, the pictures of the concept and where a run is written.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "cli")]
+use super::seeds;
+use crate::{data::dataset::CropMode, data::dataset::Pairing, data::templates::LearnableProperty};
+
+/// Model, pictures and output.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(default)]
+pub struct DataOptions {
+    /// Folder of the model in diffusers' layout, its name on the Hub, `sd`, `ldm` or `embedded`
+    /// [default: embedded]
+    #[cfg_attr(feature = "cli", arg(long, short, value_name = "DIR"))]
+    pub model: Option<PathBuf>,
+    /// Folder with the 3-6 pictures of the concept
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
+    pub train_data_dir: Option<PathBuf>,
+    /// New word that will stand for the concept, such as `<my-cat>`
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TOKEN"))]
+    pub placeholder_token: Option<String>,
+    /// What the pictures share: `object` or `style`
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KIND"))]
+    pub learnable_property: Option<LearnableProperty>,
+    /// Folder to write to; it must not exist yet [default: runs/TOKEN]
+    #[cfg_attr(feature = "cli", arg(long, short, value_name = "DIR"))]
+    pub output_dir: Option<PathBuf>,
+    /// Seed of every random draw
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", value_parser = seeds()))]
+    pub seed: Option<u64>,
+    /// Height and width of the training pictures [default: the model's]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "PIXELS"))]
+    pub resolution: Option<usize>,
+    /// How a picture becomes square: `center` crops, `squash` distorts
+    #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
+    pub crop: Option<CropMode>,
+    /// How pictures meet templates: `all-pairs` or `official`
+    #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
+    pub pairing: Option<Pairing>,
+}
+
+impl DataOptions {
+    /// Those that a page has: no files.
+    pub(in crate::config) fn on_page(self) -> Self {
+        Self { model: None, train_data_dir: None, output_dir: None, ..self }
+    }
+}

@@ -1,0 +1,43 @@
+//! What is trained beside the vectors.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::concept::Method;
+
+/// What is trained beside the vectors.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(default)]
+pub struct MethodOptions {
+    /// What is trained: textual-inversion, dreambooth-lora or custom-diffusion
+    #[cfg_attr(feature = "cli", arg(long, value_name = "METHOD"))]
+    pub method: Option<Method>,
+    /// custom-diffusion: what the concept is one of, such as `cat`
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TEXT"))]
+    pub class_prompt: Option<String>,
+    /// custom-diffusion: folder with pictures of the class; what is missing is drawn by the model
+    /// [default: in the run's folder]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
+    pub class_data_dir: Option<PathBuf>,
+    /// custom-diffusion: pictures of the class
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub num_class_images: Option<usize>,
+    /// custom-diffusion: what the loss on the class counts
+    #[cfg_attr(feature = "cli", arg(long, value_name = "WEIGHT"))]
+    pub prior_loss_weight: Option<f64>,
+    /// dreambooth-lora: rank of the additions
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub lora_rank: Option<usize>,
+    /// dreambooth-lora: how strongly the additions count
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SCALE"))]
+    pub lora_scale: Option<f64>,
+}
+
+impl MethodOptions {
+    /// Those that a page has: no files.
+    pub(in crate::config) fn on_page(self) -> Self {
+        Self { class_data_dir: None, ..self }
+    }
+}

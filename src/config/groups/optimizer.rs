@@ -1,0 +1,62 @@
+//! The learning rate and the optimiser.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{config::OptimizerKind, optim::LrShape};
+
+/// The learning rate and the optimiser.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(default)]
+pub struct OptimizerOptions {
+    /// Learning rate
+    #[cfg_attr(feature = "cli", arg(long, value_name = "RATE"))]
+    pub learning_rate: Option<f64>,
+    /// Multiply the learning rate by batch size and accumulation steps
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+            default_missing_value = "true")
+    )]
+    pub scale_lr: Option<bool>,
+    /// constant, constant_with_warmup, linear, cosine, cosine_with_restarts or polynomial
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    pub lr_scheduler: Option<LrShape>,
+    /// Updates over which the learning rate rises, where the schedule has a rise
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub lr_warmup_steps: Option<usize>,
+    /// Cycles of `cosine_with_restarts`
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub lr_num_cycles: Option<usize>,
+    /// Power of `polynomial`
+    #[cfg_attr(feature = "cli", arg(long, value_name = "POWER"))]
+    pub lr_power: Option<f64>,
+    /// adamw or sam
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    pub optimizer: Option<OptimizerKind>,
+    /// AdamW's decay of the mean
+    #[cfg_attr(feature = "cli", arg(long, value_name = "VALUE"))]
+    pub adam_beta1: Option<f64>,
+    /// AdamW's decay of the square
+    #[cfg_attr(feature = "cli", arg(long, value_name = "VALUE"))]
+    pub adam_beta2: Option<f64>,
+    /// AdamW's addition to the denominator
+    #[cfg_attr(feature = "cli", arg(long, value_name = "VALUE"))]
+    pub adam_epsilon: Option<f64>,
+    /// AdamW's weight decay
+    #[cfg_attr(feature = "cli", arg(long, value_name = "VALUE"))]
+    pub adam_weight_decay: Option<f64>,
+    /// Whether the length of SAM's climb is scaled by the parameters
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+            default_missing_value = "true")
+    )]
+    pub sam_adaptive: Option<bool>,
+    /// Length of SAM's climb
+    #[cfg_attr(feature = "cli", arg(long, value_name = "LENGTH"))]
+    pub sam_rho: Option<f64>,
+    /// Momentum of the SGD inside SAM
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
+    pub sam_momentum: Option<f64>,
+}

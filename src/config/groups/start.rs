@@ -1,0 +1,44 @@
+//! Where the vectors start.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::InitStrategy;
+
+/// Where the vectors start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(default)]
+pub struct StartOptions {
+    /// Known word that the concept starts from, such as `cat`
+    #[cfg_attr(feature = "cli", arg(long, value_name = "WORD"))]
+    pub initializer_token: Option<String>,
+    /// Text whose tokens the vectors start from, one vector for each token
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TEXT"))]
+    pub initializer_text: Option<String>,
+    /// Learned embedding that the vectors start from
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
+    pub initializer_file: Option<PathBuf>,
+    /// Where the vectors start: token, text, file, random, or the vocabulary's best or worst by
+    /// CLIP [default: as an initializer is given]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
+    pub init_strategy: Option<InitStrategy>,
+    /// Vectors that the concept is made of [default: 1]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub num_vectors: Option<usize>,
+    /// Save the vectors as they start too
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+            default_missing_value = "true")
+    )]
+    pub save_init_embeds: Option<bool>,
+}
+
+impl StartOptions {
+    /// Those that a page has: no files.
+    pub(in crate::config) fn on_page(self) -> Self {
+        Self { initializer_file: None, save_init_embeds: None, ..self }
+    }
+}

@@ -1,0 +1,40 @@
+//! Steps, batches, precision and checkpoints.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{config::MixedPrecision, schedulers::BetaSchedule};
+
+/// Steps, batches, precision and checkpoints.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(default)]
+pub struct TrainingOptions {
+    /// Updates at most
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub max_train_steps: Option<usize>,
+    /// Inputs of one forward pass
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub train_batch_size: Option<usize>,
+    /// Forward passes whose gradients are averaged for one update
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub gradient_accumulation_steps: Option<usize>,
+    /// Cut the gradient to this length [default: 1 for custom-diffusion, else none]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "LENGTH"))]
+    pub max_grad_norm: Option<f64>,
+    /// no, fp16 or bf16
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE"))]
+    pub mixed_precision: Option<MixedPrecision>,
+    /// Compute the UNet's activations again in the backward pass: much less memory, more time
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+            default_missing_value = "true")
+    )]
+    pub gradient_checkpointing: Option<bool>,
+    /// Updates between two checkpoints
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub save_steps: Option<usize>,
+    /// Noise of training: linear, scaled_linear or squaredcos_cap_v2 [default: the model's]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    pub beta_schedule: Option<BetaSchedule>,
+}
