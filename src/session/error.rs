@@ -135,7 +135,8 @@ pub fn option_of(error: &(dyn Error + 'static)) -> Option<&'static str> {
 pub fn sentence(error: &(dyn Error + 'static)) -> String {
     let mut said = error.to_string();
     for source in sources(error).skip(1).map(ToString::to_string) {
-        if !said.contains(&source) {
+        let source = source.trim_end(); // TOML's parser ends its report with a new line
+        if !said.contains(source) {
             said = format!("{said}: {source}");
         }
     }

@@ -15,7 +15,7 @@ exp_code = "11110"
 clip = "scorer"
 class_prompt = "cat"
 logger = "none"
-adam_epsilon = 1e-8
+adam_epsilon = 0.00000001
 eta = 0.5
 "#;
 
