@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// A concept on the default model, in this crate's trainer.
 async fn learn_concept(metrics: &Path) -> Result<StopReason, Box<dyn Error>> {
     let options = TrainOptions::from_toml(OPTIONS, "the example's options")?;
-    let (files, name) = dvar_models::pretrained::dvar_tiny_emoji();
+    let (files, name) = dvar_models::pretrained::dvar_tiny_emoji().ok_or("no default model")?;
     let model = ModelFolder::new(files, name.into())?;
     let CheckedOptions { config, model, .. } = CheckedOptions::new(&options, model)?;
     let initial = InitialVectors::Tokens(vec![model.tokenizer()?.initializer_id("umbrella")?]);

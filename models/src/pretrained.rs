@@ -1,19 +1,35 @@
 //! The model inside the binary.
+//!
+//! Its weights are too large for a package registry, so that only a copy of the repository has them;
+//! `build.rs` looks.
 
+#[cfg(has_default_model)]
 use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::weights::ModelFiles;
 
+#[cfg(has_default_model)]
 macro_rules! files {
     ($($file:literal),* $(,)?) => {
         [$(($file, include_bytes!(concat!("../pretrained/dvar-tiny-emoji/", $file)).as_slice())),*]
     };
 }
 
-/// `dvar-tiny-emoji`, a small emoji text-to-image model with a CLIP scorer, and its name.
+/// `dvar-tiny-emoji`, a small emoji text-to-image model with a CLIP scorer, and its name; none if
+/// this package came from a registry.
 ///
 /// Its `MODEL_CARD.md` tells what it is made of and under which licences.
-pub fn dvar_tiny_emoji() -> (ModelFiles, &'static str) {
+#[cfg(not(has_default_model))]
+pub fn dvar_tiny_emoji() -> Option<(ModelFiles, &'static str)> {
+    None
+}
+
+/// `dvar-tiny-emoji`, a small emoji text-to-image model with a CLIP scorer, and its name; none if
+/// this package came from a registry.
+///
+/// Its `MODEL_CARD.md` tells what it is made of and under which licences.
+#[cfg(has_default_model)]
+pub fn dvar_tiny_emoji() -> Option<(ModelFiles, &'static str)> {
     let files: BTreeMap<String, Cow<'static, [u8]>> = files![
         "model_index.json",
         "dvar.toml",
@@ -39,5 +55,5 @@ pub fn dvar_tiny_emoji() -> (ModelFiles, &'static str) {
     .into_iter()
     .map(|(file, bytes)| (file.to_string(), Cow::Borrowed(bytes)))
     .collect();
-    (ModelFiles::Memory(files), "dvar-tiny-emoji")
+    Some((ModelFiles::Memory(files), "dvar-tiny-emoji"))
 }

@@ -6,6 +6,7 @@ mod error;
 mod evaluate;
 mod experiment;
 mod generate;
+mod help;
 mod info;
 mod learned;
 mod logs;
@@ -19,7 +20,7 @@ mod train;
 
 use std::ffi::OsString;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 
 pub use error::CliError;
 
@@ -49,6 +50,10 @@ enum Command {
     Devices,
     /// Time the phases of a training step
     Bench(bench::BenchArgs),
+    /// Write a shell's completion script
+    Completions(help::CompletionsArgs),
+    /// Write man pages
+    Man(help::ManArgs),
 }
 
 /// Reads a command line, the program's name first; `train` takes the official code's flags too, on
@@ -59,7 +64,8 @@ enum Command {
 /// [`CliError`] for values that no flag of the official code has.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, CliError> {
     let official::Translated { args, notes } = official::translate(args.into_iter().collect())?;
-    let cli = Cli::parse_from(args);
+    let matches = help::command().get_matches_from(args);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     notes.iter().for_each(|note| eprintln!("note: {note}"));
     Ok(cli)
 }
@@ -79,5 +85,10 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Merge(args) => merge::run(&args),
         Command::Devices => device::list(),
         Command::Bench(args) => bench::run(&args),
+        Command::Completions(args) => {
+            help::completions(&args);
+            Ok(())
+        }
+        Command::Man(args) => help::man(&args),
     }
 }

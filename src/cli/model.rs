@@ -98,11 +98,20 @@ fn repository(model: &Path) -> Option<&str> {
 
 #[cfg(feature = "embedded")]
 fn embedded() -> Result<ModelFolder, CliError> {
-    let (files, name) = dvar_models::pretrained::dvar_tiny_emoji();
+    let (files, name) = dvar_models::pretrained::dvar_tiny_emoji().ok_or_else(no_default)?;
     Ok(ModelFolder::new(files, format!("{name} (embedded)"))?)
 }
 
 #[cfg(not(feature = "embedded"))]
 fn embedded() -> Result<ModelFolder, CliError> {
-    Err(CliError::Input("this build has no embedded model; give `--model DIR`".into()))
+    Err(no_default())
+}
+
+/// Such a build came from a registry, or without the feature `embedded`.
+pub(super) fn no_default() -> CliError {
+    CliError::Input(
+        "this build holds no default model; give `--model` a folder or a name on the Hub, or install \
+         dvar from its repository"
+            .into(),
+    )
 }

@@ -13,3 +13,4 @@ mod official;
 mod pickled;
 mod resume;
 mod run;
+mod shell;

@@ -37,14 +37,14 @@ pub(super) fn model(sizes: Sizes) -> Result<ModelFolder, CliError> {
 #[cfg(feature = "embedded")]
 fn embedded() -> Result<Files, CliError> {
     match dvar_models::pretrained::dvar_tiny_emoji() {
-        (ModelFiles::Memory(files), _) => Ok(files),
-        _ => Err(CliError::Failed("the embedded model is not in memory".into())),
+        Some((ModelFiles::Memory(files), _)) => Ok(files),
+        _ => Err(crate::cli::model::no_default()),
     }
 }
 
 #[cfg(not(feature = "embedded"))]
 fn embedded() -> Result<Files, CliError> {
-    Err(CliError::Input("this needs a build with `--features embedded`".into()))
+    Err(crate::cli::model::no_default())
 }
 
 /// The tokenizer is the embedded default's: a caption has 77 tokens with any.

@@ -22,8 +22,6 @@ use crate::config::{Preset, TrainOptions};
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 pub(super) struct TrainArgs {
-    #[command(flatten)]
-    options: TrainOptions,
     /// Settings of one of the paper's experiments; flags and `--config` win over them
     #[arg(long, value_name = "NAME")]
     preset: Option<Preset>,
@@ -40,6 +38,9 @@ pub(super) struct TrainArgs {
     #[cfg(feature = "tui")]
     #[arg(long)]
     tui: bool,
+    // last, because its headings would hold for what comes after
+    #[command(flatten)]
+    options: TrainOptions,
 }
 
 impl TrainArgs {

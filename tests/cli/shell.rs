@@ -1,0 +1,26 @@
+//! What the program writes for shells and `man`.
+
+use crate::harness::Cli;
+
+#[test]
+fn every_shell_gets_a_script_that_completes_the_commands() {
+    let cli = Cli::new();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = cli.run(&["completions", shell]).ok();
+        for word in ["train", "generate", "train-data-dir"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    let refused = cli.run(&["completions", "cmd"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+}
+
+#[test]
+fn man_pages_are_written_for_every_command_with_the_defaults() {
+    let cli = Cli::new();
+    assert!(cli.run(&["man"]).ok().contains(".TH dvar 1"));
+    cli.run(&["man", "pages"]).ok();
+    let train = String::from_utf8(cli.read("pages/dvar-train.1")).unwrap();
+    assert!(train.contains("train\\-data\\-dir") && train.contains("default: 282"), "{train}");
+    assert!(cli.path("pages/dvar.1").is_file() && cli.path("pages/dvar-generate.1").is_file());
+}
