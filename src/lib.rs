@@ -10,8 +10,6 @@ pub mod config;
 pub mod data;
 pub mod embedding;
 pub mod eval;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod files;
 pub mod objective;
 pub mod optim;
 pub mod pipelines;
@@ -23,6 +21,8 @@ pub mod tensor;
 pub mod trainer;
 
 pub use dvar_callbacks::early_stopping;
+#[cfg(not(target_arch = "wasm32"))]
+pub use dvar_callbacks::files;
 pub(crate) use dvar_callbacks::fingerprint;
 /// The same callbacks in burn's own `Learner`.
 #[cfg(feature = "train")]

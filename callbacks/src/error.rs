@@ -37,7 +37,8 @@ pub enum TrainError {
     #[error("cannot resume: {0}")]
     State(#[source] Box<dyn Error + Send + Sync>),
     /// The device failed while a result was read from it.
-    #[error(transparent)]
+    // its words again, not `transparent`: `source` must lead to the device's error
+    #[error("{0}")]
     Device(#[from] DeviceError),
 }
 
@@ -87,5 +88,12 @@ mod tests {
         };
         let own = source.downcast::<std::io::Error>().unwrap();
         assert_eq!(own.kind(), std::io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn a_device_s_error_is_the_source_of_the_training_s() {
+        let error = TrainError::from(DeviceError::new("the device was lost"));
+        assert!(error.source().unwrap().is::<DeviceError>());
+        assert_eq!(error.to_string(), "the device failed: the device was lost");
     }
 }
