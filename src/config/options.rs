@@ -158,6 +158,9 @@ pub struct TrainOptions {
     /// Record the evaluation of each third of the time steps too [default: false]
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Deterministic evaluation"))]
     pub triple: Option<bool>,
+    /// Record the evaluation of each input too [default: false]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Deterministic evaluation"))]
+    pub each_input: Option<bool>,
     /// Rounds of the deterministic evaluation, each with its own time steps [default: 1]
     #[cfg_attr(
         feature = "cli",
@@ -170,6 +173,15 @@ pub struct TrainOptions {
     /// Noise of training: linear, scaled_linear or squaredcos_cap_v2 [default: the model's]
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", help_heading = "Training"))]
     pub beta_schedule: Option<BetaSchedule>,
+    /// First step of the noise schedule that is trained and evaluated on [default: 0]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "STEP", help_heading = "Training"))]
+    pub min_timestep: Option<usize>,
+    /// Step of the noise schedule before which training and evaluation end [default: the schedule's length]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "STEP", help_heading = "Training"))]
+    pub max_timestep: Option<usize>,
+    /// How likely a picture is mirrored [default: 0.5]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE", help_heading = "Training"))]
+    pub flip: Option<f64>,
     /// Prompts of the sample grids, `{}` stands for the concept; may be repeated
     #[cfg_attr(feature = "cli", arg(long, value_name = "PROMPT", help_heading = "Samples"))]
     pub validation_prompt: Option<Vec<String>>,
@@ -185,6 +197,9 @@ pub struct TrainOptions {
     /// Save the vectors as they start too [default: false]
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Start"))]
     pub save_init_embeds: Option<bool>,
+    /// Score samples on the way by CLIP-T too, the likeness to their prompts [default: false]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Samples"))]
+    pub clip_t: Option<bool>,
     /// Folder of the CLIP model that scores, or its name on the Hub [default: the model's `clip/`]
     #[cfg_attr(feature = "cli", arg(long, value_name = "DIR", help_heading = "Samples"))]
     pub clip: Option<PathBuf>,

@@ -1,5 +1,7 @@
 //! The random numbers of one training step.
 
+use std::ops::Range;
+
 use super::Rescale;
 use crate::{
     data::dataset::Pairing,
@@ -48,8 +50,10 @@ pub struct SeededDraws {
     pub pairing: Pairing,
     /// Values in one input's latents.
     pub latent_size: usize,
-    /// Steps of the noise schedule.
-    pub num_train_timesteps: usize,
+    /// Steps of the noise schedule that are trained on.
+    pub timesteps: Range<usize>,
+    /// How likely a picture is mirrored.
+    pub flip: f64,
     /// Height and width of pictures that are rescaled at random; none: they are not.
     pub rescaled_size: Option<usize>,
     /// Pictures of the concept's class; 0: there are none.
@@ -66,12 +70,10 @@ impl DrawSource for SeededDraws {
         Draws {
             pictures: pairs.iter().map(|pair| pair.0).collect(),
             templates: pairs.iter().map(|pair| pair.1).collect(),
-            flips: (0..self.batch_size).map(|_| flips.coin()).collect(),
+            flips: (0..self.batch_size).map(|_| flips.chance(self.flip)).collect(),
             posterior_noise: stream(Purpose::PosteriorNoise).normal(values),
             noise: stream(Purpose::Noise).normal(values),
-            timesteps: (0..self.batch_size)
-                .map(|_| timesteps.below(self.num_train_timesteps))
-                .collect(),
+            timesteps: (0..self.batch_size).map(|_| self.timestep(&mut timesteps)).collect(),
             rescales: match self.rescaled_size {
                 Some(size) => {
                     (0..self.batch_size).map(|_| Rescale::draw(&mut rescaling, size)).collect()
@@ -91,12 +93,16 @@ impl SeededDraws {
         Draws {
             pictures: (0..count).map(|_| stream.below(self.class_pictures)).collect(),
             templates: vec![0; count],
-            flips: (0..count).map(|_| stream.coin()).collect(),
-            timesteps: (0..count).map(|_| stream.below(self.num_train_timesteps)).collect(),
+            flips: (0..count).map(|_| stream.chance(self.flip)).collect(),
+            timesteps: (0..count).map(|_| self.timestep(&mut stream)).collect(),
             posterior_noise: stream.normal(values),
             noise: stream.normal(values),
             ..Draws::default()
         }
+    }
+
+    fn timestep(&self, stream: &mut Stream) -> usize {
+        self.timesteps.start + stream.below(self.timesteps.len())
     }
 
     /// Picture and template of each input: the pairs in random order, every pair once before any
@@ -123,8 +129,11 @@ impl SeededDraws {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
 
     fn source(batch_size: usize) -> SeededDraws {
         SeededDraws {
@@ -134,7 +143,8 @@ mod tests {
             templates: 57,
             pairing: Pairing::AllPairs,
             latent_size: 2,
-            num_train_timesteps: 1000,
+            timesteps: 0..1000,
+            flip: 0.5,
             rescaled_size: None,
             class_pictures: 0,
         }
@@ -157,6 +167,33 @@ mod tests {
         let together = large.draw(5).pictures;
         let apart = [small.draw(10).pictures, small.draw(11).pictures].concat();
         assert_eq!(together, apart);
+    }
+
+    proptest! {
+        #[test]
+        fn time_steps_stay_in_their_range_and_move_with_it(
+            micro in 0_usize..1000, start in 0_usize..999, length in 1_usize..1000,
+        ) {
+            let of = |timesteps: Range<usize>| {
+                let source = SeededDraws { timesteps, class_pictures: 2, ..source(4) };
+                let draws = source.draw(micro);
+                [draws.timesteps, draws.prior.unwrap().timesteps].concat()
+            };
+            let range = start..(start + length).min(1000);
+            let drawn = of(range.clone());
+            prop_assert!(drawn.iter().all(|time| range.contains(time)));
+            let from_zero = of(0..range.len()).iter().map(|time| start + time).collect::<Vec<_>>();
+            prop_assert_eq!(drawn, from_zero);
+        }
+    }
+
+    #[test]
+    fn no_picture_is_mirrored_or_every_one_and_nothing_else_changes() {
+        for (flip, mirrored) in [(0.0, false), (1.0, true)] {
+            let draws = SeededDraws { flip, ..source(4) }.draw(9);
+            let flips = vec![mirrored; 4];
+            assert_eq!(draws, Draws { flips, ..source(4).draw(9) });
+        }
     }
 
     #[test]

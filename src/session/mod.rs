@@ -152,6 +152,8 @@ pub struct Session {
     pub draws: SeededDraws,
     /// Where the concept's vectors start.
     pub initial: LearnedEmbedding,
+    /// The random numbers of the evaluations.
+    pub evaluation_draws: EvaluationDraws,
     evaluation: FixedBatch,
 }
 
@@ -227,7 +229,8 @@ impl Session {
             templates: captions,
             pairing: config.pairing,
             latent_size: objective.latents.latent_shape().iter().product(),
-            num_train_timesteps: objective.noise_schedule.alphas_cumprod().len(),
+            timesteps: settings::timesteps(config, model)?,
+            flip: config.flip,
             rescaled_size,
             class_pictures: objective.prior.as_ref().map_or(0, |prior| prior.latents.pictures()),
         };
@@ -238,14 +241,19 @@ impl Session {
             pictures: draws.pictures,
             templates: draws.templates,
             latent_size: draws.latent_size,
-            num_train_timesteps: draws.num_train_timesteps,
+            timesteps: draws.timesteps.clone(),
+            flip: draws.flip,
             rescaled_size,
             switches: config.switches,
             mean_latent: config.mean_latent,
             mean_noise: config.mean_noise,
         };
-        let evaluation = FixedBatch::from_draws(&objective, evaluation, config.triple);
-        Ok(Self { objective, draws, initial, evaluation })
+        let evaluation_draws = evaluation.clone();
+        let mut evaluation = FixedBatch::from_draws(&objective, evaluation, config.triple);
+        if config.each_input {
+            evaluation = evaluation.with_each_input();
+        }
+        Ok(Self { objective, draws, initial, evaluation_draws, evaluation })
     }
 
     /// The concept at its start.
@@ -261,7 +269,8 @@ impl Session {
     }
 
     /// The objective on the fixed batch, without gradient, then that of each interval with
-    /// `triple`: `[1]` each. `evaluation` counts the run's evaluations.
+    /// `triple`: `[1]` each; then that of each input with `each_input`, `[inputs]` of all rounds.
+    /// `evaluation` counts the run's evaluations.
     pub fn evaluation_losses(
         &self,
         concept: &Concept,
@@ -273,7 +282,11 @@ impl Session {
     /// The callback that evaluates the fixed batch and stops the run by DVAR.
     pub fn deterministic_eval(&self, config: &TrainConfig) -> Box<dyn Callback<Concept> + '_> {
         let objective = |concept: &Concept, evaluation| self.evaluation_losses(concept, evaluation);
-        let parts: &[&str] = if config.triple { &INTERVALS } else { &[] };
+        let intervals = if config.triple { &INTERVALS[..] } else { &[] };
+        let inputs =
+            if config.each_input { config.eval_batch_size * config.eval_rounds } else { 0 };
+        let parts = intervals.iter().map(ToString::to_string);
+        let parts = parts.chain((0..inputs).map(|input| format!("input_{input}")));
         let eval = DeterministicEval::from_losses(objective).every(config.eval_interval);
         Box::new(eval.stop_when(config.criterion.clone()).with_parts(parts))
     }

@@ -1,6 +1,6 @@
 //! A run's settings, and everything that can be checked of them before it costs anything.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use super::{SessionError, Start, Tokens, check_sampling, sampling_options};
 use crate::{
@@ -36,6 +36,26 @@ pub struct Settings {
     pub config: TrainConfig,
     /// The model, under the beta schedule and in the precision that the options name.
     pub model: ModelFolder,
+}
+
+/// The steps of the model's noise schedule that a run trains and evaluates on.
+///
+/// # Errors
+///
+/// [`SessionError::Unsuitable`] if the schedule ends before `max_timestep`, or there are none.
+pub(super) fn timesteps(
+    config: &TrainConfig,
+    model: &ModelFolder,
+) -> Result<Range<usize>, SessionError> {
+    let steps = model.scheduler().noise_schedule().alphas_cumprod().len();
+    let timesteps = config.min_timestep..config.max_timestep.unwrap_or(steps);
+    if timesteps.is_empty() || timesteps.end > steps {
+        return Err(SessionError::Unsuitable(format!(
+            "`min_timestep` is {} and `max_timestep` {}; the first must be under the second, and that at most {steps}, the length of this model's noise schedule",
+            timesteps.start, timesteps.end
+        )));
+    }
+    Ok(timesteps)
 }
 
 /// What is known of a run before anything is loaded.
@@ -91,12 +111,12 @@ impl Settings {
     /// `triple` has only a third of the schedule's time steps for each interval.
     fn check_evaluation(&self) -> Result<(), SessionError> {
         let config = &self.config;
-        let steps = self.model.scheduler().noise_schedule().alphas_cumprod().len();
+        let steps = timesteps(config, &self.model)?.len();
         let inputs = config.eval_batch_size * config.eval_rounds;
         let most = EvaluationDraws::most_triple_inputs(steps);
         if config.triple && inputs > most {
             return Err(SessionError::Unsuitable(format!(
-                "`triple` evaluates {inputs} inputs, but a third of the schedule has {most} time steps; lower `--eval-batch-size` or `--eval-gradient-accumulation-steps`"
+                "`triple` evaluates {inputs} inputs, but a third of the time steps trained on are {most}; lower `--eval-batch-size` or `--eval-gradient-accumulation-steps`"
             )));
         }
         Ok(())

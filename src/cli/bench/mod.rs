@@ -143,7 +143,7 @@ async fn time(
     let mut concept = session.concept(config);
     let mut optimizer = Optimizer::new(config.trainer.optimizer, &concept.values());
     let mut criterion = config.criterion.clone();
-    let eval_draws = SeededDraws { batch_size: config.eval_batch_size, ..session.draws };
+    let eval_draws = SeededDraws { batch_size: config.eval_batch_size, ..session.draws.clone() };
     let mut laps: [Vec<Duration>; PHASES.len() + 1] = Default::default();
     for step in 0..WARM_UP + steps {
         let batch = objective.batch(&session.draws.draw(step));

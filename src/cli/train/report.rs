@@ -8,6 +8,7 @@ use crate::{
     concept::Concept,
     config::{Initializer, MethodConfig, Stopping, TrainConfig},
     early_stopping::StopReason,
+    objective::Draws,
     plot::{CurvePoint, curve_svg},
     trainer::TrainError,
 };
@@ -25,6 +26,34 @@ pub(in crate::cli) struct RunResult {
     pub clip_i: Option<f64>,
     /// The token that `best`, `worst` or `random` found.
     pub initializer_token: Option<String>,
+}
+
+/// One input of the first deterministic evaluation, in `evaluation_inputs.json`: with `each_input`,
+/// its losses are `eval_loss_input_N` of `metrics.jsonl`, counted over all rounds from 0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::cli) struct EvaluationInput {
+    /// Index of the training picture.
+    pub picture: usize,
+    pub mirrored: bool,
+    /// Index of the caption template.
+    pub template: usize,
+    pub timestep: usize,
+}
+
+pub(super) fn write_evaluation_inputs(
+    folder: &RunFolder,
+    rounds: &[Draws],
+) -> Result<(), CliError> {
+    let inputs = rounds.iter().flat_map(|round| {
+        (0..round.pictures.len()).map(|input| EvaluationInput {
+            picture: round.pictures[input],
+            mirrored: round.flips[input],
+            template: round.templates[input],
+            timestep: round.timesteps[input],
+        })
+    });
+    let json = serde_json::to_vec_pretty(&inputs.collect::<Vec<_>>()).map_err(CliError::failed)?;
+    RunFolder::write(&folder.evaluation_inputs(), &json)
 }
 
 pub(super) fn initializer(initializer: &Initializer) -> String {

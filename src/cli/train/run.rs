@@ -45,6 +45,9 @@ impl Plan {
             let path = folder.initial_embedding();
             RunFolder::write(&path, &embedding::write(&session.initial))?;
         }
+        if config.each_input {
+            report::write_evaluation_inputs(&folder, &session.evaluation_draws.draw(0))?;
+        }
         let before = samples.draw(&trainer.concept().plain()).await.map_err(CliError::failed)?;
         write_grid(&folder, "before", &before)?;
 
@@ -258,7 +261,8 @@ impl Monitor<'_> {
         self.logs.picture("samples", updates - 1, &picture)?;
         let learned = concept.read().await.map_err(CliError::failed)?;
         write_concept(&folder, &learned).map_err(CliError::failed)?;
-        Ok(drawn.score.map(|score| ("clip_i", score)).into_iter().collect())
+        let scores = [("clip_i", drawn.score), ("clip_t", drawn.clip_t)];
+        Ok(scores.into_iter().filter_map(|(name, score)| Some((name, score?))).collect())
     }
 }
 
