@@ -91,7 +91,7 @@ impl<M: Module, B, F: Fn(&M, &B) -> Tensor<1>> Evaluation<M> for OnBatch<B, F> {
 pub struct DeterministicEval<E> {
     evaluation: E,
     name: Option<&'static str>,
-    parts: &'static [&'static str],
+    parts: Vec<String>,
     interval: usize,
     criterion: Option<Box<dyn Watch>>,
 }
@@ -126,7 +126,7 @@ impl<E> DeterministicEval<E> {
     /// Evaluates whatever gives losses: a closure that takes the model and the number of the
     /// evaluation, for models that are no burn modules.
     pub fn from_losses(evaluation: E) -> Self {
-        Self { evaluation, name: None, parts: &[], interval: 1, criterion: None }
+        Self { evaluation, name: None, parts: Vec::new(), interval: 1, criterion: None }
     }
 
     /// Evaluates every `interval` steps; 0 is taken as 1. Default: 1
@@ -155,8 +155,8 @@ impl<E> DeterministicEval<E> {
     /// Also records further losses, which the evaluation gives after the first, as
     /// `eval_loss_{part}`.
     #[must_use]
-    pub fn with_parts(self, parts: &'static [&'static str]) -> Self {
-        Self { parts, ..self }
+    pub fn with_parts(self, parts: impl IntoIterator<Item: ToString>) -> Self {
+        Self { parts: parts.into_iter().map(|part| part.to_string()).collect(), ..self }
     }
 
     fn figure(&self, figure: &str) -> String {

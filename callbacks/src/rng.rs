@@ -41,9 +41,11 @@ impl Stream {
         if bound == 0 { 0 } else { self.0.random_range(0..bound) as usize }
     }
 
-    /// A fair coin.
-    pub fn coin(&mut self) -> bool {
-        self.0.next_u32() & 1 == 1
+    /// True with the given probability: never for 0, always for 1. For one half it is a draw's
+    /// lowest bit, as it was when there was nothing but a fair coin.
+    pub fn chance(&mut self, probability: f64) -> bool {
+        const DRAWS: f64 = (1_u64 << 32) as f64;
+        f64::from(self.0.next_u32().reverse_bits()) >= (1.0 - probability) * DRAWS
     }
 
     /// 0 to `count - 1` in random order.
@@ -75,6 +77,27 @@ mod tests {
         let mut stream = Stream::new(0, "noise", 0);
         assert_eq!(stream.normal(3), [-0.697_940_23, 0.012_662_131, 1.635_309_3]);
         assert_eq!(Stream::new(7, "timesteps", 5).below(1000), 619);
+    }
+
+    #[test]
+    fn a_chance_of_one_half_keeps_the_fair_coins_draws() {
+        let (mut coins, mut draws) = (stream(), stream());
+        assert!((0..1000).all(|_| coins.chance(0.5) == (draws.0.next_u32() & 1 == 1)));
+    }
+
+    #[test]
+    fn a_chance_comes_true_as_often_as_it_says() {
+        for probability in [0.0, 0.1, 0.5, 0.9, 1.0] {
+            let mut stream = stream();
+            let hits = (0..20_000).filter(|_| stream.chance(probability)).count();
+            let share = hits as f64 / 20_000.0;
+            let spread = if probability.fract() == 0.0 { 0.0 } else { 0.02 };
+            assert!((share - probability).abs() <= spread, "{share} for {probability}");
+        }
+    }
+
+    fn stream() -> Stream {
+        Stream::new(3, "flips", 0)
     }
 
     #[test]

@@ -142,6 +142,11 @@ impl RunFolder {
         self.0.join("result.json")
     }
 
+    /// What each input of the deterministic evaluation is.
+    pub(super) fn evaluation_inputs(&self) -> PathBuf {
+        self.0.join("evaluation_inputs.json")
+    }
+
     pub(super) fn timing(&self) -> PathBuf {
         self.0.join("timing.json")
     }

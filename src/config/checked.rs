@@ -76,6 +76,16 @@ pub struct TrainConfig {
     pub mean_noise: bool,
     /// Records the evaluation of each third of the time steps.
     pub triple: bool,
+    /// Records the evaluation of each input.
+    pub each_input: bool,
+    /// First step of the noise schedule that is trained on.
+    pub min_timestep: usize,
+    /// The step after the last one that is trained on; the schedule's length if open.
+    pub max_timestep: Option<usize>,
+    /// How likely a picture is mirrored.
+    pub flip: f64,
+    /// Scores samples on the way by CLIP-T too.
+    pub clip_t: bool,
     /// Updates between two checkpoints.
     pub save_steps: usize,
     /// Saves the vectors as they start.
@@ -287,6 +297,13 @@ impl TrainConfig {
             mean_latent: set("mean_latent", o.evaluation.mean_latent),
             mean_noise: set("mean_noise", o.evaluation.mean_noise),
             triple: set("triple", o.evaluation.triple),
+            // these have no row in the table of defaults, which would change the saved files of
+            // runs that do not set them
+            each_input: o.evaluation.each_input.unwrap_or(false),
+            min_timestep: o.training.min_timestep.unwrap_or(0),
+            max_timestep: o.training.max_timestep,
+            flip: share("flip", o.training.flip.or(Some(0.5)))?,
+            clip_t: o.samples.clip_t.unwrap_or(false),
             save_steps: count("save_steps", o.training.save_steps)?,
             save_init_embeds: set("save_init_embeds", o.start.save_init_embeds),
             validation_prompts: validation_prompts(&o)?,

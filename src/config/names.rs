@@ -8,7 +8,7 @@ use super::ConfigError;
 
 /// The options as a run's `config.toml` orders them. The order is part of the file's bytes, of which
 /// a saved state holds a mark: an option that is new goes to the end.
-const NAMES: [&str; 71] = [
+const NAMES: [&str; 76] = [
     "model",
     "train_data_dir",
     "placeholder_token",
@@ -80,6 +80,11 @@ const NAMES: [&str; 71] = [
     "guidance_scale",
     "sampling_seed",
     "eta",
+    "each_input",
+    "min_timestep",
+    "max_timestep",
+    "flip",
+    "clip_t",
 ];
 
 /// The option of this name.

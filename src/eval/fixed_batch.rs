@@ -42,13 +42,9 @@ impl EvaluationDraws {
         let mut once = Stream::new(self.ranges.seed, Purpose::Evaluation, 0);
         let mut anew = Stream::new(self.ranges.seed, Purpose::Evaluation, evaluation as u64 + 1);
         let fixed = self.inputs(&mut once, (0..self.batch_size).collect());
-        let order = once.permutation(self.ranges.num_train_timesteps);
+        let order = self.timestep_order(&mut once);
         let switches = self.switches;
-        let order = if switches.timesteps {
-            order
-        } else {
-            anew.permutation(self.ranges.num_train_timesteps)
-        };
+        let order = if switches.timesteps { order } else { self.timestep_order(&mut anew) };
         let mut timesteps = order.into_iter().cycle();
         (0..self.accumulation_steps)
             .map(|_| {
@@ -70,6 +66,11 @@ impl EvaluationDraws {
             .collect()
     }
 
+    fn timestep_order(&self, stream: &mut Stream) -> Vec<usize> {
+        let order = stream.permutation(self.ranges.num_timesteps());
+        order.into_iter().map(|time| self.ranges.min_timestep + time).collect()
+    }
+
     /// Everything but the time steps.
     fn inputs(&self, stream: &mut Stream, pictures: Vec<usize>) -> Draws {
         let values = self.batch_size * self.ranges.latent_size;
@@ -79,7 +80,7 @@ impl EvaluationDraws {
         Draws {
             pictures: pictures.into_iter().map(|i| i % self.ranges.pictures).collect(),
             templates: (0..self.batch_size).map(|_| stream.below(self.ranges.templates)).collect(),
-            flips: (0..self.batch_size).map(|_| stream.coin()).collect(),
+            flips: (0..self.batch_size).map(|_| stream.chance(self.ranges.flip)).collect(),
             posterior_noise: normal(stream, self.mean_latent),
             noise: normal(stream, self.mean_noise),
             rescales: self.ranges.rescales(stream, self.batch_size),
@@ -87,14 +88,15 @@ impl EvaluationDraws {
         }
     }
 
-    /// The rounds of [`draw`](Self::draw) with time steps of one third of the schedule: the first
-    /// three thirds, without a remainder, as the official code's `--triple`.
+    /// The rounds of [`draw`](Self::draw) with time steps of one third of those trained on: the
+    /// first three thirds, without a remainder, as the official code's `--triple`.
     pub fn interval(&self, interval: usize, rounds: &[Draws]) -> Vec<Draws> {
-        let third = self.ranges.num_train_timesteps / INTERVALS.len();
+        let third = Self::most_triple_inputs(self.ranges.num_timesteps());
+        let start = self.ranges.min_timestep + interval * third;
         let seed_step = u64::MAX - interval as u64; // no evaluation's own stream
         let order =
             Stream::new(self.ranges.seed, Purpose::Evaluation, seed_step).permutation(third);
-        let mut timesteps = order.into_iter().cycle().map(|time| interval * third + time);
+        let mut timesteps = order.into_iter().cycle().map(|time| start + time);
         rounds
             .iter()
             .map(|round| Draws {
@@ -105,8 +107,8 @@ impl EvaluationDraws {
     }
 
     /// Most inputs for which an interval's time steps do not repeat.
-    pub fn most_triple_inputs(num_train_timesteps: usize) -> usize {
-        num_train_timesteps / INTERVALS.len()
+    pub fn most_triple_inputs(timesteps: usize) -> usize {
+        timesteps / INTERVALS.len()
     }
 }
 
@@ -117,6 +119,7 @@ pub struct FixedBatch {
     /// What is drawn anew at each evaluation; none where everything is fixed.
     draws: Option<EvaluationDraws>,
     triple: bool,
+    each_input: bool,
     /// Where everything is fixed: the whole schedule's batches, then each interval's with `triple`.
     prepared: Vec<Vec<Batch>>,
 }
@@ -124,7 +127,8 @@ pub struct FixedBatch {
 impl FixedBatch {
     /// Prepares given rounds, which then stay on the device.
     pub fn new(objective: &DiffusionObjective, rounds: &[Draws]) -> Self {
-        Self { draws: None, triple: false, prepared: vec![batches(objective, rounds)] }
+        let prepared = vec![batches(objective, rounds)];
+        Self { draws: None, triple: false, each_input: false, prepared }
     }
 
     /// Looks at the intervals of time steps apart too, on the given rounds for each.
@@ -143,30 +147,50 @@ impl FixedBatch {
     ) -> Self {
         if draws.switches == EvaluationSwitches::default() {
             let prepared = prepare(objective, &draws, triple, 0);
-            return Self { draws: None, triple, prepared };
+            return Self { draws: None, triple, each_input: false, prepared };
         }
-        Self { draws: Some(draws), triple, prepared: Vec::new() }
+        Self { draws: Some(draws), triple, each_input: false, prepared: Vec::new() }
+    }
+
+    /// Gives the loss of each input too.
+    #[must_use]
+    pub fn with_each_input(self) -> Self {
+        Self { each_input: true, ..self }
     }
 
     /// The mean objective over all rounds, without gradient, reduced in f32, and each interval's
-    /// after it; each `[1]`. `evaluation` counts the evaluations of the run from 0.
+    /// after it, each `[1]`; at the end, where they are asked for, the objective of each input of a
+    /// round, `[batch_size]` for each round. `evaluation` counts the evaluations of the run from 0.
     pub fn losses(
         &self,
         objective: &DiffusionObjective,
         weights: &Weights,
         evaluation: usize,
     ) -> Vec<Tensor<1>> {
-        let mean = |batches: &Vec<Batch>| {
-            let losses = batches.iter().map(|batch| objective.loss(weights, batch));
-            Tensor::cat(losses.collect(), 0).mean()
-        };
-        match &self.draws {
-            None => self.prepared.iter().map(mean).collect(),
+        let drawn;
+        let prepared = match &self.draws {
+            None => &self.prepared,
             Some(draws) => {
-                let prepared = prepare(objective, draws, self.triple, evaluation);
-                prepared.iter().map(mean).collect()
+                drawn = prepare(objective, draws, self.triple, evaluation);
+                &drawn
             }
+        };
+        let (mut losses, mut inputs) = (Vec::new(), Vec::new());
+        for (part, batches) in prepared.iter().enumerate() {
+            let mut means = Vec::new();
+            for batch in batches {
+                if self.each_input && part == 0 {
+                    let (mean, each) = objective.loss_and_each_input(weights, batch);
+                    means.push(mean);
+                    inputs.push(each);
+                } else {
+                    means.push(objective.loss(weights, batch));
+                }
+            }
+            losses.push(Tensor::cat(means, 0).mean());
         }
+        losses.extend(inputs);
+        losses
     }
 }
 
@@ -202,7 +226,9 @@ mod tests {
                 pictures: 3,
                 templates: 57,
                 latent_size: 8,
-                num_train_timesteps: 10,
+                min_timestep: 0,
+                max_timestep: 10,
+                flip: 0.5,
                 rescaled_size: None,
             },
             batch_size: 4,
@@ -270,9 +296,38 @@ mod tests {
     }
 
     #[test]
+    fn time_steps_stay_in_their_range_and_so_do_its_thirds() {
+        for switches in EvaluationSwitches::all() {
+            let mut draws = draws(3, switches);
+            (draws.ranges.min_timestep, draws.ranges.max_timestep) = (400, 1000);
+            let rounds = draws.draw(1);
+            let times = |rounds: &[Draws]| -> Vec<usize> {
+                rounds.iter().flat_map(|round| round.timesteps.clone()).collect()
+            };
+            assert!(times(&rounds).iter().all(|time| (400..1000).contains(time)));
+            for interval in 0..3 {
+                let third = 400 + 200 * interval..600 + 200 * interval;
+                let drawn = draws.interval(interval, &rounds);
+                assert!(times(&drawn).iter().all(|time| third.contains(time)));
+            }
+        }
+    }
+
+    #[test]
+    fn no_input_is_mirrored_or_every_one_and_nothing_else_changes() {
+        for (flip, mirrored) in [(0.0, false), (1.0, true)] {
+            let mut draws = draws(2, EvaluationSwitches::default());
+            draws.ranges.flip = flip;
+            let flips = vec![mirrored; 4];
+            let wanted = fixed(2).into_iter().map(|round| Draws { flips: flips.clone(), ..round });
+            assert_eq!(draws.draw(0), wanted.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
     fn intervals_are_thirds_of_the_schedule_without_repetition() {
         let mut draws = draws(3, EvaluationSwitches::default());
-        draws.ranges.num_train_timesteps = 1000;
+        draws.ranges.max_timestep = 1000;
         let rounds = draws.draw(0);
         for interval in 0..3 {
             let drawn = draws.interval(interval, &rounds);

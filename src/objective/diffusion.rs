@@ -228,6 +228,23 @@ impl DiffusionObjective {
         weights: &Weights,
         batch: &Batch,
     ) -> Tensor<1> {
+        Self::reduce(self.squared_errors(encoder_hidden_states, weights, batch), batch)
+    }
+
+    /// The loss of a batch, `[1]`, and the mean squared error of each of its inputs,
+    /// `[batch_size]`.
+    pub fn loss_and_each_input(&self, weights: &Weights, batch: &Batch) -> (Tensor<1>, Tensor<1>) {
+        let errors = self.squared_errors(self.encode(weights, batch), weights, batch);
+        let each = errors.clone().flatten::<2>(1, 3).mean_dim(1).flatten(0, 1);
+        (Self::reduce(errors, batch), each)
+    }
+
+    fn squared_errors(
+        &self,
+        encoder_hidden_states: Tensor<3>,
+        weights: &Weights,
+        batch: &Batch,
+    ) -> Tensor<4> {
         let unet = weights.unet(&self.unet);
         let prediction = match &batch.stem {
             Some(stem) => unet.forward_from(stem, encoder_hidden_states),
@@ -236,7 +253,10 @@ impl DiffusionObjective {
                 unet.forward(sample, &batch.timesteps, encoder_hidden_states)
             }
         };
-        let errors = (prediction - batch.target.clone()).square();
+        (prediction - batch.target.clone()).square()
+    }
+
+    fn reduce(errors: Tensor<4>, batch: &Batch) -> Tensor<1> {
         match &batch.error_weights {
             Some(weights) => total(errors * weights.clone()),
             None => errors.mean(),

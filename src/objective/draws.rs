@@ -46,13 +46,26 @@ pub struct DrawRanges {
     pub templates: usize,
     /// Values in one input's latents.
     pub latent_size: usize,
-    /// Steps of the noise schedule.
-    pub num_train_timesteps: usize,
+    /// First step of the noise schedule that is trained on.
+    pub min_timestep: usize,
+    /// The step after the last one.
+    pub max_timestep: usize,
+    /// How likely a picture is mirrored.
+    pub flip: f64,
     /// Height and width of pictures that are rescaled at random; none: they are not.
     pub rescaled_size: Option<usize>,
 }
 
 impl DrawRanges {
+    /// Steps of the noise schedule that are trained on.
+    pub fn num_timesteps(&self) -> usize {
+        self.max_timestep - self.min_timestep
+    }
+
+    fn timestep(&self, stream: &mut Stream) -> usize {
+        self.min_timestep + stream.below(self.num_timesteps())
+    }
+
     /// Size and place of `count` pictures; none where pictures are not rescaled.
     pub fn rescales(&self, stream: &mut Stream, count: usize) -> Vec<Rescale> {
         let Some(size) = self.rescaled_size else { return Vec::new() };
@@ -82,12 +95,10 @@ impl DrawSource for SeededDraws {
         Draws {
             pictures: pairs.iter().map(|pair| pair.0).collect(),
             templates: pairs.iter().map(|pair| pair.1).collect(),
-            flips: (0..self.batch_size).map(|_| flips.coin()).collect(),
+            flips: (0..self.batch_size).map(|_| flips.chance(ranges.flip)).collect(),
             posterior_noise: stream(Purpose::PosteriorNoise).normal(values),
             noise: stream(Purpose::Noise).normal(values),
-            timesteps: (0..self.batch_size)
-                .map(|_| timesteps.below(ranges.num_train_timesteps))
-                .collect(),
+            timesteps: (0..self.batch_size).map(|_| ranges.timestep(&mut timesteps)).collect(),
             rescales: ranges.rescales(&mut stream(Purpose::Rescaling), self.batch_size),
             prior: (self.class_pictures > 0).then(|| Box::new(self.prior(micro))),
         }
@@ -120,8 +131,8 @@ impl SeededDraws {
         Draws {
             pictures: (0..count).map(|_| stream.below(self.class_pictures)).collect(),
             templates: vec![0; count],
-            flips: (0..count).map(|_| stream.coin()).collect(),
-            timesteps: (0..count).map(|_| stream.below(self.ranges.num_train_timesteps)).collect(),
+            flips: (0..count).map(|_| stream.chance(self.ranges.flip)).collect(),
+            timesteps: (0..count).map(|_| self.ranges.timestep(&mut stream)).collect(),
             posterior_noise: stream.normal(values),
             noise: stream.normal(values),
             ..Draws::default()
@@ -162,7 +173,9 @@ mod tests {
             pictures: 3,
             templates: 57,
             latent_size: 2,
-            num_train_timesteps: 1000,
+            min_timestep: 0,
+            max_timestep: 1000,
+            flip: 0.5,
             rescaled_size: None,
         };
         SeededDraws::new(ranges, batch_size, Pairing::AllPairs, 0)

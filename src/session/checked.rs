@@ -1,6 +1,6 @@
 //! A run's options, and everything that can be checked of them before it costs anything.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use super::{InitialVectors, SessionError, Start, Tokens, check_sampling, sampling_options};
 use crate::{
@@ -84,7 +84,7 @@ impl CheckedOptions {
     /// `triple` has only a third of the schedule's time steps for each interval.
     fn check_evaluation(&self) -> Result<(), SessionError> {
         let config = &self.config;
-        let steps = self.model.scheduler().noise_schedule().alphas_cumprod().len();
+        let steps = timesteps(config, &self.model)?.len();
         let inputs = config.eval_batch_size * config.eval_rounds;
         let most = EvaluationDraws::most_triple_inputs(steps);
         if config.triple && inputs > most {
@@ -109,6 +109,24 @@ impl CheckedOptions {
         }
         Err(SessionError::NoScorer { option, what, model: model.name().into() })
     }
+}
+
+/// The steps of the model's noise schedule that a run trains and evaluates on.
+///
+/// # Errors
+///
+/// [`SessionError::Timesteps`] if the schedule ends before `max_timestep`, or there are none.
+pub(super) fn timesteps(
+    config: &TrainConfig,
+    model: &ModelFolder,
+) -> Result<Range<usize>, SessionError> {
+    let steps = model.scheduler().noise_schedule().alphas_cumprod().len();
+    let timesteps = config.min_timestep..config.max_timestep.unwrap_or(steps);
+    if timesteps.is_empty() || timesteps.end > steps {
+        let (min, max) = (timesteps.start, timesteps.end);
+        return Err(SessionError::Timesteps { min, max, steps });
+    }
+    Ok(timesteps)
 }
 
 /// A number that stands for a run's options, as their configuration file, and its pictures: saved

@@ -54,7 +54,7 @@ pub enum SessionError {
     },
     /// `triple` has only a third of the schedule's time steps for each interval.
     #[error(
-        "`triple` evaluates {inputs} inputs, but a third of the schedule has {most} time steps; \
+        "`triple` evaluates {inputs} inputs, but a third of the time steps trained on are {most}; \
          lower `eval_batch_size` or `eval_gradient_accumulation_steps`"
     )]
     TooManyInputs {
@@ -62,6 +62,19 @@ pub enum SessionError {
         inputs: usize,
         /// As many as there may be.
         most: usize,
+    },
+    /// There are no time steps between the two options, or the schedule is shorter.
+    #[error(
+        "`min_timestep` is {min} and `max_timestep` {max}; the first must be under the second, and \
+         that at most {steps}, the length of this model's noise schedule"
+    )]
+    Timesteps {
+        /// First time step.
+        min: usize,
+        /// The one after the last.
+        max: usize,
+        /// Steps of the schedule.
+        steps: usize,
     },
     /// Something is to be scored by CLIP, and nothing brings a CLIP model.
     #[error("`{option}` scores {what} by CLIP, which {model} does not bring")]
@@ -88,6 +101,7 @@ impl SessionError {
             Self::TooManyVectors { .. } => Some("num_vectors"),
             Self::InitialWidth { .. } => Some("initializer_file"),
             Self::TooManyInputs { .. } => Some("eval_batch_size"),
+            Self::Timesteps { .. } => Some("max_timestep"),
             Self::NoScorer { .. } => Some("clip"),
             Self::NoWords => Some("initializer_token"),
             Self::Embedding(_) | Self::Adapter(_) => None,

@@ -51,6 +51,8 @@ pub struct Session {
     pub objective: DiffusionObjective,
     /// The random numbers of the training steps.
     pub draws: SeededDraws,
+    /// The random numbers of the evaluations.
+    pub evaluation_draws: EvaluationDraws,
     /// Where the concept's vectors start.
     pub initial: LearnedEmbedding,
     evaluation: FixedBatch,
@@ -121,12 +123,15 @@ impl Session {
             Some(_) => objective.templates.len() / CAPTION_PREFIXES.len(),
             None => objective.templates.len(),
         };
+        let timesteps = checked::timesteps(config, model)?;
         let ranges = DrawRanges {
             seed: config.seed,
             pictures: objective.latents.pictures(),
             templates: captions,
             latent_size: objective.latents.latent_shape().iter().product(),
-            num_train_timesteps: objective.noise_schedule.alphas_cumprod().len(),
+            min_timestep: timesteps.start,
+            max_timestep: timesteps.end,
+            flip: config.flip,
             rescaled_size,
         };
         let class_pictures = objective.prior.as_ref().map_or(0, |prior| prior.latents.pictures());
@@ -140,8 +145,12 @@ impl Session {
             mean_latent: config.mean_latent,
             mean_noise: config.mean_noise,
         };
-        let evaluation = FixedBatch::from_draws(&objective, evaluation, config.triple);
-        Ok(Self { objective, draws, initial, evaluation })
+        let evaluation_draws = evaluation.clone();
+        let mut evaluation = FixedBatch::from_draws(&objective, evaluation, config.triple);
+        if config.each_input {
+            evaluation = evaluation.with_each_input();
+        }
+        Ok(Self { objective, draws, initial, evaluation_draws, evaluation })
     }
 
     /// The concept at its start.
@@ -157,7 +166,8 @@ impl Session {
     }
 
     /// The objective on the fixed batch, without gradient, then that of each interval with
-    /// `triple`: `[1]` each. `evaluation` counts the run's evaluations.
+    /// `triple`: `[1]` each; then that of each input with `each_input`, `[inputs]` of a round.
+    /// `evaluation` counts the run's evaluations.
     pub fn evaluation_losses(
         &self,
         concept: &Concept,
@@ -172,7 +182,11 @@ impl Session {
         config: &TrainConfig,
     ) -> Box<dyn Callback<Concept, TrainState> + '_> {
         let objective = |concept: &Concept, evaluation| self.evaluation_losses(concept, evaluation);
-        let parts: &[&str] = if config.triple { &INTERVALS } else { &[] };
+        let intervals = if config.triple { &INTERVALS[..] } else { &[] };
+        let inputs =
+            if config.each_input { config.eval_batch_size * config.eval_rounds } else { 0 };
+        let parts = intervals.iter().map(ToString::to_string);
+        let parts = parts.chain((0..inputs).map(|input| format!("input_{input}")));
         let eval = DeterministicEval::from_losses(objective).every(config.eval_interval);
         Box::new(eval.stop_when(config.criterion.clone()).with_parts(parts))
     }

@@ -6,8 +6,8 @@ mod error;
 pub use error::{Cause, RunError};
 
 use super::{
-    CheckedOptions, InitialVectors, Moment, Observer, Phase, PreparedRun, Rank, Samples, Session,
-    SessionError, Shown, Start, WordSearch,
+    CheckedOptions, Drawn, InitialVectors, Moment, Observer, Phase, PreparedRun, Rank, Samples,
+    Session, SessionError, Shown, Start, WordSearch,
 };
 use crate::{
     callbacks::{ScoreMonitor, Scores},
@@ -205,6 +205,15 @@ impl<O: Observer> Gallery<'_, O> {
         moment: Moment<'_>,
         weights: &Weights,
     ) -> Result<Option<f64>, RunError<O::Error>> {
+        Ok(self.drawn(moment, weights).await?.score)
+    }
+
+    /// The pictures, with their scores.
+    async fn drawn(
+        &self,
+        moment: Moment<'_>,
+        weights: &Weights,
+    ) -> Result<Drawn, RunError<O::Error>> {
         self.observer.phase(Phase::Drawing).await.map_err(RunError::observer)?;
         let drawn = match moment {
             Moment::Unscaled => self.samples.draw_unscaled(weights).await?,
@@ -212,7 +221,7 @@ impl<O: Observer> Gallery<'_, O> {
         };
         let shown = Shown { moment, drawn: &drawn, prompts: self.samples.prompts() };
         self.observer.samples(shown).await.map_err(RunError::observer)?;
-        Ok(drawn.score)
+        Ok(drawn)
     }
 }
 
@@ -231,7 +240,7 @@ impl<O: Observer> Monitor<'_, O> {
     ) -> Result<Scores, RunError<O::Error>> {
         let learned = concept.read().await.map_err(SessionError::from)?;
         let moment = Moment::During { updates, concept: &learned };
-        let score = self.gallery.show(moment, &concept.plain()).await?;
+        let Drawn { score, clip_t, .. } = self.gallery.drawn(moment, &concept.plain()).await?;
         self.gallery.observer.phase(Phase::Training).await.map_err(RunError::observer)?;
         if let (Some(best), Some(score)) = (&mut self.best, score)
             // of equal scores, the earliest
@@ -239,6 +248,7 @@ impl<O: Observer> Monitor<'_, O> {
         {
             **best = Some(Best { steps: updates, score, concept: learned });
         }
-        Ok(score.map(|score| ("clip_i", score)).into_iter().collect())
+        let scores = [("clip_i", score), ("clip_t", clip_t)];
+        Ok(scores.into_iter().filter_map(|(name, score)| Some((name, score?))).collect())
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     concept::Weights,
     config::TrainConfig,
     data::{image::Picture, templates::fill},
-    eval::{ClipScorer, Features},
+    eval::{ClipScorer, Features, without_placeholder},
     objective::DiffusionObjective,
     pipelines::{ModelFolder, PipelineError, SamplingOptions, TextToImage, Watch},
 };
@@ -30,6 +30,8 @@ pub struct Drawn {
     pub pictures: Vec<Picture>,
     /// None without a scorer.
     pub score: Option<f64>,
+    /// The mean CLIP-T score, where it is asked for and there is a scorer.
+    pub clip_t: Option<f64>,
 }
 
 impl Samples<'_> {
@@ -46,7 +48,11 @@ impl Samples<'_> {
             }
             None => None,
         };
-        Ok(Drawn { pictures, score })
+        let clip_t = match &self.scorer {
+            Some((scorer, _)) if self.config.clip_t => Some(self.clip_t(scorer, &pictures).await?),
+            _ => None,
+        };
+        Ok(Drawn { pictures, score, clip_t })
     }
 
     /// The pictures without guidance, not scored.
@@ -55,7 +61,21 @@ impl Samples<'_> {
     ///
     /// Those of [`draw`](Self::draw).
     pub async fn draw_unscaled(&self, weights: &Weights) -> Result<Drawn, PipelineError> {
-        Ok(Drawn { pictures: self.generate(weights, 1.0).await?, score: None })
+        Ok(Drawn { pictures: self.generate(weights, 1.0).await?, score: None, clip_t: None })
+    }
+
+    /// The mean likeness of each picture to its own prompt.
+    async fn clip_t(
+        &self,
+        scorer: &ClipScorer,
+        pictures: &[Picture],
+    ) -> Result<f64, PipelineError> {
+        let token = &self.config.placeholder_token;
+        let prompts: Vec<String> =
+            self.prompts().iter().map(|prompt| without_placeholder(prompt, token)).collect();
+        let texts = scorer.text_features(&prompts);
+        let scores = texts.paired_similarities(&scorer.image_features(pictures)).await?;
+        Ok(scores.iter().sum::<f64>() / scores.len() as f64)
     }
 
     /// The autoencoder is loaded for this and dropped again.

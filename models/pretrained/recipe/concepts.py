@@ -28,6 +28,21 @@ OBJECTS = {
     "koala": ("koala", "noto", "bear", "standard"),
     "unicorn": ("unicorn", "fluent", "horse", "hard"),
 }
+# More of them for `dvar experiment curves`, in a folder of their own; no part of the model was shown
+# any of these things, in any style.
+CURVE_OBJECTS = {
+    "owl": ("owl", "notov1", "chicken", "unrated"),
+    "pineapple": ("pineapple", "notov1", "pear", "unrated"),
+    "violin": ("violin", "notov1", "guitar", "unrated"),
+    "tractor": ("tractor", "notov1", "truck", "unrated"),
+    "lobster": ("lobster", "noto", "spider", "unrated"),
+    "crab": ("crab", "notov1", "spider", "unrated"),
+    "turtle": ("turtle", "notov1", "frog", "unrated"),
+    "saxophone": ("saxophone", "notov1", "guitar", "unrated"),
+    "shark": ("shark", "notov1", "dolphin", "unrated"),
+    "ghost": ("ghost", "notov1", "skull", "unrated"),
+    "teapot": ("teapot", "fluent", "coffee", "unrated"),
+}
 OBJECT_SCENES = [
     (COLORS["white"], "normal"),
     ((232, 238, 246), "normal"),
@@ -67,19 +82,13 @@ STYLE_PROMPTS = [
 
 
 def run(work, smoke):
-    """Writes `work/concepts/<name>/`: pictures and `concept.json`. The smoke run does it all."""
+    """Writes `work/concepts/<name>/` and `work/curves/<name>/`: pictures and `concept.json`.
+
+    The smoke run does it all.
+    """
     sprites = Sprites(work)
-    for folder, (name, style, word, difficulty) in OBJECTS.items():
-        sprite = sprites.index[name, style]
-        pictures = [sprites.compose(sprite, *scene) for scene in OBJECT_SCENES]
-        description = dict(
-            kind="object",
-            difficulty=difficulty,
-            init_word=word,
-            emoji=name,
-            validation_prompts=OBJECT_PROMPTS,
-        )
-        write(work / "concepts" / folder, pictures, style, description)
+    write_objects(work / "concepts", OBJECTS, sprites)
+    write_objects(work / "curves", CURVE_OBJECTS, sprites)
     for folder, (style, word, softened) in STYLES.items():
         pictures = [
             sprites.compose(sprites.index[name, style], background)
@@ -96,7 +105,22 @@ def run(work, smoke):
             pictures = [soften(picture) for picture in pictures]
             description["changes"] = ", desaturated and tinted"
         write(work / "concepts" / folder, pictures, style, description)
-    print(f"{len(OBJECTS) + len(STYLES)} concepts")
+    print(f"{len(OBJECTS) + len(CURVE_OBJECTS) + len(STYLES)} concepts")
+
+
+def write_objects(parent, objects, sprites):
+    """A folder in `parent` for each of the objects."""
+    for folder, (name, style, word, difficulty) in objects.items():
+        sprite = sprites.index[name, style]
+        pictures = [sprites.compose(sprite, *scene) for scene in OBJECT_SCENES]
+        description = dict(
+            kind="object",
+            difficulty=difficulty,
+            init_word=word,
+            emoji=name,
+            validation_prompts=OBJECT_PROMPTS,
+        )
+        write(parent / folder, pictures, style, description)
 
 
 def soften(picture):

@@ -47,6 +47,8 @@ pub(super) enum Experiment {
     SemiDeterministic,
     /// Textual Inversion, DreamBooth-LoRA and Custom Diffusion, each by baseline and DVAR
     Methods,
+    /// Runs without a stop, recorded whole: presets and stopping criteria are judged by them
+    Curves,
 }
 
 impl Experiment {
@@ -57,6 +59,7 @@ impl Experiment {
             Self::Table3 => "table3",
             Self::SemiDeterministic => "semi-deterministic",
             Self::Methods => "methods",
+            Self::Curves => "curves",
         }
     }
 
@@ -70,6 +73,7 @@ impl Experiment {
                 include_str!("grids/semi-deterministic.toml")
             }
             Self::Methods => include_str!("grids/methods.toml"),
+            Self::Curves => include_str!("grids/curves.toml"),
         }
     }
 }

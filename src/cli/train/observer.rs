@@ -119,6 +119,9 @@ impl Observer for CommandLine<'_> {
             let vectors = embedding::write(&session.initial);
             output::write(&self.folder.initial_embedding(), &vectors)?;
         }
+        if self.config.each_input {
+            report::write_evaluation_inputs(&self.folder, &session.evaluation_draws.draw(0))?;
+        }
         Ok(())
     }
 

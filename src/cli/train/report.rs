@@ -6,6 +6,7 @@ use crate::{
     cli::{CliError, output, run_folder::RunFolder},
     config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig},
     early_stopping::StopReason,
+    objective::Draws,
     plot::{CurvePoint, Watched, curve_svg},
     session::{CheckedOptions, PreparedRun},
 };
@@ -23,6 +24,35 @@ pub(in crate::cli) struct RunResult {
     pub clip_i: Option<f64>,
     /// The token that `best`, `worst` or `random` found.
     pub initializer_token: Option<String>,
+}
+
+/// One input of the first deterministic evaluation, in `evaluation_inputs.json`: with `each_input`,
+/// its losses are `eval_loss_input_N` of `metrics.jsonl`, counted over all rounds from 0.
+#[derive(Serialize)]
+struct EvaluationInput {
+    /// Index of the training picture.
+    picture: usize,
+    mirrored: bool,
+    /// Index of the caption template.
+    template: usize,
+    timestep: usize,
+}
+
+/// Writes what the inputs of the first deterministic evaluation are.
+pub(super) fn write_evaluation_inputs(
+    folder: &RunFolder,
+    rounds: &[Draws],
+) -> Result<(), CliError> {
+    let inputs = rounds.iter().flat_map(|round| {
+        (0..round.pictures.len()).map(|input| EvaluationInput {
+            picture: round.pictures[input],
+            mirrored: round.flips[input],
+            template: round.templates[input],
+            timestep: round.timesteps[input],
+        })
+    });
+    let json = serde_json::to_vec_pretty(&inputs.collect::<Vec<_>>())?;
+    output::write(&folder.evaluation_inputs(), &json)
 }
 
 /// Says what the run is.

@@ -43,4 +43,11 @@ pub struct EvaluationOptions {
     /// Rounds of the deterministic evaluation, each with its own time steps
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub eval_gradient_accumulation_steps: Option<usize>,
+    /// Record the evaluation of each input too [default: false]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+            default_missing_value = "true")
+    )]
+    pub each_input: Option<bool>,
 }

@@ -47,6 +47,13 @@ pub struct SampleOptions {
     /// Share of fresh noise in each DDIM step of the sample grids
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
     pub eta: Option<f64>,
+    /// Score samples on the way by CLIP-T too [default: false]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+            default_missing_value = "true")
+    )]
+    pub clip_t: Option<bool>,
 }
 
 impl SampleOptions {

@@ -37,4 +37,14 @@ pub struct TrainingOptions {
     /// Noise of training: linear, scaled_linear or squaredcos_cap_v2 [default: the model's]
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub beta_schedule: Option<BetaSchedule>,
+    /// First step of the noise schedule that is trained and evaluated on [default: 0]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "STEP"))]
+    pub min_timestep: Option<usize>,
+    /// Step of the noise schedule before which training and evaluation end [default: the
+    /// schedule's length]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "STEP"))]
+    pub max_timestep: Option<usize>,
+    /// How likely a picture is mirrored [default: 0.5]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
+    pub flip: Option<f64>,
 }

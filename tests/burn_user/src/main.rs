@@ -12,9 +12,7 @@ use burn::{
     },
     optim::SgdConfig,
     tensor::{Device, Tensor},
-    train::{
-        InferenceStep, Learner, RegressionOutput, SupervisedTraining, TrainOutput, TrainStep,
-    },
+    train::{InferenceStep, Learner, RegressionOutput, SupervisedTraining, TrainOutput, TrainStep},
 };
 use dvar_callbacks::{
     DeterministicEval,
@@ -35,7 +33,11 @@ struct Points {
 
 impl Line {
     fn loss(&self, points: &Points) -> Tensor<1> {
-        MseLoss::new().forward(self.layer.forward(points.x.clone()), points.y.clone(), Reduction::Mean)
+        MseLoss::new().forward(
+            self.layer.forward(points.x.clone()),
+            points.y.clone(),
+            Reduction::Mean,
+        )
     }
 
     fn output(&self, points: Points) -> RegressionOutput {
@@ -78,7 +80,8 @@ fn main() {
     let device = Device::flex();
     let xs: Vec<f32> = (0..40).map(|i| i as f32 / 20.0 - 1.0).collect();
     let fixed_batch = OnALine.batch(xs.clone(), &device);
-    let loader = || DataLoaderBuilder::new(OnALine).batch_size(4).build(InMemDataset::new(xs.clone()));
+    let loader =
+        || DataLoaderBuilder::new(OnALine).batch_size(4).build(InMemDataset::new(xs.clone()));
 
     let dvar = Dvar::new(50, 0.01).expect("a window and a threshold in range");
     let strategy = StepwiseLearningStrategy::<Line>::new(device.clone())
@@ -91,6 +94,6 @@ fn main() {
         .num_epochs(100)
         .with_training_strategy(strategy.into())
         .launch(Learner::new(model, SgdConfig::new().init(), 0.05));
-    println!("{}", result.interrupted.unwrap_or_default());
+    println!("{:?}", result.interrupted);
     assert!(matches!(outcome.stop(), Some(StopReason::Dvar { .. })), "{:?}", outcome.stop());
 }
