@@ -105,7 +105,6 @@ mod tests {
                 let value = arg.get_value_names().unwrap_or_default().first().filter(|_| takes);
                 let value = value.map(|value| format!(" {value}")).unwrap_or_default();
                 let help = arg.get_help().unwrap().to_string().replace('|', "\\|");
-                let help = help.replace('<', "\\<");
                 let _ = writeln!(page, "| `--{flag}{value}` | {help} |");
             }
         }

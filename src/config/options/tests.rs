@@ -1,30 +1,24 @@
+use std::collections::BTreeSet;
+
 use super::*;
 
-/// What an earlier version wrote for these options: a saved state holds a mark of this text, so its
-/// order of keys must stay.
-const SAVED: &str = r#"model = "m"
-train_data_dir = "pictures"
-placeholder_token = "<c>"
-num_vectors = 2
-method = "custom-diffusion"
-seed = 7
-learning_rate = 0.001
-optimizer = "sam"
-window = 5
-exp_code = "11110"
-clip = "scorer"
-class_prompt = "cat"
-logger = "none"
-adam_epsilon = 0.00000001
-eta = 0.5
-"#;
+/// All options as dvar 0.1.0 wrote them, before they were in groups. A saved state holds a mark of
+/// such a text, so not a byte of it may change.
+const SAVED: &str = include_str!("saved.toml");
+
+fn saved() -> TrainOptions {
+    TrainOptions::from_toml(SAVED, "config.toml").unwrap()
+}
+
+/// The options that are set.
+fn set(options: &TrainOptions) -> BTreeSet<String> {
+    toml::Table::try_from(options).unwrap().keys().cloned().collect()
+}
 
 #[test]
-fn a_configuration_file_keeps_its_order_across_the_groups() {
-    let options = TrainOptions::from_toml(SAVED, "config.toml").unwrap();
-    assert_eq!(options.method.class_prompt.as_deref(), Some("cat"));
-    assert_eq!(options.samples.eta, Some(0.5));
-    assert_eq!(options.to_toml().unwrap(), SAVED);
+fn a_configuration_file_keeps_its_bytes_across_the_groups() {
+    assert_eq!(set(&saved()).len(), 71, "every option is in it");
+    assert_eq!(saved().to_toml().unwrap(), SAVED);
 }
 
 #[test]
@@ -61,9 +55,52 @@ fn json_names_the_option_that_cannot_be_read() {
 }
 
 #[test]
-fn a_page_has_no_option_about_files_or_other_programs() {
-    let here = TrainOptions::from_toml(SAVED, "config.toml").unwrap().on_page();
-    assert_eq!((here.data.model, here.samples.clip, here.logs.logger), (None, None, None));
-    assert_eq!(here.data.placeholder_token.as_deref(), Some("<c>"));
-    assert_eq!(here.stopping.window, Some(5));
+fn a_page_has_all_options_but_those_about_files_or_other_programs() {
+    let here = set(&saved().on_page());
+    let missing: Vec<String> = set(&saved()).difference(&here).cloned().collect();
+    assert_eq!(
+        missing,
+        [
+            "class_data_dir",
+            "clip",
+            "exp_name",
+            "initializer_file",
+            "log_unscaled",
+            "logger",
+            "model",
+            "output_dir",
+            "project_name",
+            "save_init_embeds",
+            "train_data_dir",
+            "wandb",
+        ]
+    );
+}
+
+#[test]
+fn every_field_of_the_page_is_an_option_that_a_page_has() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/web/page/settings_fields.ts");
+    let text = std::fs::read_to_string(file).unwrap();
+    let named = text.split("option: \"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let named: Vec<&str> = named.collect();
+    let here = set(&saved().on_page());
+    let unknown: Vec<&&str> = named.iter().filter(|name| !here.contains(**name)).collect();
+    assert!(!named.is_empty() && unknown.is_empty(), "{unknown:?} in {file}");
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn the_help_tells_how_often_samples_are_scored_by_default() {
+    use crate::config::Stopping;
+
+    let command = <TrainOptions as clap::Args>::augment_args(clap::Command::new("train"));
+    let mut args = command.get_arguments();
+    let help = args.find(|arg| arg.get_id() == "sample_frequency").unwrap().get_help().unwrap();
+    let said = format!(
+        "[default: {} for clip-s, {} for baseline, else {}]",
+        Stopping::ClipS.default_sample_frequency(),
+        Stopping::Baseline.default_sample_frequency(),
+        Stopping::Dvar.default_sample_frequency()
+    );
+    assert!(help.to_string().ends_with(&said), "{help}");
 }
