@@ -174,3 +174,32 @@ proptest! {
         }
     }
 }
+
+/// Windows until the stop, on a loss that is a function of the time in windows.
+fn windows_until_stop(threshold: f64, loss: impl Fn(f64) -> f64) -> f64 {
+    const WINDOW: usize = 1000;
+    let mut dvar = Dvar::new(WINDOW, threshold).unwrap();
+    let mut losses = (0..).map(|step| loss(f64::from(step) / WINDOW as f64));
+    let stop = losses.position(|loss| dvar.update(loss) != Ok(Control::Continue)).unwrap();
+    (stop + 1) as f64 / WINDOW as f64
+}
+
+#[test]
+fn what_dvar_cannot_see_is_as_the_documents_tell_it() {
+    for (threshold, line) in [(0.39, 1.60), (0.15, 2.58), (0.05, 4.47)] {
+        let stop = windows_until_stop(threshold, |time| -time);
+        assert!((stop - line).abs() < 0.01, "a straight line under {threshold}: {stop}");
+    }
+    // of an exponential with this time constant in windows, this share of the fall is done
+    for (threshold, constant, done) in [
+        (0.39, 0.25, 0.99),
+        (0.39, 1.0, 0.74),
+        (0.39, 4.0, 0.31),
+        (0.15, 1.0, 0.82),
+        (0.15, 4.0, 0.42),
+    ] {
+        let stop = windows_until_stop(threshold, |time| (-time / constant).exp());
+        let share = 1.0 - (-stop / constant).exp();
+        assert!((share - done).abs() < 0.01, "{constant} windows under {threshold}: {share}");
+    }
+}
