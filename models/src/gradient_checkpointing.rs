@@ -82,9 +82,12 @@ where
         let output = self.run(inputs.clone().map(Tensor::into_dispatch));
         let gradient = Tensor::<D>::from_dispatch(gradient).autodiff();
         let mut gradients = (output * gradient).sum().backward();
-        inputs.map(|input| match input.is_require_grad() {
-            true => input.grad_remove(&mut gradients).map(Tensor::into_dispatch),
-            false => None,
+        inputs.map(|input| {
+            if input.is_require_grad() {
+                input.grad_remove(&mut gradients).map(Tensor::into_dispatch)
+            } else {
+                None
+            }
         })
     }
 }

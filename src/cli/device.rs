@@ -195,15 +195,14 @@ pub(super) fn list() -> Result<(), CliError> {
 fn describe(choice: &Choice, device: &Device) -> String {
     let types = [DType::F32, DType::F16, DType::BF16];
     let types = types.into_iter().filter(|dtype| device.supports_dtype(*dtype));
-    let part = match choice.gpu {
-        true if is_hardware(device) => part(device),
-        true => part(device).map(|part| format!("{part} (software, not for `auto`)")),
-        false => None,
+    let part = if !choice.gpu {
+        None
+    } else if is_hardware(device) {
+        part(device)
+    } else {
+        part(device).map(|part| format!("{part} (software, not for `auto`)"))
     };
-    let memory = match choice.gpu {
-        true => gpu_memory(device),
-        false => host_memory(),
-    };
+    let memory = if choice.gpu { gpu_memory(device) } else { host_memory() };
     let memory = memory.map(|bytes| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)));
     let types = types.map(|dtype| dtype.name()).collect::<Vec<_>>().join(" ");
     let facts = [part, memory, Some(types)];

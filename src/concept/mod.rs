@@ -80,9 +80,10 @@ impl Weights {
 
     /// The denoiser under these weights.
     pub fn unet<'a>(&self, base: &'a UNet2DConditionModel) -> Cow<'a, UNet2DConditionModel> {
-        match self.projections.is_empty() {
-            true => Cow::Borrowed(base),
-            false => Cow::Owned(base.with_projections(&self.projections)),
+        if self.projections.is_empty() {
+            Cow::Borrowed(base)
+        } else {
+            Cow::Owned(base.with_projections(&self.projections))
         }
     }
 }

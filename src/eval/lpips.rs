@@ -47,9 +47,10 @@ impl LpipsScorer {
             let end = (start + BLOCK).min(pictures.len());
             let block = self.features(&pictures[start..end]);
             for i in start + 1..pictures.len() {
-                let picture = match i < end {
-                    true => block.narrow(i - start, 1),
-                    false => self.features(&pictures[i..=i]),
+                let picture = if i < end {
+                    block.narrow(i - start, 1)
+                } else {
+                    self.features(&pictures[i..=i])
                 };
                 let before = block.narrow(0, i.min(end) - start);
                 let row = read(self.model.distances(&before, &picture)).await?;

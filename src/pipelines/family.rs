@@ -34,9 +34,10 @@ impl ModelFamily {
 
     /// The family of a folder without `model_index.json`, by its sub-folders.
     pub(super) fn from_files(files: &ModelFiles) -> Self {
-        match ["bert/config.json", "vqvae/config.json"].iter().any(|file| files.has(file)) {
-            true => Self::LatentDiffusion,
-            false => Self::StableDiffusion,
+        if ["bert/config.json", "vqvae/config.json"].iter().any(|file| files.has(file)) {
+            Self::LatentDiffusion
+        } else {
+            Self::StableDiffusion
         }
     }
 

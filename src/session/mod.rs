@@ -87,9 +87,10 @@ impl Session {
         };
         let templates = captions(config, &encoder);
         let noise_schedule = model.scheduler().noise_schedule().clone();
-        let unet = match config.gradient_checkpointing {
-            true => model.load_unet(device)?.with_gradient_checkpointing(),
-            false => model.load_unet(device)?,
+        let unet = if config.gradient_checkpointing {
+            model.load_unet(device)?.with_gradient_checkpointing()
+        } else {
+            model.load_unet(device)?
         };
         let mut objective =
             DiffusionObjective::new(encoder, unet, noise_schedule, latents(dataset), templates);

@@ -188,9 +188,10 @@ impl<'a> Trainer<'a> {
     /// As torch's `clip_grad_norm_`.
     fn clipped(&self, gradients: Vec<Tensor<2>>, norm: f64) -> Vec<Tensor<2>> {
         let share = self.config.max_grad_norm.map_or(1.0, |most| most / (norm + 1e-6));
-        match share < 1.0 {
-            true => gradients.into_iter().map(|gradient| gradient.mul_scalar(share)).collect(),
-            false => gradients,
+        if share < 1.0 {
+            gradients.into_iter().map(|gradient| gradient.mul_scalar(share)).collect()
+        } else {
+            gradients
         }
     }
 

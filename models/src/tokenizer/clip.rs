@@ -108,9 +108,10 @@ fn read_merges(bytes: &[u8], vocab: &Vocab) -> Result<Merges, TokenizerError> {
             let (Some(a), Some(b), None) = (tokens.next(), tokens.next(), tokens.next()) else {
                 return Err(bad("not two tokens"));
             };
-            match [a, b, &format!("{a}{b}")].iter().all(|token| vocab.contains_key(*token)) {
-                true => Ok((a.to_string(), b.to_string())),
-                false => Err(bad("a token is not in the vocabulary")),
+            if [a, b, &format!("{a}{b}")].iter().all(|token| vocab.contains_key(*token)) {
+                Ok((a.to_string(), b.to_string()))
+            } else {
+                Err(bad("a token is not in the vocabulary"))
             }
         })
         .collect()

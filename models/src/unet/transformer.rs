@@ -120,9 +120,10 @@ enum Projection {
 
 impl Projection {
     fn new(channels: usize, use_linear: bool, device: &Device) -> Self {
-        match use_linear {
-            true => Self::Linear(linear(channels, channels, true, device)),
-            false => Self::Conv(conv(channels, channels, 1, device)),
+        if use_linear {
+            Self::Linear(linear(channels, channels, true, device))
+        } else {
+            Self::Conv(conv(channels, channels, 1, device))
         }
     }
 

@@ -122,9 +122,10 @@ fn lazy<R: Read + Seek + Send + 'static>(
     part: &str,
     failure: &Failure,
 ) -> Result<Vec<PackTensor>, ModelError> {
-    let tensors = match is_pickled(part) {
-        true => pickled::tensors(BufReader::new(reader), failure).map_err(|e| e.to_string()),
-        false => safetensors::tensors(reader, failure),
+    let tensors = if is_pickled(part) {
+        pickled::tensors(BufReader::new(reader), failure).map_err(|e| e.to_string())
+    } else {
+        safetensors::tensors(reader, failure)
     };
     tensors.map_err(|reason| ModelError::Invalid { file: files.display(part), reason })
 }

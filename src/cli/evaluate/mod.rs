@@ -79,9 +79,10 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
             args.path.display()
         )));
     }
-    let subject = match args.path.join("config.toml").is_file() {
-        true => run::subject(args, &RunFolder::open(&args.path)?)?,
-        false => pictures::subject(args)?,
+    let subject = if args.path.join("config.toml").is_file() {
+        run::subject(args, &RunFolder::open(&args.path)?)?
+    } else {
+        pictures::subject(args)?
     };
     let clip = args.clip.as_deref().or(subject.clip.as_deref());
     let scorers = scorers(args, clip, subject.model.as_ref(), &device)?;
@@ -105,9 +106,10 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
     if let Some(file) = &args.output {
         output::write(file, format!("{json}\n").as_bytes())?;
     }
-    match args.json {
-        true => println!("{json}"),
-        false => print!("{report}"),
+    if args.json {
+        println!("{json}")
+    } else {
+        print!("{report}")
     }
     Ok(())
 }

@@ -227,10 +227,7 @@ fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(
             ));
         }
     }
-    match slugs.is_empty() {
-        true => Err(format!("has no `[[{what}]]`; add at least one")),
-        false => Ok(()),
-    }
+    if slugs.is_empty() { Err(format!("has no `[[{what}]]`; add at least one")) } else { Ok(()) }
 }
 
 fn check_steps(variants: &[Variant]) -> Result<(), String> {

@@ -129,9 +129,10 @@ pub(super) fn options(runs: &[Finished<'_>], variants: &[String]) -> Result<Stri
             && tables.iter().all(|table| table.get(key) == Some(value))
     });
     let shared = toml::to_string(&shared)?;
-    let variants = match variants.is_empty() {
-        true => String::new(),
-        false => format!("## Variants\n\n{}\n", variants.concat()),
+    let variants = if variants.is_empty() {
+        String::new()
+    } else {
+        format!("## Variants\n\n{}\n", variants.concat())
     };
     Ok(format!(
         "{variants}## Options of all runs\n\nWhere they are not the defaults of `dvar train`.\n\n```toml\n{shared}```\n"

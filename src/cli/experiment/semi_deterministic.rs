@@ -49,9 +49,10 @@ impl SemiDeterministic {
         if !self.codes.contains(&EvaluationSwitches::default()) {
             return Err("has no code `11111`, which the others are compared with; add it".into());
         }
-        match self.inputs.is_empty() {
-            true => Err("has no `inputs`; give their numbers, such as `[4, 32]`".into()),
-            false => Ok(()),
+        if self.inputs.is_empty() {
+            Err("has no `inputs`; give their numbers, such as `[4, 32]`".into())
+        } else {
+            Ok(())
         }
     }
 

@@ -1,3 +1,5 @@
+//! Command lines of the official code, and what becomes of them.
+
 use clap::Parser;
 
 use super::{

@@ -71,9 +71,10 @@ impl<M, S> Callback<M, S> for Dashboard {
         let steps = step.record.step + 1;
         self.renderer.update_split(steps);
         self.renderer.log_event_training("Iteration".into());
-        Ok(match self.interrupter.should_stop() {
-            true => Control::Stop(StopReason::Interrupted { step: steps }),
-            false => Control::Continue,
+        Ok(if self.interrupter.should_stop() {
+            Control::Stop(StopReason::Interrupted { step: steps })
+        } else {
+            Control::Continue
         })
     }
 }

@@ -1,3 +1,5 @@
+//! Options in files: their bytes, their order, and what is told of wrong ones.
+
 use std::collections::BTreeSet;
 
 use super::*;

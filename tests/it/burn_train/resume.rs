@@ -15,10 +15,8 @@ fn run(folder: &Path, epochs: usize, from: Option<usize>, keep: bool) -> Run {
     let records = Records::default();
     let strategy =
         strategy().with_callback(deterministic(0.02)).with_callback(Recorder(records.clone()));
-    let strategy = match keep {
-        true => strategy.with_state_folder(folder.join("checkpoint")),
-        false => strategy,
-    };
+    let strategy =
+        if keep { strategy.with_state_folder(folder.join("checkpoint")) } else { strategy };
     let outcome = strategy.outcome();
     let training = training(folder, Some(2)).num_epochs(epochs).with_default_checkpointers();
     let training = match from {

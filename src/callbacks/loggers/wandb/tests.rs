@@ -1,3 +1,5 @@
+//! A run's log for W&B, as `wandb sync` reads it.
+
 use super::*;
 use crate::data::png::encode_png;
 
