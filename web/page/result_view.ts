@@ -47,13 +47,15 @@ function heading({ reason }: StopReason, token: string): (Node | string)[] {
 }
 
 /** The CLI's sentence, and what it means. */
-function why({ stop, text, steps }: Finished): string {
+function why({ stop, text, steps, clip_i_before, clip_i }: Finished): string {
   const meanings: Record<StopReason["reason"], string> = {
-    dvar: `It stopped by itself after ${steps} steps: more training would have changed hardly anything.`,
+    dvar: `It stopped by itself after ${steps} steps: the loss on the fixed batch now moves little beside how it moved before.`,
     constant_objective: `It stopped after ${steps} steps: the deterministic loss does not change at all. Try a higher learning rate.`,
     no_improvement: `It stopped after ${steps} steps: its pictures no longer came closer to yours.`,
     max_steps: `It made all its ${steps} steps before the rule would have stopped it. More steps, or a higher threshold, let the rule decide.`,
     interrupted: `You stopped it after ${steps} steps.`,
   };
-  return `${meanings[stop.reason]} (${text}.)`;
+  const sank = clip_i_before != null && clip_i != null && clip_i < clip_i_before;
+  const worse = " Yet its pictures are less like yours than before it began: try another word to start from, or another learning rate.";
+  return `${meanings[stop.reason]} (${text}.)${sank ? worse : ""}`;
 }

@@ -180,10 +180,35 @@ pub(super) fn write_curve(
     output::write(&folder.curve(), svg.as_bytes())
 }
 
-pub(super) fn report(folder: &RunFolder, result: &RunResult) -> Result<(), CliError> {
+/// How far the deterministic loss fell, and how much of that the last window brought.
+fn fall(points: &[CurvePoint], window: usize) -> Option<String> {
+    let losses: Vec<f64> = points.iter().filter_map(|point| point.eval_loss).collect();
+    let (first, last) = (*losses.first()?, *losses.last()?);
+    let before_window = losses[losses.len().checked_sub(window + 1)?];
+    if first <= last {
+        return Some(format!("{first:.5} at first, {last:.5} at last: it did not fall"));
+    }
+    let share = 100.0 * (before_window - last) / (first - last);
+    Some(format!(
+        "{first:.5} at first, {last:.5} at last: it fell by {:.1} %, and {share:.0} % of that fall \
+         came in the last {window} of {} evaluations",
+        100.0 * (first - last) / first,
+        losses.len()
+    ))
+}
+
+pub(super) fn report(
+    folder: &RunFolder,
+    config: &TrainConfig,
+    points: &[CurvePoint],
+    result: &RunResult,
+) -> Result<(), CliError> {
     let json = serde_json::to_string_pretty(result)?;
     output::write(&folder.result(), format!("{json}\n").as_bytes())?;
     println!("stop       {}", result.stop);
+    if let Some(fall) = fall(points, config.window) {
+        println!("loss       {fall}");
+    }
     if let Some(word) = &result.initializer_token {
         println!("start      `{word}`");
     }
@@ -197,6 +222,12 @@ pub(super) fn report(folder: &RunFolder, result: &RunResult) -> Result<(), CliEr
     }
     if let (Some(before), Some(after)) = (result.clip_i_before, result.clip_i) {
         println!("CLIP-I     {before:.3} before, {after:.3} after");
+        if after < before {
+            println!(
+                "warning    the samples are less like the pictures than before: try another \
+                 `--initializer-token`, `--learning-rate` or `--num-vectors`"
+            );
+        }
     }
     println!("embedding  {}", folder.embedding().display());
     println!(
@@ -206,4 +237,27 @@ pub(super) fn report(folder: &RunFolder, result: &RunResult) -> Result<(), CliEr
     );
     println!("curve      {}", folder.curve().display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fall_of_the_loss_is_told_with_the_last_window_s_share() {
+        let told = |losses: &[f64], window| {
+            let points = losses.iter().enumerate().map(|(step, loss)| {
+                serde_json::from_value(
+                    serde_json::json!({ "step": step, "loss": 0, "eval_loss": loss }),
+                )
+            });
+            fall(&points.collect::<Result<Vec<CurvePoint>, _>>().unwrap(), window)
+        };
+        let said = told(&[1.0, 0.6, 0.55, 0.5], 2).unwrap();
+        assert!(said.contains("fell by 50.0 %, and 20 % of that fall"), "{said}");
+        assert!(said.ends_with("in the last 2 of 4 evaluations"), "{said}");
+        assert!(told(&[0.5, 0.6, 0.7], 1).unwrap().ends_with("it did not fall"));
+        assert_eq!(told(&[1.0, 0.9], 2), None, "no whole window");
+        assert_eq!(told(&[], 2), None);
+    }
 }

@@ -47,7 +47,7 @@ fn conclude(
     report::write_curve(folder, &prepared.checked.config, &points, &stop)?;
     let kept_steps = best.map_or(steps, |best| best.steps);
     let result = RunResult { steps, kept_steps, stop, clip_i_before, clip_i, initializer_token };
-    report::report(folder, &result)
+    report::report(folder, &prepared.checked.config, &points, &result)
 }
 
 fn interrupt_on_ctrl_c() -> Result<Interrupt, CliError> {
