@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dvar::config::{Initializer, Stopping, TrainConfig, TrainOptions};
+use dvar::config::{ConfigError, Initializer, Stopping, TrainConfig, TrainOptions};
 use js_sys::JSON;
 use serde_json::Value;
 use wasm_bindgen::JsValue;
@@ -12,7 +12,12 @@ use crate::error::PageError;
 /// Reads the page's options; keys with `null` or `undefined` are left open.
 pub fn read(options: &JsValue) -> Result<TrainOptions, PageError> {
     let json = JSON::stringify(options).ok().and_then(|json| json.as_string());
-    let options = TrainOptions::from_json(&json.unwrap_or_default())?;
+    let options = TrainOptions::from_json(&json.unwrap_or_default());
+    let options = options.map_err(|error| match &error {
+        // the library names options that there are
+        ConfigError::Unknown { name, .. } => PageError::option(name, error.to_string()),
+        _ => error.into(),
+    })?;
     let (given, here) = (values(&options)?, values(&options.clone().on_page())?);
     match given.keys().find(|option| !here.contains_key(*option)) {
         Some(option) => Err(PageError::option(
