@@ -189,7 +189,7 @@ const fails = async (name, words, act, option = undefined) => {
 const refuses = (words, change, option) =>
   fails("InputError", words, () => studio.check({ ...options, ...change }, run.pictures), option);
 await refuses("`windw`", { windw: 3 }, "windw");
-await refuses("`window` is \"x\"", { window: "x" }, "window");
+await refuses("`window` cannot be read", { window: "x" }, "window");
 await refuses("window is 1", { window: 1 }, "window");
 await refuses("`eval_batch_size`", { eval_batch_size: 0 }, "eval_batch_size");
 await refuses("<my cat>", { placeholder_token: "<my cat>" }, "placeholder_token");
