@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{Features, in_transformers_layout, parse};
 use crate::{
     data::{
-        clip_pixels::{CLIP_MEAN, CLIP_STD, ClipOrder, clip_pixel_values},
+        clip_pixels::{CLIP_MEAN, CLIP_STD, clip_pixel_values},
         image::Picture,
     },
     pipelines::{ModelFamily, ModelFolder, PipelineError, read_tokenizer},
@@ -97,7 +97,7 @@ impl ClipScorer {
     pub fn image_features(&self, pictures: &[Picture]) -> Features {
         let features = pictures.iter().map(|picture| {
             let size = self.image_size;
-            let values = clip_pixel_values(picture, size, self.mean, self.std, ClipOrder::OpenAi);
+            let values = clip_pixel_values(picture, size, self.mean, self.std);
             let pixels = TensorData::new(values, [1, 3, size, size]);
             self.model.image_features(Tensor::from_data(pixels, &self.device))
         });

@@ -5,7 +5,7 @@ use std::{io::Cursor, path::PathBuf};
 
 use dvar::data::{
     DataError,
-    clip_pixels::{CLIP_MEAN, CLIP_STD, ClipOrder, clip_pixel_values},
+    clip_pixels::{CLIP_MEAN, CLIP_STD, clip_pixel_values},
     dataset::{CropMode, Dataset, Pairing, picture_files},
     decode::decode,
     image::{Mode, Picture},
@@ -147,7 +147,7 @@ fn pairs_and_templates_are_those_of_the_official_code() {
 }
 
 #[test]
-fn prepares_pictures_for_clip_in_both_orders() {
+fn prepares_pictures_for_clip() {
     let (tensors, meta) = (Tensors::open("clip_scores"), golden::json("clip_scores"));
     let files = |folder: &str, key: &str| -> Vec<Picture> {
         list(&meta, key).iter().map(|name| open(folder, name)).collect()
@@ -165,18 +165,15 @@ fn prepares_pictures_for_clip_in_both_orders() {
         ("ref_all", all),
     ];
     for (name, pictures) in sets {
-        for (suffix, order) in [("", ClipOrder::OpenAi), ("_hf_processor", ClipOrder::HuggingFace)]
-        {
-            let key = format!("{name}.pixel_values{suffix}");
-            let want = tensors.get(&key);
-            assert_eq!(want.shape[0], pictures.len(), "{key}");
-            let size = want.shape[2];
-            let got: Vec<f64> = pictures
-                .iter()
-                .flat_map(|p| f64s(&clip_pixel_values(p, size, CLIP_MEAN, CLIP_STD, order)))
-                .collect();
-            assert_close(&key, &got, &want.values, 1e-5, 0.0);
-        }
+        let key = format!("{name}.pixel_values");
+        let want = tensors.get(&key);
+        assert_eq!(want.shape[0], pictures.len(), "{key}");
+        let size = want.shape[2];
+        let got: Vec<f64> = pictures
+            .iter()
+            .flat_map(|p| f64s(&clip_pixel_values(p, size, CLIP_MEAN, CLIP_STD)))
+            .collect();
+        assert_close(&key, &got, &want.values, 1e-5, 0.0);
     }
 }
 
