@@ -26,7 +26,7 @@ use dvar::{
     pipelines::ModelFolder,
     plot::{Watched, curve_svg},
     session::{CheckedOptions, InitialVectors, Session, Tokens},
-    trainer::{Callback, TrainState},
+    trainer::Callbacks,
 };
 use support::{
     denoiser::{AddNoise, Denoiser},
@@ -72,7 +72,7 @@ async fn learn_concept(metrics: &Path) -> Result<StopReason, Box<dyn Error>> {
     let session = Session::new(&config, &model, tokens, &pictures, None, &Device::flex()).await?;
 
     let losses = |concept: &Concept, evaluation| session.evaluation_losses(concept, evaluation);
-    let mut callbacks: Vec<Box<dyn Callback<Concept, TrainState> + '_>> = vec![
+    let mut callbacks: Callbacks<'_> = vec![
         Box::new(DeterministicEval::from_losses(losses).stop_when(SlowFall::new(10, 0.2))),
         Box::new(MetricsLog::open(metrics, 0, 100)?),
     ];

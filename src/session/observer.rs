@@ -4,11 +4,11 @@ use std::fmt::Debug;
 
 use super::{Best, Drawn, PreparedRun, RankedWords, RunError, Session, WordSearch};
 use crate::{
-    concept::{Concept, LearnedConcept},
+    concept::LearnedConcept,
     data::dataset::Dataset,
     early_stopping::StopReason,
     pipelines::Watch,
-    trainer::{Callback, TrainState},
+    trainer::{Callbacks, TrainState},
 };
 
 /// What a run does now.
@@ -99,7 +99,7 @@ pub trait Observer {
         &'a self,
         run: &PreparedRun,
         resumed: Option<&TrainState>,
-    ) -> Result<Vec<Box<dyn Callback<Concept, TrainState> + 'a>>, Self::Error>;
+    ) -> Result<Callbacks<'a>, Self::Error>;
 
     /// The best concept of the parts of this run that were made before it was resumed.
     fn earlier_best(&self, _resumed: &TrainState) -> Result<Option<Best>, Self::Error> {

@@ -15,7 +15,7 @@ use crate::{
     config::Stopping,
     early_stopping::StopReason,
     eval::ClipScorer,
-    trainer::{Callback, TrainState, Trainer},
+    trainer::{Callbacks, Trainer},
 };
 
 /// What came of a run.
@@ -139,7 +139,7 @@ async fn train<O: Observer>(
     let earlier = earlier.map(|state| gallery.observer.earlier_best(state)).transpose();
     let mut best = earlier.map_err(RunError::observer)?.flatten();
 
-    let mut callbacks: Vec<Box<dyn Callback<Concept, TrainState> + '_>> = Vec::new();
+    let mut callbacks: Callbacks<'_> = Vec::new();
     if config.stopping == Stopping::Dvar {
         callbacks.push(session.deterministic_eval(config));
     }

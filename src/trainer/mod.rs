@@ -13,3 +13,6 @@ pub use dvar_callbacks::{
 };
 pub use state::TrainState;
 pub use train::{Trainer, TrainerConfig};
+
+/// The callbacks of a run, in the order of their turns.
+pub type Callbacks<'a> = Vec<Box<dyn Callback<crate::concept::Concept, TrainState> + 'a>>;

@@ -12,7 +12,7 @@ use dvar::{
         CheckedOptions, InitialVectors, Observer, PreparedRun, RunError, Session, SessionError,
         Shown, Start, Tokens, run,
     },
-    trainer::{Callback, TrainError, TrainState},
+    trainer::{Callback, Callbacks, TrainError, TrainState},
 };
 
 use crate::{golden, support::tiny_sd};
@@ -56,7 +56,7 @@ impl Observer for States {
         &'a self,
         _: &PreparedRun,
         _: Option<&TrainState>,
-    ) -> Result<Vec<Box<dyn Callback<Concept, TrainState> + 'a>>, Infallible> {
+    ) -> Result<Callbacks<'a>, Infallible> {
         Ok(vec![Box::new(self)])
     }
 

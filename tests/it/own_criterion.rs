@@ -6,7 +6,7 @@ use dvar::{
     callbacks::DeterministicEval,
     concept::{Concept, Method},
     early_stopping::StopReason,
-    trainer::{Callback, TrainState},
+    trainer::{Callbacks, TrainState},
 };
 
 use crate::determinism::{States, session};
@@ -23,7 +23,7 @@ fn a_criterion_of_ones_own_stops_the_trainer_and_goes_on_from_a_saved_state() {
     let run = |from: Option<&TrainState>| {
         let losses = |concept: &Concept, evaluation| session.evaluation_losses(concept, evaluation);
         let states = States { at: 3, kept: RefCell::default() };
-        let mut callbacks: Vec<Box<dyn Callback<Concept, TrainState> + '_>> = vec![
+        let mut callbacks: Callbacks<'_> = vec![
             Box::new(DeterministicEval::from_losses(losses).stop_when(SlowFall::new(4, 0.6))),
             Box::new(&states),
         ];

@@ -8,7 +8,7 @@ use dvar::{
     data::dataset::Dataset,
     early_stopping::Control,
     session::{Best, Cause, Moment, Observer, Outcome, PreparedRun, RunError, Shown, run},
-    trainer::{Callback, StepContext, TrainError, TrainState},
+    trainer::{Callback, Callbacks, StepContext, TrainError, TrainState},
 };
 use dvar_models::weights::ModelFiles;
 
@@ -67,7 +67,7 @@ impl Observer for Observing {
         &'a self,
         _: &PreparedRun,
         _: Option<&TrainState>,
-    ) -> Result<Vec<Box<dyn Callback<Concept, TrainState> + 'a>>, Failing> {
+    ) -> Result<Callbacks<'a>, Failing> {
         Ok(vec![Box::new(self)])
     }
 

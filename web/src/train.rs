@@ -1,7 +1,7 @@
 //! A run of the page: what the page gives to it, and what comes back.
 
 use dvar::{
-    concept::{Concept, LearnedConcept},
+    concept::LearnedConcept,
     data::{
         dataset::{CropMode, Dataset},
         image::Picture,
@@ -12,7 +12,7 @@ use dvar::{
         CheckedOptions, Moment, Observer, Outcome, Phase, PreparedRun, RunError, Shown,
         class_pictures, draw_class, run,
     },
-    trainer::{Callback, TrainState},
+    trainer::{Callbacks, TrainState},
 };
 use js_sys::{Object, Reflect, Uint8Array};
 use wasm_bindgen::JsValue;
@@ -91,7 +91,7 @@ impl Observer for Page {
         &'a self,
         run: &PreparedRun,
         _resumed: Option<&TrainState>,
-    ) -> Result<Vec<Box<dyn Callback<Concept, TrainState> + 'a>>, PageError> {
+    ) -> Result<Callbacks<'a>, PageError> {
         let config = &run.checked.config;
         Ok(vec![Box::new(Steps {
             page: self,

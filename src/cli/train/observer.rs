@@ -15,7 +15,7 @@ use crate::{
         Best, Drawn, Moment, Observer, PreparedRun, RankedWords, RunError, Session, Shown,
         WordSearch,
     },
-    trainer::{Callback, TrainState},
+    trainer::{Callback, Callbacks, TrainState},
 };
 
 /// Writes to the run's folder and shows how far the run is.
@@ -133,15 +133,14 @@ impl Observer for CommandLine<'_> {
         &'a self,
         _run: &PreparedRun,
         resumed: Option<&TrainState>,
-    ) -> Result<Vec<Box<dyn Callback<Concept, TrainState> + 'a>>, CliError> {
+    ) -> Result<Callbacks<'a>, CliError> {
         let Self { folder, config, .. } = self;
         let (step, save_steps) = (self.resumed.unwrap_or(0), config.save_steps);
         let metrics = MetricsLog::open(&folder.metrics(), step, save_steps)
             .map_err(|error| CliError::write(&folder.metrics(), error))?;
         let timing = Timing::open(&folder.timing(), save_steps, resumed.is_some())
             .map_err(|error| CliError::write(&folder.timing(), error))?;
-        let mut callbacks: Vec<Box<dyn Callback<Concept, TrainState> + 'a>> =
-            vec![Box::new(metrics)];
+        let mut callbacks: Callbacks<'a> = vec![Box::new(metrics)];
         callbacks.extend(self.logs()?.callback());
         callbacks.push(Box::new(self.interrupt.clone()));
         callbacks.push(Box::new(timing));

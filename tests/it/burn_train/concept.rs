@@ -27,7 +27,7 @@ use dvar::{
     objective::DrawSource,
     optim::Optimizer,
     session::Session,
-    trainer::{Callback, TrainState},
+    trainer::Callbacks,
 };
 
 use super::model::{Quiet, Recorder, Records};
@@ -113,7 +113,7 @@ fn eval_losses(records: &Records) -> Vec<f64> {
 fn in_our_trainer(config: &TrainConfig, session: &Session, criterion: Dvar) -> Run {
     let records = Records::default();
     let losses = |concept: &Concept, evaluation| session.evaluation_losses(concept, evaluation);
-    let mut callbacks: Vec<Box<dyn Callback<Concept, TrainState> + '_>> = vec![
+    let mut callbacks: Callbacks<'_> = vec![
         Box::new(DeterministicEval::from_losses(losses).stop_when(criterion)),
         Box::new(Recorder(records.clone())),
     ];

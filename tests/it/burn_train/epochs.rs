@@ -42,13 +42,10 @@ fn an_epoch_is_an_evaluation_of_a_split() {
     let result = stopped_by_epochs(Split::Valid, folder.path());
     let words = result.interrupted.unwrap().reason.unwrap();
     let mut dvar = Dvar::new(3, 0.3).unwrap();
-    let stop = (1..=EPOCHS).find_map(|epoch| {
-        let losses = logged(folder.path(), "valid", epoch, "Loss");
+    let stop = (1..=EPOCHS).find(|epoch| {
+        let losses = logged(folder.path(), "valid", *epoch, "Loss");
         // the last line is the epoch's own mean, over items rather than batches
-        match dvar.update(*losses.last().unwrap()).unwrap() {
-            Control::Stop(_) => Some(epoch),
-            Control::Continue => None,
-        }
+        dvar.update(*losses.last().unwrap()).unwrap() != Control::Continue
     });
     let stop = stop.expect("a stop before the last epoch");
     assert!(words.starts_with(&format!("DVAR stopped after {stop} epochs: ")), "{words}");

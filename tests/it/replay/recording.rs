@@ -12,7 +12,9 @@ use dvar::{
     objective::LatentCache,
     objective::{DiffusionObjective, DrawSource, Draws},
     optim::{AdamWConfig, LrSchedule},
-    trainer::{Callback, Record, StepContext, TrainError, TrainState, Trainer, TrainerConfig},
+    trainer::{
+        Callback, Callbacks, Record, StepContext, TrainError, TrainState, Trainer, TrainerConfig,
+    },
 };
 use serde_json::Value;
 
@@ -176,7 +178,7 @@ impl Recording {
         };
         let dvar = Dvar::new(self.number("window") as usize, threshold).unwrap();
         let seen = Rc::new(RefCell::new((Vec::new(), values(concept.vectors()))));
-        let mut callbacks: Vec<Box<dyn Callback<Concept, TrainState> + '_>> = vec![
+        let mut callbacks: Callbacks<'_> = vec![
             Box::new(DeterministicEval::from_losses(objective).stop_when(dvar).with_parts(parts)),
             Box::new(Collector(seen.clone())),
         ];
