@@ -101,6 +101,7 @@ impl SessionError {
             Self::TooManyVectors { .. } => Some("num_vectors"),
             Self::InitialWidth { .. } => Some("initializer_file"),
             Self::TooManyInputs { .. } => Some("eval_batch_size"),
+            Self::Timesteps { min, steps, .. } if min >= steps => Some("min_timestep"),
             Self::Timesteps { .. } => Some("max_timestep"),
             Self::NoScorer { .. } => Some("clip"),
             Self::NoWords => Some("initializer_token"),

@@ -7,7 +7,10 @@ use dvar::{
     config::{MixedPrecision, Stopping, TrainOptions},
     data::dataset::Dataset,
     early_stopping::Control,
-    session::{Best, Cause, Moment, Observer, Outcome, PreparedRun, RunError, Shown, run},
+    session::{
+        Best, Cause, CheckedOptions, Moment, Observer, Outcome, PreparedRun, RunError,
+        SessionError, Shown, run,
+    },
     trainer::{Callback, Callbacks, StepContext, TrainError, TrainState},
 };
 use dvar_models::weights::ModelFiles;
@@ -15,6 +18,7 @@ use dvar_models::weights::ModelFiles;
 use crate::{
     determinism::{options, prepared, states},
     golden,
+    support::tiny_sd,
 };
 
 /// What fails in the observer, with an error that is no `std::error::Error`.
@@ -176,4 +180,21 @@ fn a_resumed_baseline_keeps_a_better_concept_of_before() {
     assert_eq!(outcome.best.unwrap().steps, 1);
     assert_eq!(observer.kept.take(), Some(1));
     assert_eq!(observer.scores.take().len(), 1, "only the second half was made");
+}
+
+#[test]
+fn time_steps_that_the_schedule_does_not_have_are_refused_before_anything_is_loaded() {
+    const BEYOND: usize = 1_000_000;
+    for (min, max, option) in [
+        (Some(BEYOND), None, "min_timestep"),
+        (None, Some(BEYOND), "max_timestep"),
+        (Some(5), Some(5), "max_timestep"),
+        (None, Some(0), "max_timestep"),
+    ] {
+        let mut options = small();
+        (options.training.min_timestep, options.training.max_timestep) = (min, max);
+        let checked = CheckedOptions::new(&options, tiny_sd()).unwrap();
+        let error = checked.start::<SessionError>(|_| unreachable!("no file is named"));
+        assert_eq!(error.unwrap_err().option(), Some(option), "{min:?} {max:?}");
+    }
 }
