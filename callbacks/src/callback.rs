@@ -153,9 +153,13 @@ pub trait Callback<M, S = RunState> {
         Box::pin(async move { self.on_state(state) })
     }
 
-    /// What this callback must know to go on after a restart.
-    fn save(&self) -> Option<serde_json::Value> {
-        None
+    /// What this callback must know to go on after a restart; none if it needs nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::State`] for what JSON cannot hold: a run that could not go on as it was ends.
+    fn save(&self) -> Result<Option<serde_json::Value>, TrainError> {
+        Ok(None)
     }
 
     /// Takes back what [`save`](Self::save) gave.

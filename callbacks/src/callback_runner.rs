@@ -76,11 +76,20 @@ pub async fn share<M, S, C: Callback<M, S> + ?Sized>(
 }
 
 /// What each callback must know to go on, by its name.
+///
+/// # Errors
+///
+/// The first error of a callback, unchanged.
 pub fn save<M, S, C: Callback<M, S> + ?Sized>(
     callbacks: &[Box<C>],
-) -> BTreeMap<String, serde_json::Value> {
-    let saved = callbacks.iter().filter_map(|c| Some((c.name().to_string(), c.save()?)));
-    saved.collect()
+) -> Result<BTreeMap<String, serde_json::Value>, TrainError> {
+    let mut saved = BTreeMap::new();
+    for callback in callbacks {
+        if let Some(value) = callback.save()? {
+            saved.insert(callback.name().to_string(), value);
+        }
+    }
+    Ok(saved)
 }
 
 /// Gives each callback back what [`save`] took.
@@ -95,7 +104,7 @@ pub fn restore<M, S, C: Callback<M, S> + ?Sized>(
     for callback in callbacks {
         match saved.get(callback.name()) {
             Some(saved) => callback.restore(saved.clone())?,
-            None if callback.save().is_none() => {}
+            None if callback.save()?.is_none() => {}
             None => {
                 let name = callback.name();
                 return Err(TrainError::state(format!("the saved state lacks `{name}`")));

@@ -197,8 +197,8 @@ impl<M, S, E: Evaluation<M>> Callback<M, S> for DeterministicEval<E> {
         })
     }
 
-    fn save(&self) -> Option<serde_json::Value> {
-        self.criterion.as_ref()?.save()
+    fn save(&self) -> Result<Option<serde_json::Value>, TrainError> {
+        self.criterion.as_ref().map(|criterion| criterion.save()).transpose()
     }
 
     fn restore(&mut self, saved: serde_json::Value) -> Result<(), TrainError> {

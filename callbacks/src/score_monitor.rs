@@ -85,8 +85,8 @@ where
         })
     }
 
-    fn save(&self) -> Option<serde_json::Value> {
-        self.criterion.as_ref()?.save()
+    fn save(&self) -> Result<Option<serde_json::Value>, TrainError> {
+        self.criterion.as_ref().map(|criterion| criterion.save()).transpose()
     }
 
     fn restore(&mut self, saved: serde_json::Value) -> Result<(), TrainError> {

@@ -7,17 +7,43 @@ use crate::{TrainError, early_stopping::Criterion};
 
 /// A criterion that a callback asks, saves and restores.
 pub(crate) trait Watch: Criterion {
-    fn save(&self) -> Option<Value>;
+    fn save(&self) -> Result<Value, TrainError>;
     fn restore(&mut self, saved: Value) -> Result<(), TrainError>;
 }
 
 impl<C: Criterion + Serialize + DeserializeOwned> Watch for C {
-    fn save(&self) -> Option<Value> {
-        serde_json::to_value(self).ok()
+    fn save(&self) -> Result<Value, TrainError> {
+        serde_json::to_value(self).map_err(TrainError::state)
     }
 
     fn restore(&mut self, saved: Value) -> Result<(), TrainError> {
         *self = serde_json::from_value(saved).map_err(TrainError::state)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::early_stopping::{Control, CriterionError};
+
+    /// JSON has no such keys.
+    #[derive(Serialize, Deserialize)]
+    struct Unsaveable(BTreeMap<Vec<u8>, f64>);
+
+    impl Criterion for Unsaveable {
+        fn update(&mut self, _: f64) -> Result<Control, CriterionError> {
+            Ok(Control::Continue)
+        }
+    }
+
+    #[test]
+    fn a_criterion_that_cannot_be_saved_is_an_error() {
+        let criterion = Unsaveable([(vec![1], 2.0)].into());
+        assert!(matches!(criterion.save(), Err(TrainError::State(_))));
     }
 }

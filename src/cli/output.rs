@@ -47,16 +47,16 @@ fn numbered_folder(first: PathBuf) -> Result<PathBuf, CliError> {
     if let Some(parent) = first.parent() {
         fs::create_dir_all(parent).map_err(cannot)?;
     }
-    let name = first.display().to_string();
-    let numbered = (2..).map(|n| PathBuf::from(format!("{name}-{n}")));
-    for folder in std::iter::once(first.clone()).chain(numbered) {
+    let (mut folder, mut number) = (first.clone(), 1);
+    loop {
         match fs::create_dir(&folder) {
             Ok(()) => return Ok(folder),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(cannot(error)),
         }
+        number += 1;
+        folder = PathBuf::from(format!("{}-{number}", first.display()));
     }
-    Ok(first)
 }
 
 /// Refuses an output folder.

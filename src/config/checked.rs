@@ -238,12 +238,7 @@ impl TrainConfig {
         let (window, threshold) =
             (set("window", o.stopping.window), set("threshold", o.stopping.threshold));
         let stopping = set("stopping", o.stopping.stopping);
-        let sample_frequency =
-            o.stopping.sample_frequency.unwrap_or(stopping.default_sample_frequency());
-        if sample_frequency == 0 && stopping.scores() {
-            let expected = "above 0 where scores decide (`clip-s`, `baseline`)";
-            return Err(out_of_range("sample_frequency", 0, expected));
-        }
+        let sample_frequency = sample_frequency(&o, stopping)?;
         let eval_batch_size = batch("eval_batch_size", o.evaluation.eval_batch_size)?;
         let eval_rounds = batch(
             "eval_gradient_accumulation_steps",
@@ -267,9 +262,7 @@ impl TrainConfig {
             method,
             learnable_property: set("learnable_property", o.data.learnable_property),
             seed: set("seed", o.data.seed),
-            resolution: o
-                .data
-                .resolution
+            resolution: (o.data.resolution)
                 .map(|r| within("resolution", Some(r), 8..=2048, "from 8 to 2048"))
                 .transpose()?,
             crop: set("crop", o.data.crop),
@@ -289,7 +282,7 @@ impl TrainConfig {
                 set("min_delta", o.stopping.min_delta),
                 set("patience", o.stopping.patience),
             )?,
-            sample_frequency: (sample_frequency > 0).then_some(sample_frequency),
+            sample_frequency,
             eval_interval: count("eval_interval", o.evaluation.eval_interval)?,
             eval_batch_size,
             eval_rounds,
@@ -320,6 +313,16 @@ impl TrainConfig {
             wandb: o.logs.wandb,
         })
     }
+}
+
+/// Updates between two scored samples; none where none are drawn on the way.
+fn sample_frequency(o: &TrainOptions, stopping: Stopping) -> Result<Option<usize>, ConfigError> {
+    let every = o.stopping.sample_frequency.unwrap_or(stopping.default_sample_frequency());
+    if every == 0 && stopping.scores() {
+        let expected = "above 0 where scores decide (`clip-s`, `baseline`)";
+        return Err(out_of_range("sample_frequency", 0, expected));
+    }
+    Ok((every > 0).then_some(every))
 }
 
 fn trainer(

@@ -138,16 +138,9 @@ impl Session {
         let class_pictures = objective.prior.as_ref().map_or(0, |prior| prior.latents.pictures());
         let draws =
             SeededDraws::new(ranges, config.train_batch_size, config.pairing, class_pictures);
-        let evaluation = EvaluationDraws {
-            ranges,
-            batch_size: config.eval_batch_size,
-            accumulation_steps: config.eval_rounds,
-            switches: config.switches,
-            mean_latent: config.mean_latent,
-            mean_noise: config.mean_noise,
-        };
-        let evaluation_draws = evaluation.clone();
-        let mut evaluation = FixedBatch::from_draws(&objective, evaluation, config.triple);
+        let evaluation_draws = evaluation_draws(config, ranges);
+        let mut evaluation =
+            FixedBatch::from_draws(&objective, evaluation_draws.clone(), config.triple);
         if config.each_input {
             evaluation = evaluation.with_each_input();
         }
@@ -190,6 +183,17 @@ impl Session {
         let parts = parts.chain((0..inputs).map(|input| format!("input_{input}")));
         let eval = DeterministicEval::from_losses(objective).every(config.eval_interval);
         Box::new(eval.stop_when(config.criterion.clone()).with_parts(parts))
+    }
+}
+
+fn evaluation_draws(config: &TrainConfig, ranges: DrawRanges) -> EvaluationDraws {
+    EvaluationDraws {
+        ranges,
+        batch_size: config.eval_batch_size,
+        accumulation_steps: config.eval_rounds,
+        switches: config.switches,
+        mean_latent: config.mean_latent,
+        mean_noise: config.mean_noise,
     }
 }
 

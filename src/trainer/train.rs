@@ -264,7 +264,7 @@ impl<'a> Trainer<'a> {
             step: self.step,
             fingerprint: self.fingerprint,
             stop: stop.cloned(),
-            callbacks: callback_runner::save(callbacks),
+            callbacks: callback_runner::save(callbacks)?,
             parameters,
             optimizer,
             loss_scaler: self.loss_scaler.clone(),

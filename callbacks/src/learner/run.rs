@@ -180,16 +180,16 @@ impl<'a, M: LearnerModel> Run<'a, M> {
         Ok(())
     }
 
-    fn state(&self, stop: Option<&StopReason>) -> RunState {
-        let callbacks = callback_runner::save(&self.callbacks);
-        RunState { step: self.step, stop: stop.cloned(), callbacks }
+    fn state(&self, stop: Option<&StopReason>) -> Result<RunState, TrainError> {
+        let callbacks = callback_runner::save(&self.callbacks)?;
+        Ok(RunState { step: self.step, stop: stop.cloned(), callbacks })
     }
 
     fn share(&mut self, stop: Option<&StopReason>) -> Result<(), TrainError> {
         if !callback_runner::wanted(&self.callbacks, self.step, stop) {
             return Ok(());
         }
-        let state = self.state(stop);
+        let state = self.state(stop)?;
         guarded(callback_runner::share(&mut self.callbacks, self.step, stop, &state))
     }
 
@@ -241,7 +241,7 @@ impl<'a, M: LearnerModel> Run<'a, M> {
 
     fn save(&self, epoch: usize) -> Result<(), TrainError> {
         let Some(path) = self.state_file(epoch) else { return Ok(()) };
-        let saved = self.state(None);
+        let saved = self.state(None)?;
         let failed = |error| at(&path, "write", error);
         let json = serde_json::to_vec(&saved).map_err(|error| failed(error.into()))?;
         // burn makes its checkpoints' folder on a thread of its own, perhaps later
