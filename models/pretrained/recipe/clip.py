@@ -1,28 +1,33 @@
-"""Stage `clip`: a small CLIPModel that scores generated pictures, trained on every emoji.
+"""Stage `clip`: a small CLIPModel that scores generated pictures and finds words for pictures.
 
-It is never shown the held-out style of the objects in the vocabulary: those pictures are its test
-and the source of the concepts to learn.
+Its pictures must agree with the eye: a thing is like itself in another scene, less like itself in
+another style or mirrored, and unlike itself dissolved, smoothed, scrambled, in wrong colours or of
+another shape. It is never shown the held-out style and things.
 """
 
 import json
 import math
 import random
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from transformers import CLIPConfig, CLIPModel
 
+import drawing
 from captions import draw_background
 from muon import Muon
 from precision import autocast
-from scenes import BATCH_SIZE, IMAGE_MEAN, IMAGE_STD, Scenes, normalise
+from resumable import reached
+from scenes import CLEAN, IMAGE_MEAN, IMAGE_STD, Scenes, normalise
 from tokenizer import MAX_LENGTH
-from vocabulary import SHORT_NAMES
+from vocabulary import HELD_OUT_STYLE, SHORT_NAMES
 
-ROUNDS = 3
-STEPS_PER_ROUND = 300
+STEPS = 2400
 WARMUP_STEPS = 100
 MAX_LOGIT_SCALE = 60
+PICTURE_TEMPERATURE = 0.1
+CAPTIONS_WEIGHT = 0.5
 TOWER = dict(
     hidden_size=128,
     intermediate_size=512,
@@ -33,18 +38,31 @@ TOWER = dict(
 SCORED_TEMPLATES = ("a photo of a {}", "an illustration of a {}", "{}")
 
 
-def run(work, smoke):
-    """Writes `work/clip/`. Each round starts the optimiser and its schedule anew."""
-    steps = 3 if smoke else STEPS_PER_ROUND
+def run(setting):
+    """Writes `work/clip/`."""
+    steps = 3 if setting.smoke else STEPS
     torch.manual_seed(0)
-    scenes = Scenes(work)
-    model = build(scenes.encoder.tokenizer)
-    for round_ in range(ROUNDS):
-        scenes.seed(round_)
-        train_round(model, scenes, steps)
-        print(f"round {round_ + 1}: {unseen_style_accuracy(model, scenes)}", flush=True)
-    model.save_pretrained(work / "clip")
-    (work / "clip" / "preprocessor_config.json").write_text(json.dumps(preprocessor(), indent=1))
+    scenes = Scenes(setting)
+    model = build(scenes.encoder.tokenizer).to(setting.device)
+    optimizer = Muon(
+        model.named_parameters(), learning_rate=0.01, adam_learning_rate=1.5e-3, weight_decay=0.02
+    )
+    for step in setting.steps("clip", dict(model=model, optimizer=optimizer), steps):
+        losses = training_losses(model, scenes.draw(step))
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        warmup = min(1, (step + 1) / WARMUP_STEPS)
+        optimizer.step(warmup * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * step / steps))))
+        if (step + 1) % 50 == 0:
+            shown = ", ".join(f"{name} {loss.item():.3f}" for name, loss in losses.items())
+            print(f"step {step + 1}: {shown}", flush=True)
+    model = model.cpu()
+    print(f"unseen style: {unseen_style_accuracy(model, scenes)}", flush=True)
+    model.save_pretrained(setting.work / "clip")
+    (setting.work / "clip" / "preprocessor_config.json").write_text(
+        json.dumps(preprocessor(), indent=1)
+    )
 
 
 def build(tokenizer):
@@ -71,50 +89,107 @@ def text_settings(tokenizer):
     )
 
 
-def train_round(model, scenes, steps):
-    """`steps` updates of the symmetric contrastive loss."""
-    optimizer = Muon(
-        model.named_parameters(),
-        learning_rate=0.01,
-        adam_learning_rate=1.5e-3,
-        weight_decay=0.02,
+def training_losses(model, batch):
+    """What is minimised, by name: pictures among pictures, with names, and with full captions."""
+    with autocast(batch["pictures"].device):
+        pictures = model.get_image_features(batch["pictures"])
+        names = model.get_text_features(batch["names"])
+    pictures = F.normalize(pictures.float(), dim=-1)
+    names = F.normalize(names.float(), dim=-1)
+    scale = model.logit_scale.exp().clamp(max=MAX_LOGIT_SCALE)
+    losses = dict(
+        pictures=picture_loss(pictures, batch["mirrored"]),
+        names=name_loss(pictures, names, scale),
     )
-    labels = torch.arange(BATCH_SIZE)
-    for step in range(steps):
-        by_attributes = step % 3 == 2
-        pictures, ids = scenes.draw_attributes() if by_attributes else scenes.draw_objects()
-        with autocast():
-            image_features = model.get_image_features(pictures)
-            text_features = model.get_text_features(ids)
-        image_features = F.normalize(image_features.float(), dim=-1)
-        text_features = F.normalize(text_features.float(), dim=-1)
-        scale = model.logit_scale.exp().clamp(max=MAX_LOGIT_SCALE)
-        logits = scale * image_features @ text_features.T
-        loss = (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        warmup = min(1, (step + 1) / WARMUP_STEPS)
-        optimizer.step(warmup * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * step / steps))))
-        if (step + 1) % 50 == 0:
-            print(f"step {step + 1}: loss {loss.item():.3f}", flush=True)
+    if batch["captions"] is not None:
+        with autocast(batch["pictures"].device):
+            captions = model.get_text_features(batch["captions"])
+        captions = F.normalize(captions.float(), dim=-1)
+        logits = scale * pictures[: len(captions)] @ captions.T
+        losses["captions"] = CAPTIONS_WEIGHT * symmetric(logits)
+    return losses
+
+
+def picture_loss(pictures, mirrored):
+    """Two nested contrasts for each thing's first picture.
+
+    Its second scene is told from everything else, its other style and its mirrored self included;
+    those two are told from other things and from the thing distorted. The distorted pictures of
+    all things are among the wrong ones.
+    """
+    count = len(pictures) // 5
+    first, second, style = pictures[: 3 * count].split(count)
+    bad = pictures[3 * count :]
+    own = torch.eye(count, dtype=torch.bool, device=pictures.device)
+    own_bad = own.repeat(1, 2)
+    only_mirrored = own_bad & mirrored.to(pictures.device)
+
+    def logits(left, right):
+        return left @ right.T / PICTURE_TEMPERATURE
+
+    total = 0
+    for anchor, same in ((first, second), (second, first)):
+        to_same, to_style, to_bad = logits(anchor, same), logits(anchor, style), logits(anchor, bad)
+        every = torch.cat([to_same, to_style, to_bad], 1)
+        total = total - (to_same.diagonal() - every.logsumexp(1)).mean()
+
+        wrong = torch.cat([
+            to_same.masked_fill(own, -math.inf),
+            to_style.masked_fill(own, -math.inf),
+            to_bad.masked_fill(only_mirrored, -math.inf),
+        ], 1).logsumexp(1)
+        less_like = torch.cat([to_style.diagonal()[:, None], to_bad[only_mirrored][:, None]])
+        rows = torch.cat([torch.arange(count, device=wrong.device), only_mirrored.nonzero()[:, 0]])
+        both = torch.stack([less_like[:, 0], wrong[rows]])
+        total = total - (less_like[:, 0] - both.logsumexp(0)).mean()
+    return total / 2
+
+
+def name_loss(pictures, names, scale):
+    """Whole pictures find their name among all; names find their whole pictures among all."""
+    count = len(pictures) // 5
+    logits = scale * pictures @ names.T
+    labels = torch.arange(count, device=logits.device)
+    from_pictures = F.cross_entropy(logits[: CLEAN * count], labels.repeat(CLEAN))
+    chances = logits[:, :count].log_softmax(0)[: CLEAN * count]
+    own = torch.eye(count, dtype=torch.bool, device=logits.device).repeat(CLEAN, 1)
+    from_names = -chances[own].mean()
+    return (from_pictures + from_names) / 2
+
+
+def symmetric(logits):
+    """CLIP's loss: pictures and captions find each other."""
+    labels = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
 
 
 @torch.no_grad()
 def unseen_style_accuracy(model, scenes):
     """Zero-shot accuracy on the vocabulary's objects in the style never shown."""
     sprites = scenes.sprites
-    names = scenes.vocabulary_names
+    names = [name for name in SHORT_NAMES if (name, HELD_OUT_STYLE) in sprites.index]
     texts = text_features(model, scenes.encoder, [SHORT_NAMES[name] for name in names])
     rng = random.Random(7)
     pictures = []
-    for sprite in scenes.unseen:
+    for name in names:
         _, background = draw_background(rng)
         offset = (rng.randint(-3, 3), rng.randint(-3, 3))
+        sprite = sprites.index[name, HELD_OUT_STYLE]
         pictures.append(sprites.compose(sprite, background, "normal", offset))
-    pictures = normalise(pictures)
-    labels = torch.tensor([names.index(sprites.names[sprite]) for sprite in scenes.unseen])
-    return accuracy(F.normalize(model.get_image_features(pictures), dim=-1), texts, labels)
+    features = image_features(model, to_pictures(pictures))
+    return accuracy(features, texts, torch.arange(len(names)))
+
+
+def to_pictures(pictures):
+    """A list of uint8 [64, 64, 3] -> f32 [n, 3, 64, 64], 0 to 1."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+
+
+@torch.no_grad()
+def image_features(model, pictures):
+    """Unit vectors of pictures [n, 3, 64, 64], 0 to 1."""
+    chunks = [model.get_image_features(chunk) for chunk in normalise(pictures).split(256)]
+    return F.normalize(torch.cat(chunks), dim=-1)
 
 
 def accuracy(images, texts, labels):

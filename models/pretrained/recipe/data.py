@@ -6,10 +6,10 @@ import re
 import subprocess
 
 import numpy as np
-import resvg_py
+import torch
 from PIL import Image
 
-from vocabulary import TRAINED_OBJECTS, TRAINED_STYLES
+from vocabulary import HELD_OUT_STYLE, NEVER_TRAINED
 
 # Source set -> npm package.
 VECTOR_SETS = {
@@ -36,7 +36,7 @@ def run(work, smoke):
         if (name, style) not in sprites:
             sprites[name, style] = _all_sizes(picture)
     keys = sorted(sprites)
-    np.savez(
+    np.savez_compressed(
         work / "sprites.npz",
         name=np.array([name for name, _ in keys]),
         style=np.array([style for _, style in keys]),
@@ -79,17 +79,18 @@ class Sprites:
         region = canvas[top : top + size, left : left + size]
         region[:] = region * (1 - pixels[..., 3:] / 255) + pixels[..., :3]
 
-    def trained_pictures(self):
-        """{object word: [(sprite, style word), ...]}: what the generator is shown."""
-        pictures = {}
-        for word, name in TRAINED_OBJECTS.items():
-            found = [
-                (self.index[name, style], style_word)
-                for style, style_word in TRAINED_STYLES.items()
-                if (name, style) in self.index
-            ]
-            pictures[word] = found
-        return pictures
+    def pixels_of(self, sprites, device):
+        """Whole sprites with premultiplied alpha, f32 [n, 4, 64, 64], 0 to 1."""
+        pixels = torch.from_numpy(self.pixels[64][sprites]).to(device)
+        return pixels.permute(0, 3, 1, 2).float() / 255
+
+    def trainable_by_name(self):
+        """{name: [sprite, ...]}: all that any part of the model may be trained on."""
+        found = {}
+        for sprite, (name, style) in enumerate(zip(self.names, self.styles)):
+            if style != HELD_OUT_STYLE and name not in NEVER_TRAINED:
+                found.setdefault(name, []).append(sprite)
+        return found
 
 
 def _install_packages(folder):
@@ -139,6 +140,8 @@ def _pictures(modules, names):
 
 
 def _render(icon, icons):
+    import resvg_py  # only this stage needs it
+
     width = icon.get("width", icons.get("width", 16))
     height = icon.get("height", icons.get("height", icons.get("width", 16)))
     view_box = f"{icon.get('left', 0)} {icon.get('top', 0)} {width} {height}"

@@ -6,7 +6,7 @@ not a hidden matrix (embeddings, first and last convolutions, norms, biases) is 
 
 import torch
 
-from precision import COMPUTE_TYPE
+from precision import compute_type
 
 NOT_HIDDEN = ("embed", "embedding", "conv_in", "conv_out")
 SMALLEST_SIDE = 16
@@ -53,6 +53,16 @@ class Muon:
         for parameter in self.averages:
             parameter.grad = None
 
+    def state_dict(self):
+        """What a later process needs to go on; parameters are known by their order."""
+        return dict(averages=list(self.averages.values()), adam=self.adam.state_dict())
+
+    def load_state_dict(self, state):
+        """Goes on from a `state_dict`."""
+        for average, saved in zip(self.averages.values(), state["averages"], strict=True):
+            average.copy_(saved)
+        self.adam.load_state_dict(state["adam"])
+
     @torch.no_grad()
     def step(self, factor):
         """One update, with both learning rates times `factor`."""
@@ -73,7 +83,7 @@ class Muon:
 def orthogonalise(matrices, steps=5):
     """[n, rows, columns] -> about U V^T of each one's singular value decomposition U S V^T."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrices.to(COMPUTE_TYPE)
+    x = matrices.to(compute_type(matrices.device))
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     is_tall = x.shape[-2] > x.shape[-1]
     if is_tall:

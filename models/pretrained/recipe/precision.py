@@ -1,10 +1,15 @@
-"""bf16 where the CPU computes in it, f32 elsewhere: emulated bf16 is some twenty times slower."""
+"""bf16 where the device computes in it, f32 elsewhere: emulated bf16 is some twenty times slower."""
 
 import torch
 
-COMPUTE_TYPE = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+
+def compute_type(device):
+    """What matrices are multiplied in on this device."""
+    fast = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
 
 
-def autocast():
+def autocast(device):
     """The context in which models run."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=COMPUTE_TYPE is torch.bfloat16)
+    enabled = compute_type(device) is torch.bfloat16
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

@@ -1,100 +1,155 @@
-"""Batches for the CLIP scorer: augmented pictures and their captions."""
-
-import random
+"""Batches for the scorer: each thing in two scenes, in another style, and distorted."""
 
 import numpy as np
 import torch
-from PIL import Image
 
-from captions import draw_background, draw_layout, write_caption
+import drawing
+from captions import draw_background, write_caption
 from data import Sprites
 from tokenizer import CaptionEncoder
-from vocabulary import HELD_OUT_STYLE, OBJECT_TEMPLATES, SHORT_NAMES, STYLE_WORDS
+from vocabulary import COLORS, OBJECT_TEMPLATES, SHORT_NAMES, STYLE_WORDS
 
-BATCH_SIZE = 128
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
 IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
+# Two scenes of one sprite and one of another style of the same thing; then two distorted ones.
+CLEAN, DISTORTED = 3, 2
+# Names beside the batch's own that a picture's is told from.
+OTHER_NAMES = 160
+LAYOUTS = ("normal", "small", "large", "two")
+LAYOUT_CHANCES = (0.6, 0.2, 0.1, 0.1)
 
 
 class Scenes:
-    """Draws batches of augmented pictures and their captions' token ids."""
+    """Draws batches of pictures and their captions' token ids from what may be trained on."""
 
-    def __init__(self, work):
-        self.sprites = Sprites(work)
-        self.encoder = CaptionEncoder(work)
-        self.by_name = {}
-        self.unseen = []
-        for sprite, (name, style) in enumerate(zip(self.sprites.names, self.sprites.styles)):
-            if style == HELD_OUT_STYLE and name in SHORT_NAMES:
-                self.unseen.append(sprite)
-            else:
-                self.by_name.setdefault(name, []).append(sprite)
-        names = sorted(self.by_name)
-        self.vocabulary_names = [name for name in names if name in SHORT_NAMES]
-        self.other_names = [name for name in names if name not in SHORT_NAMES]
+    def __init__(self, setting):
+        self.device = setting.device
+        self.things = 6 if setting.smoke else 28
+        self.sprites = Sprites(setting.work)
+        self.encoder = CaptionEncoder(setting.work)
+        self.by_name = self.sprites.trainable_by_name()
+        self.names = sorted(self.by_name)
 
-    def seed(self, seed):
-        """Restarts the random draws."""
-        self.rng = random.Random(seed)
-        self.noise = np.random.RandomState(seed)
+    def draw(self, step):
+        """A step's batch.
 
-    def draw_objects(self):
-        """As many objects as pictures, captions that name the object only."""
-        names = self._draw_names(BATCH_SIZE // 2)
-        return self._draw(names, lambda name, *_: self.rng.choice(OBJECT_TEMPLATES).format(name))
+        `pictures` [5 n, 3, 64, 64], normalised: n things in a scene, n in a second one, n in
+        another style, then n distorted twice. `mirrored` [2 n] says which of the last are only
+        mirrored. `names` are token ids of the n things' names and of others; `captions` of the
+        first 3 n pictures, in full.
+        """
+        rng = np.random.default_rng([0, step])
+        chosen = rng.choice(len(self.names), self.things + OTHER_NAMES, replace=False)
+        names = [self.names[index] for index in chosen]
+        shown = names[: self.things]
+        first = [int(rng.choice(self.by_name[name])) for name in shown]
+        second = [self._other_style(rng, name, sprite) for name, sprite in zip(shown, first)]
+        others = self.sprites.pixels_of([first[index - 1] for index in range(len(first))], self.device)
+        things = self.sprites.pixels_of(first, self.device)
 
-    def draw_attributes(self):
-        """Four pictures of each object, captions with style and background."""
-        names = [name for name in self._draw_names(BATCH_SIZE // 8) for _ in range(4)]
-        return self._draw(
-            names,
-            lambda *scene: write_caption(self.rng, *scene, style_share=0.95, style_only_share=0),
+        by_captions = step % 4 == 3
+        scenes = [self._scene(rng, named=by_captions or rng.random() < 0.5) for _ in range(4 * len(first))]
+        count = len(first)
+        clean = self._show(rng, torch.cat([things, things, self.sprites.pixels_of(second, self.device)]), scenes[: 3 * count])
+        distorted, mirrored = self._distort(rng, things, others)
+        # Half of the distorted things stand in the very scene of the whole ones.
+        places = [*scenes[:count], *scenes[3 * count :]]
+        bad = self._show(rng, distorted, places)
+
+        captions = None
+        if by_captions:
+            styles = [STYLE_WORDS[self.sprites.styles[sprite]] for sprite in first * 2 + second]
+            written = [
+                write_caption(self._words(rng), SHORT_NAMES.get(name, name), style, scene["color"], scene["layout"], style_share=0.6, style_only_share=0)
+                for name, style, scene in zip(shown * 3, styles, scenes)
+            ]
+            captions = self._ids(written)
+        named = [rng.choice(OBJECT_TEMPLATES).format(SHORT_NAMES.get(name, name)) for name in names]
+        return dict(
+            pictures=normalise(torch.cat([clean, bad])),
+            mirrored=mirrored,
+            names=self._ids(named),
+            captions=captions,
         )
 
-    def _draw_names(self, count):
-        return self.rng.sample(self.vocabulary_names, count) + self.rng.sample(
-            self.other_names, count
-        )
+    def _ids(self, captions):
+        return torch.tensor(self.encoder.encode(captions), device=self.device)
 
-    def _draw(self, names, write):
-        pictures, captions = [], []
-        for name in names:
-            sprite = self.rng.choice(self.by_name[name])
-            color, background = draw_background(self.rng, white_share=0.3)
-            layout = draw_layout(self.rng)
-            style = STYLE_WORDS[self.sprites.styles[sprite]]
-            pictures.append(self._augment(sprite, background, layout))
-            captions.append(write(SHORT_NAMES.get(name, name), style, color, layout))
-        return normalise(pictures), torch.tensor(self.encoder.encode(captions))
+    def _words(self, rng):
+        """Python's generator for captions, seeded from NumPy's."""
+        import random
 
-    def _augment(self, sprite, background, layout):
-        """Zoom, mirror, blur, and noise, each at random."""
-        rng = self.rng
-        offset = (rng.randint(-3, 3), rng.randint(-3, 3))
-        pixels = self.sprites.compose(sprite, background, layout, offset)
-        zooms = rng.random() < 0.5
-        if layout == "normal" and zooms:
-            side = int(64 * rng.uniform(0.8, 1.0))
-            top, left = rng.randint(0, 64 - side), rng.randint(0, 64 - side)
-            pixels = _resize(pixels[top : top + side, left : left + side], 64)
-        if rng.random() < 0.5:
-            pixels = pixels[:, ::-1]
-        if rng.random() < 0.3:
-            pixels = _resize(_resize(pixels, rng.choice([24, 32, 40])), 64)
-        if rng.random() < 0.3:
-            brightness, grain = rng.uniform(0.85, 1.1), self.noise.randn(64, 64, 1)
-            pixels = pixels * brightness + grain * rng.uniform(0, 12)
-            pixels = pixels.clip(0, 255).astype(np.uint8)
-        return pixels
+        return random.Random(int(rng.integers(2**32)))
+
+    def _other_style(self, rng, name, sprite):
+        others = [other for other in self.by_name[name] if other != sprite]
+        return int(rng.choice(others)) if others else sprite
+
+    def _scene(self, rng, named):
+        """A background and a layout; `named` backgrounds are those that captions can tell."""
+        color, rgb = draw_background(self._words(rng), white_share=0.3)
+        if not named:
+            rgb = tuple(rng.integers(0, 256, 3))
+        layout = str(rng.choice(LAYOUTS, p=LAYOUT_CHANCES))
+        scale = dict(normal=drawing.NORMAL_SCALE, large=1.0).get(layout, drawing.SMALL_SCALE)
+        spread = 1 - scale
+        if layout == "two":
+            shift = (-0.5, rng.uniform(-0.1, 0.1))
+        else:
+            shift = tuple(rng.uniform(-0.5, 0.5, 2) * spread)
+        return dict(color=color, rgb=rgb, layout=layout, scale=scale * rng.uniform(0.9, 1.08), shift=shift)
+
+    def _show(self, rng, things, scenes):
+        """Things in scenes, with the small faults of generated pictures."""
+        count = len(things)
+        to_device = lambda values: torch.tensor(np.array(values, np.float32), device=self.device)
+        scale = to_device([scene["scale"] for scene in scenes])
+        shift = to_device([scene["shift"] for scene in scenes])
+        turn = to_device(rng.uniform(-0.12, 0.12, count))
+        bend = drawing.smooth_noise(rng, count, 2, 5, self.device).permute(0, 2, 3, 1)
+        bend = bend * to_device(rng.choice([0, 0.02, 0.05], count))[:, None, None, None]
+        canvas = drawing.place(things, scale, shift, turn, bend)
+        two = torch.tensor([scene["layout"] == "two" for scene in scenes], device=self.device)
+        mirrored_shift = shift * torch.tensor([-1.0, 1.0], device=self.device)
+        second = drawing.place(things, scale, mirrored_shift, turn, bend) * two[:, None, None, None]
+        canvas = second + (1 - second[:, 3:]) * canvas
+        pictures = drawing.over(canvas, self._backgrounds(rng, scenes, to_device))
+        pictures = drawing.blur(pictures, to_device(rng.choice([0.05, 0.05, 0.5, 0.9], count)))
+        grain = torch.from_numpy(rng.standard_normal((count, 1, 32, 32), np.float32)).to(self.device)
+        grain = drawing.F.interpolate(grain, (64, 64), mode="bilinear")
+        pictures = pictures + grain * to_device(rng.choice([0, 0, 0.03], count))[:, None, None, None]
+        return (pictures * to_device(rng.uniform(0.9, 1.06, count))[:, None, None, None]).clamp(0, 1)
+
+    def _backgrounds(self, rng, scenes, to_device):
+        """Flat, or running into another colour where no caption names it."""
+        flat = to_device([scene["rgb"] for scene in scenes])[:, :, None, None] / 255
+        other = to_device(rng.uniform(0, 1, (len(scenes), 3)))[:, :, None, None]
+        share = to_device(rng.choice([0, 0, 0, 0.4], len(scenes)))[:, None, None, None]
+        down = torch.linspace(0, 1, 64, device=self.device)[:, None]
+        return flat + (other - flat) * share * down
+
+    def _distort(self, rng, things, others):
+        """Two distortions of each thing; some are only mirrored."""
+        count = len(things)
+        twice, twice_others = things.repeat(2, 1, 1, 1), others.repeat(2, 1, 1, 1)
+        kinds = [drawing.flipped, *drawing.DISTORTIONS]
+        kind = rng.choice(len(kinds), 2 * count, p=[0.1] + [0.9 / len(drawing.DISTORTIONS)] * len(drawing.DISTORTIONS))
+        # Recoloured things that look as before are no distortion.
+        distorted = torch.empty_like(twice)
+        for index, distort in enumerate(kinds):
+            rows = torch.from_numpy((kind == index).nonzero()[0]).to(self.device)
+            if len(rows):
+                distorted[rows] = distort(twice[rows], rng, twice_others[rows])
+        same = (distorted - twice).abs().mean((1, 2, 3)) < 0.03
+        same &= torch.from_numpy(kind > 0).to(self.device)
+        distorted[same] = twice_others[same]
+        return distorted, torch.from_numpy(kind == 0).to(self.device)
 
 
 def normalise(pictures):
-    """A list of uint8 [64, 64, 3] -> [n, 3, 64, 64] as CLIP's image processor makes it."""
-    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
-    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
-    return (pixels - mean) / std
-
-
-def _resize(pixels, size):
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(picture.resize((size, size), Image.BILINEAR))
+    """Pictures [n, 3, 64, 64], 0 to 1, as CLIP's image processor makes them."""
+    mean, std = (
+        torch.tensor(values, device=pictures.device)[:, None, None]
+        for values in (IMAGE_MEAN, IMAGE_STD)
+    )
+    return (pictures - mean) / std

@@ -3,6 +3,8 @@
 Object and style tables map the short word used in captions to the name used in the source data.
 """
 
+from pathlib import Path
+
 
 def _parse_table(text):
     """`short=canonical; same; ...` -> {short: canonical}, in the order written."""
@@ -44,6 +46,9 @@ TRAINED_STYLES = {
     "fxemoji": "fx",
 }
 HELD_OUT_STYLE = "notov1"
+
+# What a stranger brings: no part of the model is trained on these emoji, in any style.
+NEVER_TRAINED = frozenset(Path(__file__).with_name("never_trained.txt").read_text().splitlines())
 
 SHORT_NAMES = {name: word for word, name in (TRAINED_OBJECTS | HELD_OUT_OBJECTS).items()}
 STYLE_WORDS = TRAINED_STYLES | {HELD_OUT_STYLE: HELD_OUT_STYLE}
