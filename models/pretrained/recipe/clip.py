@@ -23,7 +23,7 @@ from scenes import CLEAN, IMAGE_MEAN, IMAGE_STD, Scenes, normalise
 from tokenizer import MAX_LENGTH
 from vocabulary import HELD_OUT_STYLE, SHORT_NAMES
 
-STEPS = 2400
+STEPS = 1500
 WARMUP_STEPS = 100
 MAX_LOGIT_SCALE = 60
 PICTURE_TEMPERATURE = 0.1
@@ -40,7 +40,7 @@ SCORED_TEMPLATES = ("a photo of a {}", "an illustration of a {}", "{}")
 
 def run(setting):
     """Writes `work/clip/`."""
-    steps = 3 if setting.smoke else STEPS
+    steps = 4 if setting.smoke else STEPS
     torch.manual_seed(0)
     scenes = Scenes(setting)
     model = build(scenes.encoder.tokenizer).to(setting.device)
@@ -98,7 +98,7 @@ def training_losses(model, batch):
     names = F.normalize(names.float(), dim=-1)
     scale = model.logit_scale.exp().clamp(max=MAX_LOGIT_SCALE)
     losses = dict(
-        pictures=picture_loss(pictures, batch["mirrored"]),
+        pictures=picture_loss(pictures, batch["mirrored"], batch["restyled"]),
         names=name_loss(pictures, names, scale),
     )
     if batch["captions"] is not None:
@@ -110,7 +110,7 @@ def training_losses(model, batch):
     return losses
 
 
-def picture_loss(pictures, mirrored):
+def picture_loss(pictures, mirrored, restyled):
     """Two nested contrasts for each thing's first picture.
 
     Its second scene is told from everything else, its other style and its mirrored self included;
@@ -122,7 +122,7 @@ def picture_loss(pictures, mirrored):
     bad = pictures[3 * count :]
     own = torch.eye(count, dtype=torch.bool, device=pictures.device)
     own_bad = own.repeat(1, 2)
-    only_mirrored = own_bad & mirrored.to(pictures.device)
+    only_mirrored = own_bad & mirrored
 
     def logits(left, right):
         return left @ right.T / PICTURE_TEMPERATURE
@@ -130,7 +130,8 @@ def picture_loss(pictures, mirrored):
     total = 0
     for anchor, same in ((first, second), (second, first)):
         to_same, to_style, to_bad = logits(anchor, same), logits(anchor, style), logits(anchor, bad)
-        every = torch.cat([to_same, to_style, to_bad], 1)
+        other_styles = to_style.masked_fill(own & ~restyled, -math.inf)
+        every = torch.cat([to_same, other_styles, to_bad], 1)
         total = total - (to_same.diagonal() - every.logsumexp(1)).mean()
 
         wrong = torch.cat([

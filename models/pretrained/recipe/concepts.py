@@ -81,11 +81,12 @@ STYLE_PROMPTS = [
 ]
 
 
-def run(work, smoke):
+def run(setting):
     """Writes `work/concepts/<name>/` and `work/curves/<name>/`: pictures and `concept.json`.
 
     The smoke run does it all.
     """
+    work = setting.work
     sprites = Sprites(work)
     write_objects(work / "concepts", OBJECTS, sprites)
     write_objects(work / "curves", CURVE_OBJECTS, sprites)

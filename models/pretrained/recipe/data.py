@@ -7,9 +7,9 @@ import subprocess
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from vocabulary import HELD_OUT_STYLE, NEVER_TRAINED
+from vocabulary import HELD_OUT_STYLE, NEVER_TRAINED, TRAINED_OBJECTS
 
 # Source set -> npm package.
 VECTOR_SETS = {
@@ -21,6 +21,7 @@ VECTOR_SETS = {
 }
 RASTER_SET = ("@lobehub/fluent-emoji-3d", "1.1.0")
 NAMES = ("unicode-emoji-json", "0.9.0")
+KEYWORDS = ("emojilib", "4.0.3")
 
 EXCLUDED_GROUPS = ("People & Body", "Flags", "Symbols")
 RENDER_SIZE = 128
@@ -28,13 +29,22 @@ RENDER_SIZE = 128
 SPRITE_SIZES = (64, 56, 30)
 
 
-def run(work, smoke):
-    """Writes `work/sprites.npz`: every emoji from every set. The smoke run does it all."""
-    modules = _install_packages(work / "npm")
-    sprites = {}
-    for name, style, picture in _pictures(modules, _canonical_names(modules)):
-        if (name, style) not in sprites:
-            sprites[name, style] = _all_sizes(picture)
+def run(setting):
+    """Writes `work/sprites.npz`, every emoji from every set, and `work/keywords.json`.
+
+    The smoke run fetches nothing: its sprites are plain shapes under the emoji's names.
+    """
+    work = setting.work
+    if setting.smoke:
+        sprites, keywords = _shapes(), {}
+    else:
+        modules = _install_packages(work / "npm")
+        names = _canonical_names(modules)
+        sprites = {}
+        for name, style, picture in _pictures(modules, names):
+            if (name, style) not in sprites:
+                sprites[name, style] = _all_sizes(picture)
+        keywords = _keywords(modules, names)
     keys = sorted(sprites)
     np.savez_compressed(
         work / "sprites.npz",
@@ -45,6 +55,7 @@ def run(work, smoke):
             for index, size in enumerate(SPRITE_SIZES)
         },
     )
+    (work / "keywords.json").write_text(json.dumps(keywords, indent=1))
     print(f"{len(keys)} sprites of {len({name for name, _ in keys})} emoji")
 
 
@@ -94,7 +105,7 @@ class Sprites:
 
 
 def _install_packages(folder):
-    packages = [*VECTOR_SETS.values(), RASTER_SET, NAMES]
+    packages = [*VECTOR_SETS.values(), RASTER_SET, NAMES, KEYWORDS]
     modules = folder / "node_modules"
     if not all((modules / package).is_dir() for package, _ in packages):
         folder.mkdir(parents=True, exist_ok=True)
@@ -112,6 +123,37 @@ def _canonical_names(modules):
         for emoji, entry in table.items()
         if entry["group"] not in EXCLUDED_GROUPS
     }
+
+
+def _keywords(modules, names):
+    """{name: [what else it is called, ...]}, without the words for what is never trained on."""
+    table = json.loads((modules / KEYWORDS[0] / "dist" / "emoji-en-US.json").read_text())
+    forbidden = {word for name in NEVER_TRAINED for word in (name, *name.split())}
+    found = {}
+    for emoji, name in names.items():
+        words = [_normalise(word) for word in table.get(emoji, [])]
+        words = [word for word in words if word.replace(" ", "").isalpha() and word != name]
+        words = [word for word in words if not forbidden & {word, *word.split()}]
+        found[name] = list(dict.fromkeys(words))
+    return found
+
+
+def _shapes():
+    """A round or angular shape for each name that some stage asks for, in every style."""
+    sprites = {}
+    styles = [*VECTOR_SETS, "fluent3d"]
+    for row, name in enumerate(sorted({*TRAINED_OBJECTS.values(), *NEVER_TRAINED})):
+        for column, style in enumerate(styles):
+            rng = np.random.default_rng([row, column])
+            picture = Image.new("RGBA", (RENDER_SIZE, RENDER_SIZE))
+            draw = ImageDraw.Draw(picture)
+            for _ in range(3):
+                left, top, width, height = (int(x) for x in rng.integers(10, 64, 4))
+                box = (left, top, left + width, top + height)
+                color = (*(int(x) for x in rng.integers(0, 256, 3)), 255)
+                (draw.ellipse if row % 2 else draw.rectangle)(box, color)
+            sprites[name, style] = _all_sizes(picture)
+    return sprites
 
 
 def _normalise(name):

@@ -5,15 +5,13 @@ import random
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 from transformers import CLIPModel
 
-from clip import accuracy, text_features
+from clip import accuracy, image_features, text_features, to_pictures
 from data import Sprites
 from export import FOLDER
 from precision import autocast
-from scenes import normalise
 from tokenizer import CaptionEncoder
 from vocabulary import COLORS, HELD_OUT_OBJECTS, TRAINED_OBJECTS
 
@@ -22,12 +20,14 @@ INFERENCE_STEPS = 20
 PICTURES_PER_COLOR = 5
 
 
-def run(work, smoke):
+def run(setting):
     """Writes `work/evaluation.json`; the scorer picks among every object of the vocabulary."""
+    work, smoke = setting.work, setting.smoke
     folder = work / FOLDER
     pipeline = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
+    pipeline.to(setting.device)
     words = list(TRAINED_OBJECTS)[: 5 if smoke else None]
 
     prompts = [f"a photo of a {word}" for word in words]
@@ -50,7 +50,7 @@ def run(work, smoke):
 
 def draw(pipeline, prompts, seed, smoke):
     """Pictures of the prompts, uint8 [64, 64, 3]."""
-    with autocast():
+    with autocast(pipeline.device):
         pictures = pipeline(
             prompts,
             num_inference_steps=2 if smoke else INFERENCE_STEPS,
@@ -66,7 +66,7 @@ def score(work, pictures):
     model = CLIPModel.from_pretrained(work / FOLDER / "clip", torch_dtype=torch.float32).eval()
     words = [*TRAINED_OBJECTS, *HELD_OUT_OBJECTS]
     texts = text_features(model, CaptionEncoder(work / FOLDER), words)
-    images = F.normalize(model.get_image_features(normalise(pictures)), dim=-1)
+    images = image_features(model, to_pictures(pictures))
     return accuracy(images, texts, torch.arange(len(pictures)))
 
 

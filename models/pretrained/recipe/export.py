@@ -15,8 +15,9 @@ from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 FOLDER = "dvar-tiny-emoji"
 
 
-def run(work, smoke):
+def run(setting):
     """Writes `work/dvar-tiny-emoji/` and draws one picture with it, `work/cat.png`."""
+    work = setting.work
     folder = work / FOLDER
     shutil.rmtree(folder, ignore_errors=True)
     pipeline = StableDiffusionPipeline(
@@ -40,7 +41,7 @@ def run(work, smoke):
     reloaded = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
     pictures = reloaded(
         "a photo of a cat on a blue background",
-        num_inference_steps=2 if smoke else 20,
+        num_inference_steps=2 if setting.smoke else 20,
         guidance_scale=4.0,
         generator=torch.Generator().manual_seed(0),
     ).images

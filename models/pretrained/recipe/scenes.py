@@ -24,7 +24,7 @@ class Scenes:
 
     def __init__(self, setting):
         self.device = setting.device
-        self.things = 6 if setting.smoke else 28
+        self.things, self.others = (6, 8) if setting.smoke else (28, OTHER_NAMES)
         self.sprites = Sprites(setting.work)
         self.encoder = CaptionEncoder(setting.work)
         self.by_name = self.sprites.trainable_by_name()
@@ -35,11 +35,11 @@ class Scenes:
 
         `pictures` [5 n, 3, 64, 64], normalised: n things in a scene, n in a second one, n in
         another style, then n distorted twice. `mirrored` [2 n] says which of the last are only
-        mirrored. `names` are token ids of the n things' names and of others; `captions` of the
+        mirrored, `restyled` [n] which things have another style. `names` are token ids of the n things' names and of others; `captions` of the
         first 3 n pictures, in full.
         """
         rng = np.random.default_rng([0, step])
-        chosen = rng.choice(len(self.names), self.things + OTHER_NAMES, replace=False)
+        chosen = rng.choice(len(self.names), self.things + self.others, replace=False)
         names = [self.names[index] for index in chosen]
         shown = names[: self.things]
         first = [int(rng.choice(self.by_name[name])) for name in shown]
@@ -68,6 +68,7 @@ class Scenes:
         return dict(
             pictures=normalise(torch.cat([clean, bad])),
             mirrored=mirrored,
+            restyled=torch.tensor([a != b for a, b in zip(first, second)], device=self.device),
             names=self._ids(named),
             captions=captions,
         )
@@ -134,16 +135,15 @@ class Scenes:
         twice, twice_others = things.repeat(2, 1, 1, 1), others.repeat(2, 1, 1, 1)
         kinds = [drawing.flipped, *drawing.DISTORTIONS]
         kind = rng.choice(len(kinds), 2 * count, p=[0.1] + [0.9 / len(drawing.DISTORTIONS)] * len(drawing.DISTORTIONS))
-        # Recoloured things that look as before are no distortion.
         distorted = torch.empty_like(twice)
         for index, distort in enumerate(kinds):
             rows = torch.from_numpy((kind == index).nonzero()[0]).to(self.device)
             if len(rows):
                 distorted[rows] = distort(twice[rows], rng, twice_others[rows])
+        # What looks as before, such as a ball mirrored, is no distortion: another thing instead.
         same = (distorted - twice).abs().mean((1, 2, 3)) < 0.03
-        same &= torch.from_numpy(kind > 0).to(self.device)
         distorted[same] = twice_others[same]
-        return distorted, torch.from_numpy(kind == 0).to(self.device)
+        return distorted, torch.from_numpy(kind == 0).to(self.device) & ~same
 
 
 def normalise(pictures):

@@ -30,16 +30,17 @@ five sketch cartoon emoji image pixel clay woman man boy girl child teapot sculp
 """.split()
 
 
-def run(work, smoke):
-    """Writes `work/tokenizer/`. The smoke run does it all."""
+def run(setting):
+    """Writes `work/tokenizer/`; the smoke run counts fewer captions."""
+    captions = 400 if setting.smoke else CAPTIONS
     symbols = list(bytes_to_unicode().values())
     specials = ["<|startoftext|>", "<|endoftext|>"]
     base = symbols + [symbol + "</w>" for symbol in symbols]
-    merges = learn_merges(_count_words(work), VOCABULARY_SIZE - len(base) - len(specials))
+    merges = learn_merges(_count_words(setting.work, captions), VOCABULARY_SIZE - len(base) - len(specials))
     vocabulary = base + [left + right for left, right in merges] + specials
     assert len(set(vocabulary)) == len(vocabulary)
 
-    folder = work / "tokenizer"
+    folder = setting.work / "tokenizer"
     folder.mkdir(exist_ok=True)
     ids = {token: index for index, token in enumerate(vocabulary)}
     lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges)]
@@ -103,12 +104,12 @@ class CaptionEncoder:
         return self._word_ids[word]
 
 
-def _count_words(work):
+def _count_words(work, captions):
     rng = random.Random(0)
     objects = [*TRAINED_OBJECTS, *HELD_OUT_OBJECTS]
     styles = [*TRAINED_STYLES.values(), HELD_OUT_STYLE]
     counts = Counter()
-    for _ in range(CAPTIONS):
+    for _ in range(captions):
         name, style = rng.choice(objects), rng.choice(styles)
         color, _ = draw_background(rng)
         caption = write_caption(rng, name, style, color, draw_layout(rng))

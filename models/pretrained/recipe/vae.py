@@ -28,24 +28,26 @@ LOG_VARIANCE = -5.0
 POSTERIOR_STD = math.exp(LOG_VARIANCE / 2)
 
 
-def run(work, smoke):
+def run(setting):
     """Writes `work/vae/`, with the scaling factor that gives the latents unit deviation."""
-    steps = 3 if smoke else STEPS
+    steps = 3 if setting.smoke else STEPS
+    device = setting.device
     torch.manual_seed(0)
-    rng = random.Random(0)
-    sprites = Sprites(work)
-    shuffled = np.random.RandomState(0).permutation(len(sprites.names)).tolist()
-    test = sorted(shuffled[:TEST_PICTURES])[:MEASURED_PICTURES]
-    train = sorted(shuffled[TEST_PICTURES:])
+    sprites = Sprites(setting.work)
+    chosen = [sprite for found in sprites.trainable_by_name().values() for sprite in found]
+    shuffled = np.random.RandomState(0).permutation(chosen).tolist()
+    held_out = 8 if setting.smoke else TEST_PICTURES
+    test, train = sorted(shuffled[:held_out])[:MEASURED_PICTURES], sorted(shuffled[held_out:])
     generator_names = set(TRAINED_OBJECTS.values())
     favoured = [sprite for sprite in train if sprites.names[sprite] in generator_names]
 
-    model = build()
+    model = build().to(device)
     optimizer = Muon(model.named_parameters(), learning_rate=0.01, adam_learning_rate=2e-3)
-    for step in range(steps):
+    for step in setting.steps("vae", dict(model=model, optimizer=optimizer), steps):
         progress = step / steps
+        rng = random.Random(step)
         chosen = [rng.choice(favoured if rng.random() < 0.5 else train) for _ in range(BATCH_SIZE)]
-        pictures = draw_pictures(sprites, chosen, rng)
+        pictures = draw_pictures(sprites, chosen, rng).to(device)
         loss = training_loss(model, pictures, progress)
         optimizer.zero_grad()
         loss.backward()
@@ -57,9 +59,9 @@ def run(work, smoke):
         if (step + 1) % 100 == 0:
             print(f"step {step + 1}: loss {loss.item():.4f}", flush=True)
 
-    psnr, latents = measure(model, draw_pictures(sprites, test, random.Random(1)))
+    psnr, latents = measure(model, draw_pictures(sprites, test, random.Random(-1)).to(device))
     model.register_to_config(scaling_factor=1 / latents.std().item())
-    model.save_pretrained(work / "vae")
+    model.save_pretrained(setting.work / "vae")
     print(f"PSNR of pictures not trained on: {psnr:.1f} dB")
 
 
@@ -93,7 +95,7 @@ def encode_mean(model, pictures):
 
 def training_loss(model, pictures, progress):
     """Pixels (L1, L2), gradients of the picture, and the pull on the latents."""
-    with autocast():
+    with autocast(pictures.device):
         mean = encode_mean(model, pictures)
         latents = mean + POSTERIOR_STD * torch.randn_like(mean)
         decoded = model.decoder(model.post_quant_conv(latents)).float()
