@@ -30,9 +30,8 @@ VARIATIONS = ("background", "size", "place", "two", "style")
 def run(setting):
     """Writes `work/agreement.json`: shares of pairs ranked right, of the scorer in `work/clip`."""
     model = CLIPModel.from_pretrained(setting.work / "clip").eval()
-    features = lambda pictures: image_features(model, pictures)
     things = 4 if setting.smoke else 70
-    result = measure(setting.work, features, things)
+    result = measure(setting.work, lambda pictures: image_features(model, pictures), things)
     (setting.work / "agreement.json").write_text(json.dumps(result, indent=1))
     print(json.dumps(result, indent=1))
 
@@ -44,8 +43,9 @@ def measure(work, features, things=70):
     for name, chosen in held_out(sprites, things).items():
         pairs = constructed(sprites, chosen)
         result[name] = shares(pairs, features, "kind") | {
-            f"told from the thing in another {variation}": share
+            f"by what else changed: {variation}": share
             for variation, share in shares(pairs, features, "variation").items()
+            if variation != "all"
         }
     result["runs, by eye"] = shares(ranked_by_eye(), features, "kind")
     return result
@@ -72,9 +72,15 @@ def likeness(features, pair):
 def held_out(sprites, count):
     """Sprites by set: the unseen style of known things, and things never trained on."""
     known = sorted(TRAINED_OBJECTS.values())
-    unseen_style = [sprites.index[n, HELD_OUT_STYLE] for n in known if (n, HELD_OUT_STYLE) in sprites.index]
+    unseen_style = [
+        sprites.index[n, HELD_OUT_STYLE] for n in known if (n, HELD_OUT_STYLE) in sprites.index
+    ]
     unseen_things = [
-        next(sprites.index[name, style] for style in ("noto", "fluent", HELD_OUT_STYLE, "fluent3d", "fluentflat", "fxemoji") if (name, style) in sprites.index)
+        next(
+            sprites.index[name, style]
+            for style in ("noto", "fluent", HELD_OUT_STYLE, "fluent3d", "fluentflat", "fxemoji")
+            if (name, style) in sprites.index
+        )
         for name in sorted(NEVER_TRAINED)
     ]
     rng = np.random.default_rng(1)
@@ -91,21 +97,39 @@ def constructed(sprites, chosen):
         rng = np.random.default_rng([2, row])
         thing = sprites.pixels_of([sprite], "cpu")
         other = sprites.pixels_of([chosen[row - 1]], "cpu")
-        concept = rounded(torch.cat([
-            as_picture(sprites.compose(sprite, *scene)) for scene in OBJECT_SCENES
-        ]))
-        styles = [i for i, name in enumerate(sprites.names) if name == sprites.names[sprite] and i != sprite]
+        concept = rounded(
+            torch.cat([as_picture(sprites.compose(sprite, *scene)) for scene in OBJECT_SCENES])
+        )
+        styles = [
+            i
+            for i, name in enumerate(sprites.names)
+            if name == sprites.names[sprite] and i != sprite
+        ]
         for distort in drawing.MEASURED:
             distorted = distort(thing, rng, other)
             if (distorted - thing).abs().mean() < LEAST_CHANGE and distort is not drawing.smoothed:
                 continue
-            variation = str(rng.choice(VARIATIONS[: 5 if styles and distort is not drawing.flipped else 4]))
-            shown = sprites.pixels_of([int(rng.choice(styles))], "cpu") if variation == "style" else thing
+            variation = str(
+                rng.choice(VARIATIONS[: 5 if styles and distort is not drawing.flipped else 4])
+            )
+            shown = (
+                sprites.pixels_of([int(rng.choice(styles))], "cpu")
+                if variation == "style"
+                else thing
+            )
             better, background = varied(shown, variation, rng)
             if rng.random() < 0.5:
                 background = OBJECT_SCENES[int(rng.integers(len(OBJECT_SCENES)))][0]
             worse = show(distorted, background, drawing.NORMAL_SCALE)
-            pairs.append(dict(kind=distort.__name__, variation=variation, concept=concept, better=better, worse=worse))
+            pairs.append(
+                dict(
+                    kind=distort.__name__,
+                    variation=variation,
+                    concept=concept,
+                    better=better,
+                    worse=worse,
+                )
+            )
     return pairs
 
 
@@ -147,15 +171,21 @@ def as_picture(pixels):
 def ranked_by_eye():
     """The pairs of `eye/pairs.json`, whose numbers count the squares of `eye/pictures.webp`."""
     sheet = np.asarray(Image.open(EYE / "pictures.webp").convert("RGB"))
-    squares = sheet.reshape(-1, 64, sheet.shape[1] // 64, 64, 3).swapaxes(1, 2).reshape(-1, 64, 64, 3)
+    squares = (
+        sheet.reshape(-1, 64, sheet.shape[1] // 64, 64, 3).swapaxes(1, 2).reshape(-1, 64, 64, 3)
+    )
     pairs = []
     for pair in json.loads((EYE / "pairs.json").read_text()):
         folder = next(EXAMPLES.glob(f"*/{pair['concept']}"))
-        concept = [as_picture(Image.open(path).convert("RGB")) for path in sorted(folder.glob("*.png"))]
-        pairs.append(dict(
-            kind=pair["concept"],
-            concept=torch.cat(concept),
-            better=as_picture(squares[pair["better"]]),
-            worse=as_picture(squares[pair["worse"]]),
-        ))
+        concept = [
+            as_picture(Image.open(path).convert("RGB")) for path in sorted(folder.glob("*.png"))
+        ]
+        pairs.append(
+            dict(
+                kind=pair["concept"],
+                concept=torch.cat(concept),
+                better=as_picture(squares[pair["better"]]),
+                worse=as_picture(squares[pair["worse"]]),
+            )
+        )
     return pairs

@@ -14,11 +14,9 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPConfig, CLIPModel
 
-import drawing
 from captions import draw_background
 from muon import Muon
 from precision import autocast
-from resumable import reached
 from scenes import CLEAN, IMAGE_MEAN, IMAGE_STD, Scenes, normalise
 from tokenizer import MAX_LENGTH
 from vocabulary import HELD_OUT_STYLE, SHORT_NAMES
@@ -134,11 +132,14 @@ def picture_loss(pictures, mirrored, restyled):
         every = torch.cat([to_same, other_styles, to_bad], 1)
         total = total - (to_same.diagonal() - every.logsumexp(1)).mean()
 
-        wrong = torch.cat([
-            to_same.masked_fill(own, -math.inf),
-            to_style.masked_fill(own, -math.inf),
-            to_bad.masked_fill(only_mirrored, -math.inf),
-        ], 1).logsumexp(1)
+        wrong = torch.cat(
+            [
+                to_same.masked_fill(own, -math.inf),
+                to_style.masked_fill(own, -math.inf),
+                to_bad.masked_fill(only_mirrored, -math.inf),
+            ],
+            1,
+        ).logsumexp(1)
         less_like = torch.cat([to_style.diagonal()[:, None], to_bad[only_mirrored][:, None]])
         rows = torch.cat([torch.arange(count, device=wrong.device), only_mirrored.nonzero()[:, 0]])
         both = torch.stack([less_like[:, 0], wrong[rows]])

@@ -40,7 +40,7 @@ def over(things, background):
 
 
 def smooth_noise(rng, count, channels, cells, device):
-    """Fields [count, channels, 64, 64] that vary over `cells` cells a side, about unit deviation."""
+    """Fields [count, channels, 64, 64] of about unit deviation, smooth over 64 / `cells` pixels."""
     field = rng.standard_normal((count, channels, cells, cells), np.float32)
     field = torch.from_numpy(field).to(device)
     return F.interpolate(field, (SIDE, SIDE), mode="bicubic", align_corners=True)
@@ -97,7 +97,9 @@ def blobs(things, rng, others):
     """Round patches of the thing's colours."""
     palette = colours_of(things, rng, 5)
     palette = torch.cat([palette, torch.zeros_like(palette[:, :2])], 1)
-    fields = smooth_noise(rng, len(things), palette.shape[1], int(rng.integers(4, 8)), things.device)
+    fields = smooth_noise(
+        rng, len(things), palette.shape[1], int(rng.integers(4, 8)), things.device
+    )
     steps = torch.linspace(-1, 1, SIDE, device=things.device)
     distance = steps[:, None] ** 2 + steps[None, :] ** 2
     fields[:, -2:] += 3 * distance - 1
@@ -135,7 +137,9 @@ def fragments(things, rng, others):
             piece[:, :, 16:48, 16:48] = things[:, :, rows, columns]
             turn = rng.uniform(0.6, 2 * math.pi - 0.6, len(things))
             shift = rng.uniform(-0.6, 0.6, (len(things), 2))
-            turn, shift = (torch.from_numpy(x.astype(np.float32)).to(things.device) for x in (turn, shift))
+            turn, shift = (
+                torch.from_numpy(x.astype(np.float32)).to(things.device) for x in (turn, shift)
+            )
             piece = place(piece, torch.full_like(turn, 0.9), shift, turn)
             canvas = piece + (1 - piece[:, 3:]) * canvas
     return canvas

@@ -30,8 +30,8 @@ STAGES = {
     "evaluate": evaluate.run,
     "concepts": concepts.run,
 }
-# Those after which a call that was cut by `--minutes` need not come back, and their results.
-TRAINED = {"vae": "vae", "clip": "clip", "unet": "unet"}
+# Stages that a later call does not repeat once they are finished.
+TRAINED = ("vae", "clip", "unet")
 # The exit status of a call whose time was up before all was done.
 UNFINISHED = 3
 
@@ -58,7 +58,7 @@ def main():
 
 def run_stage(name, run, setting):
     """Runs a stage, unless it is one that trains and has finished in an earlier call."""
-    if name in TRAINED and (setting.work / TRAINED[name] / "config.json").exists():
+    if name in TRAINED and (setting.work / name / "config.json").exists():
         print(f"== {name}: done before", flush=True)
         return
     print(f"== {name}", flush=True)

@@ -1,4 +1,4 @@
-"""bf16 where the device computes in it, f32 elsewhere: emulated bf16 is some twenty times slower."""
+"""bf16 where the device computes in it, else f32: emulated bf16 is some twenty times slower."""
 
 import torch
 

@@ -54,9 +54,3 @@ def save(path, parts, step):
     beside = path.with_suffix(".new")
     torch.save(dict(step=step) | {name: part.state_dict() for name, part in parts.items()}, beside)
     beside.replace(path)
-
-
-def reached(work, stage):
-    """The steps that a stage has done."""
-    path = work / "checkpoints" / f"{stage}.pt"
-    return torch.load(path, map_location="cpu", weights_only=True)["step"] if path.exists() else 0
