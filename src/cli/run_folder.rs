@@ -8,7 +8,7 @@ use std::{
 use super::{
     CliError,
     learned::{read_adapter, read_embedding},
-    output::{free_folder, refused, write_new},
+    output::{free_folder, refused, write, write_new},
 };
 use crate::{
     concept::{LearnedAdapter, LearnedConcept},
@@ -32,7 +32,7 @@ impl RunFolder {
         placeholder_token: &str,
         config: &str,
     ) -> Result<Self, CliError> {
-        let default = || Path::new("runs").join(folder_name(placeholder_token));
+        let default = || Path::new("runs").join(plain_name(placeholder_token));
         let run = Self(free_folder(named, default)?);
         // the configuration before anything else: what has it can be resumed
         match write_new(&run.0, CONFIG, config.as_bytes()) {
@@ -82,6 +82,11 @@ impl RunFolder {
 
     pub(super) fn config(&self) -> PathBuf {
         self.0.join(CONFIG)
+    }
+
+    /// Puts other options in the place of the run's own.
+    pub(super) fn set_config(&self, config: &str) -> Result<(), CliError> {
+        write(&self.config(), config.as_bytes())
     }
 
     pub(super) fn metrics(&self) -> PathBuf {
@@ -166,9 +171,9 @@ fn adapter_in(folder: &Path) -> Result<Option<LearnedAdapter>, CliError> {
     files.iter().find(|file| file.is_file()).map(|file| read_adapter(file)).transpose()
 }
 
-/// A file name for a token: `<my cat>` gives `my-cat`.
-fn folder_name(placeholder_token: &str) -> String {
-    let name: String = placeholder_token
+/// Letters and digits with hyphens between, as in a file's name: `<my cat>` gives `my-cat`.
+pub(super) fn plain_name(name: &str) -> String {
+    let name: String = name
         .chars()
         .map(|c| if c.is_alphanumeric() || c == '-' || c == '_' { c } else { ' ' })
         .collect();

@@ -44,6 +44,8 @@ pub struct Concept {
     initial: Tensor<2>,
     /// The adapted layers' own weights, plain; empty for Textual Inversion.
     frozen: BTreeMap<String, Tensor<2>>,
+    /// Whether the vectors keep the lengths that they began with.
+    preserves_norm: bool,
 }
 
 /// What the networks need of a concept: tracked or plain, as it was asked for.
@@ -99,6 +101,7 @@ impl Concept {
             parameters: vec![Parameter { name: VECTORS.into(), value: track(vectors.clone()) }],
             initial: vectors,
             frozen: BTreeMap::new(),
+            preserves_norm: false,
         }
     }
 
@@ -120,6 +123,15 @@ impl Concept {
         self
     }
 
+    /// Lets the vectors turn but not grow: an [`update`](Self::update) gives each the length that it
+    /// began with. OneTrainer has the same under the same name; there all get the median length of
+    /// the vocabulary.
+    #[must_use]
+    pub fn with_preserved_norm(mut self) -> Self {
+        self.preserves_norm = true;
+        self
+    }
+
     /// The parameters, in an order that does not change.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
@@ -136,6 +148,18 @@ impl Concept {
         for (parameter, value) in self.parameters.iter_mut().zip(values) {
             parameter.value = track(value);
         }
+    }
+
+    /// What an optimiser made of the parameters takes their place; see
+    /// [`with_preserved_norm`](Self::with_preserved_norm).
+    pub fn update(&mut self, mut values: Vec<Tensor<2>>) {
+        if self.preserves_norm {
+            let length = |vectors: &Tensor<2>| vectors.clone().square().sum_dim(1).sqrt();
+            // a vector of zeros has no direction to keep
+            let share = length(&self.initial) / length(&values[0]).clamp_min(f32::MIN_POSITIVE);
+            values[0] = values[0].clone() * share;
+        }
+        self.set(values);
     }
 
     /// The vectors without a graph, `[num_vectors, width]`.

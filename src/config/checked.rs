@@ -84,6 +84,8 @@ pub struct TrainConfig {
     pub max_timestep: Option<usize>,
     /// How likely a picture is mirrored.
     pub flip: f64,
+    /// Each vector keeps the length that it began with.
+    pub preserve_embedding_norm: bool,
     /// Scores samples on the way by CLIP-T too.
     pub clip_t: bool,
     /// Updates between two checkpoints.
@@ -296,6 +298,7 @@ impl TrainConfig {
             min_timestep: o.training.min_timestep.unwrap_or(0),
             max_timestep: o.training.max_timestep,
             flip: share("flip", o.training.flip.or(Some(0.5)))?,
+            preserve_embedding_norm: o.training.preserve_embedding_norm.unwrap_or(false),
             clip_t: o.samples.clip_t.unwrap_or(false),
             save_steps: count("save_steps", o.training.save_steps)?,
             save_init_embeds: set("save_init_embeds", o.start.save_init_embeds),
@@ -342,6 +345,7 @@ fn trainer(
         o.training.max_grad_norm.map(|n| positive("max_grad_norm", Some(n))).transpose()?;
     Ok(TrainerConfig {
         max_train_steps,
+        min_train_steps: o.training.min_train_steps.unwrap_or(0),
         gradient_accumulation_steps,
         lr_schedule: LrSchedule {
             kind: set("lr_scheduler", o.optimizer.lr_scheduler),

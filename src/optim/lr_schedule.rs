@@ -35,6 +35,11 @@ impl LrShape {
         ("cosine_with_restarts", Self::CosineWithRestarts),
         ("polynomial", Self::Polynomial),
     ];
+
+    /// Whether the rate at a step depends on how many steps the run has.
+    pub fn follows_length(self) -> bool {
+        !matches!(self, Self::Constant | Self::ConstantWithWarmup)
+    }
 }
 
 impl fmt::Display for LrShape {

@@ -4,11 +4,12 @@ use std::{ops::Range, path::Path};
 
 use super::{InitialVectors, SessionError, Start, Tokens, check_sampling, sampling_options};
 use crate::{
-    config::{Initializer, TrainConfig, TrainOptions},
+    config::{ConfigError, InitStrategy, Initializer, TrainConfig, TrainOptions},
     data::dataset::Dataset,
     embedding::LearnedEmbedding,
     eval::EvaluationDraws,
     fingerprint::Fingerprint,
+    optim::LrShape,
     pipelines::ModelFolder,
 };
 
@@ -39,13 +40,18 @@ pub struct CheckedOptions {
 }
 
 impl CheckedOptions {
-    /// Lays the options over the model's advice and the defaults, and checks each for itself.
+    /// Lays the options over the model's advice and the defaults, and checks each for itself. Where
+    /// nothing says where the vectors start and the model brings a scorer, they start from the
+    /// vocabulary's best word.
     ///
     /// # Errors
     ///
     /// [`SessionError`] names the first option that is missing or out of range.
     pub fn new(options: &TrainOptions, model: ModelFolder) -> Result<Self, SessionError> {
-        let options = options.over(&advice(&model)?)?.with_defaults()?;
+        let mut options = options.over(&advice(&model)?)?.with_defaults()?;
+        if options.start.is_open() && model.has_clip() {
+            options.start.init_strategy = Some(InitStrategy::Best);
+        }
         let model = model.with_beta_schedule(options.training.beta_schedule)?;
         let config = TrainConfig::new(&options)?;
         let model = model.with_precision(config.mixed_precision.dtype());
@@ -129,7 +135,22 @@ pub(super) fn timesteps(
     Ok(timesteps)
 }
 
-/// A number that stands for a run's options, as their configuration file, and its pictures: saved
+/// What a run that goes on must have been begun with, as the text of a configuration file: all its
+/// options but how long it is, where the learning rate does not depend on that.
+///
+/// # Errors
+///
+/// [`ConfigError::Unwritable`] for a seed that TOML cannot hold.
+pub fn begun_with(options: &TrainOptions) -> Result<String, ConfigError> {
+    let mut options = options.clone();
+    if !options.optimizer.lr_scheduler.is_some_and(LrShape::follows_length) {
+        options.training.max_train_steps = None;
+        options.training.min_train_steps = None;
+    }
+    options.to_toml()
+}
+
+/// A number that stands for the options that a run was begun with and for its pictures: saved
 /// states carry it, so that no other run goes on from them.
 pub fn fingerprint<'a>(options: &str, pictures: impl IntoIterator<Item = &'a Dataset>) -> u64 {
     let pictures = pictures.into_iter().flat_map(Dataset::pictures);

@@ -17,7 +17,7 @@ mod search;
 
 use burn::tensor::Device;
 
-pub use checked::{CheckedOptions, advice, fingerprint};
+pub use checked::{CheckedOptions, advice, begun_with, fingerprint};
 pub use class_pictures::{class_pictures, draw_class};
 pub use error::{SessionError, option_of, sentence, sources};
 pub use generator::{Generator, check_sampling};
@@ -149,7 +149,10 @@ impl Session {
 
     /// The concept at its start.
     pub fn concept(&self, config: &TrainConfig) -> Concept {
-        let concept = Concept::new(&self.initial, &self.objective.device());
+        let mut concept = Concept::new(&self.initial, &self.objective.device());
+        if config.preserve_embedding_norm {
+            concept = concept.with_preserved_norm();
+        }
         concept.with_adapter(config.method.adapter(), &self.objective.unet, config.seed)
     }
 

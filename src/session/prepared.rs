@@ -21,9 +21,8 @@ pub struct PreparedRun {
     pub clip: Option<ModelFiles>,
     /// What computes.
     pub device: Device,
-    /// The options as the text of a configuration file: what a resumed run must have been begun
-    /// with.
-    pub saved: String,
+    /// What a resumed run must have been begun with: see [`begun_with`](super::begun_with).
+    pub begun_with: String,
     /// Where an interrupted run goes on from.
     pub state: Option<TrainState>,
     /// Whether pictures are drawn before the first step.
@@ -52,7 +51,7 @@ impl PreparedRun {
 
     /// See [`fingerprint`](super::fingerprint).
     pub(super) fn fingerprint(&self, class: Option<&Dataset>) -> u64 {
-        super::fingerprint(&self.saved, std::iter::once(&self.dataset).chain(class))
+        super::fingerprint(&self.begun_with, std::iter::once(&self.dataset).chain(class))
     }
 
     /// How the run draws.

@@ -161,8 +161,7 @@ async fn train<O: Observer>(
     if let Some(state) = state {
         trainer.restore(state, &mut callbacks)?;
     }
-    let over = state.and_then(|state| state.stop.clone());
-    let trained = match over.filter(|stop| !matches!(stop, StopReason::Interrupted { .. })) {
+    let trained = match state.and_then(|state| config.trainer.end_of(state)) {
         Some(stop) => Ok(stop),
         None => trainer.train(&mut callbacks).await,
     };

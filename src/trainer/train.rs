@@ -19,6 +19,8 @@ use crate::{
 pub struct TrainerConfig {
     /// Steps at most; each makes one update, unless `loss_scaling` skips it.
     pub max_train_steps: usize,
+    /// Steps in which no callback ends the run, but the user may.
+    pub min_train_steps: usize,
     /// Micro-batches whose gradients are averaged for one update.
     pub gradient_accumulation_steps: usize,
     /// Learning rate of each update.
@@ -30,6 +32,20 @@ pub struct TrainerConfig {
     /// Whether the loss is scaled, which gradients in f16 need; steps whose gradient is not finite
     /// are then skipped.
     pub loss_scaling: bool,
+}
+
+impl TrainerConfig {
+    /// Why a saved run is over; none if there is more to do: it was interrupted, or it is to go on
+    /// beyond its end.
+    pub fn end_of(&self, state: &TrainState) -> Option<StopReason> {
+        let stop = state.stop.clone().filter(|stop| self.may_end(stop, state.step))?;
+        (!matches!(stop, StopReason::Interrupted { .. })).then_some(stop)
+    }
+
+    /// Whether this may end a run in the last of so many steps.
+    fn may_end(&self, stop: &StopReason, steps: usize) -> bool {
+        matches!(stop, StopReason::Interrupted { .. }) || steps > self.min_train_steps
+    }
 }
 
 /// Trains a concept through frozen networks.
@@ -120,7 +136,8 @@ impl<'a> Trainer<'a> {
                 return Ok(StopReason::MaxSteps { steps: self.step });
             }
             let step = self.train_step(callbacks).await;
-            let mut stop = step.inspect_err(|_| self.concept.set(self.last_good.clone()))?;
+            let stop = step.inspect_err(|_| self.concept.set(self.last_good.clone()))?;
+            let mut stop = stop.filter(|stop| self.config.may_end(stop, self.step));
             if self.step == self.config.max_train_steps
                 && matches!(stop, None | Some(StopReason::Interrupted { .. }))
             {
@@ -181,7 +198,7 @@ impl<'a> Trainer<'a> {
             gradients = self.clipped(second.gradients, second.norm);
         }
         let updated = self.optimizer.update(self.last_good.clone(), gradients, learning_rate);
-        self.concept.set(updated);
+        self.concept.update(updated);
         Ok(true)
     }
 

@@ -77,8 +77,8 @@ fn a_run_goes_on_from_its_checkpoint_only_with_the_same_options_and_pictures() {
     child.wait().unwrap();
 
     let (config, text) = (cli.path("run/config.toml"), cli.read("run/config.toml"));
-    let shorter = String::from_utf8(text.clone()).unwrap().replace("100000", "5");
-    fs::write(&config, &shorter).unwrap();
+    let another = String::from_utf8(text.clone()).unwrap().replace("seed = 0", "seed = 1");
+    fs::write(&config, &another).unwrap();
     let refused = |ran: Ran| {
         assert_eq!(ran.code, Some(2), "{ran:?}");
         assert!(ran.stderr.contains("are not those that the run began with"), "{ran:?}");
@@ -115,4 +115,36 @@ fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
     assert!(ran.stdout.contains("dvar train --resume run"), "{ran:?}");
     let said = cli.run(&["info", "run"]).ok();
     assert!(said.contains("interrupted"), "{said}");
+}
+
+#[test]
+fn a_finished_run_goes_on_beyond_its_end_and_ends_as_a_longer_one() {
+    let cli = Cli::new();
+    cli.concept("blue-umbrella", "pictures");
+    let go_on = |run: &str, steps: &str| {
+        cli.run(&["train", "--resume", run, "--max-train-steps", steps, "--device", "cpu"])
+    };
+    cli.train(&["-o", "long", "--max-train-steps", "12"]).ok();
+    cli.train(&["-o", "short", "--max-train-steps", "8"]).ok();
+    // its criterion stops it at once
+    cli.train(&["-o", "stopped", "--threshold", "0.99"]).ok();
+    let made = String::from_utf8(cli.read("stopped/metrics.jsonl")).unwrap().lines().count();
+    assert!(made < 8, "{made}");
+    for run in ["short", "stopped"] {
+        assert_eq!(go_on(run, "3").code, Some(2), "a run is not made shorter");
+        go_on(run, "12").ok();
+        let file = |run: &str, name: &str| cli.read(&format!("{run}/{name}"));
+        for name in ["learned_embeds.safetensors", "metrics.jsonl", "samples_after.png"] {
+            assert!(file("long", name) == file(run, name), "{run}/{name}");
+        }
+        let result: serde_json::Value = serde_json::from_slice(&file(run, "result.json")).unwrap();
+        assert_eq!((&result["steps"], &result["stop"]["reason"]), (&12.into(), &"max_steps".into()));
+        // and once more, without a number, there is nothing left to do
+        cli.run(&["train", "--resume", run, "--device", "cpu"]).ok();
+        assert!(file("long", "metrics.jsonl") == file(run, "metrics.jsonl"));
+    }
+    cli.train(&["-o", "cosine", "--lr-scheduler", "cosine"]).ok();
+    let ran = go_on("cosine", "12");
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("`--lr-scheduler cosine`"), "{ran:?}");
 }

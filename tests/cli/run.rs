@@ -122,3 +122,17 @@ fn bench_reports_every_phase() {
         assert!(report["phases_ms"][phase].as_f64().unwrap() > 0.0, "{said}");
     }
 }
+
+#[test]
+fn a_folder_of_pictures_is_enough() {
+    let cli = Cli::new();
+    cli.concept("blue-umbrella", "My Umbrella");
+    let args = ["train", "My Umbrella", "--config", "small.toml", "--device", "cpu", "-o", "run"];
+    let said = cli.run(&args).ok();
+    assert!(said.contains("<my-umbrella> from the vocabulary's best token"), "{said}");
+    let result: serde_json::Value = serde_json::from_slice(&cli.read("run/result.json")).unwrap();
+    let word = result["initializer_token"].as_str().unwrap();
+    assert!(said.contains(&format!("start      `{word}`")), "{said}");
+    let twice = cli.run(&["train", "My Umbrella", "--train-data-dir", "My Umbrella"]);
+    assert_eq!(twice.code, Some(2), "{twice:?}");
+}

@@ -139,7 +139,7 @@ pub fn prepared(options: TrainOptions) -> PreparedRun {
         dataset,
         clip: None,
         device: Device::flex(),
-        saved: String::new(),
+        begun_with: String::new(),
         state: None,
         draws_before: false,
     }

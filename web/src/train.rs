@@ -9,6 +9,7 @@ use dvar::{
     embedding,
     pipelines::Watch,
     session::{
+        self,
         CheckedOptions, Moment, Observer, Outcome, Phase, PreparedRun, RunError, Shown,
         class_pictures, draw_class, run,
     },
@@ -41,7 +42,7 @@ fn prepare(studio: &Studio, asked: &JsValue) -> Result<PreparedRun, PageError> {
     let state = bytes(&property(asked, "state"), "`state`")?;
     let state = state.map(|state| TrainState::from_bytes(&state)).transpose()?;
     Ok(PreparedRun {
-        saved: checked.options.to_toml()?,
+        begun_with: session::begun_with(&checked.options)?,
         checked,
         start,
         dataset,

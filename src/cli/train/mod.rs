@@ -15,20 +15,28 @@ use std::path::{Path, PathBuf};
 pub(super) use plan::{check, saved};
 pub(super) use report::{RunResult, read_metrics};
 
-use super::{CliError, run_folder::RunFolder};
+use super::{
+    CliError,
+    run_folder::{RunFolder, plain_name},
+};
 use crate::config::{Preset, TrainOptions};
 
 /// Flags of `dvar train`; of a flag that is given twice, the last one holds.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 pub(super) struct TrainArgs {
+    /// Folder with the 3-6 pictures of the concept, as `--train-data-dir`; the concept is named after
+    /// it where `--placeholder-token` does not name it
+    #[arg(value_name = "FOLDER", conflicts_with = "train_data_dir")]
+    folder: Option<PathBuf>,
     /// Settings of one of the paper's experiments; flags and `--config` win over them
     #[arg(long, value_name = "NAME")]
     preset: Option<Preset>,
     /// File with options; flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Go on with an interrupted run; takes its options
+    /// Go on with an interrupted run, or, with `--max-train-steps`, beyond the end of a finished one;
+    /// takes its options
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
     /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU
@@ -66,14 +74,8 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
         Ok::<_, CliError>(TrainOptions::from_toml(&text, &path.display().to_string())?)
     };
     if let Some(run) = &args.resume {
-        let more = args.config.is_some() || args.preset.is_some();
-        if args.options != TrainOptions::default() || more {
-            return Err(CliError::Input(
-                "`--resume` takes every option from the run; give no other than `--device` beside it".into(),
-            ));
-        }
         let folder = RunFolder::open(run)?;
-        return Ok((read(&folder.config())?, Some(folder)));
+        return Ok((resumed(args, read(&folder.config())?)?, Some(folder)));
     }
     let mut options = args.options.clone();
     if let Some(file) = &args.config {
@@ -82,5 +84,41 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
     if let Some(preset) = args.preset {
         options = options.over(&preset.options())?;
     }
+    if let Some(pictures) = &args.folder {
+        options.data.train_data_dir = Some(pictures.clone());
+    }
+    if let (None, Some(pictures)) =
+        (&options.data.placeholder_token, &options.data.train_data_dir)
+    {
+        options.data.placeholder_token = Some(named_after(pictures));
+    }
     Ok((options, None))
+}
+
+/// A resumed run's options: its own, and where it is to end, if that is given anew.
+fn resumed(args: &TrainArgs, mut own: TrainOptions) -> Result<TrainOptions, CliError> {
+    let mut others = args.options.clone();
+    let steps = others.training.max_train_steps.take();
+    let more = args.config.is_some() || args.preset.is_some() || args.folder.is_some();
+    if others != TrainOptions::default() || more {
+        return Err(CliError::Input(
+            "`--resume` takes every option from the run; give no other than `--device`, and \
+             `--max-train-steps` to go on beyond its end, beside it"
+                .into(),
+        ));
+    }
+    if let Some(steps) = steps {
+        own.training.max_train_steps = Some(steps);
+        own.training.min_train_steps = Some(steps);
+    }
+    Ok(own)
+}
+
+/// The word for pictures in a folder that the user named: `My Cat` gives `<my-cat>`.
+fn named_after(pictures: &Path) -> String {
+    // `.` and `..` have a name only once they are resolved
+    let folder = std::path::absolute(pictures).and_then(|folder| folder.canonicalize());
+    let folder = folder.unwrap_or_else(|_| pictures.to_path_buf());
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    format!("<{}>", plain_name(&name))
 }

@@ -151,8 +151,7 @@ impl Observer for CommandLine<'_> {
             adapter: config.method.adapter(),
             interval: save_steps,
         }));
-        let stop = resumed.and_then(|state| state.stop.as_ref());
-        if let None | Some(StopReason::Interrupted { .. }) = stop {
+        if resumed.and_then(|state| config.trainer.end_of(state)).is_none() {
             let steps = config.trainer.max_train_steps;
             callbacks.push(progress(self.dashboard, steps, step, config.threshold));
         }

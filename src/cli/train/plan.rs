@@ -5,7 +5,7 @@ use crate::{
     cli::{CliError, device, learned::read_embedding, model, run_folder::RunFolder},
     config::TrainOptions,
     data::dataset::Dataset,
-    session::{CheckedOptions, PreparedRun, Start},
+    session::{self, CheckedOptions, PreparedRun, Start},
     trainer::TrainState,
 };
 
@@ -33,7 +33,9 @@ pub(in crate::cli) fn saved(checked: &CheckedOptions) -> Result<TrainOptions, Cl
 pub(super) fn prepare(args: &TrainArgs) -> Result<(PreparedRun, RunFolder, String), CliError> {
     let (options, resumed) = options(args)?;
     let (checked, start, dataset) = check(&options)?;
-    let saved = saved(&checked)?.to_toml()?;
+    let saved = saved(&checked)?;
+    let begun_with = session::begun_with(&saved)?;
+    let saved = saved.to_toml()?;
     let (device, device_name) = device::open(&args.device)?;
     device::check_precision(&checked.model, &device, &device_name)?;
     let clip = checked.config.clip.as_deref();
@@ -41,6 +43,10 @@ pub(super) fn prepare(args: &TrainArgs) -> Result<(PreparedRun, RunFolder, Strin
     let (folder, state) = match resumed {
         Some(folder) => {
             let state = read_state(&folder)?;
+            if let Some(steps) = args.options.training.max_train_steps {
+                check_going_on(&checked, state.as_ref(), &folder, steps)?;
+                folder.set_config(&saved)?;
+            }
             (folder, state)
         }
         None => {
@@ -50,8 +56,34 @@ pub(super) fn prepare(args: &TrainArgs) -> Result<(PreparedRun, RunFolder, Strin
         }
     };
     let prepared =
-        PreparedRun { checked, start, dataset, clip, device, saved, state, draws_before: true };
+        PreparedRun { checked, start, dataset, clip, device, begun_with, state, draws_before: true };
     Ok((prepared, folder, device_name))
+}
+
+/// A finished run can go on if there is anything left to do, and what it did would stay as it is.
+fn check_going_on(
+    checked: &CheckedOptions,
+    state: Option<&TrainState>,
+    folder: &RunFolder,
+    steps: usize,
+) -> Result<(), CliError> {
+    let made = state.map_or(0, |state| state.step);
+    if made >= steps {
+        return Err(CliError::Input(format!(
+            "`{}` has made {made} steps; to go on, give a `--max-train-steps` above that",
+            folder.path().display()
+        )));
+    }
+    let shape = checked.config.trainer.lr_schedule.kind;
+    if shape.follows_length() {
+        return Err(CliError::Input(format!(
+            "`{}` has `--lr-scheduler {shape}`, whose rate falls to its end at the last step: such \
+             a run cannot be made longer; start a new one from its embedding with \
+             `--initializer-file`",
+            folder.path().display()
+        )));
+    }
+    Ok(())
 }
 
 fn absolute(mut options: TrainOptions) -> Result<TrainOptions, CliError> {

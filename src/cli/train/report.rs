@@ -1,5 +1,7 @@
 //! What a run says of itself: its settings in words, its curve, its result.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -10,6 +12,9 @@ use crate::{
     plot::{CurvePoint, Watched, curve_svg},
     session::{CheckedOptions, PreparedRun},
 };
+
+/// A last window that brought more than this share of the loss' whole fall is still learning.
+const STILL_LEARNING: f64 = 0.1;
 
 /// `result.json`: what came of a run, without clock times, so that equal runs give equal bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -180,21 +185,52 @@ pub(super) fn write_curve(
     output::write(&folder.curve(), svg.as_bytes())
 }
 
-/// How far the deterministic loss fell, and how much of that the last window brought.
-fn fall(points: &[CurvePoint], window: usize) -> Option<String> {
-    let losses: Vec<f64> = points.iter().filter_map(|point| point.eval_loss).collect();
-    let (first, last) = (*losses.first()?, *losses.last()?);
-    let before_window = losses[losses.len().checked_sub(window + 1)?];
-    if first <= last {
-        return Some(format!("{first:.5} at first, {last:.5} at last: it did not fall"));
+/// How the deterministic loss fell.
+#[derive(Debug, PartialEq)]
+struct Fall {
+    first: f64,
+    last: f64,
+    evaluations: usize,
+    window: usize,
+    /// How much of the fall came in the last `window` evaluations.
+    share: f64,
+}
+
+impl Fall {
+    /// None without a whole window.
+    fn new(points: &[CurvePoint], window: usize) -> Option<Self> {
+        let losses: Vec<f64> = points.iter().filter_map(|point| point.eval_loss).collect();
+        let (first, last) = (*losses.first()?, *losses.last()?);
+        let before_window = losses[losses.len().checked_sub(window + 1)?];
+        let share = (before_window - last) / (first - last);
+        Some(Self { first, last, evaluations: losses.len(), window, share })
     }
-    let share = 100.0 * (before_window - last) / (first - last);
-    Some(format!(
-        "{first:.5} at first, {last:.5} at last: it fell by {:.1} %, and {share:.0} % of that fall \
-         came in the last {window} of {} evaluations",
-        100.0 * (first - last) / first,
-        losses.len()
-    ))
+
+    fn fell(&self) -> bool {
+        self.first > self.last
+    }
+
+    /// Whether the last window brought so much that more steps should bring more.
+    fn goes_on(&self) -> bool {
+        self.fell() && self.share > STILL_LEARNING
+    }
+}
+
+impl fmt::Display for Fall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, last, evaluations, window, share } = self;
+        write!(f, "{first:.5} at first, {last:.5} at last: ")?;
+        if !self.fell() {
+            return write!(f, "it did not fall");
+        }
+        write!(
+            f,
+            "it fell by {:.1} %, and {:.0} % of that fall came in the last {window} of \
+             {evaluations} evaluations",
+            100.0 * (first - last) / first,
+            100.0 * share
+        )
+    }
 }
 
 pub(super) fn report(
@@ -206,7 +242,8 @@ pub(super) fn report(
     let json = serde_json::to_string_pretty(result)?;
     output::write(&folder.result(), format!("{json}\n").as_bytes())?;
     println!("stop       {}", result.stop);
-    if let Some(fall) = fall(points, config.window) {
+    let fall = Fall::new(points, config.window);
+    if let Some(fall) = &fall {
         println!("loss       {fall}");
     }
     if let Some(word) = &result.initializer_token {
@@ -224,10 +261,19 @@ pub(super) fn report(
         println!("CLIP-I     {before:.3} before, {after:.3} after");
         if after < before {
             println!(
-                "warning    the samples are less like the pictures than before: try another \
-                 `--initializer-token`, `--learning-rate` or `--num-vectors`"
+                "warning    the samples are less like the pictures than those of {} alone: try \
+                 another `--initializer-token`, `--learning-rate` or `--num-vectors`",
+                initializer(&config.initializer)
             );
         }
+    }
+    if fall.is_some_and(|fall| fall.goes_on()) {
+        println!(
+            "go on      it was still learning when it stopped: dvar train --resume {} \
+             --max-train-steps {}",
+            folder.path().display(),
+            2 * result.steps
+        );
     }
     println!("embedding  {}", folder.embedding().display());
     println!(
@@ -245,19 +291,23 @@ mod tests {
 
     #[test]
     fn the_fall_of_the_loss_is_told_with_the_last_window_s_share() {
-        let told = |losses: &[f64], window| {
+        let fall = |losses: &[f64], window| {
             let points = losses.iter().enumerate().map(|(step, loss)| {
                 serde_json::from_value(
                     serde_json::json!({ "step": step, "loss": 0, "eval_loss": loss }),
                 )
             });
-            fall(&points.collect::<Result<Vec<CurvePoint>, _>>().unwrap(), window)
+            Fall::new(&points.collect::<Result<Vec<CurvePoint>, _>>().unwrap(), window)
         };
-        let said = told(&[1.0, 0.6, 0.55, 0.5], 2).unwrap();
+        let told = fall(&[1.0, 0.6, 0.55, 0.5], 2).unwrap();
+        assert!(told.goes_on());
+        let said = told.to_string();
         assert!(said.contains("fell by 50.0 %, and 20 % of that fall"), "{said}");
         assert!(said.ends_with("in the last 2 of 4 evaluations"), "{said}");
-        assert!(told(&[0.5, 0.6, 0.7], 1).unwrap().ends_with("it did not fall"));
-        assert_eq!(told(&[1.0, 0.9], 2), None, "no whole window");
-        assert_eq!(told(&[], 2), None);
+        assert!(!fall(&[1.0, 0.51, 0.51, 0.5], 2).unwrap().goes_on());
+        let rose = fall(&[0.5, 0.6, 0.7], 1).unwrap();
+        assert!(rose.to_string().ends_with("it did not fall") && !rose.goes_on());
+        assert_eq!(fall(&[1.0, 0.9], 2), None, "no whole window");
+        assert_eq!(fall(&[], 2), None);
     }
 }

@@ -21,7 +21,7 @@ pub struct StartOptions {
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub initializer_file: Option<PathBuf>,
     /// Where the vectors start: token, text, file, random, or the vocabulary's best or worst by
-    /// CLIP [default: as an initializer is given]
+    /// CLIP [default: as an initializer is given; where none is and the model brings a scorer, best]
     #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
     pub init_strategy: Option<InitStrategy>,
     /// Vectors that the concept is made of [default: 1]
@@ -37,6 +37,14 @@ pub struct StartOptions {
 }
 
 impl StartOptions {
+    /// Whether nothing says where the vectors start.
+    pub fn is_open(&self) -> bool {
+        self.init_strategy.is_none()
+            && self.initializer_token.is_none()
+            && self.initializer_text.is_none()
+            && self.initializer_file.is_none()
+    }
+
     /// Those that a page has: no files.
     pub(in crate::config) fn on_page(self) -> Self {
         Self { initializer_file: None, save_init_embeds: None, ..self }

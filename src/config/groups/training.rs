@@ -12,6 +12,9 @@ pub struct TrainingOptions {
     /// Updates at most
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub max_train_steps: Option<usize>,
+    /// Updates that are made whatever a criterion says [default: 0]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub min_train_steps: Option<usize>,
     /// Inputs of one forward pass
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub train_batch_size: Option<usize>,
@@ -47,4 +50,11 @@ pub struct TrainingOptions {
     /// How likely a picture is mirrored [default: 0.5]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
     pub flip: Option<f64>,
+    /// Keep the length that each vector began with: training turns it only
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+            default_missing_value = "true")
+    )]
+    pub preserve_embedding_norm: Option<bool>,
 }

@@ -148,6 +148,7 @@ impl Recording {
         let betas = numbers(&adamw["betas"]);
         let config = TrainerConfig {
             max_train_steps: self.steps(),
+            min_train_steps: 0,
             gradient_accumulation_steps: accumulation,
             lr_schedule: LrSchedule::new(
                 self.config("sched").as_str().unwrap().parse().unwrap(),
