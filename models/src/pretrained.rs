@@ -33,6 +33,7 @@ pub fn dvar_tiny_emoji() -> Option<(ModelFiles, &'static str)> {
     let files: BTreeMap<String, Cow<'static, [u8]>> = files![
         "model_index.json",
         "dvar.toml",
+        "words.txt",
         "scheduler/scheduler_config.json",
         "tokenizer/merges.txt",
         "tokenizer/special_tokens_map.json",

@@ -133,6 +133,8 @@ pub enum Initializer {
     Best,
     /// At the token that CLIP finds farthest from them.
     Worst,
+    /// At the word from which the deterministic loss is lowest before any training.
+    LowestLoss,
 }
 
 /// What is trained, with its settings.
@@ -222,6 +224,7 @@ impl Initializer {
             InitStrategy::Random => Self::Random,
             InitStrategy::Best => Self::Best,
             InitStrategy::Worst => Self::Worst,
+            InitStrategy::LowestLoss => Self::LowestLoss,
         })
     }
 }

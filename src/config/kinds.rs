@@ -53,6 +53,8 @@ pub enum InitStrategy {
     Best,
     /// At the token that CLIP finds farthest from them.
     Worst,
+    /// At the word from which the deterministic loss is lowest before any training.
+    LowestLoss,
 }
 
 /// What the frozen networks compute in.

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, path::Path};
 
-use super::{InitialVectors, SessionError, Start, Tokens, check_sampling, sampling_options};
+use super::{InitialVectors, SessionError, Start, Tokens, WORDS, check_sampling, sampling_options};
 use crate::{
     config::{ConfigError, InitStrategy, Initializer, TrainConfig, TrainOptions},
     data::dataset::Dataset,
@@ -41,16 +41,16 @@ pub struct CheckedOptions {
 
 impl CheckedOptions {
     /// Lays the options over the model's advice and the defaults, and checks each for itself. Where
-    /// nothing says where the vectors start and the model brings a scorer, they start from the
-    /// vocabulary's best word.
+    /// nothing says where the vectors start and the model names its words, they start from the one of
+    /// the lowest loss.
     ///
     /// # Errors
     ///
     /// [`SessionError`] names the first option that is missing or out of range.
     pub fn new(options: &TrainOptions, model: ModelFolder) -> Result<Self, SessionError> {
         let mut options = options.over(&advice(&model)?)?.with_defaults()?;
-        if options.start.is_open() && model.has_clip() {
-            options.start.init_strategy = Some(InitStrategy::Best);
+        if options.start.is_open() && model.files().has(WORDS) {
+            options.start.init_strategy = Some(InitStrategy::LowestLoss);
         }
         let model = model.with_beta_schedule(options.training.beta_schedule)?;
         let config = TrainConfig::new(&options)?;
@@ -75,11 +75,13 @@ impl CheckedOptions {
     ) -> Result<Start, E> {
         let Self { config, model, .. } = self;
         check_sampling(&sampling_options(config, model), model)?;
-        let start = Start::new(config, &model.tokenizer().map_err(SessionError::from)?, read)?;
+        let start = Start::new(config, model, read)?;
         // chance and a search of the vocabulary end in one token
         let initial = match &start {
             Start::Known(initial) => initial.clone(),
-            Start::Drawn(..) | Start::Searched(_) => InitialVectors::Tokens(vec![0]),
+            Start::Drawn(..) | Start::Searched(_) | Start::Tried(_) => {
+                InitialVectors::Tokens(vec![0])
+            }
         };
         Tokens::new(config, model, initial)?;
         self.check_evaluation()?;

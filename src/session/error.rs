@@ -89,6 +89,17 @@ pub enum SessionError {
     /// The best or the worst word of a vocabulary without words.
     #[error("the model's vocabulary has no whole words; give a word to start from")]
     NoWords,
+    /// The vocabulary is too large for its loss to be tried word by word.
+    #[error(
+        "the model has {words} words, too many to try the loss of each (at most {most}); give a word \
+         to start from, or a `words.txt` in the model's folder with those to try"
+    )]
+    TooManyWords {
+        /// Words of the vocabulary.
+        words: usize,
+        /// As many as are tried.
+        most: usize,
+    },
 }
 
 impl SessionError {
@@ -104,7 +115,7 @@ impl SessionError {
             Self::Timesteps { min, steps, .. } if min >= steps => Some("min_timestep"),
             Self::Timesteps { .. } => Some("max_timestep"),
             Self::NoScorer { .. } => Some("clip"),
-            Self::NoWords => Some("initializer_token"),
+            Self::NoWords | Self::TooManyWords { .. } => Some("initializer_token"),
             Self::Embedding(_) | Self::Adapter(_) => None,
         }
     }

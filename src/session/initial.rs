@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dvar_models::tokenizer::PromptTokenizer;
+use dvar_models::tokenizer::{PromptTokenizer, TokenizerError};
 
 use super::SessionError;
 use crate::{
@@ -11,6 +11,12 @@ use crate::{
     pipelines::{ModelFolder, PipelineError},
     rng::{Purpose, Stream},
 };
+
+/// The file of a model's folder with the words that it was trained on, one on a line.
+pub const WORDS: &str = "words.txt";
+
+/// Each word costs an evaluation: of so many, a run still begins soon.
+const MOST_TRIED: usize = 2048;
 
 /// Where the vectors start, with nothing left to look up.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +36,8 @@ pub enum Start {
     Drawn(u32, String),
     /// The word is yet to be searched for in the vocabulary.
     Searched(Rank),
+    /// The word is yet to be found by trying each of these.
+    Tried(Vec<(u32, String)>),
 }
 
 /// Which of the vocabulary's words, by CLIP's likeness to the pictures.
@@ -50,9 +58,10 @@ impl Start {
     /// [`PipelineError::Tokenizer`] if a token is none of the model's, and what `read` gives.
     pub fn new<E: From<SessionError>>(
         config: &TrainConfig,
-        tokenizer: &PromptTokenizer,
+        model: &ModelFolder,
         read: impl FnOnce(&Path) -> Result<LearnedEmbedding, E>,
     ) -> Result<Self, E> {
+        let tokenizer = model.tokenizer().map_err(SessionError::from)?;
         let token = |word: &str| tokenizer.initializer_id(word).map_err(SessionError::from);
         Ok(match &config.initializer {
             Initializer::Token(word) => Self::Known(InitialVectors::Tokens(vec![token(word)?])),
@@ -70,6 +79,7 @@ impl Start {
             Initializer::File(file) => Self::Known(InitialVectors::Learned(read(file)?)),
             Initializer::Best => Self::Searched(Rank::Best),
             Initializer::Worst => Self::Searched(Rank::Worst),
+            Initializer::LowestLoss => Self::Tried(words_to_try(model, &tokenizer)?),
         })
     }
 
@@ -77,9 +87,33 @@ impl Start {
     pub fn num_vectors(&self, config: &TrainConfig) -> usize {
         let given = match self {
             Self::Known(initial) => initial.len(),
-            Self::Drawn(..) | Self::Searched(_) => 1,
+            Self::Drawn(..) | Self::Searched(_) | Self::Tried(_) => 1,
         };
         config.num_vectors.unwrap_or(given)
+    }
+}
+
+/// The words to try: those that the model names, or else its vocabulary.
+fn words_to_try(
+    model: &ModelFolder,
+    tokenizer: &PromptTokenizer,
+) -> Result<Vec<(u32, String)>, SessionError> {
+    let named = model.files().read_optional(WORDS).map_err(PipelineError::from)?;
+    let words = match named {
+        Some(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            let words = text.lines().map(str::trim).filter(|word| !word.is_empty());
+            let words = words.map(|word| Ok((tokenizer.initializer_id(word)?, word.to_string())));
+            words.collect::<Result<_, TokenizerError>>()?
+        }
+        None => tokenizer.words(),
+    };
+    match words.len() {
+        0 => Err(SessionError::NoWords),
+        count if count > MOST_TRIED => {
+            Err(SessionError::TooManyWords { words: count, most: MOST_TRIED })
+        }
+        _ => Ok(words),
     }
 }
 

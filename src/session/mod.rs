@@ -14,6 +14,7 @@ mod prepared;
 mod run;
 mod samples;
 mod search;
+mod trial;
 
 use burn::tensor::Device;
 
@@ -21,7 +22,7 @@ pub use checked::{CheckedOptions, advice, begun_with, fingerprint};
 pub use class_pictures::{class_pictures, draw_class};
 pub use error::{SessionError, option_of, sentence, sources};
 pub use generator::{Generator, check_sampling};
-pub use initial::{InitialVectors, Rank, Start, Tokens};
+pub use initial::{InitialVectors, Rank, Start, Tokens, WORDS};
 pub use observer::{Moment, Observer, Phase, Shown};
 pub use prepared::PreparedRun;
 pub use run::{Best, Cause, Outcome, RunError, run};

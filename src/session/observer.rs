@@ -73,6 +73,11 @@ pub trait Observer {
         Ok(search.ranked(|_| {}).await?)
     }
 
+    /// Words were tried: with their losses, from the lowest.
+    fn tried(&self, _ranked: &RankedWords) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
     /// The pictures of the concept's class, drawn by the model or given; none for methods without.
     async fn class_pictures(
         &self,

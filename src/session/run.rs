@@ -67,10 +67,15 @@ pub async fn run<O: Observer>(
     let config = &prepared.checked.config;
     observer.phase(Phase::Loading).await.map_err(RunError::observer)?;
     let scorer = prepared.scorer()?;
-    let (initial, initializer_token) = initial(prepared, scorer.as_ref(), observer).await?;
+    let (initial, mut initializer_token) = initial(prepared, scorer.as_ref(), observer).await?;
     let class = observer.class_pictures(prepared).await?;
     observer.phase(Phase::Encoding).await.map_err(RunError::observer)?;
-    let session = prepared.session(initial, class.as_ref()).await?;
+    let mut session = prepared.session(initial, class.as_ref()).await?;
+    if let Start::Tried(words) = &prepared.start {
+        let ranked = session.start_from_best_of(config, words).await?;
+        observer.tried(&ranked).map_err(RunError::observer)?;
+        initializer_token = ranked.into_iter().next().map(|(word, _)| word);
+    }
     observer.ready(&session).map_err(RunError::observer)?;
 
     let samples =
@@ -113,6 +118,11 @@ async fn initial<O: Observer>(
             return Ok((InitialVectors::Tokens(vec![*id]), Some(word.clone())));
         }
         Start::Searched(rank) => *rank,
+        // until the objective is there to try them
+        Start::Tried(words) => {
+            let ids = words.iter().map(|(id, _)| *id).take(1);
+            return Ok((InitialVectors::Tokens(ids.collect()), None));
+        }
     };
     let scorer = scorer.ok_or_else(|| SessionError::NoScorer {
         option: "init_strategy",

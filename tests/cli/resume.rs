@@ -138,7 +138,10 @@ fn a_finished_run_goes_on_beyond_its_end_and_ends_as_a_longer_one() {
             assert!(file("long", name) == file(run, name), "{run}/{name}");
         }
         let result: serde_json::Value = serde_json::from_slice(&file(run, "result.json")).unwrap();
-        assert_eq!((&result["steps"], &result["stop"]["reason"]), (&12.into(), &"max_steps".into()));
+        assert_eq!(
+            (&result["steps"], &result["stop"]["reason"]),
+            (&12.into(), &"max_steps".into())
+        );
         // and once more, without a number, there is nothing left to do
         cli.run(&["train", "--resume", run, "--device", "cpu"]).ok();
         assert!(file("long", "metrics.jsonl") == file(run, "metrics.jsonl"));

@@ -9,8 +9,7 @@ use dvar::{
     embedding,
     pipelines::Watch,
     session::{
-        self,
-        CheckedOptions, Moment, Observer, Outcome, Phase, PreparedRun, RunError, Shown,
+        self, CheckedOptions, Moment, Observer, Outcome, Phase, PreparedRun, RunError, Shown,
         class_pictures, draw_class, run,
     },
     trainer::{Callbacks, TrainState},

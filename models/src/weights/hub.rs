@@ -11,7 +11,7 @@ use super::{ModelFiles, load};
 use crate::ModelError;
 
 /// The parts of a model folder that are read whole, by their path's beginning.
-const WHOLE: [&str; 4] = ["model_index.json", "dvar.toml", "scheduler/", "tokenizer/"];
+const WHOLE: [&str; 5] = ["model_index.json", "dvar.toml", "words.txt", "scheduler/", "tokenizer/"];
 /// The parts that may hold weights, beside their `config.json`, in Stable Diffusion or LDM.
 const NETWORKS: [&str; 5] = ["text_encoder", "bert", "unet", "vae", "vqvae"];
 /// What a scorer's folder holds beside its weights; which of it a scorer needs, it says itself.

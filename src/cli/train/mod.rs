@@ -74,8 +74,14 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
         Ok::<_, CliError>(TrainOptions::from_toml(&text, &path.display().to_string())?)
     };
     if let Some(run) = &args.resume {
+        check_alone(args)?;
         let folder = RunFolder::open(run)?;
-        return Ok((resumed(args, read(&folder.config())?)?, Some(folder)));
+        let mut options = read(&folder.config())?;
+        if let Some(steps) = args.options.training.max_train_steps {
+            options.training.max_train_steps = Some(steps);
+            options.training.min_train_steps = Some(steps);
+        }
+        return Ok((options, Some(folder)));
     }
     let mut options = args.options.clone();
     if let Some(file) = &args.config {
@@ -87,31 +93,26 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
     if let Some(pictures) = &args.folder {
         options.data.train_data_dir = Some(pictures.clone());
     }
-    if let (None, Some(pictures)) =
-        (&options.data.placeholder_token, &options.data.train_data_dir)
+    if let (None, Some(pictures)) = (&options.data.placeholder_token, &options.data.train_data_dir)
     {
         options.data.placeholder_token = Some(named_after(pictures));
     }
     Ok((options, None))
 }
 
-/// A resumed run's options: its own, and where it is to end, if that is given anew.
-fn resumed(args: &TrainArgs, mut own: TrainOptions) -> Result<TrainOptions, CliError> {
+/// Beside `--resume` nothing is given but the device, and where the run is to end.
+fn check_alone(args: &TrainArgs) -> Result<(), CliError> {
     let mut others = args.options.clone();
-    let steps = others.training.max_train_steps.take();
+    others.training.max_train_steps = None;
     let more = args.config.is_some() || args.preset.is_some() || args.folder.is_some();
-    if others != TrainOptions::default() || more {
-        return Err(CliError::Input(
-            "`--resume` takes every option from the run; give no other than `--device`, and \
-             `--max-train-steps` to go on beyond its end, beside it"
-                .into(),
-        ));
+    if others == TrainOptions::default() && !more {
+        return Ok(());
     }
-    if let Some(steps) = steps {
-        own.training.max_train_steps = Some(steps);
-        own.training.min_train_steps = Some(steps);
-    }
-    Ok(own)
+    Err(CliError::Input(
+        "`--resume` takes every option from the run; give no other than `--device`, and \
+         `--max-train-steps` to go on beyond its end, beside it"
+            .into(),
+    ))
 }
 
 /// The word for pictures in a folder that the user named: `My Cat` gives `<my-cat>`.

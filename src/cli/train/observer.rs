@@ -105,6 +105,23 @@ impl Observer for CommandLine<'_> {
         found.map_err(RunError::observer)
     }
 
+    fn tried(&self, ranked: &RankedWords) -> Result<(), CliError> {
+        let next: Vec<String> = ranked
+            .iter()
+            .skip(1)
+            .take(3)
+            .map(|(word, loss)| format!("`{word}` {loss:.4}"))
+            .collect();
+        if let Some((word, loss)) = ranked.first() {
+            println!(
+                "words      `{word}` of {}, loss {loss:.4}; {}",
+                ranked.len(),
+                next.join(", ")
+            );
+        }
+        Ok(())
+    }
+
     async fn class_pictures(
         &self,
         run: &PreparedRun,

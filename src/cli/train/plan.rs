@@ -55,8 +55,16 @@ pub(super) fn prepare(args: &TrainArgs) -> Result<(PreparedRun, RunFolder, Strin
             (RunFolder::create(named.as_deref(), token, &saved)?, None)
         }
     };
-    let prepared =
-        PreparedRun { checked, start, dataset, clip, device, begun_with, state, draws_before: true };
+    let prepared = PreparedRun {
+        checked,
+        start,
+        dataset,
+        clip,
+        device,
+        begun_with,
+        state,
+        draws_before: true,
+    };
     Ok((prepared, folder, device_name))
 }
 

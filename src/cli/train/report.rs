@@ -105,6 +105,7 @@ fn initializer(initializer: &Initializer) -> String {
         Initializer::Random => "a random token".into(),
         Initializer::Best => "the vocabulary's best token".into(),
         Initializer::Worst => "the vocabulary's worst token".into(),
+        Initializer::LowestLoss => "the word of the lowest loss".into(),
     }
 }
 

@@ -20,8 +20,9 @@ pub struct StartOptions {
     /// Learned embedding that the vectors start from
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub initializer_file: Option<PathBuf>,
-    /// Where the vectors start: token, text, file, random, or the vocabulary's best or worst by
-    /// CLIP [default: as an initializer is given; where none is and the model brings a scorer, best]
+    /// Where the vectors start: token, text, file, random, the vocabulary's best or worst by CLIP,
+    /// or the word of the lowest-loss [default: as an initializer is given; where none is and the
+    /// model names its words, lowest-loss]
     #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
     pub init_strategy: Option<InitStrategy>,
     /// Vectors that the concept is made of [default: 1]
