@@ -74,7 +74,7 @@ pub(super) struct GenerateArgs {
 
 pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let model = model::open(args.model.as_deref())?;
-    let advice = session::advice(&model)?;
+    let advice = session::advice(&model, None)?;
     let beta_schedule = args.beta_schedule.or(advice.training.beta_schedule);
     let model = model.with_beta_schedule(beta_schedule)?;
     let model = model.with_precision(args.mixed_precision.dtype());

@@ -12,7 +12,7 @@ use crate::{
         dataset::{CropMode, Pairing},
         templates::LearnableProperty,
     },
-    early_stopping::{Dvar, ScorePatience},
+    early_stopping::{Dvar, Plateau, ScorePatience},
     eval::EvaluationSwitches,
     optim::LrSchedule,
     schedulers::SchedulerKind,
@@ -54,9 +54,11 @@ pub struct TrainConfig {
     pub stopping: Stopping,
     /// DVAR at its start.
     pub criterion: Dvar,
-    /// DVAR's window, for messages.
+    /// Plateau at its start.
+    pub plateau: Plateau,
+    /// Window of either, for messages.
     pub window: usize,
-    /// DVAR's threshold, for messages.
+    /// Threshold of either, for messages.
     pub threshold: f64,
     /// CLIP-s at its start.
     pub patience: ScorePatience,
@@ -281,6 +283,7 @@ impl TrainConfig {
             ),
             stopping,
             criterion: Dvar::new(window, threshold)?,
+            plateau: Plateau::new(window, threshold)?,
             window,
             threshold,
             patience: ScorePatience::new(

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub enum Stopping {
     /// The variance of the deterministic objective.
     Dvar,
+    /// What the last window brought of the deterministic objective's whole fall.
+    Plateau,
     /// A CLIP-I score of samples that no longer rises.
     ClipS,
     /// The number of steps alone, without samples on the way.
@@ -21,6 +23,11 @@ pub enum Stopping {
 }
 
 impl Stopping {
+    /// Whether the deterministic objective decides.
+    pub fn evaluates(self) -> bool {
+        matches!(self, Self::Dvar | Self::Plateau)
+    }
+
     /// Whether samples are scored on the way.
     pub fn scores(self) -> bool {
         matches!(self, Self::ClipS | Self::Baseline)
@@ -31,7 +38,7 @@ impl Stopping {
         match self {
             Self::ClipS => 50,
             Self::Baseline => 500,
-            Self::Dvar | Self::FewIters => 0,
+            Self::Dvar | Self::Plateau | Self::FewIters => 0,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{
     },
     names::{InOrder, Name, known},
 };
+use crate::concept::Method;
 
 /// What is taken where no flag, file or preset says otherwise.
 const DEFAULTS: &str = include_str!("defaults.toml");
@@ -75,6 +76,35 @@ impl TrainOptions {
         // each group from the text: an error then shows its line
         let options = names.and_then(|_| Self::from_groups(|| toml::Deserializer::parse(text)));
         options.map_err(|source| ConfigError::Unparsable { file: file.into(), source })
+    }
+
+    /// Reads what a model advises for a method: its options, and over them those in the table of the
+    /// method's name.
+    ///
+    /// # Errors
+    ///
+    /// As of [`from_toml`](Self::from_toml); also for a table of another name.
+    pub fn from_advice(
+        text: &str,
+        method: Option<Method>,
+        file: &str,
+    ) -> Result<Self, ConfigError> {
+        let unparsable = |source| ConfigError::Unparsable { file: file.into(), source };
+        let all: toml::Table = toml::from_str(text).map_err(unparsable)?;
+        let (tables, plain): (toml::Table, toml::Table) =
+            all.into_iter().partition(|(_, value)| value.is_table());
+        if tables.is_empty() {
+            return Self::from_toml(text, file);
+        }
+        let mut advised = Self::from_table(plain)?;
+        for (name, table) in tables {
+            let of: Method = toml::Value::String(name).try_into().map_err(unparsable)?;
+            let differs = Self::from_table(table.try_into().map_err(unparsable)?)?;
+            if method.unwrap_or_default() == of {
+                advised = differs.over(&advised)?;
+            }
+        }
+        Ok(advised)
     }
 
     /// Reads a JSON object of options; those that are `null` are left open.

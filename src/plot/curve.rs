@@ -57,6 +57,11 @@ impl Watched<'static> {
     pub fn dvar(threshold: f64) -> Self {
         Self { figure: "ratio", label: "variance ratio", threshold }
     }
+
+    /// The last window's share of the fall, which stops a run below `threshold`.
+    pub fn plateau(threshold: f64) -> Self {
+        Self { figure: "ratio", label: "share of the fall", threshold }
+    }
 }
 
 const WIDTH: f64 = 900.0;

@@ -4,6 +4,7 @@ use std::{ops::Range, path::Path};
 
 use super::{InitialVectors, SessionError, Start, Tokens, WORDS, check_sampling, sampling_options};
 use crate::{
+    concept::Method,
     config::{ConfigError, InitStrategy, Initializer, TrainConfig, TrainOptions},
     data::dataset::Dataset,
     embedding::LearnedEmbedding,
@@ -13,19 +14,20 @@ use crate::{
     pipelines::ModelFolder,
 };
 
-/// What a model's makers advise: its `dvar.toml`, where there is one.
+/// What a model's makers advise: its `dvar.toml`, where there is one. A table there that is named
+/// after a method, such as `[dreambooth-lora]`, holds what is different for it.
 ///
 /// # Errors
 ///
 /// [`SessionError`] if the file cannot be read or holds no options.
-pub fn advice(model: &ModelFolder) -> Result<TrainOptions, SessionError> {
+pub fn advice(model: &ModelFolder, method: Option<Method>) -> Result<TrainOptions, SessionError> {
     const FILE: &str = "dvar.toml";
     let files = model.files();
     let Some(bytes) = files.read_optional(FILE).map_err(crate::pipelines::PipelineError::from)?
     else {
         return Ok(TrainOptions::default());
     };
-    Ok(TrainOptions::from_toml(&String::from_utf8_lossy(&bytes), &files.display(FILE))?)
+    Ok(TrainOptions::from_advice(&String::from_utf8_lossy(&bytes), method, &files.display(FILE))?)
 }
 
 /// Options over the model's advice and the defaults, each checked for itself.
@@ -48,7 +50,7 @@ impl CheckedOptions {
     ///
     /// [`SessionError`] names the first option that is missing or out of range.
     pub fn new(options: &TrainOptions, model: ModelFolder) -> Result<Self, SessionError> {
-        let mut options = options.over(&advice(&model)?)?.with_defaults()?;
+        let mut options = options.over(&advice(&model, options.method.method)?)?.with_defaults()?;
         if options.start.is_open() && model.files().has(WORDS) {
             options.start.init_strategy = Some(InitStrategy::LowestLoss);
         }

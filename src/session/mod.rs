@@ -32,7 +32,7 @@ pub use search::{RankedWords, WordSearch};
 use crate::{
     callbacks::DeterministicEval,
     concept::Concept,
-    config::{MethodConfig, TrainConfig},
+    config::{MethodConfig, Stopping, TrainConfig},
     data::{dataset::Dataset, image::Picture, templates::fill},
     embedding::{self, LearnedEmbedding},
     eval::{EvaluationDraws, FixedBatch, INTERVALS},
@@ -174,7 +174,7 @@ impl Session {
         self.evaluation.losses(&self.objective, &concept.plain(), evaluation)
     }
 
-    /// The callback that evaluates the fixed batch and stops the run by DVAR.
+    /// The callback that evaluates the fixed batch and stops the run by DVAR or at the plateau.
     pub fn deterministic_eval(
         &self,
         config: &TrainConfig,
@@ -186,7 +186,10 @@ impl Session {
         let parts = intervals.iter().map(ToString::to_string);
         let parts = parts.chain((0..inputs).map(|input| format!("input_{input}")));
         let eval = DeterministicEval::from_losses(objective).every(config.eval_interval);
-        Box::new(eval.stop_when(config.criterion.clone()).with_parts(parts))
+        match config.stopping {
+            Stopping::Plateau => Box::new(eval.stop_when(config.plateau.clone()).with_parts(parts)),
+            _ => Box::new(eval.stop_when(config.criterion.clone()).with_parts(parts)),
+        }
     }
 }
 

@@ -150,7 +150,7 @@ async fn train<O: Observer>(
     let mut best = earlier.map_err(RunError::observer)?.flatten();
 
     let mut callbacks: Callbacks<'_> = Vec::new();
-    if config.stopping == Stopping::Dvar {
+    if config.stopping.evaluates() {
         callbacks.push(session.deterministic_eval(config));
     }
     if let Some(interval) = config.sample_frequency {

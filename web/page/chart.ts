@@ -1,4 +1,4 @@
-// The live chart: losses above, the variance ratio and its threshold below.
+// The live chart: losses above, the criterion's ratio and its threshold below.
 
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
@@ -102,7 +102,7 @@ export class Chart {
         series: [
           {},
           { scale: "trained", stroke: color("trained"), width: 1.25, points: { show: false } },
-          { scale: "evaluated", stroke: color("evaluated"), width: 2, points: { show: false } },
+          { scale: "evaluated", stroke: color("evaluated"), width: 2, points: { show: false }, spanGaps: true },
         ],
       },
       [this.steps, this.trained, this.evaluated],
@@ -121,7 +121,7 @@ export class Chart {
         ],
         series: [
           {},
-          { scale: "ratio", stroke: color("ratio"), width: 2, points: { show: false } },
+          { scale: "ratio", stroke: color("ratio"), width: 2, points: { show: false }, spanGaps: true },
           { scale: "ratio", stroke: color("text"), width: 1.5, dash: [6, 4], points: { show: false } },
         ],
       },

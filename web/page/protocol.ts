@@ -46,7 +46,7 @@ export interface AdapterFile {
 
 /** Why a run ended, as in the CLI's `result.json`. */
 export interface StopReason {
-  reason: "dvar" | "constant_objective" | "no_improvement" | "max_steps" | "interrupted";
+  reason: "dvar" | "plateau" | "constant_objective" | "no_improvement" | "max_steps" | "interrupted";
   [detail: string]: unknown;
 }
 
@@ -61,6 +61,8 @@ export interface Finished extends LearnedFiles {
   steps: number;
   clip_i_before: number | null;
   clip_i: number | null;
+  /** The word that was found to start from, where none was given. */
+  initializer_token: string | null;
 }
 
 /** Where a run may go on. */

@@ -47,9 +47,10 @@ function heading({ reason }: StopReason, token: string): (Node | string)[] {
 }
 
 /** The CLI's sentence, and what it means. */
-function why({ stop, text, steps, clip_i_before, clip_i }: Finished): string {
+function why({ stop, text, steps, clip_i_before, clip_i, initializer_token }: Finished): string {
   const meanings: Record<StopReason["reason"], string> = {
     dvar: `It stopped by itself after ${steps} steps: the loss on the fixed batch now moves little beside how it moved before.`,
+    plateau: `It stopped by itself after ${steps} steps: of all that the loss on the fixed batch fell, its last steps brought next to nothing.`,
     constant_objective: `It stopped after ${steps} steps: the deterministic loss does not change at all. Try a higher learning rate.`,
     no_improvement: `It stopped after ${steps} steps: its pictures no longer came closer to yours.`,
     max_steps: `It made all its ${steps} steps before the rule would have stopped it. More steps, or a higher threshold, let the rule decide.`,
@@ -57,5 +58,6 @@ function why({ stop, text, steps, clip_i_before, clip_i }: Finished): string {
   };
   const sank = clip_i_before != null && clip_i != null && clip_i < clip_i_before;
   const worse = " Yet its pictures are less like yours than before it began: try another word to start from, or another learning rate.";
-  return `${meanings[stop.reason]} (${text}.)${sank ? worse : ""}`;
+  const start = initializer_token ? ` It began from the word “${initializer_token}”.` : "";
+  return `${meanings[stop.reason]} (${text}.)${start}${sank ? worse : ""}`;
 }

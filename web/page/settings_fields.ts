@@ -25,7 +25,7 @@ export const NAMING: Field[] = [
   {
     option: "initializer_token",
     label: "Something like a",
-    help: "a known word to start from: cat, car, flower",
+    help: "a known word to start from; left empty, the best one is found",
     kind: "text",
   },
   {
@@ -42,7 +42,7 @@ export const NAMING: Field[] = [
 
 /** Shown behind "Advanced". */
 export const ADVANCED: Field[] = [
-  { option: "window", label: "Window", help: "steps whose losses are compared with all", kind: "number", step: 1 },
+  { option: "window", label: "Window", help: "evaluations that are compared with those before", kind: "number", step: 1 },
   { option: "threshold", label: "Threshold", help: "stop when the ratio falls under this; 0 never stops", kind: "number" },
   { option: "max_train_steps", label: "Steps at most", help: "the end, if the rule has not stopped before", kind: "number", step: 1 },
   { option: "learning_rate", label: "Learning rate", help: "how far a step goes", kind: "number" },

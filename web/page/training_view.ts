@@ -8,7 +8,7 @@ const FIGURES = {
   step: "Step, at most",
   loss: "Training loss",
   evaluated: "Deterministic loss",
-  ratio: "Variance ratio",
+  ratio: "Ratio",
   speed: "Steps a second",
   elapsed: "Time",
 };
@@ -110,8 +110,11 @@ export class TrainingView {
     const step = (record.step ?? 0) + 1;
     this.set("step", `${step} / ${this.most}`);
     this.set("loss", figure(record.loss));
-    this.set("evaluated", figure(record.eval_loss));
-    this.set("ratio", figure(record.ratio, 3));
+    // not every step is evaluated: the last figures stay
+    if (record.eval_loss !== undefined) {
+      this.set("evaluated", figure(record.eval_loss));
+      this.set("ratio", figure(record.ratio, 3));
+    }
     this.set("speed", this.speed === undefined ? "–" : figure(this.speed, 1));
     this.set("elapsed", duration(this.elapsed));
   }

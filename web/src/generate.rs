@@ -74,7 +74,7 @@ fn ended(error: PipelineError) -> PageError {
 
 fn sampling_options(studio: &Studio, request: &JsValue) -> Result<SamplingOptions, PageError> {
     let model = &studio.model;
-    let advice = DrawingAdvice::new(&advice(model)?)?;
+    let advice = DrawingAdvice::new(&advice(model, None)?)?;
     let size = model.native_resolution();
     let steps = whole(request, "num_inference_steps")?.map(|steps| steps as usize);
     let guidance_scale = property(request, "guidance_scale").as_f64();

@@ -72,7 +72,7 @@ impl Studio {
     /// `InputError` if the model's advice is no set of options.
     #[wasm_bindgen(unchecked_return_type = "Options")]
     pub fn defaults(&self) -> Result<JsValue, PageError> {
-        options::write(&advice(&self.model)?.with_defaults()?)
+        options::write(&advice(&self.model, None)?.with_defaults()?)
     }
 
     /// The CLI's checks, before any slow work: the pictures that cannot be used, with why.

@@ -110,6 +110,7 @@ fn finished(outcome: &Outcome) -> Result<JsValue, PageError> {
         "steps": outcome.steps,
         "clip_i_before": outcome.clip_i_before,
         "clip_i": outcome.clip_i,
+        "initializer_token": outcome.initializer_token,
     }))?;
     let files: Object = files(outcome.kept())?.into();
     Ok(Object::assign(&finished.into(), &files).into())

@@ -1,13 +1,15 @@
 //! When to stop: a number per evaluation in, a decision out.
 //!
 //! [`Dvar`] is the criterion of the paper (arXiv 2302.04841, section 4), fed with the loss of the
-//! fixed evaluation batch; [`ScorePatience`] is the one it is compared with, fed with a CLIP score.
+//! fixed evaluation batch; [`Plateau`] is fed with the same and is not fooled by a trend;
+//! [`ScorePatience`] is the one it is compared with, fed with a CLIP score.
 //! Both are plain `f64` state that serde saves and restores bit for bit. A criterion of one's own
 //! implements [`Criterion`].
 
 mod dvar;
 mod error;
 mod moments;
+mod plateau;
 mod score_patience;
 mod stop_reason;
 
@@ -15,6 +17,7 @@ use alloc::vec::Vec;
 
 pub use dvar::Dvar;
 pub use error::CriterionError;
+pub use plateau::Plateau;
 pub use score_patience::ScorePatience;
 pub use stop_reason::StopReason;
 

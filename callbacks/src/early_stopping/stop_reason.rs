@@ -27,6 +27,17 @@ pub enum StopReason {
         /// Number of losses in the window.
         window: usize,
     },
+    /// The last `window` losses brought less than `threshold` times the whole fall.
+    Plateau {
+        /// Index, from 0, of the loss at which it stopped.
+        step: usize,
+        /// Fall of the window's mean over the whole fall.
+        share: f64,
+        /// The limit the share fell below.
+        threshold: f64,
+        /// Number of losses in the window.
+        window: usize,
+    },
     /// At least a full window of losses, and all of them are the same number: converged, or the
     /// objective does not depend on what is trained. Worth a warning.
     ConstantObjective {
@@ -72,6 +83,7 @@ impl StopReason {
     pub fn at_step(mut self, index: usize) -> Self {
         match &mut self {
             Self::Dvar { step, .. }
+            | Self::Plateau { step, .. }
             | Self::ConstantObjective { step }
             | Self::NoImprovement { step, .. }
             | Self::Other { step, .. } => *step = index,
@@ -109,11 +121,17 @@ impl fmt::Display for Sentence<'_> {
                  of all losses, below the threshold {threshold}",
                 past(step)
             ),
-            StopReason::ConstantObjective { step } => write!(
+            StopReason::Plateau { step, share, threshold, window } => write!(
                 f,
-                "DVAR stopped {}: every evaluation loss so far is the same number",
-                past(step)
+                "the plateau was reached {}: the last {window} losses brought {:.1} % of the whole \
+                 fall, less than {} %",
+                past(step),
+                100.0 * share,
+                100.0 * threshold
             ),
+            StopReason::ConstantObjective { step } => {
+                write!(f, "stopped {}: every evaluation loss so far is the same number", past(step))
+            }
             StopReason::NoImprovement { step, best: Some(best), patience } => write!(
                 f,
                 "the score no longer rose {}: more than {patience} in a row did not improve on the \

@@ -122,7 +122,8 @@ fn method(method: &MethodConfig) -> String {
 fn criterion(config: &TrainConfig) -> String {
     let every = config.sample_frequency.unwrap_or(0);
     match config.stopping {
-        Stopping::Dvar => dvar(config),
+        Stopping::Dvar => watched(config, "DVAR", 1),
+        Stopping::Plateau => watched(config, "plateau", 2),
         Stopping::ClipS | Stopping::Baseline if every > config.trainer.max_train_steps => {
             format!("a fixed number of steps: scores come every {every}, which it does not reach")
         }
@@ -132,17 +133,19 @@ fn criterion(config: &TrainConfig) -> String {
     }
 }
 
-fn dvar(config: &TrainConfig) -> String {
+/// A criterion that watches the deterministic loss, and whether it can stop the run; it judges from
+/// `windows` whole windows on.
+fn watched(config: &TrainConfig, name: &str, windows: usize) -> String {
     let evaluations = config.trainer.max_train_steps.div_ceil(config.eval_interval);
-    let dvar = format!("DVAR, window {}, threshold {}", config.window, config.threshold);
+    let criterion = format!("{name}, window {}, threshold {}", config.window, config.threshold);
     if config.threshold == 0.0 {
-        format!("{dvar}: never stops, a threshold of 0 only watches")
-    } else if config.window >= evaluations {
+        format!("{criterion}: never stops, a threshold of 0 only watches")
+    } else if windows * config.window >= evaluations {
         format!(
-            "{dvar}: never stops, the window is as long as the {evaluations} evaluations or longer"
+            "{criterion}: never stops, its windows are as long as the {evaluations} evaluations or longer"
         )
     } else {
-        dvar
+        criterion
     }
 }
 
@@ -182,7 +185,11 @@ pub(super) fn write_curve(
         !matches!(stop, StopReason::MaxSteps { .. } | StopReason::Interrupted { .. });
     let label = criterion_stopped.then(|| format!("stopped after {} steps", points.len()));
     let title = format!("{} - {}", config.placeholder_token, criterion(config));
-    let svg = curve_svg(points, &Watched::dvar(config.threshold), label.as_deref(), &title);
+    let figure = match config.stopping {
+        Stopping::Plateau => Watched::plateau(config.threshold),
+        _ => Watched::dvar(config.threshold),
+    };
+    let svg = curve_svg(points, &figure, label.as_deref(), &title);
     output::write(&folder.curve(), svg.as_bytes())
 }
 

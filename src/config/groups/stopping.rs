@@ -9,13 +9,15 @@ use crate::config::Stopping;
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
 pub struct StoppingOptions {
-    /// What ends the run: dvar, clip-s, few-iters or baseline
+    /// What ends the run: dvar, plateau, clip-s, few-iters or baseline
     #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
     pub stopping: Option<Stopping>,
-    /// DVAR: how many of the last deterministic losses are compared with all
+    /// How many of the last deterministic losses are compared: by DVAR with all, by plateau with
+    /// as many before them
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub window: Option<usize>,
-    /// DVAR: stop when the ratio of variances falls under this; 0 never stops
+    /// Stop under this; 0 never stops. DVAR: the window's variance over that of all losses; plateau:
+    /// what the window brought of the whole fall
     #[cfg_attr(feature = "cli", arg(long, value_name = "RATIO"))]
     pub threshold: Option<f64>,
     /// CLIP-s: a score must exceed the best one by this to count
