@@ -26,8 +26,15 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Settings that make a run small: one step of sampling, single inputs.
+/// Settings that make a run small: one step of sampling, single inputs. The rest is what the default
+/// model does not leave as it is elsewhere.
 pub const SMALL: &str = "\
+stopping = \"dvar\"
+learning_rate = 0.001
+min_timestep = 0
+flip = 0.5
+preserve_embedding_norm = false
+eval_interval = 1
 num_inference_steps = 1
 train_batch_size = 1
 eval_batch_size = 1

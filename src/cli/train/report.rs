@@ -141,8 +141,9 @@ fn watched(config: &TrainConfig, name: &str, windows: usize) -> String {
     if config.threshold == 0.0 {
         format!("{criterion}: never stops, a threshold of 0 only watches")
     } else if windows * config.window >= evaluations {
+        let what = if windows == 1 { "the window is" } else { "two windows are" };
         format!(
-            "{criterion}: never stops, its windows are as long as the {evaluations} evaluations or longer"
+            "{criterion}: never stops, {what} as long as the {evaluations} evaluations or longer"
         )
     } else {
         criterion

@@ -94,8 +94,8 @@ fn a_loss_that_never_falls_does_not_stop_and_a_constant_one_has_its_own_reason()
 fn the_reason_holds_the_numbers_of_the_decision() {
     let mut plateau = Plateau::new(2, 0.5).unwrap();
     let decisions: Vec<_> =
-        [8.0, 4.0, 4.0, 0.0, 0.0].iter().map(|loss| plateau.update(*loss).unwrap()).collect();
-    assert_eq!(decisions[3], Control::Continue, "4 of a fall of 6");
+        [8.0, 4.0, 3.0, 2.0, 2.0].iter().map(|loss| plateau.update(*loss).unwrap()).collect();
+    assert_eq!(decisions[3], Control::Continue, "3.5 of a fall of 5.5");
     let reason = StopReason::Plateau { step: 4, share: 0.25, threshold: 0.5, window: 2 };
     assert_eq!(decisions[4], Control::Stop(reason));
 }
