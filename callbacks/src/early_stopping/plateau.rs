@@ -27,7 +27,7 @@ const LARGEST_LOSS: f64 = 1e150;
 /// let mut criterion = Plateau::new(10, 0.05)?;
 /// let mut losses = (0..).map(|step| f64::exp(-f64::from(step) / 10.0));
 /// let stopped = losses.position(|loss| criterion.update(loss) != Ok(Control::Continue));
-/// assert_eq!(stopped, Some(40));
+/// assert_eq!(stopped, Some(41));
 /// # Ok::<(), dvar_callbacks::early_stopping::CriterionError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
