@@ -1,4 +1,4 @@
-//! Which device computes.
+//! The device that `--device` names, and the list of `dvar devices`.
 
 mod probe;
 

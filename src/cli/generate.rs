@@ -6,7 +6,7 @@ use super::{
     CliError, device,
     learned::{read_adapter, read_embedding},
     model,
-    output::{self, free_folder},
+    output::{self, OwnFolder},
 };
 use crate::{
     config::{DrawingAdvice, MixedPrecision},
@@ -91,7 +91,8 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     device::say(&args.device, &device_name);
     let prompts: Vec<String> =
         args.prompt.iter().flat_map(|prompt| vec![prompt.clone(); args.count]).collect();
-    let folder = free_folder(args.output_dir.as_deref(), || "generated".into())?;
+    let own = OwnFolder::new(args.output_dir.as_deref(), || "generated".into())?;
+    let folder = &own.path;
 
     let mut pictures = Vec::with_capacity(prompts.len());
     for prompts in prompts.chunks(BATCH) {

@@ -3,9 +3,9 @@
 
 use std::{io, path::PathBuf};
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 
-use super::{Cli, CliError};
+use super::CliError;
 use crate::config::TrainOptions;
 
 /// Flags of `dvar completions`.
@@ -24,15 +24,15 @@ pub(super) struct ManArgs {
     folder: Option<PathBuf>,
 }
 
-/// The command line. What an option takes if left open stands in `config/defaults.toml` alone; this
-/// puts it into the help.
-pub(super) fn command() -> Command {
-    Cli::command()
-        .mut_subcommand("train", |train| with_defaults(train, |_| true, ""))
-        .mut_subcommand("generate", |generate| {
-            let advised = |id: &str| ["num_inference_steps", "guidance_scale"].contains(&id);
-            with_defaults(generate, advised, "the model's advice, or ")
-        })
+/// The command line with what an option takes if left open, which stands in `config/defaults.toml`
+/// alone, in its help.
+pub(super) fn with_help(command: Command) -> Command {
+    let advised = |id: &str| ["num_inference_steps", "guidance_scale"].contains(&id);
+    command.mut_subcommands(|command| match command.get_name() {
+        "train" => with_defaults(command, |_| true, ""),
+        "generate" => with_defaults(command, advised, "the model's advice, or "),
+        _ => command,
+    })
 }
 
 /// Adds the defaults to the help of those options that `of` picks by name.
@@ -59,72 +59,25 @@ fn with_defaults(command: Command, of: fn(&str) -> bool, before: &'static str) -
 }
 
 /// Writes a shell's completion script to the terminal.
-pub(super) fn completions(args: &CompletionsArgs) {
-    clap_complete::generate(args.shell, &mut command(), "dvar", &mut io::stdout());
+pub(super) fn completions(args: &CompletionsArgs, mut command: Command) {
+    clap_complete::generate(args.shell, &mut command, "dvar", &mut io::stdout());
 }
 
 /// Writes the man pages.
-pub(super) fn man(args: &ManArgs) -> Result<(), CliError> {
+pub(super) fn man(args: &ManArgs, command: Command) -> Result<(), CliError> {
     match &args.folder {
         Some(folder) => {
             let written = std::fs::create_dir_all(folder)
-                .and_then(|()| clap_mangen::generate_to(command(), folder));
+                .and_then(|()| clap_mangen::generate_to(command, folder));
             written.map_err(|error| CliError::write(folder, error))
         }
-        None => Ok(clap_mangen::Man::new(command()).render(&mut io::stdout())?),
+        None => Ok(clap_mangen::Man::new(command).render(&mut io::stdout())?),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write;
-
-    use super::*;
-
-    /// `docs/options.md`, out of the flags of `dvar train`.
-    fn options_page() -> String {
-        let mut page = String::from(
-            "# Options of `dvar train`\n\nA flag is also a key of a configuration file, with `_` for \
-             `-`: `--train-batch-size 2` is `train_batch_size = 2`. Flags win over the file, the \
-             file over a preset and the model's advice, those over the defaults.\n",
-        );
-        let mut train = command().find_subcommand("train").unwrap().clone();
-        train.build();
-        let mut headings: Vec<&str> = Vec::new();
-        for heading in train.get_arguments().map(|arg| arg.get_help_heading().unwrap_or("Run")) {
-            if !headings.contains(&heading) {
-                headings.push(heading);
-            }
-        }
-        // the second is a flag of builds with its feature alone
-        let left_out = ["help", "tui"];
-        for heading in headings {
-            let _ = write!(page, "\n## {heading}\n\n| flag | what |\n|---|---|\n");
-            let of = |arg: &&clap::Arg| arg.get_help_heading().unwrap_or("Run") == heading;
-            for arg in train.get_arguments().filter(of) {
-                let Some(flag) = arg.get_long().filter(|flag| !left_out.contains(flag)) else {
-                    continue;
-                };
-                let takes = arg.get_action().takes_values();
-                let value = arg.get_value_names().unwrap_or_default().first().filter(|_| takes);
-                let value = value.map(|value| format!(" {value}")).unwrap_or_default();
-                let help = arg.get_help().unwrap().to_string().replace('|', "\\|");
-                let _ = writeln!(page, "| `--{flag}{value}` | {help} |");
-            }
-        }
-        page
-    }
-
-    #[test]
-    fn the_page_of_options_is_made_from_them() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/options.md");
-        let page = options_page();
-        if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(path, &page).unwrap();
-        }
-        let written = std::fs::read_to_string(path).unwrap_or_default();
-        assert_eq!(written, page, "UPDATE_DOCS=1 cargo test --release options_is_made writes it");
-    }
+    use crate::cli::command;
 
     #[test]
     fn the_help_tells_the_defaults_that_are_taken() {

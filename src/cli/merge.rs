@@ -7,7 +7,7 @@ use dvar_models::weights::with_replaced;
 
 use super::{
     CliError, device, model,
-    output::{self, free_folder},
+    output::{self, OwnFolder},
     run_folder::RunFolder,
 };
 
@@ -38,7 +38,8 @@ pub(super) fn run(args: &MergeArgs) -> Result<(), CliError> {
     let merged = pollster::block_on(merged)?;
     let weights = with_replaced(model.files(), "unet", &merged)?;
     let config = model.files().read("unet/config.json")?;
-    let folder = free_folder(args.output_dir.as_deref(), || "merged".into())?.join("unet");
+    let own = OwnFolder::new(args.output_dir.as_deref(), || "merged".into())?;
+    let folder = own.path.join("unet");
     std::fs::create_dir(&folder).map_err(|error| CliError::write(&folder, error))?;
     output::write(&folder.join("config.json"), &config)?;
     let file = folder.join("diffusion_pytorch_model.safetensors");

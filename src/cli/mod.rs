@@ -13,6 +13,8 @@ mod logs;
 mod merge;
 mod model;
 mod official;
+#[cfg(test)]
+mod options_page;
 mod output;
 mod run_folder;
 mod sample_files;
@@ -20,7 +22,7 @@ mod train;
 
 use std::ffi::OsString;
 
-use clap::{FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use error::CliError;
 
@@ -56,6 +58,11 @@ enum Command {
     Man(help::ManArgs),
 }
 
+/// The command line as its help tells of it.
+fn command() -> clap::Command {
+    help::with_help(Cli::command())
+}
+
 /// Reads a command line, the program's name first; `train` takes the official code's flags too, on
 /// which notes go to stderr. Ends the process for `--help`, and for what clap refuses.
 ///
@@ -64,7 +71,7 @@ enum Command {
 /// [`CliError`] for values that no flag of the official code has.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, CliError> {
     let official::Translated { args, notes } = official::translate(args.into_iter().collect())?;
-    let matches = help::command().get_matches_from(args);
+    let matches = command().get_matches_from(args);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     notes.iter().for_each(|note| eprintln!("note: {note}"));
     Ok(cli)
@@ -86,9 +93,9 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Devices => device::list(),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => {
-            help::completions(&args);
+            help::completions(&args, command());
             Ok(())
         }
-        Command::Man(args) => help::man(&args),
+        Command::Man(args) => help::man(&args, command()),
     }
 }

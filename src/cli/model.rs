@@ -1,4 +1,4 @@
-//! Which model.
+//! The model that `--model` names.
 
 use std::path::Path;
 

@@ -1,10 +1,10 @@
 //! Folders that commands write to: each command's own, whatever runs beside it.
 
 use std::{
-    fs,
-    io::{self, Write as _},
+    ffi::OsStr,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use super::CliError;
@@ -15,9 +15,35 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     write_atomic(path, bytes).map_err(|error| CliError::write(path, error))
 }
 
+/// Writes a file that no other process writes now, and removes what a killed one had begun of it.
+pub(super) fn write_alone(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    let begun = format!(".{}.tmp-", path.file_name().unwrap_or_default().display());
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let removed = fs::read_dir(folder).and_then(|entries| {
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(&begun) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    });
+    removed.map_err(|error| CliError::write(folder, error))?;
+    write(path, bytes)
+}
+
+/// Waits until no other process is in turn for what is made of this folder, and is it until the file
+/// is closed; at once where the file system knows no locks.
+pub(super) fn in_turn(folder: &Path) -> Result<File, CliError> {
+    let lock = lockable(folder).map_err(|error| CliError::write(folder, error))?;
+    // without locks, two that write the same tables at once write the same bytes
+    let _ = lock.lock();
+    Ok(lock)
+}
+
 /// Creates the folder that the user named, which must not exist yet or be empty, or else the
 /// first of `default`, `default-2`, ... that does not exist.
-pub(super) fn free_folder(
+fn free_folder(
     named: Option<&Path>,
     default: impl FnOnce() -> PathBuf,
 ) -> Result<PathBuf, CliError> {
@@ -59,8 +85,94 @@ fn numbered_folder(first: PathBuf) -> Result<PathBuf, CliError> {
     }
 }
 
+/// A folder that a command writes its files to, one after the other. Until it is done, no other
+/// process takes the same; what a killed one had begun there is removed.
+///
+/// Where the file system knows no locks, two processes that begin at once can share a folder that
+/// both were given by name.
+#[derive(Debug)]
+pub(super) struct OwnFolder {
+    pub path: PathBuf,
+    _lock: File,
+}
+
+impl OwnFolder {
+    /// Takes a [`free_folder`].
+    pub(super) fn new(
+        named: Option<&Path>,
+        default: impl FnOnce() -> PathBuf,
+    ) -> Result<Self, CliError> {
+        let folder = Self::again(free_folder(named, default)?)?;
+        // another may have been here and gone since it was found free
+        match is_free(&folder.path) {
+            Ok(true) => Ok(folder),
+            Ok(false) => Err(refused(&folder.path, "exists and is not empty")),
+            Err(error) => Err(CliError::read(&folder.path, error)),
+        }
+    }
+
+    /// Takes a folder that a command has written to before.
+    pub(super) fn again(path: PathBuf) -> Result<Self, CliError> {
+        let lock = lockable(&path).map_err(|error| CliError::write(&path, error))?;
+        if let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {
+            return Err(refused(&path, "is being written to by another process"));
+        }
+        let folder = Self { path, _lock: lock };
+        remove_begun(&folder.path).map_err(|error| CliError::write(&folder.path, error))?;
+        Ok(folder)
+    }
+
+    /// Removes the folder, if it holds nothing else.
+    pub(super) fn discard(&self) {
+        // nothing more can be done about a folder that will not go
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+/// The folder as a file that can be locked.
+#[cfg(unix)]
+fn lockable(folder: &Path) -> io::Result<File> {
+    File::open(folder)
+}
+
+/// Elsewhere a folder is no file that can be locked, and one in it stands for it.
+#[cfg(not(unix))]
+fn lockable(folder: &Path) -> io::Result<File> {
+    File::create(folder.join(LOCK))
+}
+
+#[cfg(not(unix))]
+impl Drop for OwnFolder {
+    fn drop(&mut self) {
+        // left behind, it keeps no one out
+        let _ = fs::remove_file(self.path.join(LOCK));
+    }
+}
+
+/// A name of what was only begun: it does not occupy a folder.
+const LOCK: &str = ".lock.tmp-0";
+
+/// Removes the beginnings of files that a kill left in a folder and those below it.
+fn remove_begun(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_begun(&entry.path())?;
+        } else if is_begun(&entry.file_name()) && entry.file_name() != LOCK {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file of this name was only begun.
+fn is_begun(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with('.') && name.contains(".tmp-")
+}
+
 /// Refuses an output folder.
-pub(super) fn refused(folder: &Path, what: &str) -> CliError {
+fn refused(folder: &Path, what: &str) -> CliError {
     CliError::Input(format!(
         "the output folder `{}` {what}; choose another one with `--output-dir`",
         folder.display()
@@ -70,33 +182,12 @@ pub(super) fn refused(folder: &Path, what: &str) -> CliError {
 /// Whether nothing lies there, but for the beginnings of files that a kill left.
 fn is_free(folder: &Path) -> io::Result<bool> {
     match fs::read_dir(folder) {
-        Ok(mut entries) => entries.try_fold(true, |free, entry| {
-            let name = entry?.file_name();
-            let name = name.to_string_lossy();
-            Ok(free && name.starts_with('.') && name.contains(".tmp-"))
-        }),
+        Ok(mut entries) => {
+            entries.try_fold(true, |free, entry| Ok(free && is_begun(&entry?.file_name())))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(error) => Err(error),
     }
-}
-
-/// Writes a file that must not exist yet, whole or not at all: of two processes, one is told that
-/// it exists.
-pub(super) fn write_new(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-    // a name that `is_free` overlooks
-    let whole = folder.join(format!(".{name}.tmp-{process}-{count}"));
-    write_atomic(&whole, bytes)?;
-    let file = folder.join(name);
-    let linked = fs::hard_link(&whole, &file).or_else(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Err(error),
-        // a file system without hard links
-        _ => fs::File::create_new(&file)?.write_all(bytes),
-    });
-    // it has done its work, or could not
-    let _ = fs::remove_file(&whole);
-    linked
 }
 
 #[cfg(test)]
@@ -127,24 +218,40 @@ mod tests {
     }
 
     #[test]
-    fn of_many_that_write_one_new_file_one_succeeds() {
+    fn one_named_folder_goes_to_one_of_many() {
         let scratch = tempfile::tempdir().unwrap();
-        let written = at_once(|| write_new(scratch.path(), "config.toml", b"seed = 1\n"));
-        let (one, others): (Vec<_>, Vec<_>) = written.into_iter().partition(Result::is_ok);
-        assert_eq!(one.len(), 1);
-        let kinds = others.into_iter().map(|error| error.unwrap_err().kind());
-        assert!(kinds.into_iter().all(|kind| kind == io::ErrorKind::AlreadyExists));
+        let taken = at_once(|| OwnFolder::new(Some(scratch.path()), PathBuf::new));
+        let (one, others): (Vec<_>, Vec<_>) = taken.into_iter().partition(Result::is_ok);
+        assert_eq!((one.len(), others.len()), (1, 15));
+        for error in others.into_iter().filter_map(Result::err) {
+            assert!(error.to_string().contains("another process"), "{error}");
+        }
+        fs::write(scratch.path().join("0000.png"), "a picture").unwrap();
+        drop(one);
         let left: Vec<_> = fs::read_dir(scratch.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
-        assert_eq!(fs::read(scratch.path().join("config.toml")).unwrap(), b"seed = 1\n");
+        assert!(OwnFolder::new(Some(scratch.path()), PathBuf::new).is_err());
     }
 
     #[test]
-    fn what_a_kill_left_does_not_occupy_a_folder() {
+    fn what_a_kill_left_occupies_no_folder_and_is_removed() {
         let scratch = tempfile::tempdir().unwrap();
-        fs::write(scratch.path().join(".config.toml.tmp-7-0"), "seed").unwrap();
-        assert!(free_folder(Some(scratch.path()), PathBuf::new).is_ok());
+        let state = scratch.path().join("state");
+        fs::create_dir(&state).unwrap();
+        let begun = [scratch.path().join(".config.toml.tmp-7"), state.join(".a.tmp-7")];
+        for file in &begun {
+            fs::write(file, "seed").unwrap();
+        }
         fs::write(scratch.path().join("config.toml"), "seed = 1").unwrap();
+        drop(OwnFolder::again(scratch.path().into()).unwrap());
+        assert!(!begun.iter().any(|file| file.exists()));
+        fs::write(&begun[0], "seed").unwrap();
         assert!(free_folder(Some(scratch.path()), PathBuf::new).is_err());
+        fs::remove_file(scratch.path().join("config.toml")).unwrap();
+        fs::remove_dir(state).unwrap();
+        let own = OwnFolder::new(Some(scratch.path()), PathBuf::new).unwrap();
+        assert!(!begun[0].exists());
+        own.discard();
+        assert!(!scratch.path().exists());
     }
 }

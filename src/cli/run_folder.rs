@@ -1,14 +1,15 @@
 //! The folder of a run and what lies in it.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use super::{
     CliError,
     learned::{read_adapter, read_embedding},
-    output::{free_folder, refused, write, write_new},
+    output::{OwnFolder, write},
 };
 use crate::{
     concept::{LearnedAdapter, LearnedConcept},
@@ -22,7 +23,11 @@ const CUSTOM_DIFFUSION: &str = "pytorch_custom_diffusion_weights.safetensors";
 
 /// Paths inside one run's folder.
 #[derive(Clone, Debug)]
-pub(super) struct RunFolder(PathBuf);
+pub(super) struct RunFolder {
+    path: PathBuf,
+    /// Where this process writes to it.
+    own: Option<Rc<OwnFolder>>,
+}
 
 impl RunFolder {
     /// Creates the folder of a new run, with its configuration. A folder that the user named must
@@ -33,22 +38,25 @@ impl RunFolder {
         config: &str,
     ) -> Result<Self, CliError> {
         let default = || Path::new("runs").join(plain_name(placeholder_token));
-        let run = Self(free_folder(named, default)?);
+        let own = OwnFolder::new(named, default)?;
+        let run = Self { path: own.path.clone(), own: Some(own.into()) };
         // the configuration before anything else: what has it can be resumed
-        match write_new(&run.0, CONFIG, config.as_bytes()) {
-            Ok(()) => {}
-            // another process has begun a run there, and everything in it is that run's
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(refused(&run.0, "exists and is not empty"));
-            }
-            Err(error) => {
-                run.discard();
-                return Err(CliError::write(&run.config(), error));
-            }
-        }
-        let state = fs::create_dir(run.0.join("state"));
-        state.inspect_err(|_| run.discard()).map_err(|error| CliError::write(&run.0, error))?;
+        let begun = write(&run.config(), config.as_bytes()).and_then(|()| {
+            fs::create_dir(run.path.join("state"))
+                .map_err(|error| CliError::write(&run.path, error))
+        });
+        begun.inspect_err(|_| run.discard())?;
         Ok(run)
+    }
+
+    /// An existing run, to be gone on with.
+    pub(super) fn resume(folder: &Path) -> Result<Self, CliError> {
+        let run = Self::open(folder)?;
+        let own = OwnFolder::again(folder.to_path_buf())?;
+        // a run that was killed early may lack it
+        let state = run.path.join("state");
+        fs::create_dir_all(&state).map_err(|error| CliError::write(&state, error))?;
+        Ok(Self { own: Some(own.into()), ..run })
     }
 
     /// Takes back what [`create`](Self::create) made, when the run could not begin.
@@ -60,13 +68,15 @@ impl RunFolder {
         }
         // nothing more can be done about a folder that will not go
         let _ = fs::remove_file(self.config());
-        let _ = fs::remove_dir(self.0.join("state"));
-        let _ = fs::remove_dir(&self.0);
+        let _ = fs::remove_dir(self.path.join("state"));
+        if let Some(own) = &self.own {
+            own.discard();
+        }
     }
 
     /// An existing run.
     pub(super) fn open(folder: &Path) -> Result<Self, CliError> {
-        let run = Self(folder.to_path_buf());
+        let run = Self { path: folder.to_path_buf(), own: None };
         if run.config().is_file() {
             return Ok(run);
         }
@@ -77,11 +87,11 @@ impl RunFolder {
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     pub(super) fn config(&self) -> PathBuf {
-        self.0.join(CONFIG)
+        self.path.join(CONFIG)
     }
 
     /// Puts other options in the place of the run's own.
@@ -90,29 +100,29 @@ impl RunFolder {
     }
 
     pub(super) fn metrics(&self) -> PathBuf {
-        self.0.join("metrics.jsonl")
+        self.path.join("metrics.jsonl")
     }
 
     pub(super) fn logs(&self) -> PathBuf {
-        self.0.join("logs")
+        self.path.join("logs")
     }
 
     pub(super) fn state(&self) -> PathBuf {
-        self.0.join("state/state.safetensors")
+        self.path.join("state/state.safetensors")
     }
 
     pub(super) fn embedding(&self) -> PathBuf {
-        self.0.join(EMBEDDING)
+        self.path.join(EMBEDDING)
     }
 
     /// The vectors as they started.
     pub(super) fn initial_embedding(&self) -> PathBuf {
-        self.0.join("initial_embeds.safetensors")
+        self.path.join("initial_embeds.safetensors")
     }
 
     /// What the run changed in the model, where its method does.
     pub(super) fn read_adapter(&self) -> Result<Option<LearnedAdapter>, CliError> {
-        adapter_in(&self.0)
+        adapter_in(&self.path)
     }
 
     /// The concept that was scored after so many updates.
@@ -131,37 +141,37 @@ impl RunFolder {
 
     /// A concept that was scored on the way, and its samples.
     pub(super) fn checkpoint(&self, steps: usize) -> PathBuf {
-        self.0.join(format!("checkpoints/{steps:05}"))
+        self.path.join(format!("checkpoints/{steps:05}"))
     }
 
     /// The samples of the kept concept, one file each.
     pub(super) fn sample_folder(&self) -> PathBuf {
-        self.0.join("samples")
+        self.path.join("samples")
     }
 
     pub(super) fn class_pictures(&self) -> PathBuf {
-        self.0.join("class_pictures")
+        self.path.join("class_pictures")
     }
 
     pub(super) fn result(&self) -> PathBuf {
-        self.0.join("result.json")
+        self.path.join("result.json")
     }
 
     /// What each input of the deterministic evaluation is.
     pub(super) fn evaluation_inputs(&self) -> PathBuf {
-        self.0.join("evaluation_inputs.json")
+        self.path.join("evaluation_inputs.json")
     }
 
     pub(super) fn timing(&self) -> PathBuf {
-        self.0.join("timing.json")
+        self.path.join("timing.json")
     }
 
     pub(super) fn curve(&self) -> PathBuf {
-        self.0.join("curve.svg")
+        self.path.join("curve.svg")
     }
 
     pub(super) fn samples(&self, when: &str) -> PathBuf {
-        self.0.join(format!("samples_{when}.png"))
+        self.path.join(format!("samples_{when}.png"))
     }
 }
 

@@ -1,15 +1,15 @@
 //! A learned concept on the host, and the adapter files that diffusers loads.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device, Tensor};
 use dvar_models::unet::UNet2DConditionModel;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::SafeTensors;
 
 use super::{AdapterConfig, HostTensor, VECTORS};
 use crate::{
     embedding::{EmbeddingError, LearnedEmbedding},
-    tensor::DeviceError,
+    tensor::{DeviceError, to_safetensors},
 };
 
 /// A concept as it is saved: the vectors and, for methods that train the UNet, its adapter.
@@ -124,7 +124,7 @@ impl LearnedAdapter {
             file: self.file_name().into(),
             problem: problem.to_string(),
         };
-        let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+        let mut tensors: Vec<(String, Vec<usize>, &[f32])> = Vec::new();
         for (layer, parts) in &self.layers {
             for part in parts {
                 let name = match self.kind {
@@ -134,24 +134,15 @@ impl LearnedAdapter {
                     Kind::Lora => format!("unet.{layer}.lora_B.weight"),
                     Kind::CustomDiffusion => custom_name(layer),
                 };
-                let bytes = part.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                tensors.push((name, part.shape.to_vec(), bytes));
+                tensors.push((name, part.shape.to_vec(), &part.values));
             }
             // diffusers wants every attention named; those that are unchanged by nothing
             let prefix = layer.strip_suffix(".attn2.to_k");
             if let (Kind::CustomDiffusion, Some(prefix)) = (self.kind, prefix) {
-                tensors.push((format!("{prefix}.attn1.processor"), vec![0], Vec::new()));
+                tensors.push((format!("{prefix}.attn1.processor"), vec![0], &[]));
             }
         }
-        let views = tensors
-            .iter()
-            .map(|(name, shape, bytes)| {
-                Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?))
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(failed)?;
-        let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-        safetensors::serialize(views, Some(metadata)).map_err(failed)
+        to_safetensors(tensors, ("format", "pt")).map_err(failed)
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote.
@@ -175,18 +166,11 @@ impl LearnedAdapter {
             if *kind.get_or_insert(of) != of {
                 return Err(broken("it mixes LoRA and Custom Diffusion".into()));
             }
-            let &[rows, columns] = view.shape() else {
-                return Err(broken(format!("`{name}` is no matrix")));
-            };
-            if view.dtype() != Dtype::F32 {
-                return Err(broken(format!("`{name}` is {:?}, not F32", view.dtype())));
-            }
-            let words = view.data().as_chunks::<4>().0;
-            let values: Vec<f32> = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
-            if values.iter().any(|value| !value.is_finite()) {
+            let tensor = HostTensor::from_view(part, &view);
+            let tensor = tensor.map_err(|problem| broken(format!("`{name}` {problem}")))?;
+            if tensor.values.iter().any(|value| !value.is_finite()) {
                 return Err(broken(format!("`{name}` holds a value that is not finite")));
             }
-            let tensor = HostTensor { name: part.into(), shape: [rows, columns], values };
             layers.entry(layer).or_default().push(tensor);
         }
         let kind = kind.ok_or_else(|| broken("it holds no tensor".into()))?;

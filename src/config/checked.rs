@@ -346,7 +346,7 @@ fn trainer(
     // the pictures of the class are inputs too
     let inputs = train_batch_size * gradient_accumulation_steps * if custom { 2 } else { 1 };
     let scale = if set("scale_lr", o.optimizer.scale_lr) { inputs } else { 1 };
-    let optimizer = set("optimizer", o.optimizer.optimizer).settings(&o.optimizer)?;
+    let optimizer = set("optimizer", o.training.optimizer).settings(&o.optimizer)?;
     let max_grad_norm =
         o.training.max_grad_norm.map(|n| positive("max_grad_norm", Some(n))).transpose()?;
     Ok(TrainerConfig {

@@ -1,6 +1,7 @@
 //! Why options make no run.
 
-use super::names::Nearest;
+use std::fmt;
+
 use crate::early_stopping::CriterionError;
 
 /// Why options make no run. Messages call an option as a configuration file does.
@@ -75,6 +76,18 @@ impl ConfigError {
             | Self::Unparsable { .. }
             | Self::Json(_)
             | Self::Unwritable(_) => None,
+        }
+    }
+}
+
+/// What a message about an unknown option ends with.
+struct Nearest<'a>(&'a Option<&'static str>);
+
+impl fmt::Display for Nearest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(name) => write!(f, "did you mean `{name}`?"),
+            None => f.write_str("`docs/options.md` lists all"),
         }
     }
 }

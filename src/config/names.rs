@@ -1,7 +1,5 @@
 //! The names of all options, and their order in a file.
 
-use std::fmt;
-
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::ConfigError;
@@ -120,18 +118,6 @@ impl Serialize for InOrder {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let set = NAMES.iter().filter_map(|name| Some((name, self.0.get(*name)?)));
         serializer.collect_map(set)
-    }
-}
-
-/// What a message about an unknown option ends with.
-pub(super) struct Nearest<'a>(pub &'a Option<&'static str>);
-
-impl fmt::Display for Nearest<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(name) => write!(f, "did you mean `{name}`?"),
-            None => f.write_str("`docs/options.md` lists all"),
-        }
     }
 }
 

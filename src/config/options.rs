@@ -39,11 +39,11 @@ pub struct TrainOptions {
     #[serde(flatten)]
     #[cfg_attr(feature = "cli", command(flatten, next_help_heading = "Method"))]
     pub method: MethodOptions,
-    /// Steps, batches, precision and checkpoints.
+    /// Steps, batches, optimiser, precision and checkpoints.
     #[serde(flatten)]
     #[cfg_attr(feature = "cli", command(flatten, next_help_heading = "Training"))]
     pub training: TrainingOptions,
-    /// Learning rate and optimiser.
+    /// The learning rate and the optimisers' settings.
     #[serde(flatten)]
     #[cfg_attr(feature = "cli", command(flatten, next_help_heading = "Training"))]
     pub optimizer: OptimizerOptions,

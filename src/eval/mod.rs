@@ -5,6 +5,7 @@ mod dino;
 mod features;
 mod fixed_batch;
 mod lpips;
+mod score;
 mod scores;
 mod switches;
 mod vocabulary;
@@ -19,7 +20,8 @@ pub use dino::DinoScorer;
 pub use features::Features;
 pub use fixed_batch::{EvaluationDraws, FixedBatch, INTERVALS};
 pub use lpips::LpipsScorer;
-pub use scores::{PromptPictures, References, Score, Scorers, Scores};
+pub use score::Score;
+pub use scores::{PromptPictures, References, Scorers, Scores};
 pub use switches::{EvaluationSwitches, UnknownSwitches};
 pub use vocabulary::{WORDS_AT_ONCE, WordScores};
 

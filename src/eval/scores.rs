@@ -1,37 +1,8 @@
 //! The scores of the paper's comparisons: likeness to the concept (CLIP-I, DINO), faithfulness to
 //! the prompt (CLIP-T), and diversity (LPIPS).
 
-use super::{ClipScorer, DinoScorer, Features, LpipsScorer};
+use super::{ClipScorer, DinoScorer, Features, LpipsScorer, Score};
 use crate::{data::image::Picture, pipelines::PipelineError};
-
-/// A mean over pairs.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Score {
-    sum: f64,
-    pairs: usize,
-}
-
-impl Score {
-    /// The mean; NaN over no pairs.
-    pub fn mean(&self) -> f64 {
-        self.sum / self.pairs as f64
-    }
-
-    /// Pairs that the mean is taken over.
-    pub fn pairs(&self) -> usize {
-        self.pairs
-    }
-
-    /// With `pairs` more, whose values add up to `sum`.
-    pub(super) fn and(self, sum: f64, pairs: usize) -> Self {
-        Self { sum: self.sum + sum, pairs: self.pairs + pairs }
-    }
-
-    async fn of(one: &Features, other: &Features) -> Result<Self, PipelineError> {
-        let pairs = one.count() * other.count();
-        Ok(Self::default().and(one.mean_similarity(other).await? * pairs as f64, pairs))
-    }
-}
 
 /// The scorers at hand; a score whose scorer is not there stays open.
 #[derive(Debug, Default)]
@@ -118,7 +89,7 @@ impl Scores {
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let both = |one: Option<Score>, other: Option<Score>| match (one, other) {
-            (Some(one), Some(other)) => Some(one.and(other.sum, other.pairs)),
+            (Some(one), Some(other)) => Some(one.and_all(other)),
             (one, other) => one.or(other),
         };
         Self {
@@ -136,12 +107,9 @@ mod tests {
 
     #[test]
     fn scores_of_two_prompts_weigh_every_pair_alike() {
-        let one = Scores { clip_i: Some(Score { sum: 1.0, pairs: 1 }), ..Scores::default() };
-        let other = Scores {
-            clip_i: Some(Score { sum: 1.0, pairs: 3 }),
-            dino: Some(Score { sum: 0.5, pairs: 2 }),
-            ..Scores::default()
-        };
+        let score = |sum, pairs| Some(Score::default().and(sum, pairs));
+        let one = Scores { clip_i: score(1.0, 1), ..Scores::default() };
+        let other = Scores { clip_i: score(1.0, 3), dino: score(0.5, 2), ..Scores::default() };
         let both = one.and(other);
         assert_eq!(both.clip_i.map(|score| (score.mean(), score.pairs())), Some((0.5, 4)));
         assert_eq!((both.dino, both.clip_t), (other.dino, None));

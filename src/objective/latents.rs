@@ -1,4 +1,4 @@
-//! What the autoencoder says of the training pictures, computed once.
+//! The training pictures' latents: mean and deviation, computed once.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dvar_models::vae::AutoencoderKl;

@@ -4,6 +4,7 @@
 //! Three types lead from options to a run: [`CheckedOptions`], [`PreparedRun`], [`Session`]. [`run`]
 //! is the sequence of a run; an [`Observer`] watches it.
 
+mod best;
 mod checked;
 mod class_pictures;
 mod error;
@@ -18,6 +19,7 @@ mod trial;
 
 use burn::tensor::Device;
 
+pub use best::Best;
 pub use checked::{CheckedOptions, advice, begun_with, fingerprint};
 pub use class_pictures::{class_pictures, draw_class};
 pub use error::{SessionError, option_of, sentence, sources};
@@ -25,7 +27,7 @@ pub use generator::{Generator, check_sampling};
 pub use initial::{InitialVectors, Rank, Start, Tokens, WORDS};
 pub use observer::{Moment, Observer, Phase, Shown};
 pub use prepared::PreparedRun;
-pub use run::{Best, Cause, Outcome, RunError, run};
+pub use run::{Cause, Outcome, RunError, run};
 pub use samples::{Drawn, Samples, sampling_options};
 pub use search::{RankedWords, WordSearch};
 

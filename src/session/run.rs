@@ -6,8 +6,8 @@ mod error;
 pub use error::{Cause, RunError};
 
 use super::{
-    CheckedOptions, Drawn, InitialVectors, Moment, Observer, Phase, PreparedRun, Rank, Samples,
-    Session, SessionError, Shown, Start, WordSearch,
+    Best, CheckedOptions, Drawn, InitialVectors, Moment, Observer, Phase, PreparedRun, Rank,
+    Samples, Session, SessionError, Shown, Start, WordSearch,
 };
 use crate::{
     callbacks::{ScoreMonitor, Scores},
@@ -42,17 +42,6 @@ impl Outcome {
     pub fn kept(&self) -> &LearnedConcept {
         self.best.as_ref().map_or(&self.last, |best| &best.concept)
     }
-}
-
-/// The concept with the best score so far.
-#[derive(Clone, Debug)]
-pub struct Best {
-    /// Its updates.
-    pub steps: usize,
-    /// CLIP-I of its samples.
-    pub score: f64,
-    /// The concept.
-    pub concept: LearnedConcept,
 }
 
 /// Makes a run.

@@ -1,8 +1,10 @@
 //! Tensors on the host, and sums that repeat.
 
 mod host;
+mod safetensors;
 mod total;
 
 pub use dvar_callbacks::DeviceError;
 pub use host::HostTensor;
+pub(crate) use safetensors::to_safetensors;
 pub(crate) use total::total;

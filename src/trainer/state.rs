@@ -1,12 +1,16 @@
 //! A run's state between two steps, as one file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use crate::{early_stopping::StopReason, optim::LossScaler, tensor::HostTensor};
+use crate::{
+    early_stopping::StopReason,
+    optim::LossScaler,
+    tensor::{HostTensor, to_safetensors},
+};
 
 /// Everything a run needs to go on with the same bytes: a
 /// [`RunState`](super::RunState) and what the trainer itself remembers.
@@ -65,22 +69,10 @@ impl TrainState {
         let metadata = serde_json::to_string(&metadata).map_err(|e| failed(&e))?;
         let parameters = self.parameters.iter().map(|tensor| (tensor.name.clone(), tensor));
         let optimizer = self.optimizer.iter().map(|t| (format!("{OPTIMIZER}{}", t.name), t));
-        let tensors: Vec<(String, [usize; 2], Vec<u8>)> = parameters
+        let tensors = parameters
             .chain(optimizer)
-            .map(|(name, tensor)| {
-                let bytes = tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                (name, tensor.shape, bytes)
-            })
-            .collect();
-        let views = tensors
-            .iter()
-            .map(|(name, shape, bytes)| {
-                Ok((name.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), bytes)?))
-            })
-            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
-            .map_err(|e| failed(&e))?;
-        let metadata = HashMap::from([(METADATA.to_string(), metadata)]);
-        safetensors::serialize(views, Some(metadata)).map_err(|e| failed(&e))
+            .map(|(name, tensor)| (name, tensor.shape.to_vec(), &*tensor.values));
+        to_safetensors(tensors, (METADATA, &metadata)).map_err(|e| failed(&e))
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote.
@@ -99,13 +91,7 @@ impl TrainState {
         let file = SafeTensors::deserialize(bytes).map_err(|e| broken(&e))?;
         let read = |name: String, key: String| {
             let view = file.tensor(&key).map_err(|e| broken(&e))?;
-            let &[rows, columns] = view.shape() else { return Err(broken(&"a wrong shape")) };
-            if view.dtype() != Dtype::F32 {
-                return Err(broken(&"a wrong type"));
-            }
-            let words = view.data().as_chunks::<4>().0;
-            let values = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
-            Ok(HostTensor { name, shape: [rows, columns], values })
+            HostTensor::from_view(&name, &view).map_err(|e| broken(&format!("`{key}` {e}")))
         };
         let Metadata { step, fingerprint, stop, callbacks, parameters, optimizer, loss_scaler } =
             metadata;

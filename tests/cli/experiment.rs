@@ -278,3 +278,64 @@ fn an_interrupted_grid_goes_on_and_no_other_process_takes_a_run_that_still_runs(
     let log = text(&cli, log);
     assert_eq!(log.matches("stop       ").count(), 2, "interrupted once, ended once: {log}");
 }
+
+/// A `sbatch` that only notes how it was called, and gives the numbers 1, 2, 3.
+#[cfg(unix)]
+const SBATCH: &str = "#!/bin/sh
+echo \"$@\" >> \"$CALLS\"
+wc -l < \"$CALLS\"
+";
+
+#[cfg(unix)]
+#[test]
+fn a_grid_becomes_jobs_of_slurm_whose_tasks_make_single_runs() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let cli = Cli::new();
+    grid(&cli, "", STEPS);
+    fs::create_dir(cli.path("bin")).unwrap();
+    fs::write(cli.path("bin/sbatch"), SBATCH).unwrap();
+    fs::set_permissions(cli.path("bin/sbatch"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", cli.path("bin").display(), std::env::var("PATH").unwrap());
+    let submitted = || {
+        let submit = ["--submit", "slurm", "--runs-per-task", "2", "--", "--gres=gpu:1"];
+        let mut command = cli.command(&[&TABLE[..], &submit].concat());
+        command.env("PATH", &path).env("CALLS", cli.path("calls"));
+        cli.ran(command.output().unwrap()).ok();
+        let calls = text(&cli, "calls");
+        fs::remove_file(cli.path("calls")).unwrap();
+        calls
+    };
+    let open = cli.run(&[&TABLE[..], &["--status"]].concat()).ok();
+    assert_eq!(open.matches("open ").count(), 4, "{open}");
+    assert!(!cli.path("experiments").exists(), "a status makes nothing");
+
+    let calls = submitted();
+    let calls: Vec<&str> = calls.lines().collect();
+    let folder = "experiments/table1/slurm";
+    let call = |after: &str, script: &str| {
+        format!("--parsable --gres=gpu:1 {after}{}", cli.path(folder).join(script).display())
+    };
+    let afterany = "--dependency=afterany:";
+    assert_eq!(calls[0], call("", "runs-1.sh"));
+    assert_eq!(calls[1], call(&format!("{afterany}1 "), "runs-2.sh"));
+    assert_eq!(calls[2], call(&format!("{afterany}1:2 "), "tables.sh"));
+    let script = text(&cli, &format!("{folder}/runs-1.sh"));
+    assert!(script.contains("#SBATCH --array=0-0\n"), "{script}");
+    let runs = "'--run blue-umbrella--clip-s --run koala--clip-s'";
+    assert!(script.contains(runs), "{script}");
+
+    let run = ["--run", "koala--clip-s"];
+    cli.run(&[&TABLE[..], &run].concat()).ok();
+    assert!(cli.path("experiments/table1/runs/koala--clip-s/result.json").is_file());
+    assert!(!cli.path("experiments/table1/table1.md").exists(), "a single run makes no tables");
+    let status = cli.run(&[&TABLE[..], &["--status"]].concat()).ok();
+    assert!(status.contains("done       koala--clip-s: stopped after"), "{status}");
+    assert_eq!(status.matches("open ").count(), 3, "{status}");
+    submitted();
+    assert!(!text(&cli, &format!("{folder}/runs-1.sh")).contains("koala--clip-s"));
+
+    let unknown = cli.run(&[&TABLE[..], &["--run", "koala--clips"]].concat());
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.stderr.contains("`koala--clip-s`"), "{unknown:?}");
+}

@@ -117,7 +117,7 @@ pub fn options(
     options.stopping.threshold = Some(0.0);
     options.method.method = Some(kind.0);
     options.method.class_prompt = Some("cat".into());
-    options.optimizer.optimizer = Some(kind.1.parse().unwrap());
+    options.training.optimizer = Some(kind.1.parse().unwrap());
     options
 }
 

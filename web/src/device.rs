@@ -1,4 +1,4 @@
-//! What computes.
+//! The device that computes for the page.
 
 use std::{cell::RefCell, sync::Mutex};
 

@@ -94,7 +94,7 @@ impl From<PageError> for JsValue {
             PageError::Trained { error, last_good } => {
                 let error = JsValue::from(*error);
                 if let (true, Ok(files)) =
-                    (error.is_instance_of::<js_sys::Error>(), crate::train::files(&last_good))
+                    (error.is_instance_of::<js_sys::Error>(), crate::learned::files(&last_good))
                 {
                     set(&error, "last_good", &files);
                 }

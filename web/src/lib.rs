@@ -9,6 +9,7 @@ mod device;
 mod error;
 mod generate;
 mod host;
+mod learned;
 mod options;
 mod panic;
 mod pictures;

@@ -1,4 +1,4 @@
-//! The last words of the program.
+//! Tells the page what a panic says.
 
 use std::cell::RefCell;
 

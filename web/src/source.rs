@@ -1,4 +1,4 @@
-//! The model's files, in the page's hands.
+//! The model's files, fetched by the page.
 
 use std::{cell::RefCell, io};
 

@@ -1,12 +1,10 @@
 //! A run of the page: what the page gives to it, and what comes back.
 
 use dvar::{
-    concept::LearnedConcept,
     data::{
         dataset::{CropMode, Dataset},
         image::Picture,
     },
-    embedding,
     pipelines::Watch,
     session::{
         self, CheckedOptions, Moment, Observer, Outcome, Phase, PreparedRun, RunError, Shown,
@@ -14,12 +12,13 @@ use dvar::{
     },
     trainer::{Callbacks, TrainState},
 };
-use js_sys::{Object, Reflect, Uint8Array};
+use js_sys::Object;
 use wasm_bindgen::JsValue;
 
 use crate::{
     error::PageError,
     host::{Page, Steps, png},
+    learned::files,
     options::to_js,
     pictures::{self, bytes, property},
     studio::Studio,
@@ -112,25 +111,8 @@ fn finished(outcome: &Outcome) -> Result<JsValue, PageError> {
         "clip_i": outcome.clip_i,
         "initializer_token": outcome.initializer_token,
     }))?;
-    let files: Object = files(outcome.kept())?.into();
+    let files: Object = files(outcome.kept()).map_err(PageError::thrown)?.into();
     Ok(Object::assign(&finished.into(), &files).into())
-}
-
-/// A learned concept as the page saves it: `learned`, and `adapter` where the method has one.
-pub fn files(concept: &LearnedConcept) -> Result<JsValue, PageError> {
-    let set = |object: &JsValue, name: &str, value: &JsValue| {
-        Reflect::set(object, &name.into(), value).map_err(PageError::thrown)
-    };
-    let file = |bytes: &[u8]| JsValue::from(Uint8Array::from(bytes));
-    let files = JsValue::from(Object::new());
-    set(&files, "learned", &file(&embedding::write(&concept.embedding)))?;
-    if let Some(adapter) = &concept.adapter {
-        let object = Object::new();
-        set(&object, "file", &adapter.file_name().into())?;
-        set(&object, "bytes", &file(&adapter.to_bytes()?))?;
-        set(&files, "adapter", &object)?;
-    }
-    Ok(files)
 }
 
 /// The pictures of the class, drawn by the model, for methods that want some.

@@ -10,7 +10,7 @@ use std::{
 use prost::Message;
 use serde_json::{Map, Value as Json};
 
-use super::{LoggerError, Png, Sink, at};
+use super::sink::{LoggerError, Png, Sink, at};
 use crate::trainer::Record;
 
 const FILE_NAME: &str = "events.out.tfevents.";

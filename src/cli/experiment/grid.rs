@@ -4,7 +4,11 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::{Experiment, semi_deterministic::SemiDeterministic};
+use super::{
+    paper::Experiment,
+    study::SemiDeterministic,
+    variant::{StepsFrom, Variant},
+};
 use crate::{
     cli::{CliError, train},
     config::TrainOptions,
@@ -42,32 +46,6 @@ pub(super) struct Concept {
     pub options: TrainOptions,
 }
 
-/// One variant: a name, perhaps where its steps come from, and options beside them.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "toml::Table")]
-pub(super) struct Variant {
-    pub name: String,
-    pub steps_from: Option<StepsFrom>,
-    /// These win over the concept's, which win over those of all runs.
-    pub options: TrainOptions,
-}
-
-/// The paper's "few iterations": as many steps as another variant took over all concepts.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct StepsFrom {
-    pub variant: String,
-    pub statistic: Statistic,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Statistic {
-    Max,
-    /// Rounded.
-    Mean,
-}
-
 /// One run of the grid.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
@@ -93,42 +71,6 @@ impl TryFrom<toml::Table> for Concept {
         let Own { name } = table.clone().try_into()?;
         table.remove("name");
         Ok(Self { name, options: table.try_into()? })
-    }
-}
-
-impl TryFrom<toml::Table> for Variant {
-    type Error = toml::de::Error;
-
-    fn try_from(mut table: toml::Table) -> Result<Self, toml::de::Error> {
-        #[derive(Deserialize)]
-        struct Own {
-            name: String,
-            steps_from: Option<StepsFrom>,
-        }
-        let Own { name, steps_from } = table.clone().try_into()?;
-        table.remove("name");
-        table.remove("steps_from");
-        Ok(Self { name, steps_from, options: table.try_into()? })
-    }
-}
-
-impl Statistic {
-    /// Of at least one number.
-    pub(super) fn of(self, steps: &[usize]) -> usize {
-        match self {
-            Self::Max => steps.iter().copied().max().unwrap_or(1),
-            Self::Mean => {
-                let mean = steps.iter().sum::<usize>() as f64 / steps.len() as f64;
-                mean.round().max(1.0) as usize
-            }
-        }
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Max => "largest",
-            Self::Mean => "mean",
-        }
     }
 }
 
@@ -251,6 +193,7 @@ fn check_steps(variants: &[Variant]) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::experiment::variant::Statistic;
 
     const CONCEPT: &str = "[[concepts]]\nname = 'a cat'\ntrain_data_dir = 'pictures'\n";
 
@@ -305,10 +248,15 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "embedded")]
     #[test]
-    fn a_mean_is_rounded() {
-        assert_eq!(Statistic::Mean.of(&[3, 4, 4]), 4);
-        assert_eq!(Statistic::Mean.of(&[3, 3, 4]), 3);
-        assert_eq!(Statistic::Max.of(&[3, 9, 4]), 9);
+    fn every_built_in_grid_is_runs_that_could_begin() {
+        for experiment in <Experiment as clap::ValueEnum>::value_variants() {
+            let name = experiment.name();
+            assert_eq!(clap::ValueEnum::to_possible_value(experiment).unwrap().get_name(), name);
+            let grid = Grid::parse(*experiment, experiment.grid(), name.into()).unwrap();
+            let cells = grid.cells().unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(cells.len(), grid.concepts.len() * grid.variants.len());
+        }
     }
 }

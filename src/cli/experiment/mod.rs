@@ -2,20 +2,31 @@
 
 mod figure;
 mod grid;
+mod paper;
 mod place;
 mod queue;
 mod report;
 mod semi_deterministic;
+mod slurm;
 mod statistics;
+mod study;
 mod table;
+mod variant;
 
 use std::{
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::atomic::Ordering,
 };
 
-use self::{grid::Grid, place::Interrupts, queue::Queue};
-use super::{CliError, device};
+use self::{
+    grid::{Cell, Grid},
+    paper::Experiment,
+    place::Interrupts,
+    queue::{Finished, Queue},
+    slurm::Jobs,
+};
+use super::{CliError, device, output};
 
 /// Flags of `dvar experiment`.
 #[derive(Debug, clap::Args)]
@@ -32,59 +43,42 @@ pub(super) struct ExperimentArgs {
     /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
+    /// Make this run alone, CONCEPT--VARIANT as its folder is called, and no tables; may be repeated
+    #[arg(long, value_name = "RUN")]
+    run: Vec<String>,
+    /// Say which runs are done, running, failed and open, and make none
+    #[arg(long, conflicts_with = "run")]
+    status: bool,
+    /// Make the runs on a cluster: write job scripts and submit them
+    #[arg(long, value_name = "SYSTEM", conflicts_with_all = ["run", "status"])]
+    submit: Option<Cluster>,
+    /// Runs of each task of a job array
+    #[arg(long, value_name = "N", default_value = "1", requires = "submit")]
+    runs_per_task: NonZeroUsize,
+    /// What `sbatch` is given too, such as `--gres=gpu:1`
+    #[arg(last = true, value_name = "OPTION", requires = "submit")]
+    sbatch: Vec<String>,
 }
 
-/// The paper's experiments (arXiv 2302.04841).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Experiment {
-    /// Criteria: baseline, CLIP-s, few iterations, DVAR
-    Table1,
-    /// Initialisation: best, manual, random
-    Table2,
-    /// Optimisers: AdamW, SAM
-    Table3,
-    /// Which factors of the evaluation may be redrawn
-    SemiDeterministic,
-    /// Textual Inversion, DreamBooth-LoRA and Custom Diffusion, each by baseline and DVAR
-    Methods,
-    /// Runs without a stop, recorded whole: presets and stopping criteria are judged by them
-    Curves,
-}
-
-impl Experiment {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Table1 => "table1",
-            Self::Table2 => "table2",
-            Self::Table3 => "table3",
-            Self::SemiDeterministic => "semi-deterministic",
-            Self::Methods => "methods",
-            Self::Curves => "curves",
-        }
-    }
-
-    /// The grid in this program.
-    fn grid(self) -> &'static str {
-        match self {
-            Self::Table1 => include_str!("grids/table1.toml"),
-            Self::Table2 => include_str!("grids/table2.toml"),
-            Self::Table3 => include_str!("grids/table3.toml"),
-            Self::SemiDeterministic => {
-                include_str!("grids/semi-deterministic.toml")
-            }
-            Self::Methods => include_str!("grids/methods.toml"),
-            Self::Curves => include_str!("grids/curves.toml"),
-        }
-    }
+/// What runs jobs.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Cluster {
+    /// Slurm, by `sbatch`
+    Slurm,
 }
 
 pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
     let name = args.experiment.name();
     let grid = read_grid(args)?;
     let cells = grid.cells()?;
-    device::open(&args.device)?;
+    if args.submit.is_none() && !args.status {
+        device::open(&args.device)?;
+    }
     let folder = args.output_dir.clone().unwrap_or_else(|| Path::new("experiments").join(name));
     let runs = folder.join("runs");
+    if args.status {
+        return queue::status(&cells, &grid.source, &runs);
+    }
     std::fs::create_dir_all(&runs).map_err(|error| {
         CliError::Input(format!(
             "the output folder `{}` cannot be created ({error}); choose another one with `--output-dir`",
@@ -102,12 +96,30 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
         cells.len()
     );
     println!("output     {}", folder.display());
-    queue.work(&args.device).inspect_err(|error| {
+    if let Some(Cluster::Slurm) = args.submit {
+        let jobs = Jobs {
+            experiment: name,
+            folder: std::path::absolute(folder.join("slurm"))?,
+            command: slurm::command(name, args.grid.as_deref(), &folder, &args.device)?,
+            runs_per_task: args.runs_per_task.get(),
+            options: &args.sbatch,
+        };
+        return jobs.submit(&queue.open());
+    }
+    let wanted = wanted(&cells, &args.run)?;
+    queue.work(&wanted, &args.device).inspect_err(|error| {
         if let CliError::Interrupted = error {
             println!("stopped    interrupted; the same command goes on");
         }
     })?;
     let finished = queue.finished()?;
+    if !args.run.is_empty() {
+        let failed = finished.iter().filter(|run| args.run.contains(&run.cell.run));
+        return failed.filter_map(Finished::failure).next().map_or(Ok(()), |reason| {
+            Err(CliError::Failed(format!("{reason}; the same command tries it again")))
+        });
+    }
+    let _turn = output::in_turn(&runs)?;
     report::write_runs(&folder, &finished)?;
     match args.experiment {
         Experiment::SemiDeterministic => {
@@ -127,6 +139,23 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
             file("md")
         ))),
     }
+}
+
+/// The numbers of the runs that are named, or all.
+fn wanted(cells: &[Cell], names: &[String]) -> Result<Vec<usize>, CliError> {
+    if names.is_empty() {
+        return Ok((0..cells.len()).collect());
+    }
+    let number = |name: &String| {
+        cells.iter().position(|cell| cell.run == *name).ok_or_else(|| {
+            let known: Vec<_> = cells.iter().map(|cell| format!("`{}`", cell.run)).collect();
+            CliError::Input(format!(
+                "the grid has no run `{name}`; give one of {}",
+                known.join(", ")
+            ))
+        })
+    };
+    names.iter().map(number).collect()
 }
 
 fn read_grid(args: &ExperimentArgs) -> Result<Grid, CliError> {
@@ -157,22 +186,4 @@ fn interrupts_by_ctrl_c() -> Result<Interrupts, CliError> {
         }
     })?;
     Ok(interrupts)
-}
-
-#[cfg(all(test, feature = "embedded"))]
-mod tests {
-    use clap::ValueEnum;
-
-    use super::*;
-
-    #[test]
-    fn every_built_in_grid_is_runs_that_could_begin() {
-        for experiment in Experiment::value_variants() {
-            let name = experiment.name();
-            assert_eq!(experiment.to_possible_value().unwrap().get_name(), name);
-            let grid = Grid::parse(*experiment, experiment.grid(), name.into()).unwrap();
-            let cells = grid.cells().unwrap_or_else(|error| panic!("{error}"));
-            assert_eq!(cells.len(), grid.concepts.len() * grid.variants.len());
-        }
-    }
 }

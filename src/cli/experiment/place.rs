@@ -111,6 +111,11 @@ impl Place {
         }
     }
 
+    /// Whether a process makes the run now.
+    pub(super) fn is_taken(&self) -> Result<bool, CliError> {
+        Ok(self.0.with_extension("lock").exists() && self.lock()?.is_none())
+    }
+
     /// Makes the run, or goes on with it, by `dvar train` in a process of its own, and keeps the
     /// reason of a failure.
     pub(super) fn run(
@@ -134,7 +139,7 @@ impl Place {
         } else {
             let config = self.0.with_extension("toml");
             let text = options.to_toml()?;
-            output::write(&config, text.as_bytes())?;
+            output::write_alone(&config, text.as_bytes())?;
             command.arg("--config").arg(config).arg("--output-dir").arg(&self.0);
         }
         let log = File::options().create(true).append(true).open(self.log());
@@ -150,7 +155,7 @@ impl Place {
             Some(130) => Err(CliError::Interrupted),
             _ => {
                 let reason = self.reason(status)?;
-                output::write(&self.failed(), format!("{reason}\n").as_bytes())
+                output::write_alone(&self.failed(), format!("{reason}\n").as_bytes())
             }
         }
     }

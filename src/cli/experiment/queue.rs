@@ -100,12 +100,19 @@ impl<'a> Queue<'a> {
         self.outcomes.iter().flatten().filter(|o| matches!(o, Outcome::Done(_))).count()
     }
 
-    /// Makes every run that no other process makes, then waits for those.
-    pub(super) fn work(&mut self, device: &str) -> Result<(), CliError> {
+    /// The runs that are not done.
+    pub(super) fn open(&self) -> Vec<&'a Cell> {
+        let done = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Done(_)));
+        let cells = self.cells.iter().zip(&self.outcomes);
+        cells.filter(|(_, outcome)| !done(outcome)).map(|(cell, _)| cell).collect()
+    }
+
+    /// Makes every one of these runs that no other process makes, then waits for those.
+    pub(super) fn work(&mut self, wanted: &[usize], device: &str) -> Result<(), CliError> {
         let mut waiting = false;
         loop {
             let (mut open, mut ran) = (0, false);
-            for index in 0..self.cells.len() {
+            for &index in wanted {
                 self.check_interrupts()?;
                 if self.look(index)?.is_some() {
                     continue;
@@ -263,6 +270,29 @@ impl<'a> Queue<'a> {
             _ => Err(CliError::Interrupted),
         }
     }
+}
+
+/// Says how far a grid is; makes and changes nothing.
+pub(super) fn status(cells: &[Cell], source: &str, runs: &Path) -> Result<(), CliError> {
+    let queue = Queue::new(cells, source, runs, Interrupts::default())?;
+    println!("grid       {source}: {} of {} runs done", queue.count_done(), cells.len());
+    for (cell, outcome) in cells.iter().zip(&queue.outcomes) {
+        let place = Place::new(runs, &cell.run);
+        let failure = place.failure().map(|(_, reason)| reason);
+        match (outcome, &failure) {
+            (Some(Outcome::Done(done)), _) => {
+                println!("done       {}: {}", cell.run, summary(done))
+            }
+            _ if place.is_taken()? => {
+                println!("running    {}: see {}", cell.run, place.log().display())
+            }
+            (Some(Outcome::Failed(reason)), _) | (None, Some(reason)) => {
+                println!("failed     {}: {reason}", cell.run);
+            }
+            (None, None) => println!("open       {}", cell.run),
+        }
+    }
+    Ok(())
 }
 
 fn summary(done: &Done) -> String {

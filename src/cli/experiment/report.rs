@@ -8,6 +8,7 @@ use super::{
     queue::Finished,
     statistics::Spread,
     table::{self, Failure, Row, Table, csv_line},
+    variant::Variant,
 };
 use crate::{
     cli::{CliError, output},
@@ -140,7 +141,7 @@ pub(super) fn options(runs: &[Finished<'_>], variants: &[String]) -> Result<Stri
 }
 
 pub(super) fn write(path: &Path, text: &str) -> Result<(), CliError> {
-    output::write(path, text.as_bytes())
+    output::write_alone(path, text.as_bytes())
 }
 
 fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -153,7 +154,7 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> String {
     seen.join(", ")
 }
 
-fn variant_line(variant: &super::grid::Variant) -> Result<String, CliError> {
+fn variant_line(variant: &Variant) -> Result<String, CliError> {
     let options = toml::to_string(&variant.options)?;
     let options = options.lines().map(|line| format!("`{line}`"));
     let steps = variant
@@ -226,7 +227,7 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
 
     fn cells(grid: &Grid) -> Vec<Cell> {
         let pairs = grid.variants.iter().flat_map(|v| grid.concepts.iter().map(move |c| (v, c)));
-        let cell = |(variant, concept): (&crate::cli::experiment::grid::Variant, _)| {
+        let cell = |(variant, concept): (&Variant, _)| {
             let concept: &crate::cli::experiment::grid::Concept = concept;
             let mut options = variant.options.clone();
             options.data.seed = Some(7);
@@ -287,7 +288,7 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
         fs::remove_file(runs.join("c--few.failed")).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(20));
         fs::write(runs.join("c--few.failed"), "the device, it burnt\n").unwrap();
-        queue.work("none").unwrap();
+        queue.work(&[0, 1, 2, 3, 4, 5], "none").unwrap();
         let finished = queue.finished().unwrap();
         assert!(matches!(finished[5].outcome, Outcome::Failed(_)));
 

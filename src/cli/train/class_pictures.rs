@@ -14,7 +14,7 @@ use crate::{
         png::encode_png,
     },
     files::write_atomic,
-    pipelines::ModelFolder,
+    pipelines::{BATCH, ModelFolder},
     session::{CheckedOptions, PreparedRun, class_pictures, draw_class},
 };
 
@@ -71,7 +71,8 @@ fn is_drawn(file: &Path) -> bool {
     file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DRAWN))
 }
 
-/// Draws those of the `count` pictures that are not there yet.
+/// Draws those of the `count` pictures that are not there yet, as it would have drawn them with the
+/// others.
 async fn draw(
     config: &TrainConfig,
     model: &ModelFolder,
@@ -81,7 +82,10 @@ async fn draw(
     count: usize,
 ) -> Result<(), CliError> {
     let path = |i: usize| folder.join(format!("{DRAWN}{i:04}.png"));
-    let missing: Vec<usize> = (0..count).filter(|i| !path(*i).is_file()).collect();
+    let numbers: Vec<usize> = (0..count).collect();
+    // whole batches: the last bits of a picture depend on how many are drawn with it
+    let batches = numbers.chunks(BATCH).filter(|batch| batch.iter().any(|i| !path(*i).is_file()));
+    let missing: Vec<usize> = batches.flatten().copied().collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -95,7 +99,9 @@ async fn draw(
     draw_class::<CliError>(config, model, device, &missing, None, |number, picture| {
         let png = encode_png(picture.width(), picture.height(), picture.pixels());
         let (png, path) = (png?, path(number));
-        write_atomic(&path, &png).map_err(|error| CliError::write(&path, error))?;
+        if !path.is_file() {
+            write_atomic(&path, &png).map_err(|error| CliError::write(&path, error))?;
+        }
         bar.inc(1);
         Ok(())
     })

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) use plan::{check, saved};
 pub(super) use report::{RunResult, read_metrics};
+pub(super) use run::run;
 
 use super::{
     CliError,
@@ -61,12 +62,6 @@ impl TrainArgs {
     }
 }
 
-pub(super) fn run(args: TrainArgs) -> Result<(), CliError> {
-    let (prepared, folder, device_name) = plan::prepare(&args)?;
-    report::announce(&prepared, &folder, &device_name);
-    pollster::block_on(run::run(prepared, folder, args.dashboard()))
-}
-
 /// The options of the flags, the configuration file or the resumed run, and that run's folder.
 fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliError> {
     let read = |path: &Path| {
@@ -75,7 +70,7 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
     };
     if let Some(run) = &args.resume {
         check_alone(args)?;
-        let folder = RunFolder::open(run)?;
+        let folder = RunFolder::resume(run)?;
         let mut options = read(&folder.config())?;
         if let Some(steps) = args.options.training.max_train_steps {
             options.training.max_train_steps = Some(steps);

@@ -1,4 +1,4 @@
-//! One live line about the run.
+//! The progress line of a run.
 
 use std::time::Duration;
 

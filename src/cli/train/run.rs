@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use super::{
+    TrainArgs,
     observer::CommandLine,
+    plan,
     report::{self, RunResult},
 };
 use crate::{
@@ -13,11 +15,14 @@ use crate::{
     session::{self, Outcome, PreparedRun},
 };
 
-pub(super) async fn run(
-    prepared: PreparedRun,
-    folder: RunFolder,
-    dashboard: bool,
-) -> Result<(), CliError> {
+/// Makes the run that the flags ask for.
+pub(in crate::cli) fn run(args: TrainArgs) -> Result<(), CliError> {
+    let (prepared, folder, device_name) = plan::prepare(&args)?;
+    report::announce(&prepared, &folder, &device_name);
+    pollster::block_on(make(prepared, folder, args.dashboard()))
+}
+
+async fn make(prepared: PreparedRun, folder: RunFolder, dashboard: bool) -> Result<(), CliError> {
     let interrupt = interrupt_on_ctrl_c()?;
     let observer = CommandLine::new(&prepared, folder, interrupt, dashboard);
     let outcome = session::run(&prepared, &observer).await;

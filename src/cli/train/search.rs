@@ -1,4 +1,4 @@
-//! What a search of the vocabulary found is kept beside the pictures, for the next run.
+//! Keeps what a search of the vocabulary found beside the pictures, for the next run.
 
 use std::path::Path;
 

@@ -1,10 +1,10 @@
-//! The learning rate and the optimiser.
+//! The learning rate and the optimisers' settings.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{config::OptimizerKind, optim::LrShape};
+use crate::optim::LrShape;
 
-/// The learning rate and the optimiser.
+/// The learning rate and the optimisers' settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
@@ -31,9 +31,6 @@ pub struct OptimizerOptions {
     /// Power of `polynomial`
     #[cfg_attr(feature = "cli", arg(long, value_name = "POWER"))]
     pub lr_power: Option<f64>,
-    /// adamw or sam
-    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
-    pub optimizer: Option<OptimizerKind>,
     /// AdamW's decay of the mean
     #[cfg_attr(feature = "cli", arg(long, value_name = "VALUE"))]
     pub adam_beta1: Option<f64>,

@@ -1,10 +1,13 @@
-//! Steps, batches, precision and checkpoints.
+//! Steps, batches, optimiser, precision and checkpoints.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{config::MixedPrecision, schedulers::BetaSchedule};
+use crate::{
+    config::{MixedPrecision, OptimizerKind},
+    schedulers::BetaSchedule,
+};
 
-/// Steps, batches, precision and checkpoints.
+/// Steps, batches, optimiser, precision and checkpoints.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
@@ -24,6 +27,9 @@ pub struct TrainingOptions {
     /// Cut the gradient to this length [default: 1 for custom-diffusion, else none]
     #[cfg_attr(feature = "cli", arg(long, value_name = "LENGTH"))]
     pub max_grad_norm: Option<f64>,
+    /// adamw or sam
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    pub optimizer: Option<OptimizerKind>,
     /// no, fp16 or bf16
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE"))]
     pub mixed_precision: Option<MixedPrecision>,

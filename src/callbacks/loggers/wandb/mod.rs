@@ -15,7 +15,7 @@ use std::{
 use prost::Message;
 use serde_json::{Map, Value, json};
 
-use super::{LoggerError, Png, RunName, Sink, at};
+use super::sink::{LoggerError, Png, RunName, Sink, at};
 use crate::{files::write_atomic, trainer};
 use messages::{
     Config, Exit, Files, Header, History, Item, Record, Run, SentFile, Step, Summary, Timestamp,

@@ -1,0 +1,160 @@
+//! A grid as jobs of a Slurm cluster: job arrays, a task for each run or a few, and a job that makes
+//! what is left and the tables.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::grid::Cell;
+use crate::cli::{CliError, output};
+
+/// What is submitted.
+pub(super) struct Jobs<'a> {
+    pub experiment: &'static str,
+    /// Where the scripts and the tasks' logs go.
+    pub folder: PathBuf,
+    /// The command line that makes the whole grid, the program first.
+    pub command: Vec<String>,
+    pub runs_per_task: usize,
+    /// What the user gives `sbatch`.
+    pub options: &'a [String],
+}
+
+impl Jobs<'_> {
+    /// Submits the runs of these cells, those that take their steps from others after them, and then
+    /// the tables.
+    pub(super) fn submit(&self, cells: &[&Cell]) -> Result<(), CliError> {
+        let made = std::fs::create_dir_all(&self.folder);
+        made.map_err(|error| CliError::write(&self.folder, error))?;
+        let mut jobs: Vec<String> = Vec::new();
+        for (level, cells) in levels(cells).into_iter().enumerate() {
+            let tasks: Vec<_> = cells.chunks(self.runs_per_task).collect();
+            let id = self.start(&format!("runs-{}", level + 1), &self.array(&tasks)?, &jobs)?;
+            println!("submitted  job {id}: {} runs in {} tasks", cells.len(), tasks.len());
+            jobs.push(id);
+        }
+        let id = self.start("tables", &self.tables()?, &jobs)?;
+        println!("submitted  job {id}: the tables, when all runs have ended");
+        println!("scripts    {}", self.folder.display());
+        Ok(())
+    }
+
+    fn array(&self, tasks: &[&[&Cell]]) -> Result<String, CliError> {
+        let mut lines = String::new();
+        for task in tasks {
+            let runs: Vec<_> = task.iter().flat_map(|cell| ["--run", &*cell.run]).collect();
+            lines += &format!("    {}\n", quoted(&runs.join(" ")));
+        }
+        let head = self.head(&format!("#SBATCH --array=0-{}\n", tasks.len() - 1), "%A_%a")?;
+        let command = self.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+        Ok(format!(
+            "{head}
+runs=(
+{lines})
+{command} ${{runs[$SLURM_ARRAY_TASK_ID]}} &
+child=$!
+# two minutes before its time is up
+trap 'late=yes; kill -TERM $child' USR1
+wait $child
+code=$?
+# a signal ends the waiting before the program
+while kill -0 $child 2>/dev/null; do
+    wait $child
+    code=$?
+done
+# saved in time: the task goes on later
+if [ $code = 130 ] && [ -n \"$late\" ]; then
+    scontrol requeue \"${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID\"
+fi
+exit $code
+"
+        ))
+    }
+
+    fn tables(&self) -> Result<String, CliError> {
+        let command = self.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+        Ok(format!("{}\nexec {command}\n", self.head("", "%j")?))
+    }
+
+    fn head(&self, more: &str, log: &str) -> Result<String, CliError> {
+        Ok(format!(
+            "#!/bin/bash
+#SBATCH --job-name=dvar-{}
+{more}#SBATCH --requeue
+#SBATCH --signal=B:USR1@120
+#SBATCH --open-mode=append
+#SBATCH --chdir={}
+#SBATCH --output={}
+",
+            self.experiment,
+            std::env::current_dir()?.display(),
+            self.folder.join(format!("{log}.log")).display()
+        ))
+    }
+
+    /// Writes a script and submits it, to begin when these jobs have ended.
+    fn start(&self, name: &str, script: &str, after: &[String]) -> Result<String, CliError> {
+        let file = self.folder.join(format!("{name}.sh"));
+        output::write(&file, script.as_bytes())?;
+        let mut command = Command::new("sbatch");
+        command.arg("--parsable").args(self.options);
+        if !after.is_empty() {
+            command.arg(format!("--dependency=afterany:{}", after.join(":")));
+        }
+        let ran = command.arg(&file).output().map_err(|error| {
+            CliError::Input(format!(
+                "`sbatch` cannot be started ({error}); submit where Slurm's commands are installed"
+            ))
+        })?;
+        if !ran.status.success() {
+            return Err(CliError::Input(format!(
+                "`sbatch` refuses `{}`: {}; options for it go behind `--`",
+                file.display(),
+                String::from_utf8_lossy(&ran.stderr).trim()
+            )));
+        }
+        let id = String::from_utf8_lossy(&ran.stdout);
+        // on a federation the cluster's name follows
+        Ok(id.trim().split(';').next().unwrap_or_default().to_string())
+    }
+}
+
+/// The cells by how many others have to be done before them.
+fn levels<'a>(cells: &[&'a Cell]) -> Vec<Vec<&'a Cell>> {
+    let mut levels: Vec<Vec<&Cell>> = Vec::new();
+    for cell in cells {
+        // a variant takes its steps from one before it
+        let from = cell.steps_from.as_ref().and_then(|from| {
+            levels.iter().rposition(|level| level.iter().any(|c| c.variant == from.variant))
+        });
+        let level = from.map_or(0, |level| level + 1);
+        if levels.len() == level {
+            levels.push(Vec::new());
+        }
+        levels[level].push(cell);
+    }
+    levels
+}
+
+/// A word as a shell takes it whole.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// The command line of a whole grid, with paths that hold in any folder.
+pub(super) fn command(
+    experiment: &str,
+    grid: Option<&Path>,
+    folder: &Path,
+    device: &str,
+) -> Result<Vec<String>, CliError> {
+    let text = |path: &Path| Ok::<_, CliError>(std::path::absolute(path)?.display().to_string());
+    let mut command =
+        vec![text(&std::env::current_exe()?)?, "experiment".into(), experiment.into()];
+    if let Some(grid) = grid {
+        command.extend(["--grid".into(), text(grid)?]);
+    }
+    command.extend(["--output-dir".into(), text(folder)?, "--device".into(), device.into()]);
+    Ok(command)
+}

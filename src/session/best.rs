@@ -1,0 +1,14 @@
+//! The concept with the best score, which is kept where scores decide.
+
+use crate::concept::LearnedConcept;
+
+/// The concept with the best score so far.
+#[derive(Clone, Debug)]
+pub struct Best {
+    /// Its updates.
+    pub steps: usize,
+    /// CLIP-I of its samples.
+    pub score: f64,
+    /// The concept.
+    pub concept: LearnedConcept,
+}
