@@ -194,10 +194,11 @@ pub(super) fn write_curve(
     output::write(&folder.curve(), svg.as_bytes())
 }
 
-/// How the deterministic loss fell.
+/// How the deterministic loss fell, by the means of whole windows, as [`Plateau`](crate::early_stopping::Plateau) has it.
 #[derive(Debug, PartialEq)]
 struct Fall {
     first: f64,
+    /// Mean of the last window.
     last: f64,
     evaluations: usize,
     window: usize,
@@ -206,12 +207,14 @@ struct Fall {
 }
 
 impl Fall {
-    /// None without a whole window.
+    /// None without two whole windows.
     fn new(points: &[CurvePoint], window: usize) -> Option<Self> {
         let losses: Vec<f64> = points.iter().filter_map(|point| point.eval_loss).collect();
-        let (first, last) = (*losses.first()?, *losses.last()?);
-        let before_window = losses[losses.len().checked_sub(window + 1)?];
-        let share = (before_window - last) / (first - last);
+        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+        let start = losses.len().checked_sub(2 * window)?;
+        let (earlier, recent) = losses[start..].split_at(window);
+        let (first, last) = (*losses.first()?, mean(recent));
+        let share = (mean(earlier) - last) / (first - last);
         Some(Self { first, last, evaluations: losses.len(), window, share })
     }
 
@@ -228,14 +231,13 @@ impl Fall {
 impl fmt::Display for Fall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { first, last, evaluations, window, share } = self;
-        write!(f, "{first:.5} at first, {last:.5} at last: ")?;
+        write!(f, "{first:.5} at first, {last:.5} in the last {window} evaluations: ")?;
         if !self.fell() {
             return write!(f, "it did not fall");
         }
         write!(
             f,
-            "it fell by {:.1} %, and {:.0} % of that fall came in the last {window} of \
-             {evaluations} evaluations",
+            "it fell by {:.1} %, and these brought {:.1} % of that fall, of {evaluations} in all",
             100.0 * (first - last) / first,
             100.0 * share
         )
@@ -308,15 +310,14 @@ mod tests {
             });
             Fall::new(&points.collect::<Result<Vec<CurvePoint>, _>>().unwrap(), window)
         };
-        let told = fall(&[1.0, 0.6, 0.55, 0.5], 2).unwrap();
+        let told = fall(&[1.0, 0.6, 0.6, 0.5, 0.5], 2).unwrap();
         assert!(told.goes_on());
         let said = told.to_string();
-        assert!(said.contains("fell by 50.0 %, and 20 % of that fall"), "{said}");
-        assert!(said.ends_with("in the last 2 of 4 evaluations"), "{said}");
-        assert!(!fall(&[1.0, 0.51, 0.51, 0.5], 2).unwrap().goes_on());
+        assert!(said.contains("fell by 50.0 %, and these brought 20.0 % of that fall"), "{said}");
+        assert!(!fall(&[1.0, 0.51, 0.51, 0.5, 0.5], 2).unwrap().goes_on());
         let rose = fall(&[0.5, 0.6, 0.7], 1).unwrap();
         assert!(rose.to_string().ends_with("it did not fall") && !rose.goes_on());
-        assert_eq!(fall(&[1.0, 0.9], 2), None, "no whole window");
+        assert_eq!(fall(&[1.0, 0.9, 0.8], 2), None, "no two whole windows");
         assert_eq!(fall(&[], 2), None);
     }
 }

@@ -106,3 +106,17 @@ fn the_help_tells_how_often_samples_are_scored_by_default() {
     );
     assert!(help.to_string().ends_with(&said), "{help}");
 }
+
+#[test]
+fn a_model_advises_a_method_what_its_table_says() {
+    let text = "learning_rate = 0.005\nflip = 0.0\n[dreambooth-lora]\nlearning_rate = 0.001\n";
+    let advised = |method| TrainOptions::from_advice(text, method, "dvar.toml").unwrap();
+    let rate = |method| advised(method).optimizer.learning_rate;
+    assert_eq!(rate(None), Some(0.005));
+    assert_eq!(rate(Some(Method::CustomDiffusion)), Some(0.005));
+    assert_eq!(rate(Some(Method::DreamboothLora)), Some(0.001));
+    assert_eq!(advised(Some(Method::DreamboothLora)).training.flip, Some(0.0));
+    let refused = |text| TrainOptions::from_advice(text, None, "dvar.toml").is_err();
+    assert!(refused("[dreambooth]\nlearning_rate = 1.0\n"));
+    assert!(refused("[dreambooth-lora]\nrate = 1.0\n"));
+}
