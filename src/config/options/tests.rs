@@ -117,6 +117,6 @@ fn a_model_advises_a_method_what_its_table_says() {
     assert_eq!(rate(Some(Method::DreamboothLora)), Some(0.001));
     assert_eq!(advised(Some(Method::DreamboothLora)).training.flip, Some(0.0));
     let refused = |text| TrainOptions::from_advice(text, None, "dvar.toml").is_err();
-    assert!(refused("[dreambooth]\nlearning_rate = 1.0\n"));
+    assert!(refused("[hypernetwork]\nlearning_rate = 1.0\n"));
     assert!(refused("[dreambooth-lora]\nrate = 1.0\n"));
 }
