@@ -65,7 +65,7 @@ async fn learn_concept(metrics: &Path) -> Result<StopReason, Box<dyn Error>> {
     let (files, name) = dvar_models::pretrained::dvar_tiny_emoji().ok_or("no default model")?;
     let model = ModelFolder::new(files, name.into())?;
     let CheckedOptions { config, model, .. } = CheckedOptions::new(&options, model)?;
-    let initial = InitialVectors::Tokens(vec![model.tokenizer()?.initializer_id("umbrella")?]);
+    let initial = InitialVectors::Tokens(model.tokenizers()?.initializer_ids("umbrella")?);
     let tokens = Tokens::new(&config, &model, initial)?;
     let size = model.native_resolution();
     let pictures = Dataset::from_folder(&config.train_data_dir, size, config.crop)?;

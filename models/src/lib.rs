@@ -1,4 +1,4 @@
-//! The networks of Stable Diffusion 1.x and of CompVis' LDM text-to-image on
+//! The networks of Stable Diffusion 1.x and 2.x and of CompVis' LDM text-to-image on
 //! [burn](https://burn.dev), and how their weights are read. No training code: that is the `dvar`
 //! crate's.
 //!
@@ -9,6 +9,7 @@
 //! | [`ldm_bert`] | LDM's text encoder |
 //! | [`unet`] | the denoiser |
 //! | [`vae`] | the autoencoder between pictures and latents |
+//! | [`single_file`] | whole models in one file, in the original names |
 //! | [`tokenizer`] | CLIP's byte-pair encoding and BERT's WordPiece, with learned tokens |
 //! | [`weights`] | files to networks |
 //!
@@ -36,6 +37,7 @@ mod precision;
 #[cfg(feature = "embedded")]
 pub mod pretrained;
 mod resnet;
+pub mod single_file;
 pub mod tokenizer;
 pub mod unet;
 pub mod vae;

@@ -6,7 +6,7 @@
 #[cfg(has_default_model)]
 use std::{borrow::Cow, collections::BTreeMap};
 
-use crate::weights::ModelFiles;
+use crate::weights::Memory;
 
 #[cfg(has_default_model)]
 macro_rules! files {
@@ -20,7 +20,7 @@ macro_rules! files {
 ///
 /// Its `MODEL_CARD.md` tells what it is made of and under which licences.
 #[cfg(not(has_default_model))]
-pub fn dvar_tiny_emoji() -> Option<(ModelFiles, &'static str)> {
+pub fn dvar_tiny_emoji() -> Option<(Memory, &'static str)> {
     None
 }
 
@@ -29,7 +29,7 @@ pub fn dvar_tiny_emoji() -> Option<(ModelFiles, &'static str)> {
 ///
 /// Its `MODEL_CARD.md` tells what it is made of and under which licences.
 #[cfg(has_default_model)]
-pub fn dvar_tiny_emoji() -> Option<(ModelFiles, &'static str)> {
+pub fn dvar_tiny_emoji() -> Option<(Memory, &'static str)> {
     let files: BTreeMap<String, Cow<'static, [u8]>> = files![
         "model_index.json",
         "dvar.toml",
@@ -56,5 +56,5 @@ pub fn dvar_tiny_emoji() -> Option<(ModelFiles, &'static str)> {
     .into_iter()
     .map(|(file, bytes)| (file.to_string(), Cow::Borrowed(bytes)))
     .collect();
-    Some((ModelFiles::Memory(files), "dvar-tiny-emoji"))
+    Some((Memory(files), "dvar-tiny-emoji"))
 }

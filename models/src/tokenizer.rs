@@ -4,6 +4,7 @@
 mod bert;
 mod clip;
 mod error;
+pub mod openai_clip;
 mod settings;
 
 use tokenizers::{AddedToken, Encoding, Tokenizer};

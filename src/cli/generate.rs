@@ -13,7 +13,7 @@ use crate::{
     data::png::{encode_grid, encode_png},
     embedding::LearnedEmbedding,
     pipelines::{BATCH, ModelFolder, SamplingOptions},
-    schedulers::{BetaSchedule, SchedulerKind},
+    schedulers::{BetaSchedule, PredictionType, SchedulerKind},
     session::{self, Generator},
 };
 
@@ -29,9 +29,13 @@ pub(super) struct GenerateArgs {
     /// What DreamBooth-LoRA or Custom Diffusion changed in the denoiser
     #[arg(long, value_name = "FILE", requires = "embedding")]
     adapter: Option<PathBuf>,
-    /// Folder of the model in diffusers' layout, or `embedded` [default: embedded]
-    #[arg(long, short, value_name = "DIR")]
+    /// Folder of the model in diffusers' layout, a single file of Stable Diffusion 1.x or 2.x, or
+    /// `embedded` [default: embedded]
+    #[arg(long, short, value_name = "PATH")]
     model: Option<PathBuf>,
+    /// Averaged weights of a single file's denoiser in place of the last ones
+    #[arg(long)]
+    ema: bool,
     /// Pictures of each prompt
     #[arg(long, short = 'n', value_name = "N", default_value_t = 4)]
     count: usize,
@@ -52,6 +56,9 @@ pub(super) struct GenerateArgs {
     /// Noise of training: linear, scaled_linear or squaredcos_cap_v2 [default: the model's]
     #[arg(long, value_name = "NAME")]
     beta_schedule: Option<BetaSchedule>,
+    /// What the denoiser predicts: epsilon or v_prediction [default: the model's]
+    #[arg(long, value_name = "NAME")]
+    prediction_type: Option<PredictionType>,
     /// Share of fresh noise in each DDIM step, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     eta: f64,
@@ -73,10 +80,12 @@ pub(super) struct GenerateArgs {
 }
 
 pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
-    let model = model::open(args.model.as_deref())?;
+    let model = model::open(args.model.as_deref(), args.ema)?;
     let advice = session::advice(&model, None)?;
     let beta_schedule = args.beta_schedule.or(advice.training.beta_schedule);
     let model = model.with_beta_schedule(beta_schedule)?;
+    let prediction_type = args.prediction_type.or(advice.training.prediction_type);
+    let model = model.with_prediction_type(prediction_type)?;
     let model = model.with_precision(args.mixed_precision.dtype());
     let embedding = args.embedding.as_deref().map(read_embedding).transpose()?;
     if let Some(embedding) = &embedding {

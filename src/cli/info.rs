@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::{CliError, learned::read_embedding, model};
-use crate::{config::TrainOptions, pipelines::ModelFolder, trainer::TrainState};
+use crate::{
+    config::TrainOptions, embedding::MAX_FILE_BYTES, pipelines::ModelFolder, trainer::TrainState,
+};
 
 /// Flags of `dvar info`.
 #[derive(Debug, clap::Args)]
 pub(super) struct InfoArgs {
-    /// Model folder, run folder or embedding file; `embedded` is the model in this program
+    /// Model folder or file, run folder or embedding file; `embedded` is the model in this program
     #[arg(value_name = "FILE|DIR")]
     path: PathBuf,
 }
@@ -16,33 +18,45 @@ pub(super) struct InfoArgs {
 pub(super) fn run(args: &InfoArgs) -> Result<(), CliError> {
     let path = &args.path;
     if path.is_file() {
-        embedding(path)
+        // a file that is no model may be an embedding, but none that is larger than these
+        match model::open(Some(path), false) {
+            Ok(model) => model_folder(&model),
+            Err(error) if is_large(path) => Err(error),
+            Err(_) => embedding(path),
+        }
     } else if path.join("config.toml").is_file() {
         training_run(path)
     } else if path.is_dir() || path == Path::new(model::EMBEDDED) {
-        model_folder(&model::open(Some(path))?)
+        model_folder(&model::open(Some(path), false)?)
     } else {
         Err(CliError::Input(format!(
-            "there is no `{}`; give a model folder, a run folder or an embedding file",
+            "there is no `{}`; give a model folder or file, a run folder or an embedding file",
             path.display()
         )))
     }
 }
 
+fn is_large(path: &Path) -> bool {
+    path.metadata().is_ok_and(|file| file.len() > MAX_FILE_BYTES as u64)
+}
+
 fn embedding(path: &Path) -> Result<(), CliError> {
     let embedding = read_embedding(path)?;
-    let family = match embedding.dim() {
-        768 => ", as Stable Diffusion 1.x takes",
-        1024 => ", as Stable Diffusion 2.x takes",
-        1280 => ", as LDM text-to-image takes",
-        _ => "",
-    };
     println!("embedding  {}", path.display());
     println!("token      {}", embedding.placeholder_token());
-    println!("vectors    {} of width {}{family}", embedding.num_vectors(), embedding.dim());
-    for vector in embedding.vectors().chunks(embedding.dim()) {
-        let norm = vector.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-        println!("norm       {norm:.4}");
+    for encoder in embedding.encoders() {
+        let family = match (&encoder.key, encoder.dim) {
+            (None, 768) => ", as Stable Diffusion 1.x takes",
+            (None, 1024) => ", as Stable Diffusion 2.x takes",
+            (None, 1280) => ", as LDM text-to-image takes",
+            _ => "",
+        };
+        let key = encoder.key.as_ref().map(|key| format!(" for {key}")).unwrap_or_default();
+        println!("vectors    {} of width {}{key}{family}", embedding.num_vectors(), encoder.dim);
+        for vector in encoder.each() {
+            let norm = vector.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+            println!("norm       {norm:.4}");
+        }
     }
     Ok(())
 }
@@ -74,17 +88,20 @@ fn training_run(folder: &Path) -> Result<(), CliError> {
 }
 
 fn model_folder(model: &ModelFolder) -> Result<(), CliError> {
-    let tokenizer = model.tokenizer()?;
+    let tokenizers = model.tokenizers()?;
     println!("model      {}", model.name());
     println!("family     {}", model.family());
     println!("pictures   {0} x {0} pixels", model.native_resolution());
-    println!("embedding  {} wide", model.embedding_dim());
-    println!(
-        "tokenizer  {} entries, prompts of {} tokens",
-        tokenizer.vocab_size(),
-        tokenizer.positions()
-    );
+    println!("embedding  {} wide", model.embedding_widths());
+    for tokenizer in tokenizers.each() {
+        println!(
+            "tokenizer  {} entries, prompts of {} tokens",
+            tokenizer.vocab_size(),
+            tokenizer.positions()
+        );
+    }
     println!("scheduler  {}", model.scheduler().kind());
+    println!("predicts   {}", model.scheduler().noise_schedule().prediction_type());
     println!("scorer     {}", if model.files().has("clip/config.json") { "clip/" } else { "none" });
     Ok(())
 }

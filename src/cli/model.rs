@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use dvar_models::weights::ModelFiles;
+use dvar_models::{single_file::SingleFile, weights::Folder};
 
 use super::CliError;
 use crate::{
@@ -19,26 +19,50 @@ const SHORT_NAMES: [(&str, &str); 2] = [
     ("ldm", "CompVis/ldm-text2im-large-256"),
 ];
 
-/// Opens the model folder, or the embedded default.
-pub(super) fn open(model: Option<&Path>) -> Result<ModelFolder, CliError> {
+/// Opens the model folder, the single file, or the embedded default; `ema` takes the averaged weights
+/// of a single file.
+pub(super) fn open(model: Option<&Path>, ema: bool) -> Result<ModelFolder, CliError> {
     match model {
+        Some(file) if file.is_file() => single_file(file, ema),
         Some(folder) if folder != Path::new(EMBEDDED) => {
+            if ema {
+                return Err(no_ema(&folder.display().to_string()));
+            }
             if !folder.is_dir() {
                 let folder = full_name(folder);
                 #[cfg(feature = "hub")]
                 if let Some(repository) = repository(folder) {
-                    let files = ModelFiles::from_hub(repository)?;
+                    let files = Folder::from_hub(repository)?;
                     return Ok(ModelFolder::new(files, repository.to_string())?);
                 }
                 return Err(CliError::Input(format!(
-                    "there is no model folder `{}`; give a Stable Diffusion 1.x or LDM text-to-image folder in diffusers' layout, a name on the Hub to a build with `--features hub`, or leave `--model` out",
+                    "there is no model `{}`; give a Stable Diffusion 1.x, 2.x or LDM text-to-image folder in diffusers' layout, a single file of Stable Diffusion 1.x or 2.x, a name on the Hub to a build with `--features hub`, or leave `--model` out",
                     folder.display()
                 )));
             }
             Ok(ModelFolder::open(folder)?)
         }
+        _ if ema => Err(no_ema("the embedded model")),
         _ => embedded(),
     }
+}
+
+/// Opens a checkpoint of a whole model; its name tells what it was found to be.
+fn single_file(file: &Path, ema: bool) -> Result<ModelFolder, CliError> {
+    let folder = Folder(file.parent().map(Path::to_path_buf).unwrap_or_default());
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let mut model = SingleFile::open(folder, &name)?;
+    if ema {
+        model = model.with_ema()?;
+    }
+    let name = format!("{} ({})", file.display(), model.kind().name());
+    Ok(ModelFolder::new(model, name)?)
+}
+
+fn no_ema(model: &str) -> CliError {
+    CliError::Input(format!(
+        "{model} is no single file with averaged weights beside the others; leave `--ema` out"
+    ))
 }
 
 /// What a short name stands for; anything else is itself.
@@ -49,7 +73,7 @@ fn full_name(model: &Path) -> &Path {
 
 /// A run's options over the model's advice and the defaults, its model, and both checked.
 pub(super) fn of_run(options: &TrainOptions) -> Result<CheckedOptions, CliError> {
-    let model = open(options.data.model.as_deref())?;
+    let model = open(options.data.model.as_deref(), options.data.ema.unwrap_or(false))?;
     Ok(CheckedOptions::new(options, model)?)
 }
 
@@ -70,13 +94,13 @@ pub(super) fn clip_scorer(
 }
 
 /// The files of a scorer's folder, or of its name on the Hub.
-pub(super) fn scorer_files(folder: &Path, flag: &str) -> Result<ModelFiles, CliError> {
+pub(super) fn scorer_files(folder: &Path, flag: &str) -> Result<Folder, CliError> {
     if folder.is_dir() {
-        return Ok(ModelFiles::Folder(folder.to_path_buf()));
+        return Ok(Folder(folder.to_path_buf()));
     }
     #[cfg(feature = "hub")]
     if let Some(repository) = repository(folder) {
-        return Ok(ModelFiles::scorer_from_hub(repository)?);
+        return Ok(Folder::scorer_from_hub(repository)?);
     }
     Err(CliError::Input(format!(
         "there is no folder `{}` for `{flag}`; give a model folder in transformers' layout, or a name on the Hub to a build with `--features hub`",

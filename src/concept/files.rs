@@ -8,7 +8,7 @@ use safetensors::SafeTensors;
 
 use super::{AdapterConfig, HostTensor, VECTORS};
 use crate::{
-    embedding::{EmbeddingError, LearnedEmbedding},
+    embedding::{EmbeddingError, EncoderVectors, LearnedEmbedding},
     tensor::{DeviceError, to_safetensors},
 };
 
@@ -75,13 +75,23 @@ impl LearnedConcept {
         adapter: AdapterConfig,
         parameters: Vec<HostTensor>,
     ) -> Result<Self, EmbeddingError> {
-        let (vectors, rest): (Vec<_>, Vec<_>) =
-            parameters.into_iter().partition(|tensor| tensor.name == VECTORS);
-        let (values, [num_vectors, dim]) = match vectors.into_iter().next() {
-            Some(vectors) => (vectors.values, vectors.shape),
-            None => (Vec::new(), [0, 0]),
-        };
-        let embedding = LearnedEmbedding::new(placeholder_token, values, num_vectors, dim)?;
+        let mut encoders = Vec::new();
+        let mut rest = Vec::new();
+        let mut num_vectors = 0;
+        for tensor in parameters {
+            let key = match tensor.name.strip_prefix(VECTORS).map(|key| key.strip_prefix('.')) {
+                Some(Some(key)) => Some(key.to_string()),
+                Some(None) if tensor.name == VECTORS => None,
+                _ => {
+                    rest.push(tensor);
+                    continue;
+                }
+            };
+            let [count, dim] = tensor.shape;
+            num_vectors = count;
+            encoders.push(EncoderVectors { key, values: tensor.values, dim });
+        }
+        let embedding = LearnedEmbedding::for_encoders(placeholder_token, encoders, num_vectors)?;
         let kind = match adapter {
             AdapterConfig::None => return Ok(Self { embedding, adapter: None }),
             AdapterConfig::Lora { .. } => Kind::Lora,

@@ -1,4 +1,4 @@
-//! What a run trains: the concept's vectors, and with DreamBooth-LoRA or Custom Diffusion some of
+//! What a run trains: the concept's vectors for each text encoder, and with DreamBooth-LoRA or Custom Diffusion some of
 //! the UNet's attention weights beside them.
 
 mod adapter;
@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use dvar_models::unet::UNet2DConditionModel;
 
 use crate::{
-    embedding::{EmbeddingError, LearnedEmbedding},
+    embedding::{EmbeddingError, EncoderVectors, LearnedEmbedding},
     tensor::{DeviceError, total},
 };
 
@@ -20,13 +20,14 @@ pub use adapter::AdapterConfig;
 pub use files::{AdapterError, LearnedAdapter, LearnedConcept};
 pub use method::Method;
 
-/// The name of the vectors among the parameters.
+/// The name of the vectors among the parameters; behind it, after a dot, that of their text encoder
+/// where there are several.
 const VECTORS: &str = "vectors";
 
 /// One trained tensor.
 #[derive(Clone, Debug)]
 pub struct Parameter {
-    /// `vectors`, or where the tensor belongs in the UNet and what it is there.
+    /// `vectors` or `vectors.KEY`, or where the tensor belongs in the UNet and what it is there.
     pub name: String,
     /// Tracked by autodiff.
     value: Tensor<2>,
@@ -38,10 +39,10 @@ pub struct Concept {
     /// Stands for the concept in prompts.
     pub placeholder_token: String,
     adapter: AdapterConfig,
-    /// The vectors, `[num_vectors, width]`, then the adapter's tensors.
+    /// The vectors for each text encoder, `[num_vectors, width]`, then the adapter's tensors.
     parameters: Vec<Parameter>,
-    /// The vectors' start, `[num_vectors, width]`, plain.
-    initial: Tensor<2>,
+    /// The vectors' start for each text encoder, `[num_vectors, width]`, plain.
+    initial: Vec<Tensor<2>>,
     /// The adapted layers' own weights, plain; empty for Textual Inversion.
     frozen: BTreeMap<String, Tensor<2>>,
     /// Whether the vectors keep the lengths that they began with.
@@ -50,16 +51,16 @@ pub struct Concept {
 
 /// What the networks need of a concept: tracked or plain, as it was asked for.
 #[derive(Clone, Debug)]
-pub struct Weights {
-    /// `[num_vectors, width]`
-    pub vectors: Tensor<2>,
+pub struct ConceptWeights {
+    /// `[num_vectors, width]` for each text encoder
+    pub vectors: Vec<Tensor<2>>,
     /// Weights that take the place of the UNet's own; empty for Textual Inversion.
     projections: BTreeMap<String, Tensor<2>>,
 }
 
-impl Weights {
+impl ConceptWeights {
     /// A concept that leaves the UNet as it is.
-    pub fn new(vectors: Tensor<2>) -> Self {
+    pub fn new(vectors: Vec<Tensor<2>>) -> Self {
         Self { vectors, projections: BTreeMap::new() }
     }
 
@@ -74,8 +75,8 @@ impl Weights {
         unet: &UNet2DConditionModel,
         device: &Device,
     ) -> Result<Self, AdapterError> {
-        let shape = [embedding.num_vectors(), embedding.dim()];
-        let vectors = to_device(embedding.vectors().to_vec(), shape, device);
+        let encoders = embedding.encoders().iter();
+        let vectors = encoders.map(|encoder| vectors(encoder, embedding, device)).collect();
         let projections = adapter.map(|adapter| adapter.merged(unet, device)).transpose()?;
         Ok(Self { vectors, projections: projections.unwrap_or_default() })
     }
@@ -93,13 +94,21 @@ impl Weights {
 impl Concept {
     /// Textual Inversion: vectors that start at `initial`, and nothing else.
     pub fn new(initial: &LearnedEmbedding, device: &Device) -> Self {
-        let vectors =
-            to_device(initial.vectors().to_vec(), [initial.num_vectors(), initial.dim()], device);
+        let encoders = initial.encoders().iter();
+        let start: Vec<_> = encoders.map(|encoder| vectors(encoder, initial, device)).collect();
+        let named = initial.encoders().iter().zip(&start);
+        let parameters = named.map(|(encoder, start)| Parameter {
+            name: match &encoder.key {
+                None => VECTORS.into(),
+                Some(key) => format!("{VECTORS}.{key}"),
+            },
+            value: track(start.clone()),
+        });
         Self {
             placeholder_token: initial.placeholder_token().to_string(),
             adapter: AdapterConfig::None,
-            parameters: vec![Parameter { name: VECTORS.into(), value: track(vectors.clone()) }],
-            initial: vectors,
+            parameters: parameters.collect(),
+            initial: start,
             frozen: BTreeMap::new(),
             preserves_norm: false,
         }
@@ -155,38 +164,44 @@ impl Concept {
     pub fn update(&mut self, mut values: Vec<Tensor<2>>) {
         if self.preserves_norm {
             let length = |vectors: &Tensor<2>| vectors.clone().square().sum_dim(1).sqrt();
-            // a vector of zeros has no direction to keep
-            let share = length(&self.initial) / length(&values[0]).clamp_min(f32::MIN_POSITIVE);
-            values[0] = values[0].clone() * share;
+            for (vectors, initial) in values.iter_mut().zip(&self.initial) {
+                // a vector of zeros has no direction to keep
+                let share = length(initial) / length(vectors).clamp_min(f32::MIN_POSITIVE);
+                *vectors = vectors.clone() * share;
+            }
         }
         self.set(values);
     }
 
-    /// The vectors without a graph, `[num_vectors, width]`.
-    pub fn vectors(&self) -> Tensor<2> {
-        self.parameters[0].value() // the vectors are there from `new` on
+    /// The vectors without a graph, `[num_vectors, width]` for each text encoder.
+    pub fn vectors(&self) -> Vec<Tensor<2>> {
+        self.parameters[..self.initial.len()].iter().map(Parameter::value).collect()
     }
 
     /// What the networks need for training: every part carries its graph.
-    pub fn tracked(&self) -> Weights {
+    pub fn tracked(&self) -> ConceptWeights {
         self.weights(|parameter| parameter.value.clone())
     }
 
     /// What the networks need for evaluation and sampling: no part carries a graph.
-    pub fn plain(&self) -> Weights {
+    pub fn plain(&self) -> ConceptWeights {
         self.weights(Parameter::value)
     }
 
-    fn weights(&self, value: impl Fn(&Parameter) -> Tensor<2>) -> Weights {
-        let vectors = value(&self.parameters[0]);
+    fn weights(&self, value: impl Fn(&Parameter) -> Tensor<2>) -> ConceptWeights {
+        let (vectors, trained) = self.parameters.split_at(self.initial.len());
+        let vectors = vectors.iter().map(&value).collect();
         let trained: BTreeMap<&str, Tensor<2>> =
-            self.parameters[1..].iter().map(|p| (p.name.as_str(), value(p))).collect();
-        Weights { vectors, projections: self.adapter.projections(&self.frozen, &trained) }
+            trained.iter().map(|p| (p.name.as_str(), value(p))).collect();
+        ConceptWeights { vectors, projections: self.adapter.projections(&self.frozen, &trained) }
     }
 
-    /// Euclidean distance of the vectors from the initial ones, `[1]`.
+    /// Euclidean distance of all vectors from the initial ones, `[1]`.
     pub fn distance(&self) -> Tensor<1> {
-        total((self.vectors() - self.initial.clone()).square()).sqrt()
+        let moved = self.vectors().into_iter().zip(&self.initial);
+        let squares = moved.map(|(now, start)| total((now - start.clone()).square()));
+        let sum = squares.reduce(|sum, square| sum + square);
+        sum.expect("an embedding has at least one text encoder").sqrt()
     }
 
     /// The concept as it would be saved.
@@ -237,6 +252,11 @@ impl HostTensor {
     pub fn to_device(&self, device: &Device) -> Tensor<2> {
         to_device(self.values.clone(), self.shape, device)
     }
+}
+
+/// The vectors for one text encoder of `embedding`.
+fn vectors(encoder: &EncoderVectors, embedding: &LearnedEmbedding, device: &Device) -> Tensor<2> {
+    to_device(encoder.values.clone(), [embedding.num_vectors(), encoder.dim], device)
 }
 
 fn to_device(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {

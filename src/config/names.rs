@@ -6,7 +6,7 @@ use super::ConfigError;
 
 /// The options as a run's `config.toml` orders them. The order is part of the file's bytes, of which
 /// a saved state holds a mark: an option that is new goes to the end.
-const NAMES: [&str; 78] = [
+const NAMES: [&str; 80] = [
     "model",
     "train_data_dir",
     "placeholder_token",
@@ -85,6 +85,8 @@ const NAMES: [&str; 78] = [
     "clip_t",
     "preserve_embedding_norm",
     "min_train_steps",
+    "ema",
+    "prediction_type",
 ];
 
 /// The option of this name.

@@ -1,34 +1,42 @@
 //! Where the vectors start.
 
-use crate::tensor::DeviceError;
 use burn::tensor::Tensor;
 
-use super::{EmbeddingError, LearnedEmbedding};
+use super::{EmbeddingError, EncoderVectors, LearnedEmbedding};
+use crate::{
+    pipelines::{EmbeddingWidths, PromptIds},
+    tensor::DeviceError,
+};
 
-/// The tokens' rows of the frozen token table, in turn, until there are `num_vectors`.
+/// The tokens' rows of the frozen token tables, in turn, until there are `num_vectors` for each
+/// text encoder, of these `widths`.
 ///
 /// # Shapes
 ///
-/// - token_table: `[vocab_size, width]`
+/// - token_tables: `[vocab_size, width]` for each text encoder
 ///
 /// # Errors
 ///
 /// [`EmbeddingError`] if there is no token, or a row holds a value that is no number.
 pub async fn from_tokens(
     placeholder_token: &str,
-    token_table: Tensor<2>,
-    token_ids: &[u32],
+    token_tables: &[Tensor<2>],
+    widths: EmbeddingWidths,
+    token_ids: &PromptIds,
     num_vectors: usize,
 ) -> Result<LearnedEmbedding, EmbeddingError> {
-    let [_, dim] = token_table.dims();
-    let mut rows = Vec::new();
-    for id in token_ids {
-        let row = token_table.clone().narrow(0, *id as usize, 1);
-        let row = row.into_data_async().await.map_err(DeviceError::new)?;
-        rows.push(row.iter::<f32>().collect::<Vec<_>>());
+    let mut encoders = Vec::new();
+    for ((table, ids), (key, dim)) in token_tables.iter().zip(&token_ids.0).zip(widths.0) {
+        let mut rows = Vec::new();
+        for id in ids {
+            let row = table.clone().narrow(0, *id as usize, 1);
+            let row = row.into_data_async().await.map_err(DeviceError::new)?;
+            rows.push(row.iter::<f32>().collect::<Vec<_>>());
+        }
+        let values = rows.iter().cycle().take(num_vectors).flatten().copied().collect();
+        encoders.push(EncoderVectors { key, values, dim });
     }
-    let values = rows.iter().cycle().take(num_vectors).flatten().copied().collect();
-    LearnedEmbedding::new(placeholder_token, values, num_vectors, dim)
+    LearnedEmbedding::for_encoders(placeholder_token, encoders, num_vectors)
 }
 
 /// Given vectors under another token, in turn, until there are `num_vectors`.
@@ -41,6 +49,9 @@ pub fn from_vectors(
     vectors: &LearnedEmbedding,
     num_vectors: usize,
 ) -> Result<LearnedEmbedding, EmbeddingError> {
-    let values = vectors.vectors().iter().cycle().take(num_vectors * vectors.dim()).copied();
-    LearnedEmbedding::new(placeholder_token, values.collect(), num_vectors, vectors.dim())
+    let encoders = vectors.encoders().iter().map(|encoder| {
+        let values = encoder.values.iter().cycle().take(num_vectors * encoder.dim).copied();
+        EncoderVectors { values: values.collect(), ..encoder.clone() }
+    });
+    LearnedEmbedding::for_encoders(placeholder_token, encoders.collect(), num_vectors)
 }

@@ -4,7 +4,7 @@
 mod format;
 pub mod init;
 
-use crate::pipelines::ModelFolder;
+use crate::pipelines::{EmbeddingWidths, ModelFolder};
 use crate::tensor::DeviceError;
 
 pub use format::{FileProblem, MAX_FILE_BYTES, read, write};
@@ -23,35 +23,72 @@ pub use format::{FileProblem, MAX_FILE_BYTES, read, write};
 #[derive(Clone, Debug, PartialEq)]
 pub struct LearnedEmbedding {
     placeholder_token: String,
-    vectors: Vec<f32>,
-    dim: usize,
+    encoders: Vec<EncoderVectors>,
+}
+
+/// The vectors for one text encoder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EncoderVectors {
+    /// The text encoder's name in files, such as `clip_l`; none where it is the only one.
+    pub key: Option<String>,
+    /// All values, row-major `[num_vectors, dim]`.
+    pub values: Vec<f32>,
+    /// The width of one vector, which is that of the text encoder's token embeddings.
+    pub dim: usize,
+}
+
+impl EncoderVectors {
+    /// The vectors, one by one.
+    pub fn each(&self) -> impl Iterator<Item = &[f32]> {
+        self.values.chunks(self.dim)
+    }
 }
 
 impl LearnedEmbedding {
-    /// Makes an embedding of `num_vectors` vectors of width `dim` from row-major `vectors`.
+    /// Makes an embedding of `num_vectors` vectors of width `dim` from row-major `vectors`, for a
+    /// model with one text encoder.
     ///
     /// # Errors
-    /// If the token cannot be a key of an embedding file, if there is no value or another number
-    /// of values than `num_vectors * dim`, or if a value is NaN or infinite.
+    /// Those of [`for_encoders`](Self::for_encoders).
     pub fn new(
         placeholder_token: impl Into<String>,
         vectors: Vec<f32>,
         num_vectors: usize,
         dim: usize,
     ) -> Result<Self, EmbeddingError> {
+        let vectors = EncoderVectors { key: None, values: vectors, dim };
+        Self::for_encoders(placeholder_token, vec![vectors], num_vectors)
+    }
+
+    /// Makes an embedding of `num_vectors` vectors for each text encoder.
+    ///
+    /// # Errors
+    /// If the token cannot be a key of an embedding file, if there is no text encoder, if one has
+    /// no value or another number of values than `num_vectors * dim`, or if a value is NaN or
+    /// infinite.
+    pub fn for_encoders(
+        placeholder_token: impl Into<String>,
+        encoders: Vec<EncoderVectors>,
+        num_vectors: usize,
+    ) -> Result<Self, EmbeddingError> {
         let token = placeholder_token.into();
         // The safetensors header keeps this one key for itself.
         if token.is_empty() || token == "__metadata__" {
             return Err(EmbeddingError::Token { token });
         }
-        let values = vectors.len();
-        if values == 0 || num_vectors.checked_mul(dim) != Some(values) {
-            return Err(EmbeddingError::Size { token, values, num_vectors, dim });
+        if encoders.is_empty() {
+            return Err(EmbeddingError::Size { token, values: 0, num_vectors, dim: 0 });
         }
-        if let Some(index) = vectors.iter().position(|value| !value.is_finite()) {
-            return Err(EmbeddingError::NotFinite { token, vector: index / dim });
+        for EncoderVectors { values: vectors, dim, .. } in &encoders {
+            let (values, dim) = (vectors.len(), *dim);
+            if values == 0 || num_vectors.checked_mul(dim) != Some(values) {
+                return Err(EmbeddingError::Size { token, values, num_vectors, dim });
+            }
+            if let Some(index) = vectors.iter().position(|value| !value.is_finite()) {
+                return Err(EmbeddingError::NotFinite { token, vector: index / dim });
+            }
         }
-        Ok(Self { placeholder_token: token, vectors, dim })
+        Ok(Self { placeholder_token: token, encoders })
     }
 
     /// The token that stands for the concept in a prompt.
@@ -59,19 +96,20 @@ impl LearnedEmbedding {
         &self.placeholder_token
     }
 
-    /// All values, row-major `[num_vectors, dim]`.
-    pub fn vectors(&self) -> &[f32] {
-        &self.vectors
+    /// The vectors for each text encoder, of which there is at least one.
+    pub fn encoders(&self) -> &[EncoderVectors] {
+        &self.encoders
     }
 
-    /// The number of vectors, at least 1.
+    /// The number of vectors for each text encoder, at least 1.
     pub fn num_vectors(&self) -> usize {
-        self.vectors.len() / self.dim
+        self.encoders[0].values.len() / self.encoders[0].dim
     }
 
-    /// The width of one vector, which is that of the text encoder's token embeddings.
-    pub fn dim(&self) -> usize {
-        self.dim
+    /// The widths of the vectors.
+    pub fn widths(&self) -> EmbeddingWidths {
+        let widths = self.encoders.iter().map(|vectors| (vectors.key.clone(), vectors.dim));
+        EmbeddingWidths(widths.collect())
     }
 
     /// Checks that the vectors are as wide as the model's token embeddings.
@@ -79,14 +117,14 @@ impl LearnedEmbedding {
     /// # Errors
     /// [`EmbeddingError::Width`] where the embedding is another model's.
     pub fn check_fit(&self, model: &ModelFolder) -> Result<(), EmbeddingError> {
-        if self.dim == model.embedding_dim() {
+        if self.widths() == model.embedding_widths() {
             return Ok(());
         }
         Err(EmbeddingError::Width {
             token: self.placeholder_token.clone(),
-            dim: self.dim,
+            widths: self.widths(),
             model: model.name().into(),
-            expected: model.embedding_dim(),
+            expected: model.embedding_widths(),
         })
     }
 }
@@ -128,18 +166,18 @@ pub enum EmbeddingError {
     },
     /// The vectors are for a text encoder of another width.
     #[error(
-        "the embedding of `{token}` is {dim} wide, {model} takes {expected}; give the `--model` \
+        "the embedding of `{token}` is {widths} wide, {model} takes {expected}; give the `--model` \
          that it was trained with"
     )]
     Width {
         /// The placeholder token.
         token: String,
-        /// The width of its vectors.
-        dim: usize,
+        /// The widths of its vectors.
+        widths: EmbeddingWidths,
         /// The model that they were to be used with.
         model: String,
-        /// The width that this model takes.
-        expected: usize,
+        /// The widths that this model takes.
+        expected: EmbeddingWidths,
     },
     /// A file is not a learned embedding that this crate can use.
     #[error("cannot read the learned embedding `{file}`: {problem}")]
@@ -164,9 +202,24 @@ mod tests {
             LearnedEmbedding::new("<a>", vec![0.5; values], num_vectors, dim)
         };
         let embedding = new(6, 2, 3).unwrap();
-        assert_eq!((embedding.num_vectors(), embedding.dim()), (2, 3));
+        assert_eq!((embedding.num_vectors(), embedding.encoders()[0].dim), (2, 3));
         for (values, num_vectors, dim) in [(6, 2, 2), (0, 0, 3), (0, 3, 0), (1, usize::MAX, 2)] {
             assert!(matches!(new(values, num_vectors, dim), Err(EmbeddingError::Size { .. })));
+        }
+    }
+
+    #[test]
+    fn every_text_encoder_has_as_many_vectors() {
+        let vectors = |key: &str, values, dim| EncoderVectors {
+            key: Some(key.into()),
+            values: vec![0.5; values],
+            dim,
+        };
+        let new = |encoders| LearnedEmbedding::for_encoders("<a>", encoders, 2);
+        let embedding = new(vec![vectors("one", 6, 3), vectors("two", 4, 2)]).unwrap();
+        assert_eq!(embedding.widths().to_string(), "one 3 and two 2");
+        for wrong in [vec![], vec![vectors("one", 6, 3), vectors("two", 6, 2)]] {
+            assert!(matches!(new(wrong), Err(EmbeddingError::Size { .. })));
         }
     }
 

@@ -4,7 +4,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use dvar_models::{
     clip::{ClipConfig, ClipModel},
     tokenizer::PromptTokenizer,
-    weights::{self, ModelFiles},
+    weights::{self, ModelSource},
 };
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ use crate::{
         clip_pixels::{CLIP_MEAN, CLIP_STD, clip_pixel_values},
         image::Picture,
     },
-    pipelines::{ModelFamily, ModelFolder, PipelineError, read_tokenizer},
+    pipelines::{ModelFolder, PipelineError, text_encoder},
 };
 
 /// Compares pictures with pictures and with texts by the features of a CLIP model.
@@ -58,7 +58,11 @@ impl ClipScorer {
     /// # Errors
     ///
     /// [`PipelineError`] if a file is missing or broken, or tokenizer and model do not fit.
-    pub fn open(files: &ModelFiles, folder: &str, device: &Device) -> Result<Self, PipelineError> {
+    pub fn open(
+        files: &dyn ModelSource,
+        folder: &str,
+        device: &Device,
+    ) -> Result<Self, PipelineError> {
         let path = |name: &str| format!("{folder}/{name}");
         let file = path("config.json");
         let json = files.read(&file).map_err(in_transformers_layout)?;
@@ -70,7 +74,7 @@ impl ClipScorer {
                 None => Preprocessor::default(),
             };
         let text = &config.text_config;
-        let tokenizer = read_tokenizer(files, ModelFamily::StableDiffusion, &path(""));
+        let tokenizer = text_encoder::clip::tokenizer(files, folder);
         let tokenizer = tokenizer.map_err(in_transformers_layout)?;
         if tokenizer.vocab_size() > text.vocab_size {
             return Err(PipelineError::Mismatch {

@@ -4,7 +4,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use dvar_models::{
     ModelError,
     dino::{ViTConfig, ViTModel},
-    weights::{self, ModelFiles},
+    weights::{self, ModelSource},
 };
 use serde::Deserialize;
 
@@ -108,7 +108,7 @@ impl DinoScorer {
     /// # Errors
     ///
     /// [`PipelineError`] if a file is missing or broken, or asks for what is not built.
-    pub fn open(files: &ModelFiles, device: &Device) -> Result<Self, PipelineError> {
+    pub fn open(files: &dyn ModelSource, device: &Device) -> Result<Self, PipelineError> {
         const CONFIG: &str = "config.json";
         const PREPROCESSOR: &str = "preprocessor_config.json";
         let read = |file: &str| files.read(file).map_err(in_transformers_layout);

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 
 use super::switches::EvaluationSwitches;
 use crate::{
-    concept::Weights,
+    concept::ConceptWeights,
     objective::{Batch, DiffusionObjective, DrawRanges, Draws},
     rng::{Purpose, Stream},
 };
@@ -164,7 +164,7 @@ impl FixedBatch {
     pub fn losses(
         &self,
         objective: &DiffusionObjective,
-        weights: &Weights,
+        weights: &ConceptWeights,
         evaluation: usize,
     ) -> Vec<Tensor<1>> {
         let drawn;

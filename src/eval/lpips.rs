@@ -4,7 +4,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use dvar_models::{
     lpips::{Lpips, LpipsConfig, LpipsFeatures},
-    weights::ModelFiles,
+    weights::ModelSource,
 };
 
 use super::{Score, features::read};
@@ -26,7 +26,7 @@ impl LpipsScorer {
     /// # Errors
     ///
     /// [`PipelineError`] if a file is missing or broken.
-    pub fn open(files: &ModelFiles, device: &Device) -> Result<Self, PipelineError> {
+    pub fn open(files: &dyn ModelSource, device: &Device) -> Result<Self, PipelineError> {
         Ok(Self { model: LpipsConfig::load(files, device)?, device: device.clone() })
     }
 

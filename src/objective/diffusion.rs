@@ -9,9 +9,9 @@ use dvar_models::{
 
 use super::{CAPTION_PREFIXES, Draws, LatentCache};
 use crate::{
-    concept::Weights,
+    concept::ConceptWeights,
     data::image::Picture,
-    pipelines::{PromptEncoder, Prompts},
+    pipelines::{Conditioning, PromptEncoder, PromptIds, Prompts},
     schedulers::NoiseSchedule,
     tensor::total,
 };
@@ -33,7 +33,7 @@ pub struct Batch {
 #[derive(Clone, Debug)]
 pub struct Inputs {
     /// Token ids.
-    pub captions: Vec<Vec<u32>>,
+    pub captions: Vec<PromptIds>,
     /// Scaled, `[batch_size, channels, height, width]`
     pub latents: Tensor<4>,
     /// The same shape.
@@ -55,7 +55,7 @@ pub struct DiffusionObjective {
     pub latents: LatentCache,
     /// Token ids of the captions; with rescaled pictures, each template's
     /// [`CAPTION_PREFIXES`] in turn.
-    pub templates: Vec<Vec<u32>>,
+    pub templates: Vec<PromptIds>,
     /// For methods that rescale the pictures anew each time.
     pub rescaled: Option<RescaledPictures>,
     /// For methods that train on pictures of the class beside those of the concept.
@@ -79,7 +79,7 @@ pub struct PriorPreservation {
     /// The class pictures' latents.
     pub latents: LatentCache,
     /// Token ids of the class' caption.
-    pub caption: Vec<u32>,
+    pub caption: PromptIds,
     /// What the class' loss counts beside the concept's.
     pub weight: f64,
 }
@@ -91,7 +91,7 @@ impl DiffusionObjective {
         unet: UNet2DConditionModel,
         noise_schedule: NoiseSchedule,
         latents: LatentCache,
-        templates: Vec<Vec<u32>>,
+        templates: Vec<PromptIds>,
     ) -> Self {
         Self { encoder, unet, noise_schedule, latents, templates, rescaled: None, prior: None }
     }
@@ -212,28 +212,32 @@ impl DiffusionObjective {
 
     /// The loss of a batch under the given weights. Tracked weights give a tracked loss; plain
     /// ones leave no graph. The reduction runs in f32. Output: `[1]`
-    pub fn loss(&self, weights: &Weights, batch: &Batch) -> Tensor<1> {
+    pub fn loss(&self, weights: &ConceptWeights, batch: &Batch) -> Tensor<1> {
         self.loss_under(self.encode(weights, batch), weights, batch)
     }
 
-    /// The captions' hidden states: `[batch_size, length, width]`.
-    pub fn encode(&self, weights: &Weights, batch: &Batch) -> Tensor<3> {
+    /// What the UNet is told of the captions.
+    pub fn encode(&self, weights: &ConceptWeights, batch: &Batch) -> Conditioning {
         self.encoder.encode(&batch.prompts, &weights.vectors)
     }
 
-    /// The loss under the given hidden states, `[1]`.
+    /// The loss where the UNet is told this, `[1]`.
     pub fn loss_under(
         &self,
-        encoder_hidden_states: Tensor<3>,
-        weights: &Weights,
+        conditioning: Conditioning,
+        weights: &ConceptWeights,
         batch: &Batch,
     ) -> Tensor<1> {
-        Self::reduce(self.squared_errors(encoder_hidden_states, weights, batch), batch)
+        Self::reduce(self.squared_errors(conditioning, weights, batch), batch)
     }
 
     /// The loss of a batch, `[1]`, and the mean squared error of each of its inputs,
     /// `[batch_size]`.
-    pub fn loss_and_each_input(&self, weights: &Weights, batch: &Batch) -> (Tensor<1>, Tensor<1>) {
+    pub fn loss_and_each_input(
+        &self,
+        weights: &ConceptWeights,
+        batch: &Batch,
+    ) -> (Tensor<1>, Tensor<1>) {
         let errors = self.squared_errors(self.encode(weights, batch), weights, batch);
         let each = errors.clone().flatten::<2>(1, 3).mean_dim(1).flatten(0, 1);
         (Self::reduce(errors, batch), each)
@@ -241,16 +245,17 @@ impl DiffusionObjective {
 
     fn squared_errors(
         &self,
-        encoder_hidden_states: Tensor<3>,
-        weights: &Weights,
+        conditioning: Conditioning,
+        weights: &ConceptWeights,
         batch: &Batch,
     ) -> Tensor<4> {
         let unet = weights.unet(&self.unet);
+        let states = conditioning.hidden_states;
         let prediction = match &batch.stem {
-            Some(stem) => unet.forward_from(stem, encoder_hidden_states),
+            Some(stem) => unet.forward_from(stem, states),
             None => {
                 let sample = batch.noisy_latents.clone();
-                unet.forward(sample, &batch.timesteps, encoder_hidden_states)
+                unet.forward(sample, &batch.timesteps, states)
             }
         };
         (prediction - batch.target.clone()).square()

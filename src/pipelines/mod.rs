@@ -1,15 +1,21 @@
-//! Model folders, prompts with learned tokens, and text to pictures.
+//! Models, prompts with learned tokens, and text to pictures.
 
+mod conditioning;
+mod error;
 mod family;
 mod model_folder;
 mod prompt;
-mod text_encoder;
+pub mod text_encoder;
 mod text_to_image;
+mod tokens;
+mod widths;
 
-pub use family::ModelFamily;
-pub(crate) use model_folder::read_tokenizer;
-pub use model_folder::{ModelFolder, PipelineError};
+pub use conditioning::Conditioning;
+pub use error::PipelineError;
+pub use family::{CheckedConfig, LATENT_DIFFUSION, ModelFamily, STABLE_DIFFUSION, TextEncoderPart};
+pub use model_folder::ModelFolder;
 pub use prompt::{PromptEncoder, Prompts};
-pub use text_encoder::TextEncoder;
 pub(crate) use text_to_image::BATCH;
 pub use text_to_image::{Guidance, SamplingOptions, TextToImage, Watch, denoise};
+pub use tokens::{PromptIds, PromptTokenizers};
+pub use widths::EmbeddingWidths;

@@ -1,88 +1,29 @@
 //! A Stable Diffusion 1.x or LDM folder in diffusers' layout: read and checked first, loaded part by
 //! part when a part is needed, so that none stays in memory longer than it must.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use burn::tensor::{DType, Device};
 use dvar_models::{
     ModelError,
-    tokenizer::{PromptTokenizer, TokenizerError},
     unet::{UNet2DConditionConfig, UNet2DConditionModel},
     vae::{AutoencoderKl, AutoencoderKlConfig},
-    weights::{self, ModelFiles},
+    weights::{self, Folder, ModelSource},
 };
-use serde::Deserialize;
 
-use super::{ModelFamily, PromptEncoder, text_encoder::TextEncoderConfig};
-use crate::schedulers::{BetaSchedule, SchedulerConfig, SchedulerError};
-use crate::tensor::DeviceError;
-
-/// Why a model folder or a prompt could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum PipelineError {
-    /// A file of the model is missing or broken.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// The scheduler's configuration, or what was asked of it, makes no sense.
-    #[error(transparent)]
-    Scheduler(#[from] SchedulerError),
-    /// The tokenizer's files are broken, or the placeholder cannot be a token.
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
-    /// The parts of the folder do not fit each other.
-    #[error("the parts of `{model}` do not fit: {problem}")]
-    Mismatch {
-        /// The folder.
-        model: String,
-        /// Which parts.
-        problem: String,
-    },
-    /// A width or height that the model cannot draw.
-    #[error(
-        "cannot draw {width} x {height} pixels; both must be multiples of {multiple}, up to 2048"
-    )]
-    Size {
-        /// Pixels.
-        width: usize,
-        /// Pixels.
-        height: usize,
-        /// What both must be a multiple of.
-        multiple: usize,
-    },
-    /// A type that the device does not compute in.
-    #[error("{device} does not compute in {precision}; take `--mixed-precision {instead}`")]
-    Precision {
-        /// Which device.
-        device: String,
-        /// The type.
-        precision: &'static str,
-        /// What it computes in.
-        instead: &'static str,
-    },
-    /// Pictures that cannot be compared.
-    #[error("the pictures cannot be compared: {0}")]
-    Pictures(String),
-    /// The device failed while a result was read from it.
-    #[error("{0}")]
-    Device(#[from] DeviceError),
-    /// Whoever watches a drawing ended it.
-    #[error("the drawing was ended: {0}")]
-    Ended(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-#[derive(Deserialize)]
-struct ModelIndex {
-    #[serde(rename = "_class_name")]
-    class_name: String,
-}
+use super::{
+    EmbeddingWidths, ModelFamily, PipelineError, PromptEncoder, PromptTokenizers, TextEncoderPart,
+    text_encoder::TextEncoderConfig,
+};
+use crate::schedulers::{BetaSchedule, PredictionType, SchedulerConfig};
 
 /// A model folder with its configurations, all checked; weights are yet to be loaded.
 #[derive(Clone, Debug)]
 pub struct ModelFolder {
-    files: ModelFiles,
+    files: Arc<dyn ModelSource>,
     name: String,
-    family: ModelFamily,
-    text_encoder: TextEncoderConfig,
+    family: &'static ModelFamily,
+    text_encoders: Vec<(TextEncoderPart, Arc<dyn TextEncoderConfig>)>,
     unet: UNet2DConditionConfig,
     vae: AutoencoderKlConfig,
     scheduler: SchedulerConfig,
@@ -92,7 +33,7 @@ pub struct ModelFolder {
 impl ModelFolder {
     /// Opens a folder on disk.
     pub fn open(folder: &Path) -> Result<Self, PipelineError> {
-        Self::new(ModelFiles::Folder(folder.to_path_buf()), folder.display().to_string())
+        Self::new(Folder(folder.to_path_buf()), folder.display().to_string())
     }
 
     /// Reads and checks every configuration.
@@ -100,12 +41,30 @@ impl ModelFolder {
     /// # Errors
     ///
     /// [`PipelineError`] where a file is missing or broken, or the parts do not fit each other.
-    pub fn new(files: ModelFiles, name: String) -> Result<Self, PipelineError> {
+    pub fn new(files: impl ModelSource + 'static, name: String) -> Result<Self, PipelineError> {
+        let family = ModelFamily::of(&files)?;
+        Self::with_family(files, name, family)
+    }
+
+    /// Reads and checks every configuration of a model of a given family.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub fn with_family(
+        files: impl ModelSource + 'static,
+        name: String,
+        family: &'static ModelFamily,
+    ) -> Result<Self, PipelineError> {
         let read = |file: &str| files.read(file);
         let shown = |file: &str| files.display(file);
-        let family = read_family(&files)?;
-        let text_encoder = TextEncoderConfig::read(family, &files, family.text_encoder(&files))?;
-        let (unet, vae) = ("unet/config.json", format!("{}/config.json", family.vae(&files)));
+        let text_encoders = (family.text_encoders)(&files).into_iter().map(|part| {
+            let file = format!("{}/config.json", part.folder);
+            let config = (part.config)(&read(&file)?, &shown(&file))?;
+            Ok((part, config))
+        });
+        let text_encoders = text_encoders.collect::<Result<_, ModelError>>()?;
+        let (unet, vae) = ("unet/config.json", format!("{}/config.json", (family.vae)(&files)));
         let unet = UNet2DConditionConfig::parse(&read(unet)?, &shown(unet))?;
         let vae = AutoencoderKlConfig::parse(&read(&vae)?, &shown(&vae))?;
         let scheduler = "scheduler/scheduler_config.json";
@@ -113,20 +72,24 @@ impl ModelFolder {
             SchedulerConfig::from_json(&String::from_utf8_lossy(&read(scheduler)?)).map_err(
                 |error| ModelError::Invalid { file: shown(scheduler), reason: error.to_string() },
             )?;
-        let precision = DType::F32;
-        let folder = Self { files, name, family, text_encoder, unet, vae, scheduler, precision };
+        let (files, precision) = (Arc::new(files), DType::F32);
+        let folder = Self { files, name, family, text_encoders, unet, vae, scheduler, precision };
         folder.check_fit()?;
         Ok(folder)
     }
 
     fn check_fit(&self) -> Result<(), PipelineError> {
-        let (text, unet, vae) = (&self.text_encoder, &self.unet, &self.vae);
-        let problem = if text.width() != unet.cross_attention_dim {
-            format!(
-                "the text encoder is {} wide, the UNet wants {}",
-                text.width(),
-                unet.cross_attention_dim
-            )
+        let (unet, vae) = (&self.unet, &self.vae);
+        let widths = self.embedding_widths();
+        let positions = |encoder: &(_, Arc<dyn TextEncoderConfig>)| encoder.1.positions();
+        let problem = if widths.total() != unet.cross_attention_dim {
+            let encoders = match widths.0.len() {
+                1 => "text encoder is",
+                _ => "text encoders are",
+            };
+            format!("the {encoders} {widths} wide, the UNet wants {}", unet.cross_attention_dim)
+        } else if self.text_encoders.iter().any(|e| positions(e) != self.text_length()) {
+            "the text encoders take prompts of different lengths".into()
         } else if unet.in_channels != vae.latent_channels
             || unet.out_channels != vae.latent_channels
         {
@@ -158,6 +121,21 @@ impl ModelFolder {
         Ok(Self { scheduler, ..self })
     }
 
+    /// The same model, whose denoiser predicts something else than its file says; `None` leaves the
+    /// file's.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Scheduler`] if the file's numbers make no noise schedule.
+    pub fn with_prediction_type(
+        self,
+        prediction_type: Option<PredictionType>,
+    ) -> Result<Self, PipelineError> {
+        let Some(prediction_type) = prediction_type else { return Ok(self) };
+        let scheduler = self.scheduler.with_prediction_type(prediction_type)?;
+        Ok(Self { scheduler, ..self })
+    }
+
     /// The same model, whose text encoder and denoiser will be loaded in `precision`: f32, f16 or
     /// bf16. The autoencoder stays in f32, because its activations leave f16's range.
     #[must_use]
@@ -186,8 +164,8 @@ impl ModelFolder {
         })
     }
 
-    /// The pipeline that the folder is for.
-    pub fn family(&self) -> ModelFamily {
+    /// The family that the model is of.
+    pub fn family(&self) -> &'static ModelFamily {
         self.family
     }
 
@@ -196,19 +174,21 @@ impl ModelFolder {
         &self.name
     }
 
-    /// The folder's files.
-    pub fn files(&self) -> &ModelFiles {
-        &self.files
+    /// The model's files.
+    pub fn files(&self) -> &dyn ModelSource {
+        &*self.files
     }
 
-    /// Width of a learned vector.
-    pub fn embedding_dim(&self) -> usize {
-        self.text_encoder.width()
+    /// Width of a learned vector, for each text encoder.
+    pub fn embedding_widths(&self) -> EmbeddingWidths {
+        let encoders = self.text_encoders.iter();
+        let widths = encoders.map(|(part, config)| (part.key.map(String::from), config.width()));
+        EmbeddingWidths(widths.collect())
     }
 
     /// Tokens of every prompt, padded.
     pub fn text_length(&self) -> usize {
-        self.text_encoder.positions()
+        self.text_encoders.first().map_or(0, |(_, config)| config.positions())
     }
 
     /// The scheduler that the folder names, and its noise schedule.
@@ -242,37 +222,43 @@ impl ModelFolder {
         Err(PipelineError::Size { width, height, multiple })
     }
 
-    /// The tokenizer, without learned tokens.
-    pub fn tokenizer(&self) -> Result<PromptTokenizer, PipelineError> {
-        let tokenizer = read_tokenizer(&self.files, self.family, "tokenizer/")?;
-        let vocab_size = self.text_encoder.vocab_size();
-        if tokenizer.vocab_size() > vocab_size {
-            return Err(PipelineError::Mismatch {
-                model: self.name.clone(),
-                problem: format!(
-                    "the tokenizer has {} entries, the text encoder {vocab_size}",
-                    tokenizer.vocab_size(),
-                ),
-            });
-        }
-        Ok(tokenizer.with_positions(self.text_encoder.positions()))
+    /// The tokenizers, without learned tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] if a file is missing or broken, or a tokenizer knows more tokens than its
+    /// text encoder.
+    pub fn tokenizers(&self) -> Result<PromptTokenizers, PipelineError> {
+        let tokenizers = self.text_encoders.iter().map(|(part, config)| {
+            let tokenizer = (part.vocabulary)(self.files(), part.tokenizer)?;
+            let (entries, vocab_size) = (tokenizer.vocab_size(), config.vocab_size());
+            if entries > vocab_size {
+                let problem =
+                    format!("the tokenizer has {entries} entries, the text encoder {vocab_size}");
+                return Err(PipelineError::Mismatch { model: self.name.clone(), problem });
+            }
+            Ok(tokenizer.with_positions(config.positions()))
+        });
+        tokenizers.collect::<Result<_, _>>().map(PromptTokenizers::new)
     }
 
-    /// Loads the text encoder; `placeholder_ids` are what `tokenizer` gave the learned token.
+    /// Loads the text encoders, for what these tokenizers read.
     ///
     /// # Errors
     ///
     /// [`PipelineError`] if a file is missing or broken, or the device lacks the model's precision.
     pub fn load_prompt_encoder(
         &self,
-        tokenizer: PromptTokenizer,
-        placeholder_ids: Vec<u32>,
+        tokenizers: PromptTokenizers,
         device: &Device,
     ) -> Result<PromptEncoder, PipelineError> {
         self.check_precision(device, "this device")?;
-        let folder = self.family.text_encoder(&self.files);
-        let text_encoder = self.text_encoder.load(&self.files, folder, self.precision, device)?;
-        Ok(PromptEncoder::new(tokenizer, text_encoder, placeholder_ids))
+        let encoders = self
+            .text_encoders
+            .iter()
+            .map(|(part, config)| config.load(self.files(), part.folder, self.precision, device));
+        let encoders = encoders.collect::<Result<_, ModelError>>()?;
+        Ok(PromptEncoder::new(self.family, tokenizers, encoders))
     }
 
     /// Loads the denoiser.
@@ -282,54 +268,17 @@ impl ModelFolder {
     /// Those of [`load_prompt_encoder`](Self::load_prompt_encoder).
     pub fn load_unet(&self, device: &Device) -> Result<UNet2DConditionModel, PipelineError> {
         self.check_precision(device, "this device")?;
-        Ok(weights::load(self.unet.init(device), &self.files, "unet", self.precision)?)
+        Ok(weights::load(self.unet.init(device), self.files(), "unet", self.precision)?)
     }
 
     /// Loads the autoencoder.
     pub fn load_vae(&self, device: &Device) -> Result<AutoencoderKl, PipelineError> {
-        let folder = self.family.vae(&self.files);
-        Ok(weights::load(self.vae.init(device), &self.files, folder, DType::F32)?)
+        let folder = (self.family.vae)(self.files());
+        Ok(weights::load(self.vae.init(device), self.files(), folder, DType::F32)?)
     }
 
     /// Whether the folder brings a CLIP scorer, in `clip/`.
     pub fn has_clip(&self) -> bool {
         self.files.has("clip/config.json")
     }
-}
-
-/// The family that `model_index.json` names, or the one that the sub-folders tell.
-fn read_family(files: &ModelFiles) -> Result<ModelFamily, ModelError> {
-    let Some(index) = files.read_optional("model_index.json")? else {
-        return Ok(ModelFamily::from_files(files));
-    };
-    let file = files.display("model_index.json");
-    let index: ModelIndex = serde_json::from_slice(&index)
-        .map_err(|e| ModelError::Invalid { file: file.clone(), reason: e.to_string() })?;
-    ModelFamily::from_class_name(&index.class_name).ok_or_else(|| ModelError::Unsupported {
-        file,
-        key: "_class_name".into(),
-        value: format!("`{}`", index.class_name),
-        supported: ModelFamily::class_names(),
-    })
-}
-
-/// The tokenizer of the text encoder of `family` whose files' paths begin with `folder`.
-pub(crate) fn read_tokenizer(
-    files: &ModelFiles,
-    family: ModelFamily,
-    folder: &str,
-) -> Result<PromptTokenizer, PipelineError> {
-    let path = |name: &str| format!("{folder}{name}");
-    let config = files.read_optional(&path("tokenizer_config.json"))?;
-    let special = files.read_optional(&path("special_tokens_map.json"))?;
-    let (config, special) = (config.as_deref(), special.as_deref());
-    let vocab = |name: &str| files.read(&path(name));
-    Ok(match family {
-        ModelFamily::StableDiffusion => {
-            PromptTokenizer::clip(&vocab("vocab.json")?, &vocab("merges.txt")?, config, special)?
-        }
-        ModelFamily::LatentDiffusion => {
-            PromptTokenizer::bert(&vocab("vocab.txt")?, config, special)?
-        }
-    })
 }

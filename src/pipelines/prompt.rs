@@ -1,21 +1,24 @@
 //! Texts to hidden states, with the learned vectors in the placeholder's places.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use dvar_models::tokenizer::PromptTokenizer;
+use burn::tensor::{Int, Tensor, TensorData};
 
-use super::{ModelFamily, TextEncoder};
+use super::{Conditioning, ModelFamily, PromptIds, PromptTokenizers, text_encoder::TextEncoder};
 
-/// Encodes prompts; the placeholder's rows of the token table are never looked up, but given.
+/// Encodes prompts; the placeholder's rows of the token tables are never looked up, but given.
 #[derive(Debug)]
 pub struct PromptEncoder {
-    tokenizer: PromptTokenizer,
-    text_encoder: TextEncoder,
-    placeholder_ids: Vec<u32>,
+    family: &'static ModelFamily,
+    tokenizers: PromptTokenizers,
+    text_encoders: Vec<Box<dyn TextEncoder>>,
 }
 
 /// Tokenised prompts, prepared so that encoding them again costs no look-up.
 #[derive(Clone, Debug)]
-pub struct Prompts {
+pub struct Prompts(Vec<EncoderPrompts>);
+
+/// Prompts as one text encoder reads them.
+#[derive(Clone, Debug)]
+struct EncoderPrompts {
     /// Rows of the frozen table, zero at the placeholder: `[batch_size, length, width]`
     frozen: Tensor<3>,
     /// Which learned vector stands where, one-hot: `[batch_size * length, num_vectors]`
@@ -23,53 +26,92 @@ pub struct Prompts {
 }
 
 impl PromptEncoder {
-    /// `placeholder_ids` are the ids of the learned vectors, in order; empty without a concept.
-    pub fn new(
-        tokenizer: PromptTokenizer,
-        text_encoder: TextEncoder,
-        placeholder_ids: Vec<u32>,
+    /// The tokenizers know the placeholder, if there is a concept.
+    pub(super) fn new(
+        family: &'static ModelFamily,
+        tokenizers: PromptTokenizers,
+        text_encoders: Vec<Box<dyn TextEncoder>>,
     ) -> Self {
-        Self { tokenizer, text_encoder, placeholder_ids }
+        Self { family, tokenizers, text_encoders }
     }
 
-    /// The tokenizer, which knows the placeholder.
-    pub fn tokenizer(&self) -> &PromptTokenizer {
-        &self.tokenizer
+    /// The tokenizers, which know the placeholder.
+    pub fn tokenizers(&self) -> &PromptTokenizers {
+        &self.tokenizers
     }
 
-    /// The frozen token table, `[vocab_size, width]`.
-    pub fn token_table(&self) -> Tensor<2> {
-        self.text_encoder.token_table()
+    /// The frozen token table of each text encoder, `[vocab_size, width]`.
+    pub fn token_tables(&self) -> Vec<Tensor<2>> {
+        self.text_encoders.iter().map(|encoder| encoder.token_table()).collect()
     }
 
-    /// The family of the text encoder.
-    pub fn family(&self) -> ModelFamily {
-        self.text_encoder.family()
-    }
-
-    /// Tokenises a prompt that is drawn: begin, text (cut where too long), end, padding.
-    pub fn tokenize(&self, prompt: &str) -> Vec<u32> {
-        self.tokenizer.encode(prompt, self.tokenizer.positions())
-    }
-
-    /// Tokenises a training caption: the same but for LDM's long ones, which lose their end as in
-    /// the official code.
-    pub fn tokenize_caption(&self, caption: &str) -> Vec<u32> {
-        self.tokenizer.encode_caption(caption)
+    /// The family of the model.
+    pub fn family(&self) -> &'static ModelFamily {
+        self.family
     }
 
     /// Looks up what is frozen.
     ///
     /// `input_ids` are texts of one length, on the placeholder's ids or the vocabulary's.
-    pub fn prepare(&self, input_ids: &[Vec<u32>]) -> Prompts {
-        let device = self.device();
-        let (batch_size, length) = (input_ids.len(), input_ids.first().map_or(0, Vec::len));
-        let vectors = self.placeholder_ids.len().max(1);
+    pub fn prepare(&self, input_ids: &[PromptIds]) -> Prompts {
+        let encoders = self.text_encoders.iter().zip(self.tokenizers.placeholder_ids());
+        let prepared = encoders.enumerate().map(|(encoder, (text_encoder, placeholder_ids))| {
+            let ids: Vec<&[u32]> = input_ids.iter().map(|ids| &*ids.0[encoder]).collect();
+            EncoderPrompts::new(&**text_encoder, &ids, placeholder_ids)
+        });
+        Prompts(prepared.collect())
+    }
+
+    /// What the denoiser is told of the prompts under the given vectors. Tracked vectors give a
+    /// tracked result; plain ones a plain result.
+    ///
+    /// # Shapes
+    ///
+    /// - vectors: `[num_vectors, width]` for each text encoder
+    pub fn encode(&self, prompts: &Prompts, vectors: &[Tensor<2>]) -> Conditioning {
+        let states = self.substituted(prompts, vectors);
+        let mut states: Vec<_> =
+            states.map(|(encoder, embeddings)| encoder.forward(embeddings)).collect();
+        let hidden_states = match states.len() {
+            1 => states.remove(0),
+            _ => Tensor::cat(states, 2),
+        };
+        Conditioning { hidden_states }
+    }
+
+    /// What goes into the first layer and what comes out of each, `[batch_size, length, width]`, for
+    /// each text encoder. The last is before the final normalisation with CLIP and after it with
+    /// LDM, as transformers and diffusers give them.
+    pub fn hidden_states(&self, prompts: &Prompts, vectors: &[Tensor<2>]) -> Vec<Vec<Tensor<3>>> {
+        let states = self.substituted(prompts, vectors);
+        states.map(|(encoder, embeddings)| encoder.hidden_states(embeddings)).collect()
+    }
+
+    /// The text encoders and the token embeddings with the vectors in the placeholder's places.
+    fn substituted<'a>(
+        &'a self,
+        prompts: &'a Prompts,
+        vectors: &'a [Tensor<2>],
+    ) -> impl Iterator<Item = (&'a dyn TextEncoder, Tensor<3>)> {
+        let encoders = self.text_encoders.iter().map(|encoder| &**encoder);
+        let embeddings = prompts.0.iter().zip(vectors).map(|(prompts, vectors)| {
+            let learned = prompts.placement.clone().matmul(vectors.clone());
+            prompts.frozen.clone() + learned.reshape(prompts.frozen.shape())
+        });
+        encoders.zip(embeddings)
+    }
+}
+
+impl EncoderPrompts {
+    fn new(text_encoder: &dyn TextEncoder, input_ids: &[&[u32]], placeholder_ids: &[u32]) -> Self {
+        let device = text_encoder.token_table().device();
+        let (batch_size, length) = (input_ids.len(), input_ids.first().map_or(0, |ids| ids.len()));
+        let vectors = placeholder_ids.len().max(1);
         let mut ids = Vec::with_capacity(batch_size * length);
         let mut keep = Vec::with_capacity(batch_size * length);
         let mut placement = vec![0.0_f32; batch_size * length * vectors];
-        for (position, id) in input_ids.iter().flatten().enumerate() {
-            match self.placeholder_ids.iter().position(|placeholder| placeholder == id) {
+        for (position, id) in input_ids.iter().copied().flatten().enumerate() {
+            match placeholder_ids.iter().position(|placeholder| placeholder == id) {
                 Some(vector) => {
                     placement[position * vectors + vector] = 1.0;
                     ids.push(0);
@@ -84,37 +126,9 @@ impl PromptEncoder {
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [batch_size, length]), &device);
         let keep = Tensor::<3>::from_data(TensorData::new(keep, [batch_size, length, 1]), &device);
         let shape = [batch_size * length, vectors];
-        Prompts {
-            frozen: self.text_encoder.token_embeddings(ids) * keep,
+        Self {
+            frozen: text_encoder.token_embeddings(ids) * keep,
             placement: Tensor::from_data(TensorData::new(placement, shape), &device),
         }
     }
-
-    /// Hidden states of the prompts under the given vectors. Tracked vectors give a tracked
-    /// result; plain ones a plain result.
-    ///
-    /// # Shapes
-    ///
-    /// - vectors: `[num_vectors, width]`
-    /// - output: `[batch_size, length, width]`
-    pub fn encode(&self, prompts: &Prompts, vectors: &Tensor<2>) -> Tensor<3> {
-        self.text_encoder.forward(substitute(prompts, vectors))
-    }
-
-    /// What goes into the first layer and what comes out of each, `[batch_size, length, width]`.
-    /// The last is before the final normalisation with CLIP and after it with LDM, as transformers
-    /// and diffusers give them.
-    pub fn hidden_states(&self, prompts: &Prompts, vectors: &Tensor<2>) -> Vec<Tensor<3>> {
-        self.text_encoder.hidden_states(substitute(prompts, vectors))
-    }
-
-    fn device(&self) -> Device {
-        self.text_encoder.token_table().device()
-    }
-}
-
-/// Token embeddings with the vectors in the placeholder's places.
-fn substitute(prompts: &Prompts, vectors: &Tensor<2>) -> Tensor<3> {
-    let learned = prompts.placement.clone().matmul(vectors.clone());
-    prompts.frozen.clone() + learned.reshape(prompts.frozen.shape())
 }

@@ -6,7 +6,7 @@ use std::{future::Future, pin::Pin};
 use burn::tensor::{Device, Tensor, TensorData};
 use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
 
-use super::{PipelineError, PromptEncoder};
+use super::{Conditioning, PipelineError, PromptEncoder, PromptIds};
 use crate::{
     data::image::Picture,
     rng::{Purpose, Stream},
@@ -21,7 +21,7 @@ pub struct SamplingOptions {
     pub scheduler: SchedulerKind,
     /// Denoising steps.
     pub num_inference_steps: usize,
-    /// How strongly the prompt is followed; see [`ModelFamily::is_guided`](super::ModelFamily::is_guided).
+    /// How strongly the prompt is followed; see [`ModelFamily`](super::ModelFamily).
     pub guidance_scale: f64,
     /// Share of fresh noise in each DDIM step, 0 to 1.
     pub eta: f64,
@@ -70,7 +70,7 @@ impl TextToImage<'_> {
     /// # Arguments
     ///
     /// - first: index of the first picture, which chooses its noise
-    /// - vectors: the learned vectors, `[num_vectors, width]`
+    /// - vectors: the learned vectors, `[num_vectors, width]` for each text encoder
     ///
     /// # Errors
     ///
@@ -81,21 +81,23 @@ impl TextToImage<'_> {
         first: usize,
         prompts: &[String],
         negative_prompt: &str,
-        vectors: &Tensor<2>,
+        vectors: &[Tensor<2>],
         options: &SamplingOptions,
     ) -> Result<Vec<Picture>, PipelineError> {
-        let vectors = vectors.clone().inner();
+        let vectors: Vec<_> = vectors.iter().map(|vectors| vectors.clone().inner()).collect();
         let mut pictures = Vec::with_capacity(prompts.len());
         let batches = prompts.len().div_ceil(BATCH);
         for (batch, prompts) in prompts.chunks(BATCH).enumerate() {
-            let encode =
-                |texts: Vec<Vec<u32>>| self.encoder.encode(&self.encoder.prepare(&texts), &vectors);
-            let text = encode(prompts.iter().map(|prompt| self.encoder.tokenize(prompt)).collect());
-            let negative = vec![self.encoder.tokenize(negative_prompt); prompts.len()];
-            let guided = self.encoder.family().is_guided(options.guidance_scale);
+            let tokenizers = self.encoder.tokenizers();
+            let encode = |texts: Vec<PromptIds>| {
+                self.encoder.encode(&self.encoder.prepare(&texts), &vectors)
+            };
+            let text = encode(prompts.iter().map(|prompt| tokenizers.encode(prompt)).collect());
+            let negative = vec![tokenizers.encode(negative_prompt); prompts.len()];
+            let guided = (self.encoder.family().is_guided)(options.guidance_scale);
             let negative = guided.then(|| encode(negative));
-            let noise =
-                SamplingNoise { first: first + batch * BATCH, options, device: text.device() };
+            let device = text.hidden_states.device();
+            let noise = SamplingNoise { first: first + batch * BATCH, options, device };
             let latents = self.denoise(text, negative, &noise, (batch, batches)).await?;
             pictures.extend(self.decode(latents).await?);
         }
@@ -105,15 +107,15 @@ impl TextToImage<'_> {
     /// Batch number `batch` of `batches`.
     async fn denoise(
         &self,
-        text: Tensor<3>,
-        negative: Option<Tensor<3>>,
+        text: Conditioning,
+        negative: Option<Conditioning>,
         noise: &SamplingNoise<'_>,
         (batch, batches): (usize, usize),
     ) -> Result<Tensor<4>, PipelineError> {
         let options = noise.options;
         let mut scheduler =
             self.scheduler.build(options.scheduler, options.num_inference_steps, options.eta)?;
-        let [count, ..] = text.dims();
+        let [count, ..] = text.hidden_states.dims();
         let shape = [
             count,
             self.vae.latent_channels,
@@ -152,12 +154,12 @@ impl TextToImage<'_> {
     }
 }
 
-/// The hidden states on both sides of the guidance.
+/// Both sides of the guidance.
 pub struct Guidance {
-    /// `[batch_size, length, width]`
-    pub text: Tensor<3>,
-    /// The shape of `text`; `None` draws from `text` alone, whatever the scale.
-    pub negative: Option<Tensor<3>>,
+    /// What is drawn.
+    pub text: Conditioning,
+    /// Of the same shapes; `None` draws from `text` alone, whatever the scale.
+    pub negative: Option<Conditioning>,
     /// How far from `negative` towards `text` and beyond: 0 is `negative`, 1 is `text`.
     pub scale: f64,
 }
@@ -180,9 +182,10 @@ pub async fn denoise(
 ) -> Result<Tensor<4>, PipelineError> {
     let [count, ..] = latents.dims();
     let context = match &guidance.negative {
-        Some(negative) => Tensor::cat(vec![negative.clone(), guidance.text.clone()], 0),
+        Some(negative) => Conditioning::cat(vec![negative.clone(), guidance.text.clone()]),
         None => guidance.text.clone(),
     };
+    let context = context.hidden_states;
     for step in 0..scheduler.timesteps().len() {
         let time = scheduler.timesteps()[step];
         let input = scheduler.scale_model_input(latents.clone(), step);

@@ -2,7 +2,8 @@
 
 use super::{
     beta_schedule::BetaSchedule, error::SchedulerError, keys::Keys, kind::SchedulerKind,
-    noise_schedule::NoiseSchedule, run::SamplingRun, scheduler::Scheduler,
+    noise_schedule::NoiseSchedule, prediction::PredictionType, run::SamplingRun,
+    scheduler::Scheduler,
 };
 
 /// A model's scheduler configuration, checked.
@@ -37,6 +38,18 @@ impl SchedulerConfig {
     /// When these betas make no noise schedule.
     pub fn with_beta_schedule(&self, beta_schedule: BetaSchedule) -> Result<Self, SchedulerError> {
         let keys = self.keys.with_beta_schedule(beta_schedule);
+        Ok(Self { kind: self.kind, noise_schedule: keys.noise_schedule()?, keys })
+    }
+
+    /// The same for a model that predicts something else.
+    ///
+    /// # Errors
+    /// Those of [`from_json`](Self::from_json).
+    pub fn with_prediction_type(
+        &self,
+        prediction_type: PredictionType,
+    ) -> Result<Self, SchedulerError> {
+        let keys = self.keys.with_prediction_type(prediction_type);
         Ok(Self { kind: self.kind, noise_schedule: keys.noise_schedule()?, keys })
     }
 

@@ -40,6 +40,12 @@ pub enum SchedulerError {
         /// The classes in the list, each in backticks.
         known: String,
     },
+    /// The name is none of a prediction type.
+    #[error("the prediction type `{name}` is not known; use `epsilon` or `v_prediction`")]
+    UnknownPredictionType {
+        /// The name that was given.
+        name: String,
+    },
     /// The name is that of no scheduler in the list.
     #[error("the scheduler `{name}` is not known; use one of {known}")]
     UnknownKind {

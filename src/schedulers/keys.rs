@@ -47,6 +47,11 @@ impl Keys {
         Self { beta_schedule: Some(beta_schedule), trained_betas: None, ..self.clone() }
     }
 
+    /// The same for a model that predicts something else.
+    pub(super) fn with_prediction_type(&self, prediction_type: PredictionType) -> Self {
+        Self { prediction_type: Some(prediction_type), ..self.clone() }
+    }
+
     /// What the key of one sampler holds, unless it is missing or null.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.others.get(key).filter(|value| !value.is_null())

@@ -1,7 +1,11 @@
 //! What a denoiser predicts, and what its output says of the clean latents and of the noise.
 
+use std::{fmt, str::FromStr};
+
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+
+use super::error::SchedulerError;
 
 /// What the model predicts, and so what its loss compares it with.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
@@ -16,6 +20,16 @@ pub enum PredictionType {
 }
 
 impl PredictionType {
+    const ALL: [Self; 2] = [Self::Epsilon, Self::VPrediction];
+
+    /// The name in files: `epsilon` or `v_prediction`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Epsilon => "epsilon",
+            Self::VPrediction => "v_prediction",
+        }
+    }
+
     /// The clean latents that the model's output stands for.
     ///
     /// # Shapes
@@ -45,5 +59,20 @@ impl PredictionType {
                 model_output * alpha_prod.sqrt() + sample * (1.0 - alpha_prod).sqrt()
             }
         }
+    }
+}
+
+impl fmt::Display for PredictionType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+impl FromStr for PredictionType {
+    type Err = SchedulerError;
+
+    fn from_str(name: &str) -> Result<Self, SchedulerError> {
+        let found = Self::ALL.into_iter().find(|prediction| prediction.name() == name);
+        found.ok_or_else(|| SchedulerError::UnknownPredictionType { name: name.into() })
     }
 }

@@ -55,6 +55,7 @@ impl CheckedOptions {
             options.start.init_strategy = Some(InitStrategy::LowestLoss);
         }
         let model = model.with_beta_schedule(options.training.beta_schedule)?;
+        let model = model.with_prediction_type(options.training.prediction_type)?;
         let config = TrainConfig::new(&options)?;
         let model = model.with_precision(config.mixed_precision.dtype());
         Ok(Self { options, config, model })
@@ -82,7 +83,7 @@ impl CheckedOptions {
         let initial = match &start {
             Start::Known(initial) => initial.clone(),
             Start::Drawn(..) | Start::Searched(_) | Start::Tried(_) => {
-                InitialVectors::Tokens(vec![0])
+                InitialVectors::first_token(model)
             }
         };
         Tokens::new(config, model, initial)?;

@@ -5,8 +5,13 @@ use std::error::Error;
 use dvar_models::tokenizer::TokenizerError;
 
 use crate::{
-    concept::AdapterError, config::ConfigError, data::DataError, early_stopping::CriterionError,
-    embedding::EmbeddingError, pipelines::PipelineError, schedulers::SchedulerError,
+    concept::AdapterError,
+    config::ConfigError,
+    data::DataError,
+    early_stopping::CriterionError,
+    embedding::EmbeddingError,
+    pipelines::{EmbeddingWidths, PipelineError},
+    schedulers::SchedulerError,
     trainer::TrainError,
 };
 
@@ -45,12 +50,12 @@ pub enum SessionError {
         allowed: usize,
     },
     /// The learned embedding to start from is of another model.
-    #[error("`initializer_file` holds vectors {dim} wide, the text encoder takes {expected}")]
+    #[error("`initializer_file` holds vectors {widths} wide, the text encoder takes {expected}")]
     InitialWidth {
-        /// The file's width.
-        dim: usize,
-        /// The model's width.
-        expected: usize,
+        /// The file's widths.
+        widths: EmbeddingWidths,
+        /// The model's widths.
+        expected: EmbeddingWidths,
     },
     /// `triple` has only a third of the schedule's time steps for each interval.
     #[error(

@@ -5,7 +5,7 @@ use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
 
 use super::SessionError;
 use crate::{
-    concept::{LearnedAdapter, Weights},
+    concept::{ConceptWeights, LearnedAdapter},
     data::image::Picture,
     embedding::LearnedEmbedding,
     pipelines::{ModelFolder, PipelineError, PromptEncoder, SamplingOptions, TextToImage, Watch},
@@ -20,8 +20,8 @@ pub struct Generator {
     unet: UNet2DConditionModel,
     vae: AutoencoderKl,
     scheduler: SchedulerConfig,
-    /// The learned vectors; without a concept, some that no prompt asks for.
-    vectors: Tensor<2>,
+    /// The learned vectors for each text encoder; without a concept, some that no prompt asks for.
+    vectors: Vec<Tensor<2>>,
 }
 
 impl Generator {
@@ -37,20 +37,21 @@ impl Generator {
         adapter: Option<&LearnedAdapter>,
         device: &Device,
     ) -> Result<Self, SessionError> {
-        let mut tokenizer = model.tokenizer()?;
-        let placeholder_ids = match embedding {
-            Some(embedding) => {
-                embedding.check_fit(model)?;
-                let (token, count) = (embedding.placeholder_token(), embedding.num_vectors());
-                tokenizer.add_placeholder(token, count).map_err(PipelineError::from)?
-            }
-            None => Vec::new(),
-        };
-        let encoder = model.load_prompt_encoder(tokenizer, placeholder_ids, device)?;
+        let mut tokenizers = model.tokenizers()?;
+        if let Some(embedding) = embedding {
+            embedding.check_fit(model)?;
+            let (token, count) = (embedding.placeholder_token(), embedding.num_vectors());
+            tokenizers.add_placeholder(token, count).map_err(PipelineError::from)?;
+        }
+        let encoder = model.load_prompt_encoder(tokenizers, device)?;
         let unet = model.load_unet(device)?;
         let weights = match embedding {
-            Some(embedding) => Weights::from_learned(embedding, adapter, &unet, device)?,
-            None => Weights::new(Tensor::zeros([1, model.embedding_dim()], device)),
+            Some(embedding) => ConceptWeights::from_learned(embedding, adapter, &unet, device)?,
+            None => {
+                let widths = model.embedding_widths().0.into_iter();
+                let vectors = widths.map(|(_, width)| Tensor::zeros([1, width], device));
+                ConceptWeights::new(vectors.collect())
+            }
         };
         Ok(Self {
             encoder,

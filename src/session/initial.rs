@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use dvar_models::tokenizer::{PromptTokenizer, TokenizerError};
+use dvar_models::tokenizer::TokenizerError;
 
 use super::SessionError;
 use crate::{
     config::{Initializer, TrainConfig},
     embedding::LearnedEmbedding,
-    pipelines::{ModelFolder, PipelineError},
+    pipelines::{ModelFolder, PipelineError, PromptIds, PromptTokenizers},
     rng::{Purpose, Stream},
 };
 
@@ -21,8 +21,8 @@ const MOST_TRIED: usize = 2048;
 /// Where the vectors start, with nothing left to look up.
 #[derive(Clone, Debug, PartialEq)]
 pub enum InitialVectors {
-    /// Rows of the token table, repeated in turn to as many vectors as there are.
-    Tokens(Vec<u32>),
+    /// Rows of the token tables, repeated in turn to as many vectors as there are.
+    Tokens(PromptIds),
     /// Given vectors.
     Learned(LearnedEmbedding),
 }
@@ -33,11 +33,11 @@ pub enum Start {
     /// All is known.
     Known(InitialVectors),
     /// A token that chance chose, with its word.
-    Drawn(u32, String),
+    Drawn(PromptIds, String),
     /// The word is yet to be searched for in the vocabulary.
     Searched(Rank),
     /// The word is yet to be found by trying each of these.
-    Tried(Vec<(u32, String)>),
+    Tried(Vec<(PromptIds, String)>),
 }
 
 /// Which of the vocabulary's words, by CLIP's likeness to the pictures.
@@ -50,7 +50,7 @@ pub enum Rank {
 }
 
 impl Start {
-    /// Looks an initializer up in the tokenizer; `read` reads the learned embedding that is named,
+    /// Looks an initializer up in the tokenizers; `read` reads the learned embedding that is named,
     /// where one is.
     ///
     /// # Errors
@@ -61,25 +61,29 @@ impl Start {
         model: &ModelFolder,
         read: impl FnOnce(&Path) -> Result<LearnedEmbedding, E>,
     ) -> Result<Self, E> {
-        let tokenizer = model.tokenizer().map_err(SessionError::from)?;
-        let token = |word: &str| tokenizer.initializer_id(word).map_err(SessionError::from);
+        let tokenizers = model.tokenizers().map_err(SessionError::from)?;
+        let token = |word: &str| {
+            let ids = tokenizers.initializer_ids(word).map_err(SessionError::from);
+            ids.map(InitialVectors::Tokens)
+        };
         Ok(match &config.initializer {
-            Initializer::Token(word) => Self::Known(InitialVectors::Tokens(vec![token(word)?])),
-            Initializer::Text(text) => match tokenizer.token_ids(text) {
+            Initializer::Token(word) => Self::Known(token(word)?),
+            Initializer::Text(text) => match InitialVectors::Tokens(tokenizers.token_ids(text)) {
                 // says why such a text is no initializer
-                ids if ids.is_empty() => Self::Known(InitialVectors::Tokens(vec![token(text)?])),
-                ids => Self::Known(InitialVectors::Tokens(ids)),
+                initial if initial.len() == 0 => Self::Known(token(text)?),
+                initial => Self::Known(initial),
             },
             Initializer::Random => {
-                let words = tokenizer.words();
+                let words = tokenizers.words();
                 let drawn = Stream::new(config.seed, Purpose::Initialization, 0).below(words.len());
-                let (id, word) = words.get(drawn).cloned().ok_or(SessionError::NoWords)?;
-                Self::Drawn(id, word)
+                let word = words.get(drawn).cloned().ok_or(SessionError::NoWords)?;
+                let ids = tokenizers.initializer_ids(&word).map_err(SessionError::from)?;
+                Self::Drawn(ids, word)
             }
             Initializer::File(file) => Self::Known(InitialVectors::Learned(read(file)?)),
             Initializer::Best => Self::Searched(Rank::Best),
             Initializer::Worst => Self::Searched(Rank::Worst),
-            Initializer::LowestLoss => Self::Tried(words_to_try(model, &tokenizer)?),
+            Initializer::LowestLoss => Self::Tried(words_to_try(model, &tokenizers)?),
         })
     }
 
@@ -96,18 +100,19 @@ impl Start {
 /// The words to try: those that the model names, or else its vocabulary.
 fn words_to_try(
     model: &ModelFolder,
-    tokenizer: &PromptTokenizer,
-) -> Result<Vec<(u32, String)>, SessionError> {
+    tokenizers: &PromptTokenizers,
+) -> Result<Vec<(PromptIds, String)>, SessionError> {
     let named = model.files().read_optional(WORDS).map_err(PipelineError::from)?;
     let words = match named {
         Some(bytes) => {
-            let text = String::from_utf8_lossy(&bytes);
+            let text = String::from_utf8_lossy(&bytes).into_owned();
             let words = text.lines().map(str::trim).filter(|word| !word.is_empty());
-            let words = words.map(|word| Ok((tokenizer.initializer_id(word)?, word.to_string())));
-            words.collect::<Result<_, TokenizerError>>()?
+            words.map(String::from).collect()
         }
-        None => tokenizer.words(),
+        None => tokenizers.words(),
     };
+    let words = words.into_iter().map(|word| Ok((tokenizers.initializer_ids(&word)?, word)));
+    let words = words.collect::<Result<Vec<_>, TokenizerError>>()?;
     match words.len() {
         0 => Err(SessionError::NoWords),
         count if count > MOST_TRIED => {
@@ -118,19 +123,23 @@ fn words_to_try(
 }
 
 impl InitialVectors {
+    /// The first token of each text encoder, for whoever asks only how many vectors there are.
+    pub(crate) fn first_token(model: &ModelFolder) -> Self {
+        Self::Tokens(PromptIds(vec![vec![0]; model.embedding_widths().0.len()]))
+    }
+
     fn len(&self) -> usize {
         match self {
-            Self::Tokens(ids) => ids.len(),
+            Self::Tokens(ids) => ids.0.iter().map(Vec::len).max().unwrap_or(0),
             Self::Learned(vectors) => vectors.num_vectors(),
         }
     }
 }
 
-/// The tokens of a run, checked against a model's tokenizer before anything is loaded.
+/// The tokens of a run, checked against a model's tokenizers before anything is loaded.
 #[derive(Debug)]
 pub struct Tokens {
-    pub(super) tokenizer: PromptTokenizer,
-    pub(super) placeholder_ids: Vec<u32>,
+    pub(super) tokenizers: PromptTokenizers,
     pub(super) initial: InitialVectors,
 }
 
@@ -147,26 +156,26 @@ impl Tokens {
         model: &ModelFolder,
         initial: InitialVectors,
     ) -> Result<Self, SessionError> {
-        let mut tokenizer = model.tokenizer()?;
+        let mut tokenizers = model.tokenizers()?;
         let num_vectors = config.num_vectors.unwrap_or(initial.len());
         if initial.len() > num_vectors {
             let given = initial.len();
             return Err(SessionError::TooManyVectors { given, allowed: num_vectors });
         }
         if let InitialVectors::Learned(vectors) = &initial
-            && vectors.dim() != model.embedding_dim()
+            && vectors.widths() != model.embedding_widths()
         {
-            let (dim, expected) = (vectors.dim(), model.embedding_dim());
-            return Err(SessionError::InitialWidth { dim, expected });
+            let (widths, expected) = (vectors.widths(), model.embedding_widths());
+            return Err(SessionError::InitialWidth { widths, expected });
         }
-        let placeholder_ids = tokenizer
+        tokenizers
             .add_placeholder(&config.placeholder_token, num_vectors)
             .map_err(PipelineError::from)?;
-        Ok(Self { tokenizer, placeholder_ids, initial })
+        Ok(Self { tokenizers, initial })
     }
 
     /// How many vectors the concept is made of.
     pub fn num_vectors(&self) -> usize {
-        self.placeholder_ids.len()
+        self.tokenizers.num_vectors()
     }
 }

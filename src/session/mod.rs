@@ -42,7 +42,7 @@ use crate::{
         CAPTION_PREFIXES, DiffusionObjective, DrawRanges, LatentCache, PriorPreservation,
         RescaledPictures, SeededDraws,
     },
-    pipelines::{ModelFolder, PromptEncoder},
+    pipelines::{ModelFolder, PromptIds, PromptTokenizers},
     rng::{Purpose, Stream},
     trainer::{Callback, TrainState, Trainer},
 };
@@ -77,9 +77,9 @@ impl Session {
         class: Option<&Dataset>,
         device: &Device,
     ) -> Result<Self, SessionError> {
-        let Tokens { tokenizer, placeholder_ids, initial } = tokens;
-        let num_vectors = placeholder_ids.len();
-        let encoder = model.load_prompt_encoder(tokenizer, placeholder_ids, device)?;
+        let Tokens { tokenizers, initial } = tokens;
+        let num_vectors = tokenizers.num_vectors();
+        let encoder = model.load_prompt_encoder(tokenizers, device)?;
         let vae = model.load_vae(device)?;
         let size = dataset.pictures().first().map_or(0, Picture::width);
         model.check_size(size, size)?;
@@ -88,7 +88,7 @@ impl Session {
                 dataset.pictures().iter().map(Picture::to_pixel_values).collect();
             LatentCache::new(&vae, &pictures, size, device)
         };
-        let templates = captions(config, &encoder);
+        let templates = captions(config, encoder.tokenizers());
         let noise_schedule = model.scheduler().noise_schedule().clone();
         let unet = if config.gradient_checkpointing {
             model.load_unet(device)?.with_gradient_checkpointing()
@@ -105,7 +105,7 @@ impl Session {
         {
             objective.prior = Some(PriorPreservation {
                 latents: latents(class),
-                caption: objective.encoder.tokenize_caption(class_prompt),
+                caption: objective.encoder.tokenizers().encode_caption(class_prompt),
                 weight: *prior_loss_weight,
             });
             objective.unet = objective.unet.with_first_token_detached();
@@ -115,9 +115,9 @@ impl Session {
         }
         let initial = match initial {
             InitialVectors::Tokens(ids) => {
-                let table = objective.encoder.token_table();
+                let (tables, widths) = (objective.encoder.token_tables(), model.embedding_widths());
                 let token = &config.placeholder_token;
-                embedding::init::from_tokens(token, table, &ids, num_vectors).await?
+                embedding::init::from_tokens(token, &tables, widths, &ids, num_vectors).await?
             }
             InitialVectors::Learned(vectors) => {
                 embedding::init::from_vectors(&config.placeholder_token, &vectors, num_vectors)?
@@ -208,14 +208,14 @@ fn evaluation_draws(config: &TrainConfig, ranges: DrawRanges) -> EvaluationDraws
 
 /// The token ids of the captions. Custom Diffusion trains on one template, drawn from the seed, with
 /// the class' name after the placeholder, and with words on the picture's size before it.
-fn captions(config: &TrainConfig, encoder: &PromptEncoder) -> Vec<Vec<u32>> {
+fn captions(config: &TrainConfig, tokenizers: &PromptTokenizers) -> Vec<PromptIds> {
     let templates = config.learnable_property.templates();
     let token = &config.placeholder_token;
     let MethodConfig::CustomDiffusion { class_prompt, .. } = &config.method else {
-        return templates.iter().map(|t| encoder.tokenize_caption(&fill(t, token))).collect();
+        return templates.iter().map(|t| tokenizers.encode_caption(&fill(t, token))).collect();
     };
     let drawn = Stream::new(config.seed, Purpose::Pairs, u64::MAX).below(templates.len());
     let caption = fill(templates[drawn], &format!("{token} {class_prompt}"));
     let prefixes = CAPTION_PREFIXES.iter();
-    prefixes.map(|prefix| encoder.tokenize_caption(&format!("{prefix}{caption}"))).collect()
+    prefixes.map(|prefix| tokenizers.encode_caption(&format!("{prefix}{caption}"))).collect()
 }

@@ -1,7 +1,9 @@
 //! A run that has been checked and can begin.
 
+use std::sync::Arc;
+
 use burn::tensor::Device;
-use dvar_models::weights::ModelFiles;
+use dvar_models::weights::ModelSource;
 
 use super::{CheckedOptions, InitialVectors, Samples, Session, SessionError, Start, Tokens};
 use crate::{
@@ -18,7 +20,7 @@ pub struct PreparedRun {
     /// The concept's pictures.
     pub dataset: Dataset,
     /// The CLIP model that the options name; else the model's own scores, where it has one.
-    pub clip: Option<ModelFiles>,
+    pub clip: Option<Arc<dyn ModelSource>>,
     /// What computes.
     pub device: Device,
     /// What a resumed run must have been begun with: see [`begun_with`](super::begun_with).
@@ -33,7 +35,7 @@ impl PreparedRun {
     /// The CLIP model that scores, where there is one.
     pub(super) fn scorer(&self) -> Result<Option<ClipScorer>, PipelineError> {
         match &self.clip {
-            Some(files) => ClipScorer::open(files, ".", &self.device).map(Some),
+            Some(files) => ClipScorer::open(&**files, ".", &self.device).map(Some),
             None => ClipScorer::load(&self.checked.model, &self.device),
         }
     }

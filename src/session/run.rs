@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     callbacks::{ScoreMonitor, Scores},
-    concept::{Concept, LearnedConcept, Weights},
+    concept::{Concept, ConceptWeights, LearnedConcept},
     config::Stopping,
     early_stopping::StopReason,
     eval::ClipScorer,
@@ -103,14 +103,14 @@ async fn initial<O: Observer>(
     let CheckedOptions { config, model, .. } = &prepared.checked;
     let rank: Rank = match &prepared.start {
         Start::Known(initial) => return Ok((initial.clone(), None)),
-        Start::Drawn(id, word) => {
-            return Ok((InitialVectors::Tokens(vec![*id]), Some(word.clone())));
+        Start::Drawn(ids, word) => {
+            return Ok((InitialVectors::Tokens(ids.clone()), Some(word.clone())));
         }
         Start::Searched(rank) => *rank,
         // until the objective is there to try them
         Start::Tried(words) => {
-            let ids = words.iter().map(|(id, _)| *id).take(1);
-            return Ok((InitialVectors::Tokens(ids.collect()), None));
+            let (ids, _) = words.first().ok_or(SessionError::NoWords)?;
+            return Ok((InitialVectors::Tokens(ids.clone()), None));
         }
     };
     let scorer = scorer.ok_or_else(|| SessionError::NoScorer {
@@ -121,8 +121,8 @@ async fn initial<O: Observer>(
     let search = WordSearch::new(config, model, &prepared.dataset, scorer, rank)?;
     let ranked = observer.search(&search).await?;
     let (word, _) = search.choose(&ranked)?;
-    let id = model.tokenizer()?.initializer_id(word).map_err(SessionError::from)?;
-    Ok((InitialVectors::Tokens(vec![id]), Some(word.clone())))
+    let ids = model.tokenizers()?.initializer_ids(word).map_err(SessionError::from)?;
+    Ok((InitialVectors::Tokens(ids), Some(word.clone())))
 }
 
 /// Trains from the start or from the saved state, and finds the best concept on the way.
@@ -181,12 +181,12 @@ fn keep<O: Observer>(
     last: &Concept,
     session: &Session,
     observer: &O,
-) -> Result<Weights, RunError<O::Error>> {
+) -> Result<ConceptWeights, RunError<O::Error>> {
     let Some(best) = &outcome.best else { return Ok(last.plain()) };
     observer.keep(best).map_err(RunError::observer)?;
     let LearnedConcept { embedding, adapter } = &best.concept;
     let (unet, device) = (&session.objective.unet, session.objective.device());
-    let weights = Weights::from_learned(embedding, adapter.as_ref(), unet, &device);
+    let weights = ConceptWeights::from_learned(embedding, adapter.as_ref(), unet, &device);
     Ok(weights.map_err(SessionError::from)?)
 }
 
@@ -201,7 +201,7 @@ impl<O: Observer> Gallery<'_, O> {
     async fn show(
         &self,
         moment: Moment<'_>,
-        weights: &Weights,
+        weights: &ConceptWeights,
     ) -> Result<Option<f64>, RunError<O::Error>> {
         Ok(self.drawn(moment, weights).await?.score)
     }
@@ -210,7 +210,7 @@ impl<O: Observer> Gallery<'_, O> {
     async fn drawn(
         &self,
         moment: Moment<'_>,
-        weights: &Weights,
+        weights: &ConceptWeights,
     ) -> Result<Drawn, RunError<O::Error>> {
         self.observer.phase(Phase::Drawing).await.map_err(RunError::observer)?;
         let drawn = match moment {

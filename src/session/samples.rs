@@ -1,7 +1,7 @@
 //! The sample grids of a run, before, on the way and after, and their score.
 
 use crate::{
-    concept::Weights,
+    concept::ConceptWeights,
     config::TrainConfig,
     data::{image::Picture, templates::fill},
     eval::{ClipScorer, Features, without_placeholder},
@@ -40,7 +40,7 @@ impl Samples<'_> {
     /// # Errors
     ///
     /// [`PipelineError`] if the autoencoder's file is broken or the device fails.
-    pub async fn draw(&self, weights: &Weights) -> Result<Drawn, PipelineError> {
+    pub async fn draw(&self, weights: &ConceptWeights) -> Result<Drawn, PipelineError> {
         let pictures = self.generate(weights, self.config.guidance_scale).await?;
         let score = match &self.scorer {
             Some((scorer, references)) => {
@@ -60,7 +60,7 @@ impl Samples<'_> {
     /// # Errors
     ///
     /// Those of [`draw`](Self::draw).
-    pub async fn draw_unscaled(&self, weights: &Weights) -> Result<Drawn, PipelineError> {
+    pub async fn draw_unscaled(&self, weights: &ConceptWeights) -> Result<Drawn, PipelineError> {
         Ok(Drawn { pictures: self.generate(weights, 1.0).await?, score: None, clip_t: None })
     }
 
@@ -81,7 +81,7 @@ impl Samples<'_> {
     /// The autoencoder is loaded for this and dropped again.
     async fn generate(
         &self,
-        weights: &Weights,
+        weights: &ConceptWeights,
         guidance: f64,
     ) -> Result<Vec<Picture>, PipelineError> {
         let (config, device) = (self.config, self.objective.device());

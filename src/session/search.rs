@@ -41,7 +41,7 @@ impl<'a> WordSearch<'a> {
         scorer: &'a ClipScorer,
         rank: Rank,
     ) -> Result<Self, PipelineError> {
-        let words = model.tokenizer()?.words().into_iter().map(|(_, word)| word).collect();
+        let words = model.tokenizers()?.words();
         let all = config.learnable_property.templates();
         let order = Stream::new(config.seed, Purpose::Initialization, 1).permutation(all.len());
         let templates = order.into_iter().take(TEMPLATES).map(|i| all[i]).collect();

@@ -5,6 +5,7 @@ use crate::{
     concept::Concept,
     config::TrainConfig,
     embedding::{self, EmbeddingError},
+    pipelines::PromptIds,
     tensor::DeviceError,
 };
 
@@ -21,13 +22,13 @@ impl Session {
     pub async fn start_from_best_of(
         &mut self,
         config: &TrainConfig,
-        words: &[(u32, String)],
+        words: &[(PromptIds, String)],
     ) -> Result<RankedWords, SessionError> {
         let mut tried = Vec::with_capacity(words.len());
-        for (id, word) in words {
-            let table = self.objective.encoder.token_table();
+        for (ids, word) in words {
+            let (tables, widths) = (self.objective.encoder.token_tables(), self.initial.widths());
             let (token, count) = (&config.placeholder_token, self.initial.num_vectors());
-            let start = embedding::init::from_tokens(token, table, &[*id], count).await?;
+            let start = embedding::init::from_tokens(token, &tables, widths, ids, count).await?;
             let concept = Concept::new(&start, &self.objective.device());
             let concept =
                 concept.with_adapter(config.method.adapter(), &self.objective.unet, config.seed);

@@ -6,7 +6,7 @@ use dvar::optim::{AdamWConfig, OptimizerConfig};
 
 use crate::{
     golden::{self, Tensors, assert_close, assert_relative, number},
-    support::{gpu, prompt_encoder, rows, tensor, tiny_sd, values},
+    support::{encode, gpu, prompt_encoder, prompt_ids, tensor, tiny_sd, values},
 };
 
 /// Asserts that this backend's results are the golden's within its README's tolerances.
@@ -20,11 +20,11 @@ fn agrees(name: &str, device: &Device) {
     let times = get("timesteps").usize();
     let latents = tensor::<4>(get("latents"), device);
     let noisy = model.scheduler().noise_schedule().add_noise(latents, noise.clone(), &times);
-    let prompts = encoder.prepare(&rows(get("input_ids")));
+    let prompts = encoder.prepare(&prompt_ids(get("input_ids")));
     let concept = tensor::<2>(get("concept_embedding"), device);
 
     let evaluate = || {
-        let states = encoder.encode(&prompts, &concept);
+        let states = encode(&encoder, &prompts, &concept);
         let noise_pred = unet.forward(noisy.clone(), &get("timesteps").values, states);
         values((noise_pred - noise.clone()).square().mean())
     };
@@ -36,7 +36,7 @@ fn agrees(name: &str, device: &Device) {
     let checkpointed = unet.clone().with_gradient_checkpointing();
     for (what, unet) in [("gradient", &unet), ("gradient by checkpointing", &checkpointed)] {
         let tracked = concept.clone().autodiff().require_grad();
-        let states = encoder.encode(&prompts, &tracked);
+        let states = encode(&encoder, &prompts, &tracked);
         let noise_pred = unet.forward(noisy.clone(), &get("timesteps").values, states);
         let loss = (noise_pred - noise.clone()).square().mean();
         let gradient = values(tracked.grad(&loss.backward()).unwrap());

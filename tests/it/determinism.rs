@@ -8,9 +8,10 @@ use dvar::{
     config::{MixedPrecision, TrainConfig, TrainOptions},
     data::dataset::Dataset,
     early_stopping::StopReason,
+    pipelines::ModelFolder,
     session::{
-        CheckedOptions, InitialVectors, Observer, PreparedRun, RunError, Session, SessionError,
-        Shown, Start, Tokens, run,
+        CheckedOptions, Observer, PreparedRun, RunError, Session, SessionError, Shown, Start,
+        Tokens, run,
     },
     trainer::{Callback, Callbacks, TrainError, TrainState},
 };
@@ -84,15 +85,18 @@ pub fn session_in(
     accumulation: usize,
 ) -> (TrainConfig, Session) {
     let run = prepared(options(precision, kind, steps, accumulation));
+    let session = session_of(&run);
+    (run.checked.config, session)
+}
+
+/// The session of a run.
+pub fn session_of(run: &PreparedRun) -> Session {
     let CheckedOptions { config, model, .. } = &run.checked;
-    let initial = match &run.start {
-        Start::Known(initial) => initial.clone(),
-        open => InitialVectors::Tokens(vec![open.num_vectors(config) as u32]),
-    };
+    let Start::Known(initial) = run.start.clone() else { panic!("the options name a token") };
     let tokens = Tokens::new(config, model, initial).unwrap();
-    let class = class(&run);
+    let class = class(run);
     let session = Session::new(config, model, tokens, &run.dataset, class.as_ref(), &run.device);
-    (config.clone(), pollster::block_on(session).unwrap())
+    pollster::block_on(session).unwrap()
 }
 
 /// Options of a run on the golden model.
@@ -123,7 +127,12 @@ pub fn options(
 
 /// A run on the golden model and pictures. Runs of other options may go on from its states.
 pub fn prepared(options: TrainOptions) -> PreparedRun {
-    let checked = CheckedOptions::new(&options, tiny_sd()).unwrap();
+    prepared_on(tiny_sd(), options)
+}
+
+/// A run on another model and the golden pictures.
+pub fn prepared_on(model: ModelFolder, options: TrainOptions) -> PreparedRun {
+    let checked = CheckedOptions::new(&options, model).unwrap();
     let start = checked.start::<SessionError>(|_| unreachable!("no file is named")).unwrap();
     let pictures = ["g0.png", "g1.png", "g3.png"].map(|name| {
         (

@@ -121,8 +121,8 @@ fn the_official_files_give_the_golden_vectors_exactly() {
     for (extension, token) in [("bin", token.as_str()), ("safetensors", "embedding")] {
         let learned = read(&golden_file(extension), "anything.xyz");
         assert_eq!(learned.placeholder_token(), token);
-        assert_eq!([learned.num_vectors(), learned.dim()], want.shape[..]);
-        assert_eq!(learned.vectors(), want.f32());
+        assert_eq!([learned.num_vectors(), learned.encoders()[0].dim], want.shape[..]);
+        assert_eq!(learned.encoders()[0].values, want.f32());
     }
 }
 
@@ -180,7 +180,7 @@ fn views_of_a_storage_are_read_through_their_strides() {
     ];
     for (offset, shape, stride, want) in cases {
         let tensor = tensor("FloatStorage", "0", offset, &shape, &stride);
-        assert_eq!(read(&torch_bin(tensor, stored.clone()), "x").vectors(), want);
+        assert_eq!(read(&torch_bin(tensor, stored.clone()), "x").encoders()[0].values, want);
     }
     for (offset, shape, stride) in [(2, [2, 3], [3, 1]), (0, [2, 2], [6, 1])] {
         let tensor = tensor("FloatStorage", "0", offset, &shape, &stride);
@@ -197,7 +197,7 @@ fn number_types_of_pytorch_become_f32() {
         [("HalfStorage", half), ("BFloat16Storage", brain), ("DoubleStorage", double)]
     {
         let bytes = torch_bin(tensor(class, "0", 0, &[1, 2], &[2, 1]), data);
-        assert_eq!(read(&bytes, "x").vectors(), [1.0, -2.5]);
+        assert_eq!(read(&bytes, "x").encoders()[0].values, [1.0, -2.5]);
     }
 }
 
@@ -331,8 +331,8 @@ proptest! {
         }
         // Damage that hits only a value or a name may still give an embedding, never a wrong one.
         if let Ok(learned) = embedding::read(&bytes, "x") {
-            prop_assert!(learned.vectors().iter().all(|value| value.is_finite()));
-            prop_assert_eq!(learned.vectors().len(), learned.num_vectors() * learned.dim());
+            prop_assert!(learned.encoders()[0].values.iter().all(|value| value.is_finite()));
+            prop_assert_eq!(learned.encoders()[0].values.len(), learned.num_vectors() * learned.encoders()[0].dim);
         }
     }
 
@@ -355,7 +355,7 @@ proptest! {
         }
         let storage = [("0", le_bytes(&[1.0, 2.0, 3.0, 4.0]))];
         if let Ok(learned) = embedding::read(&torch_zip(&bytes, &storage), "x") {
-            prop_assert!(learned.vectors().iter().all(|value| [1.0, 2.0, 3.0, 4.0].contains(value)));
+            prop_assert!(learned.encoders()[0].values.iter().all(|value| [1.0, 2.0, 3.0, 4.0].contains(value)));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Parity vectors: reads the folder named by `DVAR_GOLDEN` (default `tests/fixtures/golden`).
+//! Parity vectors: reads the folders named by `DVAR_GOLDEN` (default `tests/fixtures/golden`) and by
+//! `DVAR_GOLDEN_MORE` (default `tests/fixtures/golden-more`).
 //!
 //! Nothing here or in the tests knows a size: any set of the same format must pass.
 
@@ -18,10 +19,28 @@ pub fn root() -> PathBuf {
     )
 }
 
+/// The further set, of other models and files, in the folder that `DVAR_GOLDEN_MORE` names.
+pub fn more() -> PathBuf {
+    std::env::var_os("DVAR_GOLDEN_MORE").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/golden-more"),
+        PathBuf::from,
+    )
+}
+
+/// A path in the set that has it, of the two.
+pub fn find(path: &str) -> PathBuf {
+    let own = root().join(path);
+    if own.exists() { own } else { more().join(path) }
+}
+
 /// `golden/{name}.json`.
 pub fn json(name: &str) -> Value {
-    let path = root().join(format!("golden/{name}.json"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    json_at(&find(&format!("golden/{name}.json")))
+}
+
+/// Any JSON file.
+pub fn json_at(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
@@ -65,7 +84,7 @@ pub struct Tensors {
 
 impl Tensors {
     pub fn open(name: &str) -> Self {
-        Self::at(&root().join(format!("golden/{name}.safetensors")))
+        Self::at(&find(&format!("golden/{name}.safetensors")))
     }
 
     /// All tensors of any safetensors file.

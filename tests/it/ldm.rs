@@ -3,12 +3,12 @@
 use std::fs;
 
 use burn::tensor::Device;
-use dvar::pipelines::{ModelFamily, ModelFolder, PipelineError};
+use dvar::pipelines::{LATENT_DIFFUSION, ModelFolder, PipelineError};
 use tempfile::TempDir;
 
 use crate::{
     golden,
-    support::{tiny, tokenizer, values},
+    support::{only, prompt_encoder, tiny, values},
 };
 
 /// Copies the parts of golden models into a folder: the name there, the golden folder.
@@ -36,16 +36,13 @@ fn a_folder_without_index_and_with_the_usual_names_is_the_same_model() {
     ]);
     let (device, whole) = (Device::flex(), tiny("ldm"));
     let renamed = ModelFolder::open(renamed.path()).map(|model| {
-        assert_eq!(model.family(), ModelFamily::LatentDiffusion);
-        assert_eq!(model.embedding_dim(), whole.embedding_dim());
+        assert_eq!(model.family(), &LATENT_DIFFUSION);
+        assert_eq!(model.embedding_widths(), whole.embedding_widths());
         model.load_vae(&device).unwrap();
-        let (tokenizer, ids) = tokenizer(&model);
-        model.load_prompt_encoder(tokenizer, ids, &device).unwrap()
+        prompt_encoder(&model, &device)
     });
-    let (tokenizer, ids) = tokenizer(&whole);
-    let encoder = whole.load_prompt_encoder(tokenizer, ids, &device).unwrap();
-    let table = values(encoder.token_table());
-    assert_eq!(values(renamed.unwrap().token_table()), table);
+    let table = values(only(prompt_encoder(&whole, &device).token_tables()));
+    assert_eq!(values(only(renamed.unwrap().token_tables())), table);
 }
 
 #[test]
@@ -56,7 +53,7 @@ fn parts_of_two_families_in_one_folder_do_not_fit() {
         ("unet", "tiny-sd/unet"),
         ("vqvae", "tiny-ldm/vqvae"),
     ]);
-    let (sd, ldm) = (tiny("sd").embedding_dim(), tiny("ldm").embedding_dim());
+    let (sd, ldm) = (tiny("sd").embedding_widths(), tiny("ldm").embedding_widths());
     let error = ModelFolder::open(mixed.path()).unwrap_err();
     assert!(matches!(error, PipelineError::Mismatch { .. }), "{error}");
     let told = format!("the text encoder is {ldm} wide, the UNet wants {sd}");

@@ -23,6 +23,8 @@ mod run;
 mod sampling;
 mod schedulers;
 mod scores;
+mod seams;
+mod single_files;
 mod support;
 mod tokenizer;
 mod torch;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor};
 use dvar::{
-    concept::{AdapterConfig, Concept, LearnedConcept, Weights},
+    concept::{AdapterConfig, Concept, ConceptWeights, LearnedConcept},
     embedding::LearnedEmbedding,
     objective::LatentCache,
     objective::{DiffusionObjective, Inputs},
@@ -14,7 +14,7 @@ use dvar_models::unet::UNet2DConditionModel;
 
 use crate::{
     golden::{self, Tensors, assert_close, assert_relative, number, numbers},
-    support::{prompt_encoder, rows, tensor, tiny_sd, values},
+    support::{prompt_encoder, prompt_ids, tensor, tiny_sd, values},
 };
 
 fn initial(golden: &Tensors) -> LearnedEmbedding {
@@ -34,7 +34,7 @@ fn lora_on_the_attentions_agrees_with_torch() {
     let modules: Vec<&str> =
         meta["modules"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     assert_eq!(concept.parameters().len(), 1 + 2 * modules.len(), "the same modules");
-    let mut starts = vec![concept.vectors()];
+    let mut starts = concept.vectors();
     starts.extend(concept.parameters()[1..].iter().map(|p| tensor(golden.get(&p.name), &device)));
     concept.set(starts);
 
@@ -42,10 +42,10 @@ fn lora_on_the_attentions_agrees_with_torch() {
     let noise = tensor::<4>(golden.get("noise"), &device);
     let times = golden.get("timesteps").usize();
     let noisy = model.scheduler().noise_schedule().add_noise(latents, noise.clone(), &times);
-    let prompts = encoder.prepare(&rows(golden.get("input_ids")));
+    let prompts = encoder.prepare(&prompt_ids(golden.get("input_ids")));
     let times: Vec<f64> = golden.get("timesteps").values.clone();
-    let predict = |weights: &Weights| {
-        let states = encoder.encode(&prompts, &weights.vectors);
+    let predict = |weights: &ConceptWeights| {
+        let states = encoder.encode(&prompts, &weights.vectors).hidden_states;
         weights.unet(&unet).forward(noisy.clone(), &times, states)
     };
     let predicted = predict(&concept.tracked());
@@ -56,7 +56,7 @@ fn lora_on_the_attentions_agrees_with_torch() {
     agree(&golden, &meta, &concept, &loss.backward());
     // weights that are trained have a graph of their own, outside the blocks'
     let tracked = concept.tracked();
-    let states = encoder.encode(&prompts, &tracked.vectors);
+    let states = encoder.encode(&prompts, &tracked.vectors).hidden_states;
     let checkpointed = tracked.unet(&unet).into_owned().with_gradient_checkpointing();
     let loss = (checkpointed.forward(noisy.clone(), &times, states) - noise).square().mean();
     agree(&golden, &meta, &concept, &loss.backward());
@@ -65,7 +65,8 @@ fn lora_on_the_attentions_agrees_with_torch() {
     let learned: LearnedConcept = pollster::block_on(concept.read()).unwrap();
     let file = learned.adapter.as_ref().unwrap().to_bytes().unwrap();
     let read = dvar::concept::LearnedAdapter::from_bytes(&file, "lora").unwrap();
-    let merged = Weights::from_learned(&learned.embedding, Some(&read), &unet, &device).unwrap();
+    let merged =
+        ConceptWeights::from_learned(&learned.embedding, Some(&read), &unet, &device).unwrap();
     assert_close("merged lora", &values(predict(&merged)), want_values(&golden), 2e-5, 0.0);
 }
 
@@ -129,7 +130,7 @@ fn custom_diffusion(adapted: fn(UNet2DConditionModel) -> UNet2DConditionModel) {
     let schedule = model.scheduler().noise_schedule().clone();
     let objective = DiffusionObjective::new(encoder, unet, schedule, cache, Vec::new());
     let inputs = Inputs {
-        captions: rows(get("input_ids")),
+        captions: prompt_ids(get("input_ids")),
         latents,
         noise,
         timesteps: get("timesteps").usize(),

@@ -9,12 +9,14 @@ use dvar_models::{
     ldm_bert::LdmBertConfig,
     unet::{UNet2DConditionConfig, UNet2DConditionModel},
     vae::{AutoencoderKl, AutoencoderKlConfig},
-    weights::{ModelFiles, load},
+    weights::{ModelSource, load},
 };
 
 use crate::{
     golden::{Golden, Tensors, assert_close, assert_relative},
-    support::{SIDES, files, ids, prompt_encoder, rows, tensor, tiny, values},
+    support::{
+        MODELS, encode, encoder_of, files, ids, only, prompt_ids, rows, tensor, tiny, values,
+    },
 };
 
 fn device() -> Device {
@@ -28,7 +30,7 @@ fn unet(model: &str) -> UNet2DConditionModel {
     load(config.init(&device()), &files, "unet", DType::F32).unwrap()
 }
 
-fn vae(files: &ModelFiles, folder: &str) -> AutoencoderKl {
+fn vae(files: &dyn ModelSource, folder: &str) -> AutoencoderKl {
     let json = files.read(&format!("{folder}/config.json")).unwrap();
     let config = AutoencoderKlConfig::parse(&json, "vae/config.json").unwrap();
     load(config.init(&device()), files, folder, DType::F32).unwrap()
@@ -52,14 +54,14 @@ fn resolutions(golden: &Tensors, key: &str) -> std::ops::Range<usize> {
 
 fn text_encoder_agrees(side: &str) {
     let golden = Tensors::open(&format!("text_encoder_{side}"));
-    let encoder = prompt_encoder(&tiny(side), &device());
-    let prompts: Prompts = encoder.prepare(&rows(golden.get("input_ids")));
+    let encoder = encoder_of(&tiny(side), side, &device());
+    let prompts: Prompts = encoder.prepare(&prompt_ids(golden.get("input_ids")));
     let concept = tensor::<2>(golden.get("concept_embedding"), &device());
 
-    let states = values(encoder.encode(&prompts, &concept));
+    let states = values(encode(&encoder, &prompts, &concept));
     let want = golden.get("last_hidden_state");
     assert_close(&format!("{side} last_hidden_state"), &states, &want.values, 2e-5, 0.0);
-    let layers = encoder.hidden_states(&prompts, &concept);
+    let layers = only(encoder.hidden_states(&prompts, std::slice::from_ref(&concept)));
     assert!(!golden.has(&format!("hidden_states.{}", layers.len())), "a layer more than compared");
     for (i, state) in layers.into_iter().enumerate() {
         let want = golden.get(&format!("hidden_states.{i}"));
@@ -69,7 +71,7 @@ fn text_encoder_agrees(side: &str) {
 
     let concept = concept.autodiff().require_grad();
     let cotangent = tensor::<3>(golden.get("cotangent"), &device());
-    let gradients = (encoder.encode(&prompts, &concept) * cotangent).sum().backward();
+    let gradients = (encode(&encoder, &prompts, &concept) * cotangent).sum().backward();
     let gradient = values(concept.grad(&gradients).unwrap());
     let want = &golden.get("grad_concept").values;
     assert_relative(&format!("{side} grad_concept"), &gradient, want, 1e-5);
@@ -83,6 +85,11 @@ fn clips_text_encoder_and_the_gradient_to_the_concept_agree_with_transformers() 
 #[test]
 fn ldms_text_encoder_and_the_gradient_to_the_concept_agree_with_diffusers() {
     text_encoder_agrees("ldm");
+}
+
+#[test]
+fn the_text_encoder_of_stable_diffusion_2_and_its_gradient_agree_with_transformers() {
+    text_encoder_agrees("sd2");
 }
 
 #[test]
@@ -127,13 +134,14 @@ fn the_autoencoder_agrees_with_diffusers_under_new_and_old_names() {
 }
 
 #[test]
-fn ldms_autoencoder_agrees_with_diffusers() {
+fn the_other_autoencoders_agree_with_diffusers() {
     autoencoder_agrees("vae_ldm", &tiny("ldm").load_vae(&device()).unwrap(), "ldm");
+    autoencoder_agrees("vae_sd2", &tiny("sd2").load_vae(&device()).unwrap(), "sd2");
 }
 
 #[test]
 fn the_unets_agree_with_diffusers_at_every_size() {
-    for side in SIDES {
+    for side in MODELS {
         let golden = Tensors::open(&format!("unet_{side}"));
         let unet = unet(&format!("tiny-{side}"));
         for resolution in resolutions(&golden, "sample") {

@@ -16,7 +16,7 @@ use dvar::{
 use crate::{
     determinism::{KINDS, options, prepared, session_in, states},
     golden::{Tensors, assert_relative},
-    support::{SIDES, gpu, prompt_encoder, rows, tensor, tiny, tiny_sd, values},
+    support::{SIDES, encode, gpu, prompt_encoder, prompt_ids, tensor, tiny, tiny_sd, values},
 };
 
 /// What one rounding may change, relatively.
@@ -40,9 +40,9 @@ fn step_agrees(name: &str, sides: &[&str], device: &Device, dtype: DType) {
         let noise = tensor::<4>(get("noise"), device);
         let latents = tensor::<4>(get("latents"), device);
         let noisy = model.scheduler().noise_schedule().add_noise(latents, noise.clone(), &times);
-        let prompts = encoder.prepare(&rows(get("input_ids")));
+        let prompts = encoder.prepare(&prompt_ids(get("input_ids")));
         let loss = |vectors: &Tensor<2>| {
-            let states = encoder.encode(&prompts, vectors);
+            let states = encode(&encoder, &prompts, vectors);
             assert_eq!(states.dtype(), DType::F32);
             let prediction = unet.forward(noisy.clone(), &get("timesteps").values, states);
             assert_eq!(prediction.dtype(), DType::F32);
@@ -119,7 +119,7 @@ fn the_gradient_of_every_method_agrees_with_that_in_f32() {
 fn what_a_low_type_would_harm_stays_in_f32() {
     let (config, session) =
         session_in(MixedPrecision::Bf16, (Method::DreamboothLora, "adamw"), 1, 1);
-    assert_eq!(session.objective.encoder.token_table().dtype(), DType::F32);
+    assert_eq!(session.objective.encoder.token_tables()[0].dtype(), DType::F32);
     assert!(session.objective.unet.projections().values().all(|w| w.dtype() == DType::BF16));
     let concept = session.concept(&config);
     assert!(concept.values().iter().all(|value| value.dtype() == DType::F32));

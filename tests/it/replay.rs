@@ -3,7 +3,7 @@
 
 use burn::tensor::Device;
 use dvar::{
-    concept::Weights,
+    concept::ConceptWeights,
     early_stopping::StopReason,
     eval::INTERVALS,
     objective::{DrawSource, Draws},
@@ -11,8 +11,8 @@ use dvar::{
 };
 
 use crate::{
-    golden::{Tensors, assert_close, assert_relative, number},
-    support::{SIDES, prompt_encoder, rows, tensor, tiny, values},
+    golden::{self, Tensors, assert_close, assert_relative, number},
+    support::{SIDES, encode, prompt_ids, tensor, tiny, tokenizers_of, values},
 };
 
 mod recording;
@@ -78,6 +78,11 @@ fn a_run_with_cosine_schedule_and_two_evaluation_rounds_follows_the_reference() 
 #[test]
 fn an_ldm_run_follows_the_reference() {
     replay("train_dvar_ldm");
+}
+
+#[test]
+fn a_run_of_stable_diffusion_2_by_velocity_follows_the_reference() {
+    replay("train_dvar_sd2");
 }
 
 /// Each recorded batch as micro-batches of one input.
@@ -157,17 +162,18 @@ fn dvar_stops_at_the_reference_step() {
     stops_where_the_reference_stops("train_dvar");
     stops_where_the_reference_stops("train_dvar_b");
     stops_where_the_reference_stops("train_dvar_ldm");
+    stops_where_the_reference_stops("train_dvar_sd2");
 }
 
 #[test]
 fn the_gradient_of_every_recorded_step_agrees_with_torch() {
-    for name in ["train_dvar", "train_dvar_b", "train_dvar_ldm"] {
+    for name in ["train_dvar", "train_dvar_b", "train_dvar_ldm", "train_dvar_sd2"] {
         let recording = Recording::open(name);
         let mut gradients = Vec::new();
         for step in 0..recording.steps() {
             let vectors = recording.vectors(step).autodiff().require_grad();
             let batch = recording.objective.batch(&recording.draw(step));
-            let weights = Weights::new(vectors.clone());
+            let weights = ConceptWeights::new(vec![vectors.clone()]);
             let loss = recording.objective.loss(&weights, &batch);
             gradients.extend(values(vectors.grad(&loss.backward()).unwrap()));
         }
@@ -178,21 +184,37 @@ fn the_gradient_of_every_recorded_step_agrees_with_torch() {
 
 #[test]
 fn the_objective_and_its_gradient_agree_with_torch() {
-    SIDES.into_iter().for_each(objective_agrees);
+    SIDES.into_iter().for_each(|side| objective_agrees(side, side));
 }
 
-fn objective_agrees(side: &str) {
-    let golden = Tensors::open(&format!("ti_grad_{side}"));
-    let label = |name: &str| format!("{side} {name}");
+#[test]
+fn the_velocity_objective_and_its_gradient_agree_with_torch() {
+    for name in ["sd2_v", "sd2_eps", "sd2_2v"] {
+        objective_agrees("sd2", name);
+    }
+}
+
+fn objective_agrees(side: &str, name: &str) {
+    let golden = Tensors::open(&format!("ti_grad_{name}"));
+    let label = |what: &str| format!("{name} {what}");
     let device = Device::flex();
-    let model = tiny(side);
-    let encoder = prompt_encoder(&model, &device);
+    let meta = golden::json(&format!("ti_grad_{name}"));
+    let prediction = meta["prediction_type"].as_str().map(|name| name.parse().unwrap());
+    let model = tiny(side).with_prediction_type(prediction).unwrap();
+    let num_vectors = golden.get("concept_embedding").shape[0];
+    let tokenizers = tokenizers_of(&model, side, num_vectors);
+    let encoder = model.load_prompt_encoder(tokenizers, &device).unwrap();
     let unet = model.load_unet(&device).unwrap();
     let get = |name: &str| golden.get(name);
     let (latents, noise) =
         (tensor::<4>(get("latents"), &device), tensor::<4>(get("noise"), &device));
     let times = get("timesteps").usize();
-    let noisy = model.scheduler().noise_schedule().add_noise(latents, noise.clone(), &times);
+    let schedule = model.scheduler().noise_schedule();
+    let noisy = schedule.add_noise(latents.clone(), noise.clone(), &times);
+    let target = schedule.target(latents, noise, &times);
+    if let Some(want) = golden.find("target") {
+        assert_close(&label("target"), &values(target.clone()), &want.values, 0.0, 1e-6);
+    }
     assert_close(
         &label("noisy_latents"),
         &values(noisy.clone()),
@@ -202,13 +224,14 @@ fn objective_agrees(side: &str) {
     );
 
     let concept = tensor::<2>(get("concept_embedding"), &device).autodiff().require_grad();
-    let states = encoder.encode(&encoder.prepare(&rows(get("input_ids"))), &concept);
+    let prompts = encoder.prepare(&prompt_ids(get("input_ids")));
+    let states = encode(&encoder, &prompts, &concept);
     // a leaf of its own, to see the gradient that reaches the hidden states
     let leaf = states.clone().inner().autodiff().require_grad();
     let noise_pred = unet.forward(noisy, &get("timesteps").values, leaf.clone());
     let want = &get("noise_pred").values;
     assert_close(&label("noise_pred"), &values(noise_pred.clone().inner()), want, 2e-5, 0.0);
-    let loss = (noise_pred - noise).square().mean();
+    let loss = (noise_pred - target).square().mean();
     assert_close(&label("loss"), &values(loss.clone().inner()), &get("loss").values, 2e-6, 0.0);
     let to_states = leaf.grad(&loss.backward()).unwrap();
     let want = &get("grad_encoder_hidden_states").values;

@@ -1,6 +1,6 @@
 //! What a run keeps, and what its observer's errors become.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::Arc};
 
 use dvar::{
     concept::{Concept, Method},
@@ -13,7 +13,7 @@ use dvar::{
     },
     trainer::{Callback, Callbacks, StepContext, TrainError, TrainState},
 };
-use dvar_models::weights::ModelFiles;
+use dvar_models::weights::{Folder, ModelSource};
 
 use crate::{
     determinism::{options, prepared, states},
@@ -119,7 +119,7 @@ fn an_observer_s_error_comes_out_as_it_was_with_the_last_good_concept() {
         let error = made(small(), &Observing::new(failing.clone())).unwrap_err();
         assert!(matches!(&error.cause, Cause::Observer(error) if *error == failing), "{error:?}");
         let last_good = error.last_good.expect("the vectors before the update");
-        assert!(last_good.embedding.vectors().iter().all(|value| value.is_finite()));
+        assert!(last_good.embedding.encoders()[0].values.iter().all(|value| value.is_finite()));
         assert_ne!(last_good.embedding, whole.last.embedding, "{failing:?}");
     }
 }
@@ -131,7 +131,7 @@ fn a_loss_that_is_no_number_leaves_the_last_good_concept() {
     let error = made(options, &Observing::new(Failing::Nothing)).unwrap_err();
     assert!(matches!(error.cause, Cause::Train(TrainError::NonFinite { .. })), "{error:?}");
     let last_good = error.last_good.expect("the last vectors with a finite loss");
-    assert!(last_good.embedding.vectors().iter().all(|value| value.is_finite()));
+    assert!(last_good.embedding.encoders()[0].values.iter().all(|value| value.is_finite()));
 }
 
 /// What was trained is whole then, and has been kept.
@@ -148,7 +148,8 @@ fn baseline(observer: &Observing, state: Option<TrainState>) -> Outcome {
     options.stopping.stopping = Some(Stopping::Baseline);
     // the options' own scorer would be a folder
     options.samples.clip = Some("given".into());
-    let clip = Some(ModelFiles::Folder(golden::root().join("models/tiny-clip")));
+    let clip = Folder(golden::root().join("models/tiny-clip"));
+    let clip = Some(Arc::new(clip) as Arc<dyn ModelSource>);
     let run_ = PreparedRun { clip, state, ..prepared(options) };
     pollster::block_on(run(&run_, observer)).unwrap()
 }

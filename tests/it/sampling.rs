@@ -2,13 +2,16 @@
 //! LDMTextToImagePipeline with DDIM.
 
 use burn::tensor::{Device, Tensor};
-use dvar::pipelines::{Guidance, ModelFolder, denoise};
+use dvar::{
+    pipelines::{Conditioning, Guidance, ModelFolder, denoise},
+    schedulers::SchedulerKind,
+};
 use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
 use serde_json::Value;
 
 use crate::{
     golden::{self, Golden, Tensors, assert_close, number},
-    support::{prompt_encoder, tensor, tiny, values},
+    support::{encoder_of, tensor, tiny, values},
 };
 
 /// Row `index` along the first axis.
@@ -25,8 +28,8 @@ struct Sampling {
     model: ModelFolder,
     unet: UNet2DConditionModel,
     vae: AutoencoderKl,
-    text: Tensor<3>,
-    negative: Tensor<3>,
+    text: Conditioning,
+    negative: Conditioning,
 }
 
 impl Sampling {
@@ -35,31 +38,47 @@ impl Sampling {
         let (golden, meta) = (Tensors::open(&name), golden::json(&name));
         let device = Device::flex();
         let model = tiny(side);
-        let encoder = prompt_encoder(&model, &device);
+        let encoder = encoder_of(&model, side, &device);
         let concept = tensor::<2>(golden.get("concept_embedding"), &device);
         let prompts: Vec<&str> =
             meta["prompts"].as_array().unwrap().iter().map(|p| p.as_str().unwrap()).collect();
         let encode = |prompts: &[&str]| {
-            let ids: Vec<Vec<u32>> =
-                prompts.iter().map(|prompt| encoder.tokenize(prompt)).collect();
-            encoder.encode(&encoder.prepare(&ids), &concept)
+            let tokenizers = encoder.tokenizers();
+            let ids: Vec<_> = prompts.iter().map(|prompt| tokenizers.encode(prompt)).collect();
+            encoder.encode(&encoder.prepare(&ids), std::slice::from_ref(&concept))
         };
         let (text, negative) = (encode(&prompts), encode(&vec![""; prompts.len()]));
         for (name, got) in [("prompt_embeds", &text), ("uncond_embeds", &negative)] {
             let label = format!("{side} {name}");
-            assert_close(&label, &values(got.clone()), &golden.get(name).values, 2e-5, 0.0);
+            assert_close(
+                &label,
+                &values(got.hidden_states.clone()),
+                &golden.get(name).values,
+                2e-5,
+                0.0,
+            );
         }
         let (unet, vae) = (model.load_unet(&device).unwrap(), model.load_vae(&device).unwrap());
         Self { golden, meta, model, unet, vae, text, negative }
     }
 
-    /// The last latents; those after each step are compared where the set has them.
+    /// The last latents of the model's own sampler; those after each step are compared where the
+    /// set has them.
     fn sample(&self, scale: f64, eta: f64, steps: Option<&str>) -> Tensor<4> {
-        let kind = self.model.scheduler().kind();
+        self.sample_by(self.model.scheduler().kind(), scale, eta, steps)
+    }
+
+    fn sample_by(
+        &self,
+        kind: SchedulerKind,
+        scale: f64,
+        eta: f64,
+        steps: Option<&str>,
+    ) -> Tensor<4> {
         let count = number(&self.meta["steps"]) as usize;
         let mut scheduler = self.model.scheduler().build(kind, count, eta).unwrap();
         let latents = tensor::<4>(self.golden.get("initial_latents"), &Device::flex());
-        let guided = self.model.family().is_guided(scale);
+        let guided = (self.model.family().is_guided)(scale);
         let negative = guided.then(|| self.negative.clone());
         let guidance = Guidance { text: self.text.clone(), negative, scale };
         let noise = |step| tensor(&row(self.golden.get("variance_noise"), step), &Device::flex());
@@ -120,5 +139,30 @@ fn ddim_draws_what_diffusers_draws_with_ldm_at_every_guidance_and_eta() {
         let image = sampling.image(sampling.sample(guidance, eta, Some(&steps)));
         let want = &sampling.golden.get(&format!("{name}.image_01_nchw")).values;
         assert_close(&format!("{name} image"), &values(image), want, 2e-4, 0.0);
+    }
+}
+
+#[test]
+fn stable_diffusion_2_draws_what_diffusers_draws_by_velocity_and_by_noise() {
+    let mut sampling = Sampling::open("sd2");
+    let cases = sampling.meta["cases"].as_object().unwrap().clone();
+    assert!(!cases.is_empty());
+    for (name, case) in &cases {
+        let prediction = case["prediction_type"].as_str().unwrap().parse().unwrap();
+        sampling.model = sampling.model.clone().with_prediction_type(Some(prediction)).unwrap();
+        let kind = SchedulerKind::all();
+        let mut kind = kind.filter(|kind| {
+            let class_name = format!("{}Scheduler", kind.name().to_uppercase());
+            case["scheduler"] == class_name
+        });
+        let guidance = number(&sampling.meta["guidance"]);
+        let steps = format!("{name}.latents_per_step");
+        let latents = sampling.sample_by(kind.next().unwrap(), guidance, 0.0, Some(&steps));
+        let want = sampling.golden.get(&format!("{name}.final_latents"));
+        assert_close(name, &values(latents.clone()), &want.values, 1e-3, 0.0);
+        if let Some(want) = sampling.golden.find(&format!("{name}.image_01_nchw")) {
+            let image = sampling.image(latents).narrow(0, 0, want.shape[0]);
+            assert_close(&format!("{name} image"), &values(image), &want.values, 1e-3, 0.0);
+        }
     }
 }

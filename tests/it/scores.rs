@@ -10,7 +10,7 @@ use dvar::{
         ClipScorer, DinoScorer, LpipsScorer, PromptPictures, Scorers, Scores, without_placeholder,
     },
 };
-use dvar_models::weights::ModelFiles;
+use dvar_models::weights::Folder;
 use pollster::block_on;
 use serde_json::Value;
 
@@ -105,7 +105,7 @@ fn dino_scores_agree_with_transformers_from_the_files_on() {
 
 fn lpips(folder: &str) -> LpipsScorer {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/lpips");
-    LpipsScorer::open(&ModelFiles::Folder(fixtures.join(folder)), &device()).unwrap()
+    LpipsScorer::open(&Folder(fixtures.join(folder)), &device()).unwrap()
 }
 
 /// The pictures of each run of the fixture, and the mean of the package's distances over all

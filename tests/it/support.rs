@@ -1,8 +1,10 @@
 //! Golden tensors as burn tensors, and the golden models.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use dvar::pipelines::{ModelFamily, ModelFolder, PromptEncoder};
-use dvar_models::{tokenizer::PromptTokenizer, weights::ModelFiles};
+use dvar::pipelines::{
+    LATENT_DIFFUSION, ModelFolder, PromptEncoder, PromptIds, PromptTokenizers, Prompts,
+};
+use dvar_models::weights::Folder;
 
 use crate::golden::{self, Golden};
 
@@ -17,6 +19,22 @@ pub fn rows(golden: &Golden) -> Vec<Vec<u32>> {
     golden.values.chunks(length).map(|row| row.iter().map(|id| *id as u32).collect()).collect()
 }
 
+/// Golden token ids of prompts for the only text encoder.
+pub fn prompt_ids(golden: &Golden) -> Vec<PromptIds> {
+    rows(golden).into_iter().map(|ids| PromptIds(vec![ids])).collect()
+}
+
+/// The hidden states of the only text encoder.
+pub fn encode(encoder: &PromptEncoder, prompts: &Prompts, vectors: &Tensor<2>) -> Tensor<3> {
+    encoder.encode(prompts, std::slice::from_ref(vectors)).hidden_states
+}
+
+/// What there is for the only text encoder.
+pub fn only<T>(each: Vec<T>) -> T {
+    let [only] = each.try_into().unwrap_or_else(|_| panic!("there are several text encoders"));
+    only
+}
+
 /// Ids as a tensor.
 pub fn ids(rows: &[Vec<u32>], device: &Device) -> Tensor<2, Int> {
     let flat: Vec<i32> = rows.iter().flatten().map(|id| *id as i32).collect();
@@ -29,17 +47,20 @@ pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
 }
 
 /// `models/{name}` of the golden set.
-pub fn files(name: &str) -> ModelFiles {
-    ModelFiles::Folder(golden::root().join("models").join(name))
+pub fn files(name: &str) -> Folder {
+    Folder(golden::find(&format!("models/{name}")))
 }
 
 /// The two families, as the golden files are called.
 pub const SIDES: [&str; 2] = ["sd", "ldm"];
 
+/// All models whose text encoder, denoiser and gradient the sets hold.
+pub const MODELS: [&str; 3] = ["sd", "ldm", "sd2"];
+
 /// The golden folder of a side.
 pub fn tiny(side: &str) -> ModelFolder {
-    let folder = golden::root().join(format!("models/tiny-{side}"));
-    ModelFolder::open(&folder).expect("the golden model opens")
+    ModelFolder::open(&golden::find(&format!("models/tiny-{side}")))
+        .expect("the golden model opens")
 }
 
 /// The golden Stable Diffusion folder.
@@ -47,23 +68,45 @@ pub fn tiny_sd() -> ModelFolder {
     tiny("sd")
 }
 
-/// A golden model's tokenizer, with the set's placeholder as a token, and its ids.
-pub fn tokenizer(model: &ModelFolder) -> (PromptTokenizer, Vec<u32>) {
-    let mut tokenizer = model.tokenizer().expect("the golden tokenizer opens");
-    let meta = golden::json(match model.family() {
-        ModelFamily::StableDiffusion => "tokenizer_clip",
-        ModelFamily::LatentDiffusion => "tokenizer_bert",
-    });
+/// A golden model's tokenizers, with the set's placeholder as a token of so many vectors.
+pub fn tokenizers_of(model: &ModelFolder, side: &str, num_vectors: usize) -> PromptTokenizers {
+    let mut tokenizers = model.tokenizers().expect("the golden tokenizer opens");
+    let (meta, id) = match side {
+        "sd" | "ldm" => {
+            let kind = if side == "ldm" { "bert" } else { "clip" };
+            let meta = golden::json(&format!("tokenizer_{kind}"));
+            let id = meta["placeholder_id"].clone();
+            (meta, id)
+        }
+        _ => {
+            let meta = golden::json("tokenizer_more");
+            let id = meta["tokenizers"][format!("tiny-{side}/tokenizer")]["placeholder_id"].clone();
+            (meta, id)
+        }
+    };
     let placeholder = meta["placeholder"].as_str().expect("a placeholder");
-    let added = tokenizer.add_placeholder(placeholder, 1).expect("a new token");
-    assert_eq!(u64::from(added[0]), meta["placeholder_id"].as_u64().expect("an id"));
-    (tokenizer, added)
+    tokenizers.add_placeholder(placeholder, num_vectors).expect("a new token");
+    let added = tokenizers.placeholder_ids()[0][0];
+    assert_eq!(u64::from(added), id.as_u64().expect("an id"));
+    tokenizers
+}
+
+/// The same for a model of the two families, of one vector.
+pub fn tokenizers(model: &ModelFolder) -> PromptTokenizers {
+    let side = if model.family() == &LATENT_DIFFUSION { "ldm" } else { "sd" };
+    tokenizers_of(model, side, 1)
+}
+
+/// The text encoder of a golden model of this name.
+pub fn encoder_of(model: &ModelFolder, side: &str, device: &Device) -> PromptEncoder {
+    let tokenizers = tokenizers_of(model, side, 1);
+    model.load_prompt_encoder(tokenizers, device).expect("the golden text encoder loads")
 }
 
 /// A golden model's text encoder, with the set's placeholder as a token.
 pub fn prompt_encoder(model: &ModelFolder, device: &Device) -> PromptEncoder {
-    let (tokenizer, added) = tokenizer(model);
-    model.load_prompt_encoder(tokenizer, added, device).expect("the golden text encoder loads")
+    let tokenizers = tokenizers(model);
+    model.load_prompt_encoder(tokenizers, device).expect("the golden text encoder loads")
 }
 
 /// The GPU that `DVAR_DEVICE` names (`cuda:0`, `cuda:1`, ..., `vulkan`, `wgpu`) and its name. By

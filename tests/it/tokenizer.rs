@@ -4,7 +4,7 @@
 use std::{fs, sync::LazyLock};
 
 use dvar::data::templates::{LearnableProperty, fill};
-use dvar_models::tokenizer::{PromptTokenizer, TokenizerError};
+use dvar_models::tokenizer::{PromptTokenizer, TokenizerError, openai_clip};
 use proptest::prelude::*;
 
 use crate::{
@@ -67,11 +67,83 @@ fn every_prompt_gets_the_ids_of_the_fast_tokenizer_of_transformers() {
     }
 }
 
+#[test]
+fn tokenizers_that_pad_with_a_letter_of_the_vocabulary_cut_it_out_of_prompts() {
+    let golden = golden::json("tokenizer_more");
+    let placeholder = golden["placeholder"].as_str().unwrap();
+    for side in ["sd1", "sd2"] {
+        let about = &golden["tokenizers"][format!("tiny-{side}/tokenizer")];
+        let mut tokenizers = tiny(side).tokenizers().unwrap();
+        tokenizers.add_placeholder(placeholder, 1).unwrap();
+        let tokenizer = &tokenizers.each()[0];
+        assert_eq!(u64::from(tokenizer.pad_id()), about["pad"].as_u64().unwrap(), "{side}");
+        // the set has a second token, `{placeholder}_1`, which dvar names by the first alone
+        let second = format!("{placeholder}_1");
+        let rows = about["rows"].as_array().unwrap().iter();
+        let rows = rows.map(|row| (row["prompt"].as_str().unwrap(), &row["fast"]));
+        let rows: Vec<_> = rows.filter(|(prompt, _)| !prompt.contains(&second)).collect();
+        assert!(rows.iter().any(|(prompt, _)| prompt.contains('!')));
+        for (prompt, want) in rows {
+            let want: Vec<u32> = serde_json::from_value(want.clone()).unwrap();
+            let got = tokenizer.encode(prompt, want.len());
+            assert_eq!(got, want, "{side} {prompt:?}");
+        }
+    }
+}
+
+/// Draws strings as `tests/fixtures/open_clip/make.py` does.
+struct Strings {
+    state: u64,
+    alphabet: Vec<char>,
+}
+
+impl Strings {
+    fn below(&mut self, limit: usize) -> usize {
+        let (factor, summand) = (6_364_136_223_846_793_005, 1_442_695_040_888_963_407);
+        self.state = self.state.wrapping_mul(factor).wrapping_add(summand);
+        (self.state >> 33) as usize % limit
+    }
+
+    fn next(&mut self) -> String {
+        let length = 1 + self.below(40);
+        let places = (0..length).map(|_| self.below(self.alphabet.len())).collect::<Vec<_>>();
+        places.into_iter().map(|place| self.alphabet[place]).collect()
+    }
+}
+
+#[test]
+fn the_published_tokenizer_reads_10000_random_strings_as_open_clip_does() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/open_clip/tokens.json");
+    let want = golden::json_at(path.as_ref());
+    let (vocab, merges) = (openai_clip::vocab_json(), openai_clip::MERGES);
+    let tokenizer = PromptTokenizer::clip(vocab.as_bytes(), merges.as_bytes(), None, None).unwrap();
+    let alphabet = want["alphabet"].as_str().unwrap().chars().collect();
+    let mut strings = Strings { state: 49_408, alphabet };
+    let blocks = want["blocks"].as_array().unwrap();
+    let size = want["block"].as_u64().unwrap() as usize;
+    assert_eq!(blocks.len() * size, 10_000);
+    for block in blocks {
+        let texts: Vec<String> = (0..size).map(|_| strings.next()).collect();
+        assert_eq!(block["text"], texts[0].as_str(), "the strings are drawn alike");
+        let ids = texts.iter().map(|text| tokenizer.token_ids(text));
+        let ids: Vec<Vec<u32>> = ids.collect();
+        assert_eq!(serde_json::json!(ids[0]), block["ids"], "{:?}", texts[0]);
+        let all = ids.iter().flat_map(|ids| ids.iter().chain([&49_407]));
+        // FNV-1a
+        let mark =
+            all.flat_map(|id| id.to_le_bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |mark, byte| {
+                (mark ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+            });
+        assert_eq!(block["mark"], mark.to_string(), "one of {texts:?}");
+    }
+}
+
 /// The official code tokenises LDM's captions to 512 ids and cuts them to the 77 positions.
 #[test]
 fn captions_get_the_ids_of_the_official_code() {
     for side in SIDES {
-        let (tokenizer, _) = support::tokenizer(&tiny(side));
+        let tokenizers = support::tokenizers(&tiny(side));
+        let tokenizer = &tokenizers.each()[0];
         let check = |captions: &[String], golden: &golden::Golden| {
             let ids: Vec<_> = captions.iter().map(|c| tokenizer.encode_caption(c)).collect();
             assert_eq!(ids, rows(golden), "{side}");
@@ -174,7 +246,9 @@ proptest! {
             bytes
         };
         let (vocab, merges) = (file("tiny-sd", "vocab.json"), file("tiny-sd", "merges.txt"));
-        prop_assert!(build_clip(&vocab[..place(vocab.len(), cut)], &merges).is_err());
+        // a line's end after the last brace is no part of it
+        let part = place(vocab.trim_ascii_end().len(), cut);
+        prop_assert!(build_clip(&vocab[..part], &merges).is_err());
         let _ = build_clip(&vocab, &merges[..place(merges.len(), cut)]);
         let lines = file("tiny-ldm", "vocab.txt");
         let _ = build_bert(&lines[..place(lines.len(), cut)]);

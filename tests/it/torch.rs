@@ -15,7 +15,7 @@ use dvar_models::{
     ModelError,
     vae::{AutoencoderKl, AutoencoderKlConfig},
     weights::{
-        ModelFiles, load,
+        Folder, Memory, ModelSource, load,
         torch::{TorchError, TorchFile},
     },
 };
@@ -96,7 +96,7 @@ fn pickled_vae() -> PathBuf {
 }
 
 /// Loads the autoencoder whose configuration is the golden pickled one's.
-fn open(files: &ModelFiles, folder: &str) -> Result<AutoencoderKl, ModelError> {
+fn open(files: &dyn ModelSource, folder: &str) -> Result<AutoencoderKl, ModelError> {
     let json = fs::read(pickled_vae().join("config.json")).unwrap();
     let config = AutoencoderKlConfig::parse(&json, "config.json").unwrap();
     load(config.init(&Device::flex()), files, folder, DType::F32)
@@ -113,21 +113,21 @@ fn parameters(vae: &AutoencoderKl) -> BTreeMap<String, Raw> {
 
 #[test]
 fn a_network_from_a_pickle_has_the_parameters_of_its_safetensors_twin() {
-    let models = ModelFiles::Folder(root().join("models"));
+    let models = Folder(root().join("models"));
     let want = parameters(&open(&models, "tiny-ldm/vqvae").unwrap());
     let pickled = open(&models, "tiny-ldm-bin/vqvae").unwrap();
     assert_same("from disk", &parameters(&pickled), &want);
 
     let bytes = fs::read(weights_in(&pickled_vae(), "bin")).unwrap();
     let name = "vae/diffusion_pytorch_model.bin".to_string();
-    let memory = ModelFiles::Memory(BTreeMap::from([(name, bytes.into())]));
+    let memory = Memory(BTreeMap::from([(name, bytes.into())]));
     assert_same("from memory", &parameters(&open(&memory, "vae").unwrap()), &want);
 }
 
 #[test]
 fn pickles_are_found_under_the_names_of_diffusers_and_transformers() {
     let from = weights_in(&pickled_vae(), "bin");
-    let want = parameters(&open(&ModelFiles::Folder(pickled_vae()), ".").unwrap());
+    let want = parameters(&open(&Folder(pickled_vae()), ".").unwrap());
     for name in [
         "diffusion_pytorch_model.bin",
         "pytorch_model.bin",
@@ -135,12 +135,12 @@ fn pickles_are_found_under_the_names_of_diffusers_and_transformers() {
         "pytorch_model.non_ema.bin",
     ] {
         let folder = TempDir::new().unwrap();
-        let files = ModelFiles::Folder(folder.path().to_path_buf());
+        let files = Folder(folder.path().to_path_buf());
         fs::copy(&from, folder.path().join(name)).unwrap();
         assert_same(name, &parameters(&open(&files, ".").unwrap()), &want);
     }
     let folder = TempDir::new().unwrap();
-    let files = ModelFiles::Folder(folder.path().to_path_buf());
+    let files = Folder(folder.path().to_path_buf());
     fs::copy(&from, folder.path().join("pytorch_model-00001-of-00001.bin")).unwrap();
     let index = r#"{ "weight_map": { "a": "pytorch_model-00001-of-00001.bin" } }"#;
     fs::write(folder.path().join("pytorch_model.bin.index.json"), index).unwrap();
@@ -159,7 +159,7 @@ fn a_changed_value_is_found_by_its_checksum() {
     bytes[middle..middle + 256].iter_mut().for_each(|byte| *byte ^= 1);
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("pytorch_model.bin"), bytes).unwrap();
-    let error = open(&ModelFiles::Folder(folder.path().to_path_buf()), ".").unwrap_err();
+    let error = open(&Folder(folder.path().to_path_buf()), ".").unwrap_err();
     let error = error.to_string();
     assert!(error.contains("pytorch_model.bin` is not usable: its zip archive is"), "{error}");
 }

@@ -19,7 +19,7 @@ use burn::{
 use dvar_models::{
     ModelError,
     vae::{AutoencoderKl, AutoencoderKlConfig},
-    weights::{FileSource, ModelFiles, load},
+    weights::{FileSource, Folder, Memory, ModelSource, Pieces, load},
 };
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, serialize, tensor::TensorView};
@@ -61,7 +61,7 @@ fn write(path: &Path, tensors: &BTreeMap<String, Raw>) {
 fn open(folder: &TempDir) -> Result<AutoencoderKl, ModelError> {
     let json = files("tiny-sd").read("vae/config.json").unwrap().into_owned();
     let config = AutoencoderKlConfig::parse(&json, "config.json").unwrap();
-    let files = ModelFiles::Folder(folder.path().to_path_buf());
+    let files = Folder(folder.path().to_path_buf());
     load(config.init(&Device::flex()), &files, ".", DType::F32)
 }
 
@@ -184,7 +184,7 @@ fn counting(arrives: impl Fn(usize) -> usize) -> Arc<Counting> {
     Arc::new(Counting { bytes, arrives, largest: AtomicUsize::default() })
 }
 
-fn open_vae(files: &ModelFiles) -> Result<AutoencoderKl, ModelError> {
+fn open_vae(files: &dyn ModelSource) -> Result<AutoencoderKl, ModelError> {
     let json = crate::support::files("tiny-sd").read("vae/config.json").unwrap().into_owned();
     let config = AutoencoderKlConfig::parse(&json, "config.json").unwrap();
     load(config.init(&Device::flex()), files, "vae", DType::F32)
@@ -193,9 +193,9 @@ fn open_vae(files: &ModelFiles) -> Result<AutoencoderKl, ModelError> {
 #[test]
 fn a_source_is_read_tensor_by_tensor_and_gives_the_same_network() {
     let source = counting(|length| length);
-    let streamed = open_vae(&ModelFiles::Source(source.clone())).unwrap();
+    let streamed = open_vae(&Pieces(source.clone())).unwrap();
     let whole: Cow<'static, [u8]> = source.bytes.clone().into();
-    let memory = ModelFiles::Memory(BTreeMap::from([(ONLY.to_string(), whole)]));
+    let memory = Memory(BTreeMap::from([(ONLY.to_string(), whole)]));
     assert_eq!(parameters(&streamed), parameters(&open_vae(&memory).unwrap()));
 
     let tensors = golden_tensors();
@@ -210,7 +210,7 @@ fn a_source_is_read_tensor_by_tensor_and_gives_the_same_network() {
 fn a_source_that_breaks_off_is_an_error_that_names_the_file() {
     for arrives in [0, 4, 1000] {
         let source = counting(|length| length - 1 - arrives);
-        let error = open_vae(&ModelFiles::Source(source)).unwrap_err().to_string();
+        let error = open_vae(&Pieces(source)).unwrap_err().to_string();
         assert!(error.contains(ONLY) && error.contains("the connection broke"), "{error}");
     }
 }

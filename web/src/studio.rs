@@ -7,7 +7,7 @@ use dvar::{
     pipelines::ModelFolder,
     session::{CheckedOptions, Start, advice},
 };
-use dvar_models::weights::ModelFiles;
+use dvar_models::weights::Pieces;
 use serde_json::json;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
@@ -43,7 +43,7 @@ impl Studio {
         name: Option<String>,
     ) -> Result<Studio, PageError> {
         let (device, kind, device_name) = device::open(&device).await?;
-        let files = ModelFiles::Source(Arc::new(PageFiles::new(files)));
+        let files = Pieces(Arc::new(PageFiles::new(files)));
         let model = ModelFolder::new(files, name.unwrap_or_else(|| "the model".into()))?;
         Ok(Self { device, kind, device_name, model })
     }

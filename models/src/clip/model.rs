@@ -7,7 +7,10 @@ use burn::{
 };
 
 use super::{ClipConfig, ClipTextTransformer, ClipVisionTransformer};
-use crate::layers::linear;
+use crate::{
+    layers::linear,
+    weights::{KeyMap, Network},
+};
 
 /// Scores pictures against pictures and texts. Created by [`ClipConfig::init`].
 #[derive(Module, Debug)]
@@ -18,6 +21,14 @@ pub struct ClipModel {
     pub vision_model: ClipVisionTransformer,
     text_projection: Linear,
     visual_projection: Linear,
+}
+
+impl Network for ClipModel {
+    const KEYS: KeyMap = KeyMap {
+        renames: &[(r"\.pre_layrnorm\.", ".pre_layernorm.")], // sic, in transformers
+        originals: &[(".pre_layernorm.", ".pre_layrnorm.")],
+        unused: &["position_ids", "logit_scale"],
+    };
 }
 
 impl ClipConfig {

@@ -10,7 +10,11 @@ use super::{
     ClipTextConfig,
     encoder::{ClipEncoder, ClipEncoderConfig},
 };
-use crate::{layers::layer_norm, precision::widened};
+use crate::{
+    layers::layer_norm,
+    precision::widened,
+    weights::{KeyMap, Network},
+};
 
 /// Added to the score of a later token: enough to make its weight exactly 0 in f32, and within
 /// the range of f16, where -infinity has made NaNs on some GPUs.
@@ -36,6 +40,15 @@ pub struct ClipTextTransformer {
 pub struct ClipTextModel {
     /// The tower.
     pub text_model: ClipTextTransformer,
+}
+
+/// transformers 5 saves the tower without its prefix.
+impl Network for ClipTextModel {
+    const KEYS: KeyMap = KeyMap {
+        renames: &[(r"^(embeddings|encoder|final_layer_norm)\.", "text_model.$1.")],
+        unused: &["position_ids"],
+        ..KeyMap::SAME
+    };
 }
 
 impl ClipTextConfig {

@@ -13,6 +13,7 @@ use super::ViTConfig;
 use crate::{
     attention::multi_head_attention,
     layers::{Activation, layer_norm, linear},
+    weights::{KeyMap, Network},
 };
 
 #[derive(Module, Debug)]
@@ -68,6 +69,11 @@ pub struct ViTModel {
     embeddings: ViTEmbeddings,
     encoder: ViTEncoder,
     layernorm: LayerNorm,
+}
+
+/// What the class token would go on to is not used.
+impl Network for ViTModel {
+    const KEYS: KeyMap = KeyMap { unused: &["pooler.", "classifier."], ..KeyMap::SAME };
 }
 
 impl ViTConfig {

@@ -11,6 +11,7 @@ use crate::{
     attention::multi_head_attention,
     layers::{Activation, layer_norm, linear},
     precision::{in_f32, widened},
+    weights::{KeyMap, Network},
 };
 
 /// torch's default, which diffusers leaves as it is.
@@ -48,6 +49,10 @@ struct LdmBertEncoder {
 #[derive(Module, Debug)]
 pub struct LdmBertModel {
     model: LdmBertEncoder,
+}
+
+impl Network for LdmBertModel {
+    const KEYS: KeyMap = KeyMap { unused: &["to_logits.", "position_ids"], ..KeyMap::SAME };
 }
 
 impl LdmBertConfig {

@@ -5,7 +5,7 @@ use burn::tensor::{DType, Device};
 use super::Lpips;
 use crate::{
     ModelError,
-    weights::{self, ModelFiles},
+    weights::{ModelSource, Tensors, Weights},
 };
 
 /// The names that the backbone and the heads are published under, without the ending.
@@ -48,19 +48,21 @@ impl LpipsConfig {
     /// # Errors
     ///
     /// [`ModelError`] if a file is missing or broken, or holds another network.
-    pub fn load(files: &ModelFiles, device: &Device) -> Result<Lpips, ModelError> {
+    pub fn load(files: &dyn ModelSource, device: &Device) -> Result<Lpips, ModelError> {
         let backbone =
             find(files, BACKBONE, "torchvision's AlexNet (download.pytorch.org/models)")?;
         let heads =
             find(files, HEADS, "`lpips/weights/v0.1/alex.pth` of the PyPI package `lpips`")?;
-        let config = Self::read(files, &backbone)?;
-        weights::load_files(config.init(device), files, &[backbone, heads], NETWORK, DType::F32)
+        let mut tensors = stored(files, &backbone)?;
+        let config = Self::read(&tensors)?;
+        tensors.extend(stored(files, &heads)?);
+        tensors.load(config.init(device), NETWORK, DType::F32)
     }
 
     /// Every size is checked against the file here, so that building the network takes no more
     /// memory than the file has bytes.
-    fn read(files: &ModelFiles, backbone: &str) -> Result<Self, ModelError> {
-        let shapes = weights::shapes(files, backbone)?;
+    fn read(backbone: &Tensors) -> Result<Self, ModelError> {
+        let shapes = backbone.shapes();
         let mut channels = [0; 5];
         let mut input = 3;
         for (layer, channels) in LAYERS.iter().zip(&mut channels) {
@@ -77,14 +79,24 @@ impl LpipsConfig {
                 }
                 None => format!("`{name}` is missing"),
             };
-            let (file, config) = (files.display(backbone), NETWORK.into());
+            let (file, config) = (backbone.file().into(), NETWORK.into());
             return Err(ModelError::Weights { file, config, problems: problem });
         }
         Ok(Self { channels })
     }
 }
 
-fn find(files: &ModelFiles, stem: &str, what: &str) -> Result<String, ModelError> {
+fn stored(files: &dyn ModelSource, file: &str) -> Result<Tensors, ModelError> {
+    match files.weights(file)? {
+        Weights::Stored(tensors) => Ok(tensors),
+        Weights::Random => {
+            let reason = "random weights measure no likeness".into();
+            Err(ModelError::Invalid { file: files.display(file), reason })
+        }
+    }
+}
+
+fn find(files: &dyn ModelSource, stem: &str, what: &str) -> Result<String, ModelError> {
     let named = |ending| format!("{stem}.{ending}");
     ENDINGS.into_iter().map(named).find(|file| files.has(file)).ok_or_else(|| {
         ModelError::MissingFile {

@@ -11,7 +11,10 @@ use burn::{
 };
 
 use super::{LpipsConfig, config::LAYERS};
-use crate::kernels::conv2d;
+use crate::{
+    kernels::conv2d,
+    weights::{KeyMap, Network},
+};
 
 /// Mean and deviation of each colour in -1..=1 (the package's `ScalingLayer`).
 const SHIFT: [f32; 3] = [-0.030, -0.088, -0.188];
@@ -58,6 +61,11 @@ pub struct Lpips {
 /// of length 1 over the channels.
 #[derive(Clone, Debug)]
 pub struct LpipsFeatures([Tensor<4>; 5]);
+
+/// What AlexNet's features would go on to is not used.
+impl Network for Lpips {
+    const KEYS: KeyMap = KeyMap { unused: &["classifier."], ..KeyMap::SAME };
+}
 
 impl LpipsConfig {
     pub(super) fn init(&self, device: &Device) -> Lpips {

@@ -53,6 +53,8 @@ pub struct UNet2DConditionConfig {
     pub flip_sin_to_cos: bool,
     /// Linear layers instead of 1x1 convolutions around the transformers (SD 2). Default: false
     pub use_linear_projection: bool,
+    /// Attention in f32 whatever the weights' type (SD 2.1). Default: false
+    pub upcast_attention: bool,
     freq_shift: f64,
     downsample_padding: usize,
     attention_head_dim: PerLevel,
@@ -92,6 +94,7 @@ impl Default for UNet2DConditionConfig {
             freq_shift: 0.0,
             downsample_padding: 1,
             use_linear_projection: false,
+            upcast_attention: false,
             attention_head_dim: PerLevel::One(8),
             num_attention_heads: None,
             act_fn: "silu".into(),

@@ -16,6 +16,7 @@ use crate::{
     kernels::{conv2d, group_norm_silu},
     layers::{Activation, conv, group_norm},
     precision::widened,
+    weights::{KeyMap, Network},
 };
 
 /// Predicts the noise (or the velocity) in latents, given the time step and a text's hidden
@@ -42,6 +43,22 @@ pub struct UNetPrefix {
     x: Tensor<4>,
     /// What the way up takes.
     skips: Vec<Tensor<4>>,
+}
+
+impl Network for UNet2DConditionModel {
+    const KEYS: KeyMap = KeyMap {
+        renames: &[
+            (r"\.to_out\.0\.", ".to_out."),
+            (r"\.ff\.net\.0\.proj\.", ".ff.proj."),
+            (r"\.ff\.net\.2\.", ".ff.out."),
+        ],
+        originals: &[
+            (".to_out.", ".to_out.0."),
+            (".ff.proj.", ".ff.net.0.proj."),
+            (".ff.out.", ".ff.net.2."),
+        ],
+        unused: &[],
+    };
 }
 
 impl UNet2DConditionConfig {

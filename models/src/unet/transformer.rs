@@ -11,6 +11,7 @@ use crate::{
     attention::multi_head_attention,
     kernels::{self, conv2d, gated_gelu},
     layers::{conv, group_norm, layer_norm, linear},
+    precision::widened,
 };
 
 /// The transformers' own group normalisation, whatever `norm_eps` says.
@@ -25,18 +26,27 @@ pub(super) struct Attention {
     to_v: Linear,
     to_out: Linear,
     heads: usize,
+    /// Whether the scores of weights of a low type are computed in f32.
+    upcast: bool,
     /// Whether the first token's key and value carry no gradient.
     first_token_detached: bool,
 }
 
 impl Attention {
-    fn new(channels: usize, context_dim: usize, heads: usize, device: &Device) -> Self {
+    fn new(
+        channels: usize,
+        context_dim: usize,
+        heads: usize,
+        upcast: bool,
+        device: &Device,
+    ) -> Self {
         Self {
             to_q: linear(channels, channels, false, device),
             to_k: linear(context_dim, channels, false, device),
             to_v: linear(context_dim, channels, false, device),
             to_out: linear(channels, channels, true, device),
             heads,
+            upcast,
             first_token_detached: false,
         }
     }
@@ -52,7 +62,11 @@ impl Attention {
         if self.first_token_detached {
             (key, value) = (detach_first(key), detach_first(value));
         }
-        self.to_out.forward(multi_head_attention(query, key, value, self.heads, None))
+        let dtype = value.dtype();
+        let inputs = [query, key, value];
+        let [query, key, value] = if self.upcast { inputs.map(widened) } else { inputs };
+        let attended = multi_head_attention(query, key, value, self.heads, None);
+        self.to_out.forward(attended.cast(dtype))
     }
 }
 
@@ -87,13 +101,15 @@ struct BasicTransformerBlock {
 }
 
 impl BasicTransformerBlock {
-    fn new(channels: usize, context_dim: usize, heads: usize, device: &Device) -> Self {
+    fn new(config: &UNet2DConditionConfig, level: usize, device: &Device) -> Self {
+        let channels = config.block_out_channels[level];
+        let (heads, upcast) = (config.heads(level), config.upcast_attention);
         let norm = || layer_norm(channels, LAYER_NORM_EPSILON, device);
         Self {
             norm1: norm(),
-            attn1: Attention::new(channels, channels, heads, device),
+            attn1: Attention::new(channels, channels, heads, upcast, device),
             norm2: norm(),
-            attn2: Attention::new(channels, context_dim, heads, device),
+            attn2: Attention::new(channels, config.cross_attention_dim, heads, upcast, device),
             norm3: norm(),
             ff: FeedForward {
                 proj: linear(channels, 8 * channels, true, device),
@@ -161,16 +177,10 @@ impl Transformer2D {
     pub(super) fn new(config: &UNet2DConditionConfig, level: usize, device: &Device) -> Self {
         let channels = config.block_out_channels[level];
         let projection = || Projection::new(channels, config.use_linear_projection, device);
-        let (context_dim, heads) = (config.cross_attention_dim, config.heads(level));
         Self {
             norm: group_norm(config.norm_num_groups, channels, GROUP_NORM_EPSILON, device),
             proj_in: projection(),
-            transformer_blocks: vec![BasicTransformerBlock::new(
-                channels,
-                context_dim,
-                heads,
-                device,
-            )],
+            transformer_blocks: vec![BasicTransformerBlock::new(config, level, device)],
             proj_out: projection(),
         }
     }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     kernels::{conv2d, group_norm_silu},
     layers::{conv, group_norm},
+    weights::{KeyMap, Network},
 };
 
 #[derive(Module, Debug)]
@@ -62,6 +63,22 @@ impl Moments {
     pub fn std(&self) -> Tensor<4> {
         self.logvar.clone().mul_scalar(0.5).exp()
     }
+}
+
+/// The first four are the attention of autoencoders saved before diffusers 0.18, which is how Stable
+/// Diffusion 1.5's and LDM's were published.
+impl Network for AutoencoderKl {
+    const KEYS: KeyMap = KeyMap {
+        renames: &[
+            (r"\.attentions\.0\.query\.", ".attentions.0.to_q."),
+            (r"\.attentions\.0\.key\.", ".attentions.0.to_k."),
+            (r"\.attentions\.0\.value\.", ".attentions.0.to_v."),
+            (r"\.attentions\.0\.proj_attn\.", ".attentions.0.to_out."),
+            (r"\.to_out\.0\.", ".to_out."),
+        ],
+        originals: &[(".to_out.", ".to_out.0.")],
+        unused: &[],
+    };
 }
 
 impl AutoencoderKlConfig {

@@ -7,7 +7,7 @@ use std::{
 
 use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 
-use super::{ModelFiles, load};
+use super::{Folder, layout};
 use crate::ModelError;
 
 /// The parts of a model folder that are read whole, by their path's beginning.
@@ -24,7 +24,7 @@ const SCORER: [&str; 6] = [
     "special_tokens_map.json",
 ];
 
-impl ModelFiles {
+impl Folder {
     /// Downloads what dvar reads of `repository` (`owner/name`), or finds it in the cache.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl Repository {
     fn weights(&self, folder: &str, layout: &str) -> Result<Vec<String>, ModelError> {
         let plain = |file: String| file.trim_start_matches("./").to_string();
         let has = |file: &str| self.listed.contains(file.trim_start_matches("./"));
-        let weights = load::locate(folder, has).map(plain);
+        let weights = layout::locate(folder, has).map(plain);
         let weights = weights.ok_or_else(|| ModelError::MissingFile {
             file: format!("{}/{}", self.name, plain(format!("{folder}/*.safetensors"))),
             remedy: format!("choose a repository with safetensors or `.bin` weights in {layout}"),
@@ -102,19 +102,19 @@ impl Repository {
                 file: index.display().to_string(),
                 reason: error.to_string(),
             })?;
-            files.extend(load::shards(&bytes, folder, &weights)?.into_iter().map(plain));
+            files.extend(layout::shards(&bytes, folder, &weights)?.into_iter().map(plain));
         }
         files.push(weights);
         Ok(files)
     }
 
     /// The folder that the files lie in after their download.
-    fn fetch(&self, files: &[String]) -> Result<ModelFiles, ModelError> {
+    fn fetch(&self, files: &[String]) -> Result<Folder, ModelError> {
         let mut root = None;
         for file in files {
             root = self.get(file)?.ancestors().nth(file.split('/').count()).map(Path::to_path_buf);
         }
-        root.map(ModelFiles::Folder).ok_or_else(|| ModelError::MissingFile {
+        root.map(Folder).ok_or_else(|| ModelError::MissingFile {
             file: self.name.clone(),
             remedy: "the repository is empty".into(),
         })

@@ -3,19 +3,28 @@
 //! Everything is checked before anything runs: each expected tensor must be there with its
 //! shape, and no other may be (known buffers aside).
 
-mod files;
+mod folder;
 #[cfg(feature = "hub")]
 mod hub;
 mod key_map;
+mod layout;
 mod load;
+mod memory;
 mod pickled;
+mod pieces;
+mod precision;
 mod random;
 mod replace;
 mod safetensors;
 mod source;
+mod tensors;
 pub mod torch;
 
-pub use files::ModelFiles;
-pub use load::{load, load_files, shapes};
+pub use folder::Folder;
+pub use key_map::{KeyMap, Network};
+pub use load::load;
+pub use memory::{Memory, RandomWeights};
+pub use pieces::{FileSource, Pieces};
 pub use replace::with_replaced;
-pub use source::FileSource;
+pub use source::{ModelSource, Weights};
+pub use tensors::Tensors;

@@ -9,11 +9,11 @@ use burn::tensor::Bytes;
 use burn_pack::{Error as PackError, Tensor as PackTensor};
 
 use super::{
-    load::Failure,
+    tensors::Failure,
     torch::{StoredTensor, TorchError, TorchFile},
 };
 
-/// All tensors of a PyTorch file, whose values are read when each is asked for; the last failure
+/// All tensors of a PyTorch file, with `is_checkpoint` of one that a trainer left, whose values are read when each is asked for; the last failure
 /// to do so is left in `failure`.
 ///
 /// # Errors
@@ -21,9 +21,15 @@ use super::{
 /// [`TorchError`] if the file is anything but `{name: tensor}`.
 pub(super) fn tensors<R: Read + Seek + Send + 'static>(
     mut reader: R,
+    is_checkpoint: bool,
     failure: &Failure,
 ) -> Result<Vec<PackTensor>, TorchError> {
-    let tensors = TorchFile::open(&mut reader)?.state_dict()?;
+    let file = if is_checkpoint {
+        TorchFile::open_checkpoint(&mut reader)?
+    } else {
+        TorchFile::open(&mut reader)?
+    };
+    let tensors = file.state_dict()?;
     let reader = Arc::new(Mutex::new(reader));
     let lazy = |(name, tensor): (String, StoredTensor)| {
         let (dtype, shape, length) = (tensor.dtype(), tensor.shape().to_vec(), tensor.byte_len());
@@ -33,7 +39,7 @@ pub(super) fn tensors<R: Read + Seek + Send + 'static>(
             let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
             tensor.read(&mut *reader).map(Bytes::from_bytes_vec).map_err(|error| {
                 let text = error.to_string();
-                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.clone());
+                failure.set(text.clone());
                 PackError::ValidationError(text)
             })
         })

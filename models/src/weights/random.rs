@@ -5,7 +5,7 @@ use burn::{
     tensor::{DType, Tensor, TensorData},
 };
 
-use super::load::Precision;
+use super::precision::Precision;
 
 /// A freshly built module with the same random weights each time, converted to `dtype`; biases and
 /// norms stay as they were built.

@@ -5,13 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use burn::tensor::{BoolStore, DType};
 use safetensors::{Dtype, tensor::TensorView};
 
-use super::{
-    ModelFiles,
-    load::{Failure, find, tensors},
-};
+use super::{ModelSource, Weights};
 use crate::ModelError;
 
-/// All weights of `folder` as one safetensors file under the names they have there; those in
+/// All weights of `part` as one safetensors file under the names they have there; those in
 /// `replaced` with new values in f32, everything else as it was.
 ///
 /// # Errors
@@ -19,32 +16,33 @@ use crate::ModelError;
 /// [`ModelError`] if the weights cannot be read, or if one that is to be replaced is not there with
 /// as many values.
 pub fn with_replaced(
-    files: &ModelFiles,
-    folder: &str,
+    source: &dyn ModelSource,
+    part: &str,
     replaced: &BTreeMap<String, Vec<f32>>,
 ) -> Result<Vec<u8>, ModelError> {
-    let parts = find(files, folder)?;
-    let shown = files.display(&parts[0]);
+    let Weights::Stored(tensors) = source.weights(part)? else {
+        let reason = "its weights are random numbers".into();
+        return Err(ModelError::Invalid { file: source.display(part), reason });
+    };
+    let shown = tensors.file().to_string();
     let invalid = |reason: String| ModelError::Invalid { file: shown.clone(), reason };
     let mut written: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
     let mut found = 0;
-    for part in &parts {
-        for tensor in tensors(files, part, &Failure::default())? {
-            let (name, dtype, shape, _, bytes) =
-                tensor.into_parts().map_err(|error| invalid(error.to_string()))?;
-            let shape = shape.to_vec();
-            match replaced.get(&name) {
-                Some(values) if values.len() == shape.iter().product::<usize>() => {
-                    found += 1;
-                    let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                    written.push((name, Dtype::F32, shape, bytes));
-                }
-                Some(_) => return Err(invalid(format!("`{name}` has another size"))),
-                None => {
-                    let dtype = file_dtype(dtype)
-                        .ok_or_else(|| invalid(format!("`{name}` is of type {dtype:?}")))?;
-                    written.push((name, dtype, shape, bytes.to_vec()));
-                }
+    for tensor in tensors.into_parts().0 {
+        let (name, dtype, shape, _, bytes) =
+            tensor.into_parts().map_err(|error| invalid(error.to_string()))?;
+        let shape = shape.to_vec();
+        match replaced.get(&name) {
+            Some(values) if values.len() == shape.iter().product::<usize>() => {
+                found += 1;
+                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                written.push((name, Dtype::F32, shape, bytes));
+            }
+            Some(_) => return Err(invalid(format!("`{name}` has another size"))),
+            None => {
+                let dtype = file_dtype(dtype)
+                    .ok_or_else(|| invalid(format!("`{name}` is of type {dtype:?}")))?;
+                written.push((name, dtype, shape, bytes.to_vec()));
             }
         }
     }

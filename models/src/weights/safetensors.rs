@@ -11,12 +11,12 @@ use burn::tensor::{BoolStore, Bytes, DType};
 use burn_pack::{Error as PackError, Tensor as PackTensor};
 use safetensors::{Dtype, tensor::Metadata};
 
-use super::load::Failure;
+use super::tensors::Failure;
 
 /// The format's own limit (safetensors crate).
 const LARGEST_HEADER: u64 = 100_000_000;
 
-/// All tensors of a safetensors file, whose values are read when each is asked for, so that no two
+/// All tensors of a safetensors file, and what it says of itself. The tensors' values are read when each is asked for, so that no two
 /// are in memory; the last failure to do so is left in `failure`.
 ///
 /// # Errors
@@ -25,12 +25,16 @@ const LARGEST_HEADER: u64 = 100_000_000;
 pub(super) fn tensors<R: Read + Seek + Send + 'static>(
     mut reader: R,
     failure: &Failure,
-) -> Result<Vec<PackTensor>, String> {
+) -> Result<(Vec<PackTensor>, BTreeMap<String, String>), String> {
     let (metadata, values) = read(&mut reader)?;
     let reader = Arc::new(Mutex::new(reader));
     let lazy = |(name, info): (String, &safetensors::tensor::TensorInfo)| {
-        let dtype = burn_dtype(info.dtype)
-            .ok_or_else(|| format!("`{name}` is of type {:?}, which is not read", info.dtype))?;
+        let dtype = burn_dtype(info.dtype).ok_or_else(|| {
+            format!(
+                "`{name}` is of type {:?}, which is not read; give a file in f32, f16 or bf16",
+                info.dtype
+            )
+        })?;
         let (start, end) = info.data_offsets;
         let (from, length) = (values + start as u64, end - start);
         let (reader, failure) = (reader.clone(), failure.clone());
@@ -44,7 +48,7 @@ pub(super) fn tensors<R: Read + Seek + Send + 'static>(
                 .map(|()| Bytes::from_bytes_vec(bytes));
             whole.map_err(|error| {
                 let text = error.to_string();
-                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.clone());
+                failure.set(text.clone());
                 PackError::ValidationError(text)
             })
         };
@@ -52,7 +56,8 @@ pub(super) fn tensors<R: Read + Seek + Send + 'static>(
     };
     // in an order that does not change, for messages
     let tensors: BTreeMap<_, _> = metadata.tensors().into_iter().collect();
-    tensors.into_iter().map(lazy).collect()
+    let tensors = tensors.into_iter().map(lazy).collect::<Result<_, String>>()?;
+    Ok((tensors, metadata.metadata().clone().unwrap_or_default().into_iter().collect()))
 }
 
 /// The header of a whole safetensors file, and where its values begin.
@@ -65,6 +70,11 @@ fn read(mut file: impl Read + Seek) -> Result<(Metadata, u64), String> {
     }
     let mut size = [0; 8];
     file.read_exact(&mut size).map_err(io)?;
+    if size.starts_with(b"GGUF") {
+        return Err(
+            "it is a GGUF file, whose weights are quantised; give the f16 or f32 file".into()
+        );
+    }
     let size = u64::from_le_bytes(size);
     if size > LARGEST_HEADER || size > length - 8 {
         return Err(format!(

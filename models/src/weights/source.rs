@@ -1,63 +1,58 @@
-//! Files that are read piece by piece.
+//! Where a model's files come from.
 
-use std::{
-    fmt::Debug,
-    io::{self, Read, Seek, SeekFrom},
-    sync::Arc,
-};
+use std::{borrow::Cow, fmt::Debug};
 
-/// A model's files, wherever they are kept, read at once and without waiting.
-pub trait FileSource: Debug + Send + Sync {
-    /// A file's bytes, or `None` where there is no such file.
-    fn size(&self, file: &str) -> Option<u64>;
+use super::Tensors;
+use crate::ModelError;
 
-    /// The `length` bytes from `offset` on, all of them.
+/// The files of one model, by their relative paths in diffusers' layout (`unet/config.json`), and
+/// the weights of its parts, by diffusers' and transformers' names: whatever keeps them otherwise
+/// says here what they would be there.
+pub trait ModelSource: Debug + Send + Sync {
+    /// How a file is named in messages.
+    fn display(&self, file: &str) -> String {
+        file.into()
+    }
+
+    /// Whether the file is there.
+    fn has(&self, file: &str) -> bool;
+
+    /// The file's bytes.
     ///
     /// # Errors
     ///
-    /// If they cannot be read, in words that fit after "cannot read `file`: ".
-    fn read(&self, file: &str, offset: u64, length: usize) -> io::Result<Vec<u8>>;
-}
+    /// [`ModelError::MissingFile`] or [`ModelError::Unreadable`].
+    fn read(&self, file: &str) -> Result<Cow<'_, [u8]>, ModelError>;
 
-/// One file of a source, from its begin to its end.
-pub(super) struct SourceReader {
-    source: Arc<dyn FileSource>,
-    file: String,
-    size: u64,
-    position: u64,
-}
+    /// The weights of a part: a folder's, or those in one file.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if they are missing or broken.
+    fn weights(&self, part: &str) -> Result<Weights, ModelError>;
 
-impl SourceReader {
-    pub fn new(source: &Arc<dyn FileSource>, file: &str) -> Option<Self> {
-        let size = source.size(file)?;
-        Some(Self { source: source.clone(), file: file.into(), size, position: 0 })
+    /// The file's bytes, or `None` where there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Unreadable`].
+    fn read_optional(&self, file: &str) -> Result<Option<Cow<'_, [u8]>>, ModelError> {
+        if self.has(file) { self.read(file).map(Some) } else { Ok(None) }
     }
 }
 
-impl Read for SourceReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let rest = self.size.saturating_sub(self.position);
-        let length = usize::try_from(rest).map_or(buffer.len(), |rest| rest.min(buffer.len()));
-        let bytes = self.source.read(&self.file, self.position, length)?;
-        if bytes.len() != length {
-            let message = format!("{} of {length} bytes came; fetch it again", bytes.len());
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
-        }
-        buffer[..length].copy_from_slice(&bytes);
-        self.position += length as u64;
-        Ok(length)
-    }
+/// What a network gets its numbers from.
+#[derive(Debug)]
+pub enum Weights {
+    /// Tensors, which must be exactly the network's.
+    Stored(Tensors),
+    /// None are stored: the network gets random ones, which is enough to measure it.
+    Random,
 }
 
-impl Seek for SourceReader {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let (base, by) = match to {
-            SeekFrom::Start(position) => (position, 0),
-            SeekFrom::End(by) => (self.size, by),
-            SeekFrom::Current(by) => (self.position, by),
-        };
-        let position = base.checked_add_signed(by);
-        self.position = position.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        Ok(self.position)
-    }
+/// The error for a file that is not there; `file` as messages name it.
+pub(super) fn missing(file: String) -> ModelError {
+    let remedy = "give the folder of a whole Stable Diffusion 1.x, 2.x or LDM text-to-image model in \
+                  diffusers' layout";
+    ModelError::MissingFile { file, remedy: remedy.into() }
 }

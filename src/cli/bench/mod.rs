@@ -25,7 +25,7 @@ use report::{PHASES, Report};
 /// Flags of `dvar bench`.
 #[derive(Debug, clap::Args)]
 pub(super) struct BenchArgs {
-    /// Folder of the model in diffusers' layout, or `embedded` [default: embedded]
+    /// Folder of the model in diffusers' layout, a single file, or `embedded` [default: embedded]
     #[arg(long, short, value_name = "DIR")]
     model: Option<PathBuf>,
     /// A model of these sizes with random weights, without its files
@@ -75,7 +75,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
     let config = TrainConfig::new(&options)?;
     let model = match args.random_weights {
         Some(sizes) => random_weights::model(sizes)?,
-        None => model::open(args.model.as_deref())?,
+        None => model::open(args.model.as_deref(), false)?,
     };
     let dtype = config.mixed_precision.dtype();
     let model = model.with_precision(dtype);
@@ -125,7 +125,7 @@ async fn session(
         })
         .collect::<Result<Vec<_>, CliError>>()?;
     let dataset = Dataset::from_bytes(pictures, size, config.crop)?;
-    let tokens = Tokens::new(config, model, InitialVectors::Tokens(vec![0]))?;
+    let tokens = Tokens::new(config, model, InitialVectors::first_token(model))?;
     Ok(Session::new(config, model, tokens, &dataset, None, device).await?)
 }
 

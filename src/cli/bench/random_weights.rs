@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use dvar_models::weights::ModelFiles;
+use dvar_models::{
+    single_file::Kind,
+    weights::{Memory, RandomWeights},
+};
 use serde_json::{Value, json};
 
 use crate::{cli::CliError, pipelines::ModelFolder};
@@ -13,6 +16,9 @@ pub(super) enum Sizes {
     /// Stable Diffusion v1-5
     #[value(name = "sd-v1-5")]
     StableDiffusion,
+    /// Stable Diffusion v2-1
+    #[value(name = "sd-v2")]
+    StableDiffusion2,
     /// CompVis' ldm-text2im-large-256
     #[value(name = "ldm")]
     LatentDiffusion,
@@ -26,46 +32,24 @@ type Files = BTreeMap<String, Cow<'static, [u8]>>;
 /// A model of these sizes.
 pub(super) fn model(sizes: Sizes) -> Result<ModelFolder, CliError> {
     let (name, files) = match sizes {
-        Sizes::StableDiffusion => ("sd-v1-5", stable_diffusion()?),
-        Sizes::LatentDiffusion => ("ldm", latent_diffusion()),
+        Sizes::StableDiffusion => ("sd-v1-5", Kind::StableDiffusion1.files()),
+        Sizes::StableDiffusion2 => ("sd-v2", Kind::StableDiffusion2.files()),
+        Sizes::LatentDiffusion => ("ldm", Memory(latent_diffusion())),
         Sizes::Embedded => ("default", embedded()?),
     };
     let name = format!("{name} (random weights)");
-    Ok(ModelFolder::new(ModelFiles::Random(files), name)?)
+    Ok(ModelFolder::new(RandomWeights(files), name)?)
 }
 
 #[cfg(feature = "embedded")]
-fn embedded() -> Result<Files, CliError> {
-    match dvar_models::pretrained::dvar_tiny_emoji() {
-        Some((ModelFiles::Memory(files), _)) => Ok(files),
-        _ => Err(crate::cli::model::no_default()),
-    }
+fn embedded() -> Result<Memory, CliError> {
+    let default = dvar_models::pretrained::dvar_tiny_emoji();
+    default.map(|(files, _)| files).ok_or_else(crate::cli::model::no_default)
 }
 
 #[cfg(not(feature = "embedded"))]
-fn embedded() -> Result<Files, CliError> {
+fn embedded() -> Result<Memory, CliError> {
     Err(crate::cli::model::no_default())
-}
-
-/// The tokenizer is the embedded default's: a caption has 77 tokens with any.
-fn stable_diffusion() -> Result<Files, CliError> {
-    let mut files = embedded()?;
-    files.retain(|file, _| file.starts_with("tokenizer/"));
-    add(&mut files, "model_index.json", &json!({"_class_name": "StableDiffusionPipeline"}));
-    add(
-        &mut files,
-        "text_encoder/config.json",
-        &json!({
-            "vocab_size": 49408, "hidden_size": 768, "intermediate_size": 3072,
-            "num_hidden_layers": 12, "num_attention_heads": 12, "max_position_embeddings": 77,
-            "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5,
-        }),
-    );
-    let attention = ["CrossAttn", "CrossAttn", "CrossAttn", ""];
-    add(&mut files, "unet/config.json", &unet(64, 768, attention));
-    add(&mut files, "vae/config.json", &autoencoder(512));
-    add(&mut files, "scheduler/scheduler_config.json", &schedule("PNDMScheduler", "scaled_linear"));
-    Ok(files)
 }
 
 fn latent_diffusion() -> Files {
@@ -136,7 +120,7 @@ mod tests {
     #[test]
     fn the_models_of_all_sizes_open() {
         for sizes in Sizes::value_variants() {
-            model(*sizes).unwrap().tokenizer().unwrap();
+            model(*sizes).unwrap().tokenizers().unwrap();
         }
     }
 }

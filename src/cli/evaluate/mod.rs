@@ -7,7 +7,7 @@ mod run;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use dvar_models::weights::ModelFiles;
+use dvar_models::weights::Folder;
 
 use super::{CliError, device, model, output, run_folder::RunFolder};
 use crate::{
@@ -126,7 +126,7 @@ fn scorers(
         Ok::<_, CliError>(DinoScorer::open(&files, device)?)
     });
     let lpips = args.lpips.as_deref().map(|folder| {
-        let files = ModelFiles::Folder(folder.to_path_buf());
+        let files = Folder(folder.to_path_buf());
         LpipsScorer::open(&files, device)
     });
     Ok(Scorers { clip, dino: dino.transpose()?, lpips: lpips.transpose()? })

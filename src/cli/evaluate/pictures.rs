@@ -60,7 +60,7 @@ pub(super) fn subject(args: &EvaluateArgs) -> Result<Subject, CliError> {
         references: all(references)?,
         clip: None,
         // a build without the default model has no CLIP to fall back on, and the table says so
-        model: if cfg!(feature = "embedded") { Some(model::open(None)?) } else { None },
+        model: if cfg!(feature = "embedded") { Some(model::open(None, false)?) } else { None },
     })
 }
 

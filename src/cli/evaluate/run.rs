@@ -112,13 +112,13 @@ fn learned(run: &RunFolder, model: &ModelFolder) -> Result<LearnedEmbedding, Cli
         )));
     }
     let embedding = read_embedding(&file)?;
-    if embedding.dim() != model.embedding_dim() {
+    if embedding.widths() != model.embedding_widths() {
         return Err(CliError::Input(format!(
             "`{}` is {} wide, {} takes {}; the run's model has been replaced by another",
             file.display(),
-            embedding.dim(),
+            embedding.widths(),
             model.name(),
-            model.embedding_dim()
+            model.embedding_widths()
         )));
     }
     Ok(embedding)

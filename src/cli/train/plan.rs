@@ -1,5 +1,9 @@
 //! Everything that can be checked of a run before it costs anything.
 
+use std::sync::Arc;
+
+use dvar_models::weights::ModelSource;
+
 use super::{TrainArgs, class_pictures, options};
 use crate::{
     cli::{CliError, device, learned::read_embedding, model, run_folder::RunFolder},
@@ -40,6 +44,7 @@ pub(super) fn prepare(args: &TrainArgs) -> Result<(PreparedRun, RunFolder, Strin
     device::check_precision(&checked.model, &device, &device_name)?;
     let clip = checked.config.clip.as_deref();
     let clip = clip.map(|folder| model::scorer_files(folder, "--clip")).transpose()?;
+    let clip = clip.map(|files| Arc::new(files) as Arc<dyn ModelSource>);
     let (folder, state) = match resumed {
         Some(folder) => {
             let state = read_state(&folder)?;
@@ -97,7 +102,7 @@ fn check_going_on(
 fn absolute(mut options: TrainOptions) -> Result<TrainOptions, CliError> {
     // neither the embedded model nor a name on the Hub is a path
     let folders = [&mut options.data.model, &mut options.samples.clip];
-    let folders = folders.into_iter().flatten().filter(|folder| folder.is_dir());
+    let folders = folders.into_iter().flatten().filter(|folder| folder.exists());
     let always = [
         &mut options.data.train_data_dir,
         &mut options.method.class_data_dir,

@@ -10,6 +10,7 @@ use crate::{
     early_stopping::StopReason,
     objective::Draws,
     plot::{CurvePoint, Watched, curve_svg},
+    schedulers::PredictionType,
     session::{CheckedOptions, PreparedRun},
 };
 
@@ -63,7 +64,11 @@ pub(super) fn write_evaluation_inputs(
 /// Says what the run is.
 pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, device_name: &str) {
     let CheckedOptions { config, model, .. } = &run.checked;
-    println!("model      {}", model.name());
+    let prediction = match model.scheduler().noise_schedule().prediction_type() {
+        PredictionType::Epsilon => "",
+        PredictionType::VPrediction => ", by v_prediction",
+    };
+    println!("model      {}{prediction}", model.name());
     println!(
         "concept    {} from {}, {} vector(s), {} pictures of {} px in {}",
         config.placeholder_token,

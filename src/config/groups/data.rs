@@ -13,10 +13,17 @@ use crate::{data::dataset::CropMode, data::dataset::Pairing, data::templates::Le
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
 pub struct DataOptions {
-    /// Folder of the model in diffusers' layout, its name on the Hub, `sd`, `ldm` or `embedded`
-    /// [default: embedded]
-    #[cfg_attr(feature = "cli", arg(long, short, value_name = "DIR"))]
+    /// Folder of the model in diffusers' layout, a single file of Stable Diffusion 1.x or 2.x, a name
+    /// on the Hub, `sd`, `ldm` or `embedded` [default: embedded]
+    #[cfg_attr(feature = "cli", arg(long, short, value_name = "PATH"))]
     pub model: Option<PathBuf>,
+    /// Averaged weights of a single file's denoiser in place of the last ones
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+            default_missing_value = "true")
+    )]
+    pub ema: Option<bool>,
     /// Folder with the 3-6 pictures of the concept
     #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
     pub train_data_dir: Option<PathBuf>,
@@ -46,6 +53,6 @@ pub struct DataOptions {
 impl DataOptions {
     /// Those that a page has: no files.
     pub(in crate::config) fn on_page(self) -> Self {
-        Self { model: None, train_data_dir: None, output_dir: None, ..self }
+        Self { model: None, ema: None, train_data_dir: None, output_dir: None, ..self }
     }
 }

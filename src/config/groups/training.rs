@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{MixedPrecision, OptimizerKind},
-    schedulers::BetaSchedule,
+    schedulers::{BetaSchedule, PredictionType},
 };
 
 /// Steps, batches, optimiser, precision and checkpoints.
@@ -46,6 +46,9 @@ pub struct TrainingOptions {
     /// Noise of training: linear, scaled_linear or squaredcos_cap_v2 [default: the model's]
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub beta_schedule: Option<BetaSchedule>,
+    /// What the denoiser predicts: epsilon or v_prediction [default: the model's]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    pub prediction_type: Option<PredictionType>,
     /// First step of the noise schedule that is trained and evaluated on [default: 0]
     #[cfg_attr(feature = "cli", arg(long, value_name = "STEP"))]
     pub min_timestep: Option<usize>,

@@ -2,7 +2,8 @@
 //!
 //! Read: safetensors and PyTorch files (zip, and the older bare pickles) of diffusers
 //! (`{token: tensor}`), AUTOMATIC1111 (`string_to_param`), kohya (`emb_params`) and OneTrainer
-//! (`emp_params`). Written: the safetensors file of diffusers, which all of them read.
+//! (`emp_params`). Written: the safetensors file of diffusers, which all of them read; for several
+//! text encoders, one with a tensor for each, under its name.
 
 mod safetensors;
 mod torch;
@@ -13,7 +14,7 @@ use burn::tensor::DType;
 use half::{bf16, f16};
 
 pub use self::safetensors::write;
-use super::{EmbeddingError, LearnedEmbedding};
+use super::{EmbeddingError, EncoderVectors, LearnedEmbedding};
 
 /// The largest file that [`read`] accepts, in bytes: 64 MiB, a thousand times a usual embedding.
 pub const MAX_FILE_BYTES: usize = 64 << 20;
@@ -34,16 +35,22 @@ pub fn read(bytes: &[u8], file_name: &str) -> Result<LearnedEmbedding, Embedding
     let found = find(bytes).map_err(in_file)?;
     let stem = || Path::new(file_name).file_stem().unwrap_or_default().to_string_lossy().into();
     let token = found.name.unwrap_or_else(stem);
-    LearnedEmbedding::new(token, found.values, found.num_vectors, found.dim)
+    LearnedEmbedding::for_encoders(token, found.encoders, found.num_vectors)
         .map_err(|invalid| in_file(FileProblem::Invalid(Box::new(invalid))))
 }
 
-/// What a container holds, before the checks of [`LearnedEmbedding::new`].
+/// What a container holds, before the checks of [`LearnedEmbedding::for_encoders`].
 struct Found {
     name: Option<String>,
-    values: Vec<f32>,
+    encoders: Vec<EncoderVectors>,
     num_vectors: usize,
-    dim: usize,
+}
+
+impl Found {
+    /// Vectors for the only text encoder.
+    fn single(name: Option<String>, values: Vec<f32>, (num_vectors, dim): (usize, usize)) -> Self {
+        Self { name, encoders: vec![EncoderVectors { key: None, values, dim }], num_vectors }
+    }
 }
 
 fn find(bytes: &[u8]) -> Result<Found, FileProblem> {
@@ -180,7 +187,7 @@ pub enum FileProblem {
     /// A number type that embeddings are not stored in.
     #[error("its values are stored as {0}, save it again as float32")]
     Element(String),
-    /// Read, but refused by [`LearnedEmbedding::new`].
+    /// Read, but refused by [`LearnedEmbedding::for_encoders`].
     #[error("{0}")]
     Invalid(Box<EmbeddingError>),
 }

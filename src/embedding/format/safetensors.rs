@@ -1,15 +1,52 @@
-//! The safetensors container: one tensor under the token's name.
+//! The safetensors container: one tensor under the token's name, or one for each of several text
+//! encoders under its name, with the token in the metadata.
 
 use std::collections::HashMap;
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
 
-use super::{Element, FileProblem, Found, LearnedEmbedding, only_key, rows, token_of};
+use super::{
+    Element, EncoderVectors, FileProblem, Found, LearnedEmbedding, only_key, rows, token_of,
+};
+
+/// The metadata's key for what the tensors of several text encoders are.
+const METADATA: &str = "dvar";
+
+/// What the tensors' names do not tell.
+#[derive(Serialize, Deserialize)]
+struct Described {
+    token: String,
+    /// The text encoders in their order, which a safetensors file does not keep.
+    encoders: Vec<String>,
+}
 
 pub(super) fn find(bytes: &[u8]) -> Result<Found, FileProblem> {
     let file = SafeTensors::deserialize(bytes)?;
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    let described = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA));
+    if let Some(described) = described.and_then(|text| serde_json::from_str(text).ok()) {
+        return of_encoders(&file, described);
+    }
     let key = only_key(file.names())?;
-    let tensor = file.tensor(key)?;
+    let (values, size) = vectors(&file.tensor(key)?)?;
+    Ok(Found::single(token_of(key), values, size))
+}
+
+/// The vectors for each of several text encoders.
+fn of_encoders(file: &SafeTensors<'_>, described: Described) -> Result<Found, FileProblem> {
+    let mut encoders = Vec::new();
+    let mut num_vectors = 0;
+    for key in described.encoders {
+        let (values, (count, dim)) = vectors(&file.tensor(&key)?)?;
+        num_vectors = count;
+        encoders.push(EncoderVectors { key: Some(key), values, dim });
+    }
+    Ok(Found { name: Some(described.token), encoders, num_vectors })
+}
+
+/// A tensor's values, and its number of vectors and their width.
+fn vectors(tensor: &TensorView<'_>) -> Result<(Vec<f32>, (usize, usize)), FileProblem> {
     let element = match tensor.dtype() {
         Dtype::F16 => Element::F16,
         Dtype::BF16 => Element::Bf16,
@@ -17,20 +54,36 @@ pub(super) fn find(bytes: &[u8]) -> Result<Found, FileProblem> {
         Dtype::F64 => Element::F64,
         other => return Err(FileProblem::Element(format!("{other:?}"))),
     };
-    let (num_vectors, dim) = rows(tensor.shape())?;
-    Ok(Found { name: token_of(key), values: element.decode(tensor.data()), num_vectors, dim })
+    Ok((element.decode(tensor.data()), rows(tensor.shape())?))
 }
 
 /// Writes diffusers' `learned_embeds.safetensors`: `{token: [num_vectors, dim]}` in f32 with the
-/// metadata `{"format": "pt"}` that its loader asks for. Equal embeddings give equal bytes.
+/// metadata `{"format": "pt"}` that its loader asks for; for several text encoders
+/// `{key: [num_vectors, dim]}`, with token and keys in the metadata. Equal embeddings give equal
+/// bytes.
 pub fn write(embedding: &LearnedEmbedding) -> Vec<u8> {
-    let data: Vec<u8> = embedding.vectors().iter().flat_map(|value| value.to_le_bytes()).collect();
-    let shape = vec![embedding.num_vectors(), embedding.dim()];
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    TensorView::new(Dtype::F32, shape, &data)
-        .and_then(|tensor| {
-            safetensors::serialize([(embedding.placeholder_token(), tensor)], Some(metadata))
-        })
+    let token = embedding.placeholder_token();
+    let keys = embedding.encoders().iter().filter_map(|encoder| encoder.key.clone());
+    let described = Described { token: token.into(), encoders: keys.collect() };
+    let tensors = embedding.encoders().iter().map(|encoder| {
+        let bytes: Vec<u8> = encoder.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let key = encoder.key.as_deref().unwrap_or(token);
+        (key, vec![embedding.num_vectors(), encoder.dim], bytes)
+    });
+    let tensors: Vec<_> = tensors.collect();
+    let views = tensors
+        .iter()
+        .map(|(key, shape, bytes)| Ok((*key, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
+    // one entry: the order of several would change from file to file
+    let metadata = if described.encoders.is_empty() {
+        ("format", "pt".to_owned())
+    } else {
+        (METADATA, serde_json::to_string(&described).expect("texts are JSON"))
+    };
+    let metadata = HashMap::from([(metadata.0.to_owned(), metadata.1)]);
+    views
+        .collect::<Result<Vec<_>, _>>()
+        .and_then(|views| safetensors::serialize(views, Some(metadata)))
         // The only failure is a shape that does not match the data, and the shape of a
         // `LearnedEmbedding` is computed from its number of values.
         .expect("the sizes of a learned embedding agree")

@@ -23,10 +23,10 @@ pub(super) fn find(bytes: &[u8]) -> Result<Found, FileProblem> {
         token_of(key)
     };
     let tensor = file.tensor(entries[key])?;
-    let (num_vectors, dim) = rows(tensor.shape())?;
+    let size = rows(tensor.shape())?;
     let element = Element::try_from(tensor.dtype())?;
     let values = element.decode(&tensor.read(&mut reader)?);
-    Ok(Found { name, values, num_vectors, dim })
+    Ok(Found::single(name, values, size))
 }
 
 impl From<TorchError> for FileProblem {

@@ -110,3 +110,78 @@ fn bad_pickled_weights() {
     }
     insta::assert_snapshot!(messages.0);
 }
+
+#[test]
+fn bad_single_files() {
+    let mut messages = Messages::default();
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    let header = |tensors: &[(&str, &str, &[usize])]| {
+        let (mut offset, mut entries) = (0, Vec::new());
+        for (name, dtype, shape) in tensors {
+            let size = if dtype.starts_with("F8") { 1 } else { 4 };
+            let end = offset + size * shape.iter().product::<usize>();
+            let entry = serde_json::json!({
+                "dtype": dtype, "shape": shape, "data_offsets": [offset, end]
+            });
+            entries.push(((*name).to_string(), entry));
+            offset = end;
+        }
+        let header = serde_json::Map::from_iter(entries);
+        let header = serde_json::Value::Object(header).to_string().into_bytes();
+        [&(header.len() as u64).to_le_bytes()[..], &header, &vec![0; offset]].concat()
+    };
+    let first = "model.diffusion_model.input_blocks.0.0.weight";
+    let golden = std::env::var_os("DVAR_GOLDEN_MORE").map(std::path::PathBuf::from);
+    let golden = golden.unwrap_or_else(|| root().join("tests/fixtures/golden-more"));
+    let tiny = fs::read(golden.join("files/single/sd1.safetensors")).unwrap();
+    let only = |name, shape| header(&[(name, "F32", shape)]);
+    for (case, file, bytes) in [
+        ("cut off", "m.safetensors", tiny[..tiny.len() / 2].to_vec()),
+        ("of other sizes than the published", "m.safetensors", tiny),
+        ("a web page", "m.ckpt", b"<!doctype html>".to_vec()),
+        ("a GGUF", "m.gguf", b"GGUF\x03\0\0\0 and more".to_vec()),
+        ("in 8 bits", "m.safetensors", header(&[(first, "F8_E4M3", &[1, 4, 3, 3])])),
+        ("a LoRA", "m.safetensors", only("lora_unet_mid_block.lora_up.weight", &[4, 1, 1, 1])),
+        ("an embedding", "m.safetensors", only("<cat>", &[1, 768])),
+        ("a ControlNet", "m.safetensors", only("control_model.time_embed.0.weight", &[4, 1, 1, 1])),
+        (
+            "a Flux model",
+            "m.safetensors",
+            only("double_blocks.0.img_attn.qkv.weight", &[4, 1, 1, 1]),
+        ),
+        (
+            "a Stable Diffusion 3 model",
+            "m.safetensors",
+            only("joint_blocks.0.x.weight", &[4, 1, 1, 1]),
+        ),
+        (
+            "an SDXL model",
+            "m.safetensors",
+            only("conditioner.embedders.1.model.ln_final.weight", &[4, 1, 1, 1]),
+        ),
+        (
+            "SDXL's refiner",
+            "m.safetensors",
+            only("conditioner.embedders.0.model.ln_final.weight", &[4, 1, 1, 1]),
+        ),
+        ("an inpainting model", "m.safetensors", only(first, &[1, 9, 3, 3])),
+        (
+            "a part in diffusers' layout",
+            "m.safetensors",
+            only("down_blocks.0.resnets.0.conv1.weight", &[4, 1, 3, 3]),
+        ),
+        ("without autoencoder", "m.safetensors", only(first, &[1, 4, 3, 3])),
+        (
+            "an autoencoder",
+            "m.safetensors",
+            only("first_stage_model.quant_conv.weight", &[8, 8, 1, 1]),
+        ),
+    ] {
+        fs::write(cli.path(file), bytes).unwrap();
+        messages.refused(case, cli.train(&["--model", file, "-o", "run"]));
+        assert!(!cli.path("run").exists(), "{case}: it left a run folder");
+    }
+    messages.refused("--ema with a folder", cli.train(&["--model", "embedded", "--ema"]));
+    insta::assert_snapshot!(messages.0);
+}

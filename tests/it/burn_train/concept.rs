@@ -21,7 +21,7 @@ use burn::{
 use dvar::{
     burn_train::StepwiseLearningStrategy,
     callbacks::DeterministicEval,
-    concept::{Concept, Method, Weights},
+    concept::{Concept, ConceptWeights, Method},
     config::TrainConfig,
     early_stopping::{Dvar, StopReason},
     objective::DrawSource,
@@ -31,7 +31,7 @@ use dvar::{
 };
 
 use super::model::{Quiet, Recorder, Records};
-use crate::determinism;
+use crate::{determinism, support::only};
 
 const STEPS: usize = 30;
 
@@ -75,7 +75,7 @@ impl TrainStep for Learned {
     fn step(&self, Step(step): Step) -> TrainOutput<()> {
         let session = &shared().session;
         let batch = session.objective.batch(&session.draws.draw(step));
-        let loss = session.objective.loss(&Weights::new(self.vectors.val()), &batch);
+        let loss = session.objective.loss(&ConceptWeights::new(vec![self.vectors.val()]), &batch);
         TrainOutput::new(self, loss.backward(), ())
     }
 
@@ -119,13 +119,13 @@ fn in_our_trainer(config: &TrainConfig, session: &Session, criterion: Dvar) -> R
     ];
     let mut trainer = session.trainer(config);
     let stop = pollster::block_on(trainer.train(&mut callbacks)).unwrap();
-    let vectors = trainer.concept().vectors().into_data().iter::<f32>().collect();
+    let vectors = only(trainer.concept().vectors()).into_data().iter::<f32>().collect();
     (stop, eval_losses(&records), vectors)
 }
 
 fn in_burn_s_learner(criterion: Dvar) -> Run {
     let (shared, records) = (shared(), Records::default());
-    let vectors = shared.session.concept(&shared.config).vectors();
+    let vectors = only(shared.session.concept(&shared.config).vectors());
     let model = Learned { vectors: Param::from_tensor(vectors.autodiff()) };
     let losses = move |model: &Learned, evaluation| {
         let mut concept = shared.session.concept(&shared.config);

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::{
     golden::{self, Golden, Tensors, number, numbers},
-    support::{prompt_encoder, rows, tiny, values},
+    support::{encoder_of, only, prompt_ids, tiny, values},
 };
 
 /// One recorded run.
@@ -37,17 +37,18 @@ impl Recording {
     pub fn open(name: &'static str) -> Self {
         let (golden, meta) = (Tensors::open(name), golden::json(name));
         let device = Device::flex();
-        let model = tiny(meta["model"].as_str().unwrap());
+        let side = meta["model"].as_str().unwrap();
+        let model = tiny(side);
         let images = golden.get("base_images");
         let pixels: usize = images.shape[1..].iter().product();
         let pictures: Vec<Vec<f32>> = images.f32().chunks(pixels).map(<[f32]>::to_vec).collect();
         let vae = model.load_vae(&device).unwrap();
         let objective = DiffusionObjective::new(
-            prompt_encoder(&model, &device),
+            encoder_of(&model, side, &device),
             model.load_unet(&device).unwrap(),
             model.scheduler().noise_schedule().clone(),
             LatentCache::new(&vae, &pictures, images.shape[2], &device),
-            rows(golden.get("tokenized_templates")),
+            prompt_ids(golden.get("tokenized_templates")),
         );
         Self { name, golden, meta, objective, kept: RefCell::default() }
     }
@@ -65,7 +66,10 @@ impl Recording {
     }
 
     pub fn trace(&self, key: &str) -> Vec<f64> {
-        numbers(&self.meta["trace_f32"][key])
+        let steps = self.meta["trace_f32"][key].as_array().expect("a list");
+        // lengths that are told for each text encoder are those of one vector here
+        let length = |each: &Vec<Value>| each.iter().map(|v| number(v).powi(2)).sum::<f64>().sqrt();
+        steps.iter().map(|step| step.as_array().map_or_else(|| number(step), length)).collect()
     }
 
     /// Row `step` of a recorded draw, without its leading axis.
@@ -178,7 +182,7 @@ impl Recording {
             _ => &[],
         };
         let dvar = Dvar::new(self.number("window") as usize, threshold).unwrap();
-        let seen = Rc::new(RefCell::new((Vec::new(), values(concept.vectors()))));
+        let seen = Rc::new(RefCell::new((Vec::new(), values(only(concept.vectors())))));
         let mut callbacks: Callbacks<'_> = vec![
             Box::new(DeterministicEval::from_losses(objective).stop_when(dvar).with_parts(parts)),
             Box::new(Collector(seen.clone())),
@@ -186,7 +190,7 @@ impl Recording {
         let mut trainer = Trainer::new(config, &self.objective, draws, concept);
         let stop = pollster::block_on(trainer.train(&mut callbacks));
         drop(callbacks);
-        *self.kept.borrow_mut() = values(trainer.concept().vectors());
+        *self.kept.borrow_mut() = values(only(trainer.concept().vectors()));
         let (records, embeddings) = Rc::into_inner(seen).unwrap().into_inner();
         (stop, records, embeddings)
     }
@@ -218,7 +222,7 @@ impl Callback<Concept, TrainState> for Collector {
     fn after_update(&mut self, step: StepContext<'_, Concept>) -> Result<Control, TrainError> {
         let mut seen = self.0.borrow_mut();
         seen.0.push(step.record.clone());
-        seen.1.extend(values(step.model.vectors()));
+        seen.1.extend(values(only(step.model.vectors())));
         Ok(Control::Continue)
     }
 }

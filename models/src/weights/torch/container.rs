@@ -12,7 +12,7 @@ use zip::{CompressionMethod, ZipArchive};
 use super::{
     TorchError,
     objects::Object,
-    pickle::{self, Pickle},
+    pickle::{self, Foreign, Pickle},
 };
 
 /// The first pickle of the older container: protocol 2 and `torch.serialization.MAGIC_NUMBER`.
@@ -56,22 +56,29 @@ impl Place {
 }
 
 /// The object that was saved, the storages it uses, and the file's length.
-pub(super) fn open(reader: &mut (impl Read + Seek)) -> Result<(Pickle, Places, u64), TorchError> {
+pub(super) fn open(
+    reader: &mut (impl Read + Seek),
+    foreign: Foreign,
+) -> Result<(Pickle, Places, u64), TorchError> {
     let length = reader.seek(SeekFrom::End(0))?;
     reader.rewind()?;
     let mut head = Vec::new();
     reader.take(LEGACY_MAGIC.len() as u64).read_to_end(&mut head)?;
     let (pickle, storages) = if head.starts_with(ZIP_MAGIC) {
-        open_zip(reader, length)?
+        open_zip(reader, length, foreign)?
     } else if head == LEGACY_MAGIC {
-        open_legacy(reader, length)?
+        open_legacy(reader, length, foreign)?
     } else {
         return Err(TorchError::Container);
     };
     Ok((pickle, storages, length))
 }
 
-fn open_zip(reader: &mut (impl Read + Seek), length: u64) -> Result<(Pickle, Places), TorchError> {
+fn open_zip(
+    reader: &mut (impl Read + Seek),
+    length: u64,
+    foreign: Foreign,
+) -> Result<(Pickle, Places), TorchError> {
     let mut archive = ZipArchive::new(&mut *reader).map_err(damaged)?;
     let mut entries = HashMap::new();
     for index in 0..archive.len() {
@@ -107,7 +114,7 @@ fn open_zip(reader: &mut (impl Read + Seek), length: u64) -> Result<(Pickle, Pla
         return Err(TorchError::BigEndian);
     }
     let bytes = content("data.pkl", pickle::MAX_BYTES)?.ok_or(TorchError::Container)?;
-    let pickle = pickle::load(&bytes)?;
+    let pickle = pickle::load(&bytes, foreign)?;
     let place = |key: &str| Some((key.to_owned(), *entries.get(&format!("{folder}data/{key}"))?));
     let storages = pickle.objects.storages().filter_map(|(key, _)| place(key)).collect();
     Ok((pickle, storages))
@@ -120,13 +127,14 @@ fn damaged(error: impl ToString) -> TorchError {
 fn open_legacy(
     reader: &mut (impl Read + Seek),
     length: u64,
+    foreign: Foreign,
 ) -> Result<(Pickle, Places), TorchError> {
     let mut head = Vec::new();
     // The reader stands behind the magic number.
     reader.take(2 * pickle::MAX_BYTES as u64).read_to_end(&mut head)?;
     let mut rest = &head[..];
     let mut next = || {
-        let pickle = pickle::load(rest)?;
+        let pickle = pickle::load(rest, foreign)?;
         rest = &rest[pickle.length..];
         Ok::<_, TorchError>(pickle)
     };

@@ -19,7 +19,7 @@ use std::{
 use self::{
     container::{Place, Places},
     objects::{Index, Object, Objects},
-    pickle::Pickle,
+    pickle::{Foreign, Pickle},
 };
 pub use self::{error::TorchError, tensor::StoredTensor};
 
@@ -33,6 +33,7 @@ pub struct TorchFile {
     storages: Places,
     /// Bytes in the file.
     length: u64,
+    foreign: Foreign,
 }
 
 impl TorchFile {
@@ -43,8 +44,22 @@ impl TorchFile {
     /// [`TorchError`] if the file is none of `torch.save`, is damaged, or asks for an object that
     /// tensors do not need.
     pub fn open(reader: &mut (impl Read + Seek)) -> Result<Self, TorchError> {
-        let (pickle, storages, length) = container::open(reader)?;
-        Ok(Self { pickle, storages, length })
+        Self::opened(reader, Foreign::Refused)
+    }
+
+    /// The same for a checkpoint (`.ckpt`), in which trainers leave objects of their own: these are
+    /// skipped, and never made.
+    ///
+    /// # Errors
+    ///
+    /// [`TorchError`] if the file is none of `torch.save` or is damaged.
+    pub fn open_checkpoint(reader: &mut (impl Read + Seek)) -> Result<Self, TorchError> {
+        Self::opened(reader, Foreign::Skipped)
+    }
+
+    fn opened(reader: &mut (impl Read + Seek), foreign: Foreign) -> Result<Self, TorchError> {
+        let (pickle, storages, length) = container::open(reader, foreign)?;
+        Ok(Self { pickle, storages, length, foreign })
     }
 
     /// The saved object.
@@ -52,14 +67,19 @@ impl TorchFile {
         Value { objects: &self.pickle.objects, index: self.pickle.root }
     }
 
-    /// All tensors of a file that holds `{name: tensor}` and nothing else.
+    /// All tensors of a file that holds `{name: tensor}` and nothing else; of a checkpoint, also of
+    /// its `state_dict`, which trainers save beside their own state.
     ///
     /// # Errors
     ///
     /// [`TorchError`] if there is anything else in it, or if a tensor reaches out of its storage.
     pub fn state_dict(&self) -> Result<BTreeMap<String, StoredTensor>, TorchError> {
         let Pickle { objects, root, .. } = &self.pickle;
-        let Object::Dict(pairs) = objects.get(*root) else { return Err(TorchError::NoDictionary) };
+        let trained = objects.entries(*root).get("state_dict").copied();
+        let trained = trained.filter(|_| self.foreign == Foreign::Skipped);
+        let Object::Dict(pairs) = objects.get(trained.unwrap_or(*root)) else {
+            return Err(TorchError::NoDictionary);
+        };
         let tensor = |(key, index): &(Index, Index)| {
             let name = objects.text(*key).ok_or(TorchError::NoDictionary)?;
             if name.len() > LONGEST_NAME {

@@ -55,6 +55,8 @@ pub(super) enum Global {
     RebuildParameter,
     ParameterDict,
     Storage(DType),
+    /// What tensors do not need: may be named, and is never made.
+    Foreign,
 }
 
 impl Global {
@@ -129,7 +131,7 @@ impl Objects {
                 let items = *items;
                 Object::Dict(self.take_pairs(items)?)
             }
-            (Global::Set, _) => Object::Ignored,
+            (Global::Set | Global::Foreign, _) => Object::Ignored,
             (Global::ParameterDict, []) => Object::ParameterDict(None),
             (Global::RebuildParameter, [data, ..]) => return Ok(*data),
             (Global::RebuildTensor, [storage, offset, shape, stride, ..]) => Object::Tensor {

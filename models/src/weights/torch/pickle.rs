@@ -1,7 +1,8 @@
 //! A pickle interpreter that can build nothing but tensors and the containers they come in.
 //!
 //! It knows the opcodes that `torch.save` emits and the globals of [`Global`]; any other global is
-//! an error, so no file can make it run or create anything else. Every opcode adds at most one
+//! an error, or, in checkpoints that trainers leave, an object that stands for nothing, so no file can
+//! make it run or create anything else. Every opcode adds at most one
 //! object of a few words, so [`MAX_BYTES`] and [`MAX_OBJECTS`] bound the memory.
 
 use std::collections::HashMap;
@@ -25,10 +26,20 @@ pub(super) struct Pickle {
     pub length: usize,
 }
 
+/// What becomes of Python objects that tensors do not need.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// The file is refused.
+    #[default]
+    Refused,
+    /// They stand for nothing: a trainer's callbacks and settings.
+    Skipped,
+}
+
 /// Runs one pickle from the start of `bytes`.
-pub(super) fn load(bytes: &[u8]) -> Result<Pickle, TorchError> {
+pub(super) fn load(bytes: &[u8], foreign: Foreign) -> Result<Pickle, TorchError> {
     let input = &bytes[..bytes.len().min(MAX_BYTES)];
-    let mut machine = Machine { input, ..Machine::default() };
+    let mut machine = Machine { input, foreign, ..Machine::default() };
     loop {
         let [opcode] = machine.array()?;
         if opcode == b'.' {
@@ -46,6 +57,7 @@ pub(super) fn load(bytes: &[u8]) -> Result<Pickle, TorchError> {
 #[derive(Default)]
 struct Machine<'a> {
     input: &'a [u8],
+    foreign: Foreign,
     objects: Objects,
     stack: Vec<Index>,
     marks: Vec<usize>,
@@ -132,8 +144,8 @@ impl<'a> Machine<'a> {
                 self.recall(slot)?;
             }
             b'c' => {
-                let global = Global::named(self.line()?, self.line()?)?;
-                self.push(Object::Global(global));
+                let global = Global::named(self.line()?, self.line()?);
+                self.global(global)?;
             }
             // STACK_GLOBAL
             0x93 => {
@@ -143,8 +155,8 @@ impl<'a> Machine<'a> {
                 else {
                     return Err(TorchError::Pickle("a global without a name"));
                 };
-                let global = Global::named(module, name)?;
-                self.push(Object::Global(global));
+                let global = Global::named(module, name);
+                self.global(global)?;
             }
             b'Q' => {
                 let id = self.pop()?;
@@ -164,11 +176,23 @@ impl<'a> Machine<'a> {
                     Object::ParameterDict(slot) => *slot = Some(attributes),
                     // The attributes of an `OrderedDict` are metadata.
                     Object::Dict(_) => {}
+                    Object::Ignored => {}
                     _ => return Err(TorchError::Pickle("attributes of an object without any")),
                 }
             }
             _ => return Err(TorchError::Pickle("an opcode that `torch.save` does not write")),
         }
+        Ok(())
+    }
+
+    fn global(&mut self, global: Result<Global, TorchError>) -> Result<(), TorchError> {
+        let global = match global {
+            Err(TorchError::ForeignGlobal(_)) if self.foreign == Foreign::Skipped => {
+                Global::Foreign
+            }
+            global => global?,
+        };
+        self.push(Object::Global(global));
         Ok(())
     }
 
@@ -240,6 +264,7 @@ impl<'a> Machine<'a> {
             (Object::Dict(pairs), (new, [])) => {
                 pairs.extend(new.iter().map(|[key, value]| (*key, *value)));
             }
+            (Object::Ignored, _) => {}
             _ => return Err(TorchError::Pickle("items for something that holds none")),
         }
         Ok(())
@@ -269,7 +294,7 @@ mod tests {
     use super::*;
 
     fn problem(bytes: &[u8]) -> TorchError {
-        load(bytes).expect_err("a pickle that is refused")
+        load(bytes, Foreign::Refused).expect_err("a pickle that is refused")
     }
 
     #[test]
@@ -283,7 +308,7 @@ mod tests {
             (b"\x8a\x08\0\0\0\0\0\0\0\x80.", i64::MIN),
         ];
         for (bytes, want) in cases {
-            let pickle = load(bytes).unwrap();
+            let pickle = load(bytes, Foreign::Refused).unwrap();
             let got = pickle.objects.get(pickle.root);
             assert!(matches!(got, Object::Integer(value) if *value == want), "{got:?}");
             assert_eq!(pickle.length, bytes.len());
@@ -292,7 +317,9 @@ mod tests {
 
     #[test]
     fn a_dictionary_keeps_the_last_of_equal_keys() {
-        let pickle = load(b"}(X\x01\0\0\0aK\x01X\x01\0\0\0aK\x02u\x8c\x01bK\x03s.").unwrap();
+        let pickle =
+            load(b"}(X\x01\0\0\0aK\x01X\x01\0\0\0aK\x02u\x8c\x01bK\x03s.", Foreign::Refused)
+                .unwrap();
         let entries = pickle.objects.entries(pickle.root);
         assert_eq!(entries.len(), 2);
         assert_eq!(pickle.objects.size(entries["a"]), Some(2));
@@ -310,15 +337,28 @@ mod tests {
     }
 
     #[test]
+    fn a_foreign_object_of_a_checkpoint_stands_for_nothing() {
+        // {"a": lightning.Callback(state 1), lightning.Callback: 2, "b": 3}
+        let bytes = b"}(X\x01\0\0\0aclightning\nCallback\n)RK\x01bclightning\nCallback\nK\x02X\x01\0\0\0bK\x03u.";
+        let pickle = load(bytes, Foreign::Skipped).unwrap();
+        let entries = pickle.objects.entries(pickle.root);
+        assert!(matches!(pickle.objects.get(entries["a"]), Object::Ignored));
+        assert_eq!(pickle.objects.size(entries["b"]), Some(3));
+        assert!(matches!(problem(bytes), TorchError::ForeignGlobal(_)));
+    }
+
+    #[test]
     fn a_deep_or_cyclic_pickle_neither_overflows_nor_hangs() {
         let mut deep = b"]".repeat(MAX_OBJECTS);
         deep.extend(b"a".repeat(MAX_OBJECTS - 1));
         deep.push(b'.');
-        assert!(load(&deep).is_ok());
+        assert!(load(&deep, Foreign::Refused).is_ok());
         // A dictionary that holds itself, and attributes that are their own owner.
-        let cyclic = load(b"}q\0X\x01\0\0\0ah\0s.").unwrap();
+        let cyclic = load(b"}q\0X\x01\0\0\0ah\0s.", Foreign::Refused).unwrap();
         assert_eq!(cyclic.objects.entries(cyclic.root)["a"], cyclic.root);
-        let own = load(b"ctorch.nn.modules.container\nParameterDict\n)\x81q\0h\0b.").unwrap();
+        let own =
+            load(b"ctorch.nn.modules.container\nParameterDict\n)\x81q\0h\0b.", Foreign::Refused)
+                .unwrap();
         assert!(own.objects.entries(own.root).is_empty());
     }
 

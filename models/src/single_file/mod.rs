@@ -1,0 +1,167 @@
+//! Whole models in one file, as they are trained and passed on: the tensors of all parts under the
+//! names of the original code (CompVis, Stability AI), no configuration, no tokenizer.
+//!
+//! A [`SingleFile`] reads as the folder in diffusers' layout that would hold the same model: its
+//! configurations and CLIP's tokenizer are in the program, its tensors are renamed while they are
+//! read, one at a time.
+
+mod kind;
+mod names;
+mod open_clip;
+mod unet;
+mod vae;
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
+
+pub use self::kind::Kind;
+use self::{
+    kind::{CLIP, OPEN_CLIP, Shapes, UNET, VAE},
+    open_clip::OpenClipNames,
+    unet::UNetNames,
+    vae::VaeNames,
+};
+use crate::{
+    ModelError,
+    weights::{Memory, ModelSource, Tensors, Weights},
+};
+
+/// The endings of such files.
+pub const ENDINGS: [&str; 3] = ["safetensors", "ckpt", "pt"];
+
+/// The averaged copy of the denoiser that some trainers leave; its names have lost their dots.
+const EMA: &str = "model_ema.diffusion_model";
+
+/// A whole model in one file.
+#[derive(Debug)]
+pub struct SingleFile<S> {
+    source: S,
+    file: String,
+    kind: Kind,
+    files: Memory,
+    names: BTreeSet<String>,
+    ema: bool,
+}
+
+impl<S: ModelSource> SingleFile<S> {
+    /// Opens `file` of `source` and finds out what it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if it cannot be read, or is no model that is read from one file: what it is.
+    pub fn open(source: S, file: &str) -> Result<Self, ModelError> {
+        let tensors = stored(&source, file)?;
+        let shapes = tensors.shapes();
+        let kind = Kind::of(&shapes, tensors.metadata()).map_err(|what| ModelError::Invalid {
+            file: source.display(file),
+            reason: what.into(),
+        })?;
+        Ok(Self::new(source, file, kind, &shapes))
+    }
+
+    fn new(source: S, file: &str, kind: Kind, shapes: &Shapes) -> Self {
+        let names = shapes.keys().cloned().collect();
+        Self { source, file: file.into(), kind, files: kind.files(), names, ema: false }
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The same weights with other configurations than those published for the kind.
+    #[must_use]
+    pub fn with_files(self, files: Memory) -> Self {
+        Self { files, ..self }
+    }
+
+    /// The averaged weights (EMA) of the denoiser in place of the last ones.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Invalid`] if the file holds none.
+    pub fn with_ema(self) -> Result<Self, ModelError> {
+        if self.names.iter().any(|name| name.starts_with(EMA)) {
+            return Ok(Self { ema: true, ..self });
+        }
+        let reason = "it holds no averaged weights (`model_ema.`); read it without".into();
+        Err(ModelError::Invalid { file: self.source.display(&self.file), reason })
+    }
+
+    /// The names that begin with `prefix`, without it.
+    fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        self.names.iter().filter_map(move |name| name.strip_prefix(prefix))
+    }
+
+    /// The denoiser's tensors; those that diffusers does not know keep their names, so that they
+    /// are told of.
+    fn unet(&self, tensors: Tensors) -> Tensors {
+        let names = UNetNames::read(self.names(UNET));
+        let translate = |name: &str| names.translate(name).unwrap_or_else(|| name.into());
+        if !self.ema {
+            return tensors
+                .renamed(|name| name.strip_prefix(UNET).map(translate).into_iter().collect());
+        }
+        let averaged = self.names(UNET).map(|name| (name.replace('.', ""), translate(name)));
+        let averaged: BTreeMap<String, String> = averaged.collect();
+        tensors.renamed(|name| {
+            let averaged = name.strip_prefix(EMA).and_then(|name| averaged.get(name));
+            averaged.cloned().into_iter().collect()
+        })
+    }
+}
+
+impl<S: ModelSource> ModelSource for SingleFile<S> {
+    fn display(&self, file: &str) -> String {
+        format!("{file} of {}", self.kind.name())
+    }
+
+    fn has(&self, file: &str) -> bool {
+        self.files.has(file)
+    }
+
+    fn read(&self, file: &str) -> Result<Cow<'_, [u8]>, ModelError> {
+        self.files.read(file)
+    }
+
+    fn weights(&self, part: &str) -> Result<Weights, ModelError> {
+        let tensors = stored(&self.source, &self.file)?;
+        Ok(Weights::Stored(match part {
+            "unet" => self.unet(tensors),
+            "vae" => {
+                let names = VaeNames::read(self.names(VAE));
+                tensors.renamed(|name| {
+                    // `loss` is the discriminator of the autoencoder's training
+                    let name = name.strip_prefix(VAE).filter(|name| !name.starts_with("loss."));
+                    let name =
+                        name.map(|name| names.translate(name).unwrap_or_else(|| name.into()));
+                    name.into_iter().collect()
+                })
+            }
+            "text_encoder" if self.kind == Kind::StableDiffusion1 => tensors
+                .renamed(|name| name.strip_prefix(CLIP).map(String::from).into_iter().collect()),
+            "text_encoder" => {
+                let names = OpenClipNames::read(self.names(OPEN_CLIP));
+                tensors.renamed(|name| {
+                    name.strip_prefix(OPEN_CLIP)
+                        .map(|name| names.translate(name))
+                        .unwrap_or_default()
+                })
+            }
+            _ => return self.files.weights(part),
+        }))
+    }
+}
+
+/// The tensors of a file, all of them.
+fn stored(source: &impl ModelSource, file: &str) -> Result<Tensors, ModelError> {
+    match source.weights(file)? {
+        Weights::Stored(tensors) => Ok(tensors),
+        Weights::Random => {
+            let reason = "its weights are random numbers".into();
+            Err(ModelError::Invalid { file: source.display(file), reason })
+        }
+    }
+}

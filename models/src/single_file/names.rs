@@ -1,0 +1,30 @@
+//! What the names of UNet and autoencoder have in common.
+
+/// The entry of a list: `{prefix}{index}.{rest}`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Block<'a> {
+    pub index: usize,
+    pub rest: &'a str,
+}
+
+impl<'a> Block<'a> {
+    pub fn read(name: &'a str, prefix: &str) -> Option<Self> {
+        let (index, rest) = name.strip_prefix(prefix)?.split_once('.')?;
+        Some(Self { index: index.parse().ok()?, rest })
+    }
+}
+
+/// A tensor of one of the UNet's residual blocks.
+pub(super) fn resnet(name: &str) -> Option<String> {
+    const PARTS: [(&str, &str); 6] = [
+        ("in_layers.0.", "norm1."),
+        ("in_layers.2.", "conv1."),
+        ("emb_layers.1.", "time_emb_proj."),
+        ("out_layers.0.", "norm2."),
+        ("out_layers.3.", "conv2."),
+        ("skip_connection.", "conv_shortcut."),
+    ];
+    PARTS
+        .iter()
+        .find_map(|(original, ours)| Some(format!("{ours}{}", name.strip_prefix(original)?)))
+}

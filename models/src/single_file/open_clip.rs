@@ -1,0 +1,58 @@
+//! OpenCLIP's text tower in the original names, and transformers' for them.
+
+use super::names::Block;
+
+/// The index of the last layer, which Stable Diffusion 2 does not use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OpenClipNames {
+    last: usize,
+}
+
+impl OpenClipNames {
+    /// `names` are without `cond_stage_model.model.`.
+    pub fn read<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let layers = names.filter_map(|name| Block::read(name, "transformer.resblocks."));
+        Self { last: layers.map(|layer| layer.index).max().unwrap_or(0) }
+    }
+
+    /// The names for one without `cond_stage_model.model.`: none if it is not used, several if its
+    /// rows are several tensors there.
+    pub fn translate(self, name: &str) -> Vec<String> {
+        const PLAIN: [(&str, &str); 3] = [
+            ("token_embedding.weight", "embeddings.token_embedding.weight"),
+            ("positional_embedding", "embeddings.position_embedding.weight"),
+            ("ln_final.", "final_layer_norm."),
+        ];
+        const PARTS: [(&str, &str); 5] = [
+            ("ln_1.", "layer_norm1."),
+            ("ln_2.", "layer_norm2."),
+            ("mlp.c_fc.", "mlp.fc1."),
+            ("mlp.c_proj.", "mlp.fc2."),
+            ("attn.out_proj.", "self_attn.out_proj."),
+        ];
+        // what leads to the features that pictures and texts are compared by, and a mask
+        if ["text_projection", "logit_scale", "attn_mask"].contains(&name) {
+            return Vec::new();
+        }
+        let begins = |name: &str, pairs: &[(&str, &str)]| {
+            let mut pairs = pairs.iter();
+            pairs.find_map(|(theirs, ours)| Some(format!("{ours}{}", name.strip_prefix(theirs)?)))
+        };
+        if let Some(plain) = begins(name, &PLAIN) {
+            return vec![format!("text_model.{plain}")];
+        }
+        let Some(Block { index, rest }) = Block::read(name, "transformer.resblocks.") else {
+            return vec![name.into()]; // to be told of
+        };
+        if index == self.last {
+            return Vec::new();
+        }
+        let layer = format!("text_model.encoder.layers.{index}");
+        if let Some(kind) = rest.strip_prefix("attn.in_proj_") {
+            return ["q", "k", "v"]
+                .map(|part| format!("{layer}.self_attn.{part}_proj.{kind}"))
+                .into();
+        }
+        vec![begins(rest, &PARTS).map_or_else(|| name.into(), |part| format!("{layer}.{part}"))]
+    }
+}

@@ -1,0 +1,151 @@
+//! Stored tensors by name, whose values are read when each is asked for.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufReader, Read, Seek},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use burn::tensor::Bytes;
+use burn_pack::Tensor as PackTensor;
+
+use super::{pickled, safetensors};
+use crate::ModelError;
+
+/// Why values could not be read: burn-store's own errors do not say where.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Failure {
+    /// How messages name the file.
+    file: String,
+    last: Arc<Mutex<Option<ModelError>>>,
+}
+
+impl Failure {
+    /// Leaves the reason for whoever asked for the values.
+    pub fn set(&self, reason: String) {
+        let error = ModelError::Invalid { file: self.file.clone(), reason };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    fn take(&self) -> Option<ModelError> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The tensors of one part of a model; of their values, no two are in memory.
+#[derive(Debug, Default)]
+pub struct Tensors {
+    /// How messages name their files, the first one's name first.
+    files: Vec<String>,
+    metadata: BTreeMap<String, String>,
+    pub(super) tensors: Vec<PackTensor>,
+    failures: Vec<Failure>,
+}
+
+impl Tensors {
+    /// The tensors of a safetensors file, or of a PyTorch one, which its name's ending tells;
+    /// `shown` is the name in messages.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Invalid`] if it is neither, or a PyTorch file asks for more than tensors.
+    pub fn read<R: Read + Seek + Send + 'static>(
+        reader: R,
+        file: &str,
+        shown: String,
+    ) -> Result<Self, ModelError> {
+        let failure = Failure { file: shown.clone(), ..Failure::default() };
+        let is_checkpoint = [".ckpt", ".pt"].iter().any(|ending| file.ends_with(ending));
+        let is_pickled = [".bin", ".pth"].iter().any(|ending| file.ends_with(ending));
+        let tensors = if is_pickled || is_checkpoint {
+            let tensors = pickled::tensors(BufReader::new(reader), is_checkpoint, &failure);
+            tensors.map(|tensors| (tensors, BTreeMap::new())).map_err(|error| error.to_string())
+        } else {
+            safetensors::tensors(reader, &failure)
+        };
+        match tensors {
+            Ok((tensors, metadata)) => {
+                Ok(Self { files: vec![shown], metadata, tensors, failures: vec![failure] })
+            }
+            Err(reason) => Err(ModelError::Invalid { file: shown, reason }),
+        }
+    }
+
+    /// How messages name the first of their files.
+    pub fn file(&self) -> &str {
+        self.files.first().map_or("", String::as_str)
+    }
+
+    /// Adds the tensors of another file.
+    pub fn extend(&mut self, other: Self) {
+        self.files.extend(other.files);
+        self.tensors.extend(other.tensors);
+        self.failures.extend(other.failures);
+    }
+
+    /// What the file says of itself (safetensors' `__metadata__`).
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// The tensors under the names that `translate` gives for theirs: none leaves a tensor out,
+    /// several share its rows evenly.
+    #[must_use]
+    pub(crate) fn renamed(mut self, translate: impl Fn(&str) -> Vec<String>) -> Self {
+        let renamed = self.tensors.into_iter().flat_map(|mut tensor| {
+            let mut names = translate(&tensor.name);
+            if names.len() > 1 {
+                return split_rows(tensor, names);
+            }
+            names.pop().map(|name| tensor.name = name).map(|()| tensor).into_iter().collect()
+        });
+        self.tensors = renamed.collect();
+        self
+    }
+
+    /// Their shapes, by name.
+    pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        self.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.to_vec())).collect()
+    }
+
+    /// The last failure to read values, if there was one.
+    pub(super) fn failure(failures: &[Failure]) -> Result<(), ModelError> {
+        failures.iter().find_map(Failure::take).map_or(Ok(()), Err)
+    }
+
+    /// The tensors, and where failures to read them are left.
+    pub(super) fn into_parts(self) -> (Vec<PackTensor>, Vec<Failure>) {
+        (self.tensors, self.failures)
+    }
+}
+
+/// A tensor's rows as several of equal size, whose values are read once for all of them; a tensor
+/// whose rows do not share out stays as it is, under its own name.
+fn split_rows(tensor: PackTensor, names: Vec<String>) -> Vec<PackTensor> {
+    let (count, rows) = (names.len(), tensor.shape.first().copied().unwrap_or(0));
+    if rows == 0 || !rows.is_multiple_of(count) {
+        return vec![tensor];
+    }
+    let (dtype, length) = (tensor.dtype, tensor.byte_len() / count);
+    let mut shape = tensor.shape.to_vec();
+    shape[0] = rows / count;
+    // the values between the first and the last of the parts that ask for them
+    let kept: Arc<Mutex<(Option<Bytes>, usize)>> = Arc::default();
+    let part = |(index, name)| {
+        let (tensor, kept) = (tensor.clone(), kept.clone());
+        PackTensor::deferred(name, dtype, shape.clone(), None, length, move || {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let values = match kept.0.take() {
+                Some(values) => values,
+                None => tensor.to_bytes()?,
+            };
+            let own = values[index * length..][..length].to_vec();
+            kept.1 += 1;
+            if kept.1 % count != 0 {
+                kept.0 = Some(values);
+            }
+            Ok(Bytes::from_bytes_vec(own))
+        })
+    };
+    names.into_iter().enumerate().map(part).collect()
+}

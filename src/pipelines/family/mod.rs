@@ -1,0 +1,10 @@
+//! The families of models: a file for each, and their list.
+
+mod definition;
+mod ldm;
+mod registry;
+mod stable_diffusion;
+
+pub use definition::{CheckedConfig, ModelFamily, TextEncoderPart};
+pub use ldm::LATENT_DIFFUSION;
+pub use stable_diffusion::STABLE_DIFFUSION;

@@ -1,0 +1,96 @@
+//! The families that dvar knows.
+
+use dvar_models::{ModelError, weights::ModelSource};
+use serde::Deserialize;
+
+use super::{LATENT_DIFFUSION, ModelFamily, STABLE_DIFFUSION};
+
+/// The families, those that more files tell of last: these are asked first whether they recognise
+/// a folder.
+static FAMILIES: [&ModelFamily; 2] = [&STABLE_DIFFUSION, &LATENT_DIFFUSION];
+
+#[derive(Deserialize)]
+struct ModelIndex {
+    #[serde(rename = "_class_name")]
+    class_name: String,
+}
+
+impl ModelFamily {
+    /// The family that a model's `model_index.json` names, or the one that its files tell.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] if `model_index.json` is broken or names none of the families.
+    pub(in crate::pipelines) fn of(source: &dyn ModelSource) -> Result<&'static Self, ModelError> {
+        let Some(index) = source.read_optional("model_index.json")? else {
+            let found = FAMILIES.iter().rev().find(|family| (family.recognises)(source));
+            // where there is nothing, Stable Diffusion's files are those that messages ask for
+            return Ok(found.copied().unwrap_or(&STABLE_DIFFUSION));
+        };
+        let file = source.display("model_index.json");
+        let index: ModelIndex = serde_json::from_slice(&index)
+            .map_err(|e| ModelError::Invalid { file: file.clone(), reason: e.to_string() })?;
+        let named = FAMILIES.iter().find(|family| family.class_name == index.class_name);
+        named.copied().ok_or_else(|| ModelError::Unsupported {
+            file,
+            key: "_class_name".into(),
+            value: format!("`{}`", index.class_name),
+            supported: FAMILIES
+                .map(|family| format!("{} ({family})", family.class_name))
+                .join(" and "),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use dvar_models::weights::Memory;
+
+    use super::*;
+
+    fn folder(files: &[&str]) -> Memory {
+        let empty = |file: &&str| (format!("{file}/config.json"), Cow::Borrowed(&b"{}"[..]));
+        Memory(files.iter().map(empty).collect())
+    }
+
+    #[test]
+    fn a_folder_without_index_is_told_by_its_sub_folders() {
+        for (folders, family) in [
+            (&["text_encoder", "unet", "vae"][..], &STABLE_DIFFUSION),
+            (&[], &STABLE_DIFFUSION),
+            (&["bert", "unet", "vqvae"], &LATENT_DIFFUSION),
+            (&["bert", "unet", "vae"], &LATENT_DIFFUSION),
+            (&["text_encoder", "unet", "vqvae"], &LATENT_DIFFUSION),
+        ] {
+            assert_eq!(ModelFamily::of(&folder(folders)).unwrap(), family, "{folders:?}");
+        }
+    }
+
+    #[test]
+    fn the_parts_of_ldm_are_found_under_both_names() {
+        let parts = |family: &ModelFamily, source: &Memory| {
+            ((family.text_encoders)(source)[0].folder, (family.vae)(source))
+        };
+        for (folders, text_encoder, vae) in [
+            (&["bert", "vqvae"][..], "bert", "vqvae"),
+            (&["text_encoder", "vae"], "text_encoder", "vae"),
+            (&["bert", "vae"], "bert", "vae"),
+            (&[], "bert", "vqvae"),
+        ] {
+            assert_eq!(parts(&LATENT_DIFFUSION, &folder(folders)), (text_encoder, vae));
+        }
+        let both = folder(&["bert", "text_encoder", "vae", "vqvae"]);
+        assert_eq!(parts(&STABLE_DIFFUSION, &both), ("text_encoder", "vae"));
+    }
+
+    #[test]
+    fn guidance_of_1_is_none_and_0_is_the_negative_prompt_of_ldm_alone() {
+        let guided = |scale| FAMILIES.map(|family| (family.is_guided)(scale));
+        assert_eq!(guided(7.5), [true, true]);
+        assert_eq!(guided(1.0), [false, false]);
+        assert_eq!(guided(0.5), [false, true]);
+        assert_eq!(guided(0.0), [false, true]);
+    }
+}

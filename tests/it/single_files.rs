@@ -1,0 +1,208 @@
+//! Whole models in one file: the same weights, and the same runs, as from their folders.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fs::{self, File},
+    path::Path,
+};
+
+use burn::{
+    store::ModuleSnapshot,
+    tensor::{DType, Device},
+};
+use dvar::{concept::Method, config::MixedPrecision, pipelines::ModelFolder};
+use dvar_models::{
+    ModelError,
+    single_file::SingleFile,
+    tokenizer::{PromptTokenizer, openai_clip},
+    weights::{
+        Folder, Memory, ModelSource,
+        torch::{TorchError, TorchFile},
+    },
+};
+use half::{bf16, f16};
+use serde_json::Value;
+
+use crate::{
+    determinism::{options, prepared_on, states},
+    golden,
+};
+
+fn description() -> Value {
+    golden::json_at(&golden::more().join("golden/single_files.json"))
+}
+
+/// The set's files of models, and the folders that hold the same.
+fn twins() -> Vec<(String, String)> {
+    let description = description();
+    let files = description["files"].as_object().unwrap().iter();
+    let twins = files.filter_map(|(file, about)| {
+        let known = about["kind"] == "sd1" || about["kind"] == "sd2";
+        // such as `tiny-sd1 rounded to f16`
+        let folder = about["model"].as_str()?.split(' ').next()?;
+        known.then(|| (file.clone(), folder.to_string()))
+    });
+    let twins: Vec<_> = twins.collect();
+    assert!(twins.len() >= 3, "{twins:?}");
+    twins
+}
+
+fn folder(name: &str) -> Folder {
+    Folder(golden::more().join("models").join(name))
+}
+
+fn single(file: &str) -> Result<SingleFile<Folder>, ModelError> {
+    SingleFile::open(Folder(golden::more().join("files/single")), file)
+}
+
+/// All files of a folder, its weights left out: the tiny models are not of the published sizes.
+fn files_of(folder: &Path) -> Memory {
+    let mut files = BTreeMap::new();
+    let mut add = |path: &Path, name: String| {
+        if !name.ends_with(".safetensors") {
+            files.insert(name, Cow::Owned(fs::read(path).unwrap()));
+        }
+    };
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = entry.file_name().unwrap().to_str().unwrap().to_string();
+        if entry.is_file() {
+            add(&entry, name);
+        } else {
+            for file in fs::read_dir(&entry).unwrap().map(|file| file.unwrap().path()) {
+                add(&file, format!("{name}/{}", file.file_name().unwrap().to_str().unwrap()));
+            }
+        }
+    }
+    Memory(files)
+}
+
+fn twin(file: &str, of: &str) -> SingleFile<Folder> {
+    single(file).unwrap().with_files(files_of(&folder(of).0))
+}
+
+fn open(source: impl ModelSource + 'static) -> ModelFolder {
+    ModelFolder::new(source, "model".into()).unwrap()
+}
+
+/// Every weight of a network, by name.
+fn weights(network: &impl ModuleSnapshot) -> BTreeMap<String, Vec<f32>> {
+    let tensors = network.collect(None, None, true).into_iter().map(|tensor| {
+        let (name, dtype, _, _, bytes) = tensor.into_parts().unwrap();
+        assert_eq!(dtype, DType::F32, "{name}");
+        let values = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+        (name, values.collect())
+    });
+    tensors.collect()
+}
+
+/// Every weight of a model; those of the text encoder by what it makes of its own vocabulary.
+fn all_weights(model: &ModelFolder) -> [BTreeMap<String, Vec<f32>>; 3] {
+    let device = Device::flex();
+    let encoder = model.load_prompt_encoder(model.tokenizers().unwrap(), &device).unwrap();
+    let prompts = ["a photo of a cat", "two dogs"].map(|text| encoder.tokenizers().encode(text));
+    let width = model.embedding_widths().total();
+    let none = [burn::tensor::Tensor::zeros([1, width], &device)];
+    let states = encoder.encode(&encoder.prepare(&prompts), &none).hidden_states;
+    let values = |tensor: burn::tensor::TensorData| tensor.iter::<f32>().collect::<Vec<_>>();
+    let text = [
+        ("states".to_string(), values(states.into_data())),
+        ("table".to_string(), values(encoder.token_tables().remove(0).into_data())),
+    ];
+    [
+        weights(&model.load_unet(&device).unwrap()),
+        weights(&model.load_vae(&device).unwrap()),
+        text.into(),
+    ]
+}
+
+#[test]
+fn a_single_file_has_the_weights_of_its_folder() {
+    for (file, name) in twins() {
+        let (got, want) =
+            (all_weights(&open(twin(&file, &name))), all_weights(&open(folder(&name))));
+        let rounds = description()["files"][&file]["dtype"].clone();
+        for (part, (got, want)) in got.iter().zip(&want).enumerate() {
+            assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>());
+            for (name, want) in want {
+                // states are computed, not stored
+                let stored = part < 2 || name == "table";
+                let want: Vec<f32> = match rounds.as_str().filter(|_| stored) {
+                    Some("f16") => want.iter().map(|v| f16::from_f32(*v).to_f32()).collect(),
+                    Some("bf16") => want.iter().map(|v| bf16::from_f32(*v).to_f32()).collect(),
+                    Some(_) => want.clone(),
+                    None if rounds == "f32" => want.clone(),
+                    None => continue,
+                };
+                assert_eq!(got[name], want, "{file}, {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_run_on_a_single_file_ends_in_the_bytes_of_one_on_its_folder() {
+    for (file, name) in twins() {
+        if description()["files"][&file]["dtype"] != "f32" {
+            continue;
+        }
+        let run = |model| {
+            let options = options(MixedPrecision::No, (Method::DreamboothLora, "adamw"), 2, 1);
+            states(&prepared_on(model, options), None, 1).last().unwrap().to_bytes().unwrap()
+        };
+        assert_eq!(run(open(twin(&file, &name))), run(open(folder(&name))), "{file}");
+    }
+}
+
+#[test]
+fn averaged_weights_are_read_where_they_are_asked_for_and_there() {
+    let with_ema: Vec<_> = twins()
+        .into_iter()
+        .filter(|(file, _)| description()["files"][file]["ema_keys"].is_number())
+        .collect();
+    assert!(!with_ema.is_empty());
+    for (file, name) in twins() {
+        let averaged = single(&file).unwrap().with_ema();
+        if !with_ema.iter().any(|(with, _)| *with == file) {
+            let error = averaged.unwrap_err().to_string();
+            assert!(error.contains("no averaged weights"), "{error}");
+            continue;
+        }
+        let averaged = averaged.unwrap().with_files(files_of(&folder(&name).0));
+        let (averaged, last) =
+            (all_weights(&open(averaged)), all_weights(&open(twin(&file, &name))));
+        let same = last[0].iter().filter(|(name, values)| averaged[0][*name] == **values);
+        assert_eq!(same.count(), 0, "{file}: averaged weights are the last ones");
+        assert_eq!((&averaged[1], &averaged[2]), (&last[1], &last[2]), "only the denoiser's");
+    }
+}
+
+#[test]
+fn a_class_as_a_key_is_skipped_in_a_checkpoint_and_refused_elsewhere() {
+    let name = "lightning-class-key.ckpt";
+    let about = &description()["files"][name];
+    let file = || File::open(golden::more().join("files/single").join(name)).unwrap();
+    let foreign = TorchFile::open(&mut file()).unwrap_err();
+    let TorchError::ForeignGlobal(global) = &foreign else { panic!("{foreign}") };
+    assert_eq!(about["foreign_global"], global.as_str());
+
+    let tensors = TorchFile::open_checkpoint(&mut file()).unwrap().state_dict().unwrap();
+    let sums = about["sums"].as_object().unwrap();
+    assert_eq!(tensors.keys().collect::<Vec<_>>(), sums.keys().collect::<Vec<_>>());
+    for (name, want) in sums {
+        let bytes = tensors[name].read(&mut file()).unwrap();
+        let values = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+        let sum: f64 = values.map(f64::from).sum();
+        assert!((sum - want.as_f64().unwrap()).abs() < 1e-5, "{name}: {sum}");
+    }
+}
+
+#[test]
+fn a_file_without_a_tokenizer_gets_clips() {
+    let model = single("sd1.safetensors").unwrap();
+    let tokenizers = open(model).tokenizers().unwrap();
+    let vocab = openai_clip::vocab_json();
+    let clip = PromptTokenizer::clip(vocab.as_bytes(), openai_clip::MERGES.as_bytes(), None, None);
+    let (clip, text) = (clip.unwrap(), "A photo of the naïve café, 2024!");
+    assert_eq!(tokenizers.encode(text).0, [clip.encode(text, 77)]);
+}
