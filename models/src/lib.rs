@@ -19,6 +19,7 @@
 //! Text encoders and denoiser compute in the type that their weights were loaded in: f32, or bf16 or
 //! f16 with norms and softmax in f32. They take and give f32 in any case.
 
+mod activation;
 mod attention;
 pub mod clip;
 mod config_checks;
@@ -43,5 +44,5 @@ pub mod unet;
 pub mod vae;
 pub mod weights;
 
+pub use activation::Activation;
 pub use error::ModelError;
-pub use layers::Activation;

@@ -6,7 +6,7 @@ use burn::tensor::{DType, Device, Tensor};
 use dvar_models::unet::UNet2DConditionModel;
 use safetensors::SafeTensors;
 
-use super::{AdapterConfig, HostTensor, VECTORS};
+use super::{AdapterConfig, HostTensor, names};
 use crate::{
     embedding::{EmbeddingError, EncoderVectors, LearnedEmbedding},
     tensor::{DeviceError, to_safetensors},
@@ -79,13 +79,10 @@ impl LearnedConcept {
         let mut rest = Vec::new();
         let mut num_vectors = 0;
         for tensor in parameters {
-            let key = match tensor.name.strip_prefix(VECTORS).map(|key| key.strip_prefix('.')) {
-                Some(Some(key)) => Some(key.to_string()),
-                Some(None) if tensor.name == VECTORS => None,
-                _ => {
-                    rest.push(tensor);
-                    continue;
-                }
+            let Some(key) = names::encoder_of(&tensor.name).map(|key| key.map(str::to_string))
+            else {
+                rest.push(tensor);
+                continue;
             };
             let [count, dim] = tensor.shape;
             num_vectors = count;

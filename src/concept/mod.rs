@@ -1,9 +1,10 @@
-//! What a run trains: the concept's vectors for each text encoder, and with DreamBooth-LoRA or Custom Diffusion some of
-//! the UNet's attention weights beside them.
+//! What a run trains: the concept's vectors for each text encoder, and with DreamBooth-LoRA or Custom
+//! Diffusion some of the UNet's attention weights beside them.
 
 mod adapter;
 mod files;
 mod method;
+mod names;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -19,10 +20,6 @@ pub use crate::tensor::HostTensor;
 pub use adapter::AdapterConfig;
 pub use files::{AdapterError, LearnedAdapter, LearnedConcept};
 pub use method::Method;
-
-/// The name of the vectors among the parameters; behind it, after a dot, that of their text encoder
-/// where there are several.
-const VECTORS: &str = "vectors";
 
 /// One trained tensor.
 #[derive(Clone, Debug)]
@@ -98,10 +95,7 @@ impl Concept {
         let start: Vec<_> = encoders.map(|encoder| vectors(encoder, initial, device)).collect();
         let named = initial.encoders().iter().zip(&start);
         let parameters = named.map(|(encoder, start)| Parameter {
-            name: match &encoder.key {
-                None => VECTORS.into(),
-                Some(key) => format!("{VECTORS}.{key}"),
-            },
+            name: names::vectors(encoder.key.as_deref()),
             value: track(start.clone()),
         });
         Self {

@@ -16,6 +16,6 @@ pub use family::{CheckedConfig, LATENT_DIFFUSION, ModelFamily, STABLE_DIFFUSION,
 pub use model_folder::ModelFolder;
 pub use prompt::{PromptEncoder, Prompts};
 pub(crate) use text_to_image::BATCH;
-pub use text_to_image::{Guidance, SamplingOptions, TextToImage, Watch, denoise};
+pub use text_to_image::{DrawProgress, Guidance, SamplingOptions, TextToImage, denoise};
 pub use tokens::{PromptIds, PromptTokenizers};
 pub use widths::EmbeddingWidths;

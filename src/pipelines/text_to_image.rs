@@ -34,7 +34,7 @@ pub struct SamplingOptions {
 }
 
 /// Told how far a drawing is.
-pub trait Watch {
+pub trait DrawProgress {
     /// `done` of `total` denoising steps are made, over all batches; the device has finished them.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ pub struct TextToImage<'a> {
     /// The noise schedule.
     pub scheduler: &'a SchedulerConfig,
     /// Told of each step, if anyone is.
-    pub watch: Option<&'a dyn Watch>,
+    pub watch: Option<&'a dyn DrawProgress>,
 }
 
 /// Pictures drawn at once; each takes two inputs of the UNet under guidance.
@@ -75,7 +75,7 @@ impl TextToImage<'_> {
     /// # Errors
     ///
     /// [`PipelineError`] if the scheduler refuses the options or the device fails, and what
-    /// [`Watch::denoised`] gives.
+    /// [`DrawProgress::denoised`] gives.
     pub async fn generate(
         &self,
         first: usize,

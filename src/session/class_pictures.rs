@@ -6,7 +6,7 @@ use super::{Generator, SessionError};
 use crate::{
     config::{MethodConfig, TrainConfig},
     data::image::Picture,
-    pipelines::{BATCH, ModelFolder, SamplingOptions, Watch},
+    pipelines::{BATCH, DrawProgress, ModelFolder, SamplingOptions},
 };
 
 /// What the method asks the class' pictures to show, and how many it wants; none for methods
@@ -31,7 +31,7 @@ pub async fn draw_class<E: From<SessionError>>(
     model: &ModelFolder,
     device: &Device,
     numbers: &[usize],
-    watch: Option<&dyn Watch>,
+    watch: Option<&dyn DrawProgress>,
     mut keep: impl FnMut(usize, &Picture) -> Result<(), E>,
 ) -> Result<(), E> {
     let Some((prompt, _)) = class_pictures(config) else { return Ok(()) };

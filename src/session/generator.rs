@@ -8,7 +8,9 @@ use crate::{
     concept::{ConceptWeights, LearnedAdapter},
     data::image::Picture,
     embedding::LearnedEmbedding,
-    pipelines::{ModelFolder, PipelineError, PromptEncoder, SamplingOptions, TextToImage, Watch},
+    pipelines::{
+        DrawProgress, ModelFolder, PipelineError, PromptEncoder, SamplingOptions, TextToImage,
+    },
     schedulers::SchedulerConfig,
 };
 
@@ -73,7 +75,7 @@ impl Generator {
         prompts: &[String],
         negative_prompt: &str,
         options: &SamplingOptions,
-        watch: Option<&dyn Watch>,
+        watch: Option<&dyn DrawProgress>,
     ) -> Result<Vec<Picture>, PipelineError> {
         let Self { encoder, unet, vae, scheduler, vectors } = self;
         let pipeline = TextToImage { encoder, unet, vae, scheduler, watch };

@@ -7,7 +7,7 @@ use crate::{
     concept::LearnedConcept,
     data::dataset::Dataset,
     early_stopping::StopReason,
-    pipelines::Watch,
+    pipelines::DrawProgress,
     trainer::{Callbacks, TrainState},
 };
 
@@ -90,7 +90,7 @@ pub trait Observer {
     }
 
     /// Told of each denoising step of the samples, if anyone is.
-    fn drawing(&self) -> Option<&dyn Watch> {
+    fn drawing(&self) -> Option<&dyn DrawProgress> {
         None
     }
 

@@ -6,7 +6,7 @@ use crate::{
     data::{image::Picture, templates::fill},
     eval::{ClipScorer, Features, without_placeholder},
     objective::DiffusionObjective,
-    pipelines::{ModelFolder, PipelineError, SamplingOptions, TextToImage, Watch},
+    pipelines::{DrawProgress, ModelFolder, PipelineError, SamplingOptions, TextToImage},
 };
 
 /// Draws the same prompts from the same seeds, whatever the concept.
@@ -20,7 +20,7 @@ pub struct Samples<'a> {
     /// Where there is a scorer: what it sees in the concept's pictures.
     pub scorer: Option<(&'a ClipScorer, Features)>,
     /// Told of each denoising step, if anyone is.
-    pub watch: Option<&'a dyn Watch>,
+    pub watch: Option<&'a dyn DrawProgress>,
 }
 
 /// Pictures and their mean CLIP-I score.

@@ -63,6 +63,24 @@ test("a run can be paused, resumed and stopped", async () => {
   await page.getByRole("button", { name: "Stop", exact: true }).click();
   await finished(page);
   assert.match(await page.locator("#why").textContent(), /You stopped it after \d+ steps/);
+  const made = Number(/after (\d+) steps/.exec(await page.locator("#why").textContent())[1]);
+  await page.getByRole("button", { name: "Go on learning" }).click();
+  await reached(page, made + 2);
+});
+
+test("a run that made all its steps goes on beyond them", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  await page.getByRole("button", { name: "Go on to 24 steps" }).click();
+  await page.locator("#result").waitFor({ state: "hidden" });
+  await finished(page);
+  assert.match(await page.locator("#why").textContent(), /all its 24 steps/);
+  const records = (await downloaded(page, "metrics.jsonl")).toString().trim().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(records.map(({ step }) => step), Array.from({ length: 24 }, (_, step) => step));
 });
 
 test("a second tab leaves the run of the first alone", async () => {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { watchMainThread } from "./main_thread.js";
-import { downloaded, finished, reached, ready, set, site, train, UMBRELLA } from "./page.js";
+import { downloaded, finished, onePicture, reached, ready, set, site, train, UMBRELLA } from "./page.js";
 import { shoot } from "./screenshots.js";
 
 const it = site();
@@ -89,6 +89,23 @@ test("a concept is learned on the CPU until it stops by itself, and the CLI read
   await page.locator("#draw-count").fill("1");
   await page.getByRole("button", { name: "Draw", exact: true }).click();
   await page.locator("#drawn img").waitFor();
+});
+
+test("without a word to start from the best one is found, and three others are on offer", async () => {
+  const page = await it.open();
+  await ready(page);
+  await set(page, { max_train_steps: 1, num_inference_steps: 1, eval_batch_size: 1, train_batch_size: 1 });
+  await onePicture(page);
+  await train(page);
+  await finished(page);
+  assert.match(await page.locator("#why").textContent(), /It began from the word “umbrella”/);
+  const others = page.getByRole("button", { name: /Start again from/ });
+  assert.equal(await others.count(), 3);
+  await others.first().click();
+  await page.locator("#result").waitFor({ state: "hidden" });
+  await finished(page);
+  assert.doesNotMatch(await page.locator("#why").textContent(), /It began from the word/);
+  assert.equal(await others.count(), 0);
 });
 
 function lines(bytes) {

@@ -107,7 +107,7 @@ async function offerSavedRun(): Promise<void> {
   if (finished) {
     byId("offer-text").textContent = `Your last visit learned ${token}.`;
     go.textContent = "Show it";
-    go.onclick = () => void run.show(setup.options, finished, records, samples);
+    go.onclick = () => void run.show({ ...setup, checkpoint, records, samples }, finished);
   } else {
     byId("offer-text").textContent = `Your last visit was learning ${token}. Nothing of it is lost.`;
     go.textContent = `Go on from step ${checkpoint.step}`;

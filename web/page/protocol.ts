@@ -63,6 +63,17 @@ export interface Finished extends LearnedFiles {
   clip_i: number | null;
   /** The word that was found to start from, where none was given. */
   initializer_token: string | null;
+  /** Where words were tried as starts: the best of them, the best first. */
+  words: string[];
+  /** How the loss of the fixed batch fell; null in a run too short to say. */
+  fall: Fall | null;
+}
+
+/** How a loss fell, in the CLI's words. */
+export interface Fall {
+  text: string;
+  /** Whether more steps should bring more. */
+  goes_on: boolean;
 }
 
 /** Where a run may go on. */

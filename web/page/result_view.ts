@@ -5,15 +5,39 @@ import type { Finished, Options, Samples, StepRecord, StopReason } from "./proto
 
 /** The section `#result`. */
 export class ResultView {
+  constructor(
+    private readonly acts: {
+      /** Trains on a run that ended so after so many steps. */
+      goOn: (stop: StopReason, steps: number) => void;
+      /** Trains anew from another word. */
+      startFrom: (word: string) => void;
+    },
+  ) {}
+
   /** Shows a run that ended; `names` of its token and prompts come from `options`. */
   show(options: Options, finished: Finished, records: StepRecord[], samples: Samples[]): void {
     const token = String(options.placeholder_token);
     byId("result-title").replaceChildren(...heading(finished.stop, token));
     byId("why").textContent = why(finished);
+    const more = this.more(finished);
+    byId("more").replaceChildren(...more);
+    byId("more").hidden = more.length === 0;
     const last = (kind: Samples["kind"]) => samples.findLast((drawn) => drawn.kind === kind);
     this.grid("before", last("before"));
     this.grid("after", last("after"));
     byId("downloads").replaceChildren(...buttons(token, finished, records));
+  }
+
+  /** What could still be done with these pictures. */
+  private more({ stop, steps, fall, words }: Finished): HTMLElement[] {
+    const { goOn, startFrom } = this.acts;
+    const interrupted = stop.reason === "interrupted";
+    const longer = interrupted || stop.reason === "max_steps" || fall?.goes_on;
+    const label = interrupted ? "Go on learning" : `Go on to ${2 * steps} steps`;
+    return [
+      ...(longer ? [button(label, () => goOn(stop, steps))] : []),
+      ...words.slice(1).map((word) => button(`Start again from “${word}”`, () => startFrom(word))),
+    ];
   }
 
   private grid(name: "before" | "after", samples: Samples | undefined): void {
@@ -25,6 +49,12 @@ export class ResultView {
   }
 }
 
+function button(text: string, act: () => void): HTMLElement {
+  const made = element("button", { type: "button", textContent: text });
+  made.onclick = act;
+  return made;
+}
+
 function buttons(token: string, finished: Finished, records: StepRecord[]): HTMLElement[] {
   const files: [name: string, content: () => BlobPart][] = [
     ["learned_embeds.safetensors", () => finished.learned],
@@ -33,11 +63,10 @@ function buttons(token: string, finished: Finished, records: StepRecord[]): HTML
   const { adapter } = finished;
   if (adapter) files.splice(1, 0, [adapter.file, () => adapter.bytes]);
   return files.map(([name, content], i) => {
-    const button = element("button", { type: "button", textContent: name });
-    if (i === 0) button.className = "primary";
-    button.title = `Save ${name} of ${token}`;
-    button.onclick = () => download(name, content());
-    return button;
+    const save = button(name, () => download(name, content()));
+    if (i === 0) save.className = "primary";
+    save.title = `Save ${name} of ${token}`;
+    return save;
   });
 }
 
@@ -47,7 +76,7 @@ function heading({ reason }: StopReason, token: string): (Node | string)[] {
 }
 
 /** The CLI's sentence, and what it means. */
-function why({ stop, text, steps, clip_i_before, clip_i, initializer_token }: Finished): string {
+function why({ stop, text, steps, clip_i_before, clip_i, initializer_token, fall }: Finished): string {
   const meanings: Record<StopReason["reason"], string> = {
     dvar: `It stopped by itself after ${steps} steps: the loss on the fixed batch now moves little beside how it moved before.`,
     plateau: `It stopped by itself after ${steps} steps: of all that the loss on the fixed batch fell, its last steps brought next to nothing.`,
@@ -58,6 +87,8 @@ function why({ stop, text, steps, clip_i_before, clip_i, initializer_token }: Fi
   };
   const sank = clip_i_before != null && clip_i != null && clip_i < clip_i_before;
   const worse = " Yet its pictures are less like yours than before it began: try another word to start from, or another learning rate.";
+  const fell = fall ? ` That loss: ${fall.text}.` : "";
+  const learning = fall?.goes_on ? " It was still learning." : "";
   const start = initializer_token ? ` It began from the word “${initializer_token}”.` : "";
-  return `${meanings[stop.reason]} (${text}.)${start}${sank ? worse : ""}`;
+  return `${meanings[stop.reason]} (${text}.)${fell}${learning}${start}${sank ? worse : ""}`;
 }

@@ -5,7 +5,7 @@ import { byId, download } from "./dom";
 import type { DrawView } from "./draw_view";
 import { EngineError, type Engine } from "./engine";
 import { type Action, explain, hideNotice, notify } from "./notice";
-import type { Checkpoint, Events, Finished, Options, Phase, Picture, Run, Samples, StepRecord } from "./protocol";
+import type { Checkpoint, Events, Finished, Options, Phase, Picture, Run, Samples, StepRecord, StopReason } from "./protocol";
 import { ResultView } from "./result_view";
 import { goBack, withoutEmpty } from "./run_parts";
 import { alone } from "./saved_run";
@@ -19,7 +19,7 @@ type State = "running" | "paused" | "stopping" | "ended";
 /** Starts, resumes, pauses and ends runs. */
 export class RunControl {
   private readonly training = new TrainingView();
-  private readonly result = new ResultView();
+  private readonly result: ResultView;
   private run: Run | undefined;
   private engine: Engine | undefined;
   private state: State = "running";
@@ -37,6 +37,10 @@ export class RunControl {
     /** Shows the first screen. */
     private readonly leave: () => void,
   ) {
+    this.result = new ResultView({
+      goOn: (stop, steps) => void this.goOn(stop, steps),
+      startFrom: (word) => void this.startFrom(word),
+    });
     byId("pause").onclick = () => this.pause();
     byId("stop").onclick = () => this.stop();
   }
@@ -79,8 +83,10 @@ export class RunControl {
   }
 
   /** Shows a run that ended. */
-  async show(options: Options, finished: Finished, records: StepRecord[], samples: Samples[]): Promise<void> {
+  async show(run: Omit<Run, "keep">, finished: Finished): Promise<void> {
     if (this.busy) return;
+    const { options, records, samples } = run;
+    this.run = { ...run, keep: true };
     showOnly("training", "result");
     this.training.begin(options, records, samples);
     this.end(options, finished, records, samples);
@@ -90,6 +96,24 @@ export class RunControl {
     } catch (error) {
       notify(explain(error));
     }
+  }
+
+  /** Goes on with the run on the screen, to twice its steps where it was not the visitor who ended it. */
+  private async goOn({ reason }: StopReason, steps: number): Promise<void> {
+    const { run } = this;
+    if (!run) return;
+    const longer = {
+      max_train_steps: 2 * steps,
+      // a rule that has stopped the run once would stop it again at once
+      min_train_steps: reason === "max_steps" ? steps : 2 * steps,
+    };
+    await this.resume({ ...run, options: { ...run.options, ...(reason !== "interrupted" && longer) } });
+  }
+
+  /** Learns the pictures of the run on the screen anew, from another word. */
+  private async startFrom(word: string): Promise<void> {
+    const { run } = this;
+    if (run) await this.start({ ...run.options, initializer_token: word }, run.pictures);
   }
 
   get running(): boolean {

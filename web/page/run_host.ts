@@ -34,6 +34,11 @@ export class RunHost {
     this.whole = await this.saved.write({ setup: { options, pictures }, samples });
   }
 
+  /** The losses of the fixed batch, of all steps that evaluated it. */
+  get losses(): Float64Array {
+    return Float64Array.from(this.records.flatMap(({ eval_loss }) => (eval_loss === undefined ? [] : [eval_loss])));
+  }
+
   async finish(finished: Finished): Promise<void> {
     if (this.whole) await this.saved.write({ finished, records: this.records });
   }

@@ -1,6 +1,6 @@
 // The worker: owns wasm and the run, so that the page stays free.
 
-import init, { Studio, on_panic } from "./pkg/dvar_web.js";
+import init, { Studio, fall, on_panic } from "./pkg/dvar_web.js";
 import wasm from "./pkg/dvar_web_bg.wasm?url";
 
 import { asFailure, breaks } from "./failure";
@@ -68,7 +68,7 @@ const answers: { [N in RequestName]: (ask: Requests[N]["ask"]) => Promise<Reques
     const state = checkpoint && { state: checkpoint.state };
     const skip_before = !keep || samples.some(({ kind }) => kind === "before");
     const trained = await opened().train({ options, pictures, ...state, skip_before }, host);
-    const finished = trained as Requests["train"]["reply"];
+    const finished = { ...trained, fall: fall(host.losses, trained.window) } as Requests["train"]["reply"];
     await host.finish(finished);
     return finished;
   },

@@ -7,7 +7,7 @@ use dvar::{
     config::DrawingAdvice,
     data::templates::fill,
     embedding,
-    pipelines::{PipelineError, SamplingOptions, Watch},
+    pipelines::{DrawProgress, PipelineError, SamplingOptions},
     session::{Generator, RunError, advice, check_sampling},
 };
 use js_sys::{Array, Uint8Array};
@@ -110,7 +110,7 @@ struct OneOf<'a> {
     count: usize,
 }
 
-impl Watch for OneOf<'_> {
+impl DrawProgress for OneOf<'_> {
     fn denoised<'a>(
         &'a self,
         done: usize,

@@ -1,13 +1,13 @@
 //! The page, as it takes part in a run.
 
-use std::{future::Future, pin::Pin};
+use std::{cell::RefCell, future::Future, pin::Pin};
 
 use dvar::{
     concept::{AdapterConfig, Concept, LearnedConcept},
     data::{image::Picture, png::encode_png},
     early_stopping::{Control, StopReason},
     embedding,
-    pipelines::{PipelineError, Watch},
+    pipelines::{DrawProgress, PipelineError},
     session::RunError,
     trainer::{Callback, LocalBoxFuture, StepContext, TrainError, TrainState},
 };
@@ -52,11 +52,13 @@ extern "C" {
 #[derive(Debug)]
 pub struct Page {
     host: JsValue,
+    /// Where words were tried as starts: the best of them, the best first.
+    pub words: RefCell<Vec<String>>,
 }
 
 impl Page {
     pub fn new(host: JsValue) -> Self {
-        Self { host }
+        Self { host, words: RefCell::default() }
     }
 
     fn host(&self) -> &Host {
@@ -107,7 +109,7 @@ pub fn png(picture: &Picture) -> Result<Vec<u8>, PageError> {
     Ok(encode_png(picture.width(), picture.height(), picture.pixels())?)
 }
 
-impl Watch for Page {
+impl DrawProgress for Page {
     fn denoised<'a>(
         &'a self,
         done: usize,

@@ -7,6 +7,7 @@
 
 mod device;
 mod error;
+mod fall;
 mod generate;
 mod host;
 mod learned;
@@ -17,6 +18,7 @@ mod source;
 mod studio;
 mod train;
 
+pub use fall::fall;
 pub use panic::on_panic;
 pub use studio::Studio;
 

@@ -5,10 +5,10 @@ use dvar::{
         dataset::{CropMode, Dataset},
         image::Picture,
     },
-    pipelines::Watch,
+    pipelines::DrawProgress,
     session::{
-        self, CheckedOptions, Moment, Observer, Outcome, Phase, PreparedRun, RunError, Shown,
-        class_pictures, draw_class, run,
+        self, CheckedOptions, Moment, Observer, Outcome, Phase, PreparedRun, RankedWords, RunError,
+        Shown, class_pictures, draw_class, run,
     },
     trainer::{Callbacks, TrainState},
 };
@@ -24,12 +24,16 @@ use crate::{
     studio::Studio,
 };
 
+/// How many words are told where some were tried as starts: the one that was taken, and three more.
+const WORDS: usize = 4;
+
 /// See [`Studio::train`].
 pub async fn train(studio: &Studio, asked: &JsValue, host: JsValue) -> Result<JsValue, PageError> {
     let page = Page::new(host);
     let prepared = prepare(studio, asked)?;
     let outcome = run(&prepared, &page).await;
-    finished(&outcome.map_err(|error| crate::device::blame(PageError::ended(error)))?)
+    let outcome = outcome.map_err(|error| crate::device::blame(PageError::ended(error)))?;
+    finished(&outcome, &page.words.borrow(), prepared.checked.config.window)
 }
 
 /// A checked run that has not yet cost anything.
@@ -64,6 +68,11 @@ impl Observer for Page {
         .await
     }
 
+    fn tried(&self, ranked: &RankedWords) -> Result<(), PageError> {
+        *self.words.borrow_mut() = ranked.iter().take(WORDS).map(|(word, _)| word.clone()).collect();
+        Ok(())
+    }
+
     async fn class_pictures(
         &self,
         run: &PreparedRun,
@@ -71,7 +80,7 @@ impl Observer for Page {
         class_dataset(self, run).await.map_err(RunError::observer)
     }
 
-    fn drawing(&self) -> Option<&dyn Watch> {
+    fn drawing(&self) -> Option<&dyn DrawProgress> {
         Some(self)
     }
 
@@ -102,7 +111,7 @@ impl Observer for Page {
 }
 
 /// What the page is given at the end.
-fn finished(outcome: &Outcome) -> Result<JsValue, PageError> {
+fn finished(outcome: &Outcome, words: &[String], window: usize) -> Result<JsValue, PageError> {
     let finished = to_js(&serde_json::json!({
         "stop": outcome.stop,
         "text": outcome.stop.to_string(),
@@ -110,6 +119,8 @@ fn finished(outcome: &Outcome) -> Result<JsValue, PageError> {
         "clip_i_before": outcome.clip_i_before,
         "clip_i": outcome.clip_i,
         "initializer_token": outcome.initializer_token,
+        "words": words,
+        "window": window,
     }))?;
     let files: Object = files(outcome.kept()).map_err(PageError::thrown)?.into();
     Ok(Object::assign(&finished.into(), &files).into())

@@ -49,7 +49,15 @@ export interface Finished extends LearnedFiles {
     steps: number;
     clip_i_before: number | null;
     clip_i: number | null;
+    /** The word that was found to start from, where none was given. */
+    initializer_token: string | null;
+    /** Where words were tried as starts: the best of them, the best first. */
+    words: string[];
+    /** Of the criterion, for `fall`. */
+    window: number;
 }
+/** How the loss of the fixed batch fell. */
+export interface Fall { text: string; goes_on: boolean }
 export interface Drawing {
     /** `{}` stands for the concept. */
     prompt: string;

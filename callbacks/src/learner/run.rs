@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    cell::RefMut,
+    cell::{RefCell, RefMut},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
@@ -18,14 +18,38 @@ use burn::{
     },
 };
 
-use super::{StepwiseLearningStrategy, epoch_early_stopping::failure};
+use super::{Figures, Outcome, epoch_early_stopping::failure};
 use crate::{
     Callback, DeviceError, Record, RunState, TrainError, callback_runner,
     early_stopping::StopReason, files::write_atomic,
 };
 
+/// Reads the loss out of what a training step gives.
+type Loss<M> = Box<dyn Fn(&<M as TrainStep>::Output) -> Tensor<1>>;
+
+/// What a strategy was given for its runs, and what it tells of them.
+pub(super) struct Settings<M: LearnerModel> {
+    pub callbacks: RefCell<Vec<Box<dyn Callback<M>>>>,
+    pub loss: Option<Loss<M>>,
+    pub state_folder: Option<PathBuf>,
+    pub outcome: Outcome,
+    pub figures: Figures,
+}
+
+impl<M: LearnerModel> Default for Settings<M> {
+    fn default() -> Self {
+        Self {
+            callbacks: RefCell::default(),
+            loss: None,
+            state_folder: None,
+            outcome: Outcome::default(),
+            figures: Figures::default(),
+        }
+    }
+}
+
 pub(super) struct Run<'a, M: LearnerModel> {
-    strategy: &'a StepwiseLearningStrategy<M>,
+    settings: &'a Settings<M>,
     callbacks: RefMut<'a, Vec<Box<dyn Callback<M>>>>,
     components: TrainingComponents<M>,
     learner: Learner<M>,
@@ -36,12 +60,12 @@ pub(super) struct Run<'a, M: LearnerModel> {
 
 impl<'a, M: LearnerModel> Run<'a, M> {
     pub(super) fn new(
-        strategy: &'a StepwiseLearningStrategy<M>,
+        settings: &'a Settings<M>,
         components: TrainingComponents<M>,
         learner: Learner<M>,
     ) -> Self {
-        let callbacks = strategy.callbacks.borrow_mut();
-        Self { strategy, callbacks, components, learner, step: 0, stop: None }
+        let callbacks = settings.callbacks.borrow_mut();
+        Self { settings, callbacks, components, learner, step: 0, stop: None }
     }
 
     pub(super) fn fit(
@@ -118,7 +142,7 @@ impl<'a, M: LearnerModel> Run<'a, M> {
             iteration += 1;
             let progress = items.progress();
             let output = self.learner.train_step(item);
-            losses.extend(self.strategy.loss.as_ref().map(|loss| loss(&output.item)));
+            losses.extend(self.settings.loss.as_ref().map(|loss| loss(&output.item)));
             let update = match self.components.grad_accumulation {
                 None => Some(output.grads),
                 Some(batches) => {
@@ -170,8 +194,8 @@ impl<'a, M: LearnerModel> Run<'a, M> {
         self.step += 1;
         let after = learner.model();
         guarded(callback_runner::after_update(callbacks, &after, &mut record, &mut stop))?;
-        self.strategy.figures.publish(&record);
-        self.strategy.outcome.set_steps(self.step);
+        self.settings.figures.publish(&record);
+        self.settings.outcome.set_steps(self.step);
         self.share(stop.as_ref())?;
         if let Some(reason) = stop {
             self.components.interrupter.stop(Some(&reason.to_string()));
@@ -215,7 +239,7 @@ impl<'a, M: LearnerModel> Run<'a, M> {
     /// Says how the run ended, where no callback ended it.
     fn end(&mut self) {
         let interrupter = &self.components.interrupter;
-        let outcome = &self.strategy.outcome;
+        let outcome = &self.settings.outcome;
         outcome.set_steps(self.step);
         if self.stop.is_none() && interrupter.error().is_none() {
             let stop = if interrupter.should_stop() {
@@ -230,12 +254,12 @@ impl<'a, M: LearnerModel> Run<'a, M> {
         if let Some(stop) = self.stop.take()
             && self.components.interrupter.error().is_none()
         {
-            self.strategy.outcome.set_stop(stop);
+            self.settings.outcome.set_stop(stop);
         }
     }
 
     fn state_file(&self, epoch: usize) -> Option<PathBuf> {
-        let folder = self.strategy.state_folder.as_ref()?;
+        let folder = self.settings.state_folder.as_ref()?;
         Some(folder.join(format!("callbacks-{epoch}.json")))
     }
 
@@ -265,7 +289,7 @@ impl<'a, M: LearnerModel> Run<'a, M> {
     fn fail_on_error(&mut self, result: Result<(), TrainError>) {
         if let Err(error) = result {
             self.components.interrupter.fail(failure(error.to_string()));
-            self.strategy.outcome.set_error(Arc::new(error));
+            self.settings.outcome.set_error(Arc::new(error));
         }
     }
 

@@ -1,6 +1,6 @@
 //! A training loop for burn's `Learner` that callbacks take part in.
 
-use std::{cell::RefCell, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use burn::{
     tensor::{Device, Tensor},
@@ -10,11 +10,11 @@ use burn::{
     },
 };
 
-use super::{Figures, Outcome, run::Run};
+use super::{
+    Figures, Outcome,
+    run::{Run, Settings},
+};
 use crate::Callback;
-
-/// Reads the loss out of what a training step gives.
-pub(super) type Loss<M> = Box<dyn Fn(&<M as TrainStep>::Output) -> Tensor<1>>;
 
 /// Training on one device, as burn's own strategy does it, with callbacks that see the model before
 /// and after every optimizer step.
@@ -27,12 +27,8 @@ pub(super) type Loss<M> = Box<dyn Fn(&<M as TrainStep>::Output) -> Tensor<1>>;
 /// - Gradient checkpointing is asked of the device that is given to [`new`](Self::new), because
 ///   burn does not tell a strategy of its builder's setting.
 pub struct StepwiseLearningStrategy<M: LearnerModel> {
-    pub(super) device: Device,
-    pub(super) callbacks: RefCell<Vec<Box<dyn Callback<M>>>>,
-    pub(super) loss: Option<Loss<M>>,
-    pub(super) state_folder: Option<PathBuf>,
-    pub(super) outcome: Outcome,
-    pub(super) figures: Figures,
+    device: Device,
+    settings: Settings<M>,
 }
 
 impl<M: LearnerModel> StepwiseLearningStrategy<M> {
@@ -40,21 +36,14 @@ impl<M: LearnerModel> StepwiseLearningStrategy<M> {
     /// what burn's own strategy for one device does.
     pub fn new(device: Device) -> Self {
         let device = if device.is_autodiff() { device } else { device.autodiff() };
-        Self {
-            device,
-            callbacks: RefCell::default(),
-            loss: None,
-            state_folder: None,
-            outcome: Outcome::default(),
-            figures: Figures::default(),
-        }
+        Self { device, settings: Settings::default() }
     }
 
     /// Adds a callback. They are asked in the order in which they were added; the first stop
     /// counts.
     #[must_use]
     pub fn with_callback(mut self, callback: impl Callback<M> + 'static) -> Self {
-        self.callbacks.get_mut().push(Box::new(callback));
+        self.settings.callbacks.get_mut().push(Box::new(callback));
         self
     }
 
@@ -63,28 +52,30 @@ impl<M: LearnerModel> StepwiseLearningStrategy<M> {
     /// read from the device at each step.
     #[must_use]
     pub fn with_loss(
-        self,
+        mut self,
         loss: impl Fn(&<M as TrainStep>::Output) -> Tensor<1> + 'static,
     ) -> Self {
-        Self { loss: Some(Box::new(loss)), ..self }
+        self.settings.loss = Some(Box::new(loss));
+        self
     }
 
     /// Keeps what the callbacks must know to go on in `folder/callbacks-EPOCH.json`, beside burn's
     /// checkpoints, and takes it back when the training goes on from one. Without it the callbacks
     /// of a resumed training begin anew.
     #[must_use]
-    pub fn with_state_folder(self, folder: impl Into<PathBuf>) -> Self {
-        Self { state_folder: Some(folder.into()), ..self }
+    pub fn with_state_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.settings.state_folder = Some(folder.into());
+        self
     }
 
     /// How the run ends, readable after it.
     pub fn outcome(&self) -> Outcome {
-        self.outcome.clone()
+        self.settings.outcome.clone()
     }
 
     /// The figures that the callbacks record, for burn's dashboard.
     pub fn figures(&self) -> Figures {
-        self.figures.clone()
+        self.settings.figures.clone()
     }
 }
 
@@ -107,6 +98,6 @@ impl<M: LearnerModel> SupervisedLearningStrategy<M> for StepwiseLearningStrategy
         learner.fork(&self.device);
         let train = train.to_device(&self.device);
         let valid = valid.to_device(&self.device.clone().inner());
-        Run::new(self, components, learner).fit(&*train, &*valid, starting_epoch)
+        Run::new(&self.settings, components, learner).fit(&*train, &*valid, starting_epoch)
     }
 }

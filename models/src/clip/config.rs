@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{ModelError, config_checks::Checks, layers::Activation};
+use crate::{Activation, ModelError, config_checks::Checks};
 
 /// Sizes of the text tower, with transformers' defaults for keys that older files lack.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

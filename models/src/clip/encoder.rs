@@ -7,8 +7,10 @@ use burn::{
 };
 
 use crate::{
+    Activation,
     attention::multi_head_attention,
-    layers::{Activation, layer_norm, linear},
+    kernels::activate,
+    layers::{layer_norm, linear},
     precision::in_f32,
 };
 
@@ -91,7 +93,7 @@ impl ClipEncoderLayer {
         let x = x + attention.out_proj.forward(attended);
         let normed = in_f32(x.clone(), |x| self.layer_norm2.forward(x));
         let hidden = self.mlp.fc1.forward(normed);
-        x + self.mlp.fc2.forward(self.mlp.activation.forward(hidden))
+        x + self.mlp.fc2.forward(activate(self.mlp.activation, hidden))
     }
 }
 

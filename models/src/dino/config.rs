@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{ModelError, config_checks::Checks, layers::Activation};
+use crate::{Activation, ModelError, config_checks::Checks};
 
 /// Sizes of the vision transformer, with transformers' defaults (ViT-B/16).
 #[derive(Clone, Debug, PartialEq, Deserialize)]

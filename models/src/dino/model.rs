@@ -11,8 +11,10 @@ use burn::{
 
 use super::ViTConfig;
 use crate::{
+    Activation,
     attention::multi_head_attention,
-    layers::{Activation, layer_norm, linear},
+    kernels::activate,
+    layers::{layer_norm, linear},
     weights::{KeyMap, Network},
 };
 
@@ -130,7 +132,7 @@ impl ViTLayer {
         );
         let x = x + self.attention.output.dense.forward(attended);
         let hidden = self.intermediate.dense.forward(self.layernorm_after.forward(x.clone()));
-        x + self.output.dense.forward(self.activation.forward(hidden))
+        x + self.output.dense.forward(activate(self.activation, hidden))
     }
 }
 

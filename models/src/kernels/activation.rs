@@ -7,7 +7,7 @@ use super::{
     functions::{gelu, gelu_derivative, sigmoid, silu, silu_derivative},
     parallel::{for_each_piece, vectorized},
 };
-use crate::layers::Activation;
+use crate::activation::Activation;
 
 /// What is computed in one piece of work.
 const PIECE: usize = 4096;

@@ -2,12 +2,16 @@
 
 use std::{borrow::Cow, fmt::Debug};
 
+#[cfg(feature = "autodiff")]
+use burn::backend::DispatchTensor;
 use burn::{
     backend::{Flex, flex::FlexTensor},
     module::Param,
     tensor::{DType, Device, Shape, Tensor, TensorData, bf16, f16},
 };
 
+#[cfg(feature = "autodiff")]
+use crate::operation::{self, Operation};
 use crate::precision::{is_low, widened};
 
 /// An operation on f32 tensors of burn's CPU backend; all weights are its own. Tensors of f16 and
@@ -103,8 +107,9 @@ fn apply_in_f32<const D: usize, const N: usize, K: Kernel<N>>(
     inputs: [&Tensor<D>; N],
 ) -> Option<Tensor<D>> {
     #[cfg(feature = "autodiff")]
-    if let Some(strategy) = inputs.iter().find_map(|x| x.gradient_checkpointing_strategy()) {
-        return tracked::apply(kernel, inputs, strategy);
+    if inputs.iter().any(|input| input.gradient_checkpointing_strategy().is_some()) {
+        let inputs = inputs.map(|input| input.clone().into_dispatch());
+        return Some(Tensor::from_dispatch(operation::apply(&Recorded(kernel), inputs)));
     }
     let inputs = primitives(inputs.map(|input| input.clone().try_into_primitive::<Flex>().ok()))?;
     Some(Tensor::from_primitive::<Flex>(run(&kernel, &inputs.map(contiguous))))
@@ -121,78 +126,39 @@ fn primitives<T, const N: usize>(inputs: [Option<T>; N]) -> Option<[T; N]> {
     inputs.try_into().ok()
 }
 
+/// A kernel as an operation that burn's graph takes.
 #[cfg(feature = "autodiff")]
-mod tracked {
-    use burn::backend::{
-        Autodiff, DispatchKindConversion, DispatchTensor, GradientCheckpointingStrategy,
-        autodiff::{
-            checkpoint::{
-                base::Checkpointer,
-                strategy::{BalancedCheckpointing, CheckpointStrategy, NoCheckpointing},
-            },
-            grads::Gradients,
-            ops::{Backward, Ops, OpsKind},
-        },
-    };
+#[derive(Clone, Debug)]
+struct Recorded<K>(K);
 
-    use super::{Debug, Flex, Kernel, Tensor, contiguous, primitives, run, values};
+#[cfg(feature = "autodiff")]
+impl<const N: usize, K: Kernel<N>> Operation<N> for Recorded<K> {
+    type State = K::State;
 
-    pub(super) fn apply<const D: usize, const N: usize, K: Kernel<N>>(
-        kernel: K,
-        inputs: [&Tensor<D>; N],
-        strategy: GradientCheckpointingStrategy,
-    ) -> Option<Tensor<D>> {
-        let inputs = inputs
-            .map(|input| input.clone().autodiff().with_gradient_checkpointing_strategy(strategy));
-        match strategy {
-            GradientCheckpointingStrategy::Disabled => {
-                record::<D, N, K, NoCheckpointing>(kernel, inputs)
-            }
-            GradientCheckpointingStrategy::Balanced => {
-                record::<D, N, K, BalancedCheckpointing>(kernel, inputs)
-            }
-        }
+    fn forward(&self, inputs: [DispatchTensor; N]) -> (DispatchTensor, Self::State) {
+        let inputs = inputs.map(on_cpu);
+        let output = run(&self.0, &inputs);
+        (dispatched(output), self.0.state(inputs))
     }
 
-    fn record<const D: usize, const N: usize, K: Kernel<N>, C: CheckpointStrategy>(
-        kernel: K,
-        inputs: [Tensor<D>; N],
-    ) -> Option<Tensor<D>>
-    where
-        DispatchTensor: DispatchKindConversion<Autodiff<Flex, C>>,
-    {
-        let inputs =
-            primitives(inputs.map(|input| input.try_into_primitive::<Autodiff<Flex, C>>().ok()))?;
-        let nodes = inputs.each_ref().map(|input| input.node());
-        let inputs = inputs.map(|input| contiguous(input.into_primitive()));
-        let output = run(&kernel, &inputs);
-        let output = match Gradient(kernel.clone()).prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish(kernel.state(inputs), output),
-            OpsKind::UnTracked(prepared) => prepared.finish(output),
-        };
-        Some(Tensor::from_primitive::<Autodiff<Flex, C>>(output))
+    fn backward(
+        self,
+        state: Self::State,
+        gradient: DispatchTensor,
+        wanted: [bool; N],
+    ) -> [Option<DispatchTensor>; N] {
+        let gradient = on_cpu(gradient);
+        self.0.backward(state, values(&gradient), wanted).map(|found| found.map(dispatched))
     }
+}
 
-    #[derive(Debug)]
-    struct Gradient<K: Debug>(K);
+#[cfg(feature = "autodiff")]
+fn on_cpu(tensor: DispatchTensor) -> FlexTensor {
+    let tensor = Tensor::<1>::from_dispatch(tensor).try_into_primitive::<Flex>();
+    contiguous(tensor.expect("`apply` takes tensors of the CPU backend alone"))
+}
 
-    impl<const N: usize, K: Kernel<N>> Backward<Flex, N> for Gradient<K> {
-        type State = K::State;
-
-        fn backward(
-            self,
-            ops: Ops<Self::State, N>,
-            gradients: &mut Gradients,
-            _: &mut Checkpointer,
-        ) {
-            let gradient = contiguous(gradients.consume::<Flex>(&ops.node));
-            let wanted = ops.parents.each_ref().map(Option::is_some);
-            let found = self.0.backward(ops.state, values(&gradient), wanted);
-            for (parent, gradient) in ops.parents.into_iter().zip(found) {
-                if let (Some(parent), Some(gradient)) = (parent, gradient) {
-                    gradients.register::<Flex>(parent.id, gradient);
-                }
-            }
-        }
-    }
+#[cfg(feature = "autodiff")]
+fn dispatched(tensor: FlexTensor) -> DispatchTensor {
+    Tensor::<1>::from_primitive::<Flex>(tensor).into_dispatch()
 }

@@ -7,7 +7,7 @@ use burn::{
 
 #[cfg(feature = "flex")]
 use super::{activation, attention::Attention, convolution, extension, norm};
-use crate::{layers::Activation, precision::in_f32};
+use crate::{activation::Activation, precision::in_f32};
 
 /// `layer.forward(x)`.
 ///

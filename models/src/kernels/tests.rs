@@ -14,7 +14,7 @@ use burn::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::{attention, layers::Activation};
+use crate::{Activation, attention};
 
 /// Numbers in -2 to 2 that look drawn, others for each `seed`.
 fn tensor<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{ModelError, config_checks::Checks, layers::Activation};
+use crate::{Activation, ModelError, config_checks::Checks};
 
 /// Sizes of an [`LdmBertModel`](super::LdmBertModel), with diffusers' defaults for keys that files
 /// lack. The rates of dropout are not read: it is never applied here.

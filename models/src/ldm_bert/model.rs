@@ -8,8 +8,10 @@ use burn::{
 
 use super::LdmBertConfig;
 use crate::{
+    Activation,
     attention::multi_head_attention,
-    layers::{Activation, layer_norm, linear},
+    kernels::activate,
+    layers::{layer_norm, linear},
     precision::{in_f32, widened},
     weights::{KeyMap, Network},
 };
@@ -100,7 +102,7 @@ impl LdmBertEncoderLayer {
         let x = x + attention.out_proj.forward(attended);
         let normed = in_f32(x.clone(), |x| self.final_layer_norm.forward(x));
         let hidden = self.fc1.forward(normed);
-        x + self.fc2.forward(self.activation.forward(hidden))
+        x + self.fc2.forward(activate(self.activation, hidden))
     }
 }
 

@@ -1,20 +1,9 @@
 //! The widths of the network, which no file but the weights themselves tells.
 
-use burn::tensor::{DType, Device};
-
-use super::Lpips;
-use crate::{
-    ModelError,
-    weights::{ModelSource, Tensors, Weights},
-};
-
-/// The names that the backbone and the heads are published under, without the ending.
-const BACKBONE: &str = "alexnet-owt-7be5be79";
-const HEADS: &str = "alex";
-const ENDINGS: [&str; 2] = ["safetensors", "pth"];
+use crate::{ModelError, weights::Tensors};
 
 /// What the weights should fit, in messages.
-const NETWORK: &str = "AlexNet with LPIPS 0.1";
+pub(super) const NETWORK: &str = "AlexNet with LPIPS 0.1";
 
 /// One convolution of torchvision's `alexnet().features`.
 pub(super) struct AlexNetLayer {
@@ -43,25 +32,11 @@ pub struct LpipsConfig {
 }
 
 impl LpipsConfig {
-    /// Loads the network in the folder `files`; see the module for what that holds.
+    /// The widths of the network whose backbone these tensors are.
     ///
-    /// # Errors
-    ///
-    /// [`ModelError`] if a file is missing or broken, or holds another network.
-    pub fn load(files: &dyn ModelSource, device: &Device) -> Result<Lpips, ModelError> {
-        let backbone =
-            find(files, BACKBONE, "torchvision's AlexNet (download.pytorch.org/models)")?;
-        let heads =
-            find(files, HEADS, "`lpips/weights/v0.1/alex.pth` of the PyPI package `lpips`")?;
-        let mut tensors = stored(files, &backbone)?;
-        let config = Self::read(&tensors)?;
-        tensors.extend(stored(files, &heads)?);
-        tensors.load(config.init(device), NETWORK, DType::F32)
-    }
-
     /// Every size is checked against the file here, so that building the network takes no more
     /// memory than the file has bytes.
-    fn read(backbone: &Tensors) -> Result<Self, ModelError> {
+    pub(super) fn read(backbone: &Tensors) -> Result<Self, ModelError> {
         let shapes = backbone.shapes();
         let mut channels = [0; 5];
         let mut input = 3;
@@ -84,24 +59,4 @@ impl LpipsConfig {
         }
         Ok(Self { channels })
     }
-}
-
-fn stored(files: &dyn ModelSource, file: &str) -> Result<Tensors, ModelError> {
-    match files.weights(file)? {
-        Weights::Stored(tensors) => Ok(tensors),
-        Weights::Random => {
-            let reason = "random weights measure no likeness".into();
-            Err(ModelError::Invalid { file: files.display(file), reason })
-        }
-    }
-}
-
-fn find(files: &dyn ModelSource, stem: &str, what: &str) -> Result<String, ModelError> {
-    let named = |ending| format!("{stem}.{ending}");
-    ENDINGS.into_iter().map(named).find(|file| files.has(file)).ok_or_else(|| {
-        ModelError::MissingFile {
-            file: files.display(&named(ENDINGS[1])),
-            remedy: format!("put {what} there"),
-        }
-    })
 }

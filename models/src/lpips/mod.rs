@@ -5,6 +5,7 @@
 //! (`lpips/weights/v0.1/alex`).
 
 mod config;
+mod load;
 mod model;
 
 pub use config::LpipsConfig;

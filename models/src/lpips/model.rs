@@ -10,7 +10,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 
-use super::{LpipsConfig, config::LAYERS};
+use super::config::{LAYERS, LpipsConfig};
 use crate::{
     kernels::conv2d,
     weights::{KeyMap, Network},

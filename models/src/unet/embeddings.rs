@@ -7,7 +7,7 @@ use burn::{
 };
 
 use super::UNet2DConditionConfig;
-use crate::layers::{Activation, linear};
+use crate::{Activation, kernels::activate, layers::linear};
 
 /// Sinusoids of each time step, computed in f32 in torch's order so that the last bits agree.
 ///
@@ -56,6 +56,6 @@ impl TimestepEmbedding {
     /// - sinusoids: `[batch_size, width]`
     /// - output: `[batch_size, time_embed_dim]`
     pub(super) fn forward(&self, sinusoids: Tensor<2>) -> Tensor<2> {
-        self.linear_2.forward(Activation::Silu.forward(self.linear_1.forward(sinusoids)))
+        self.linear_2.forward(activate(Activation::Silu, self.linear_1.forward(sinusoids)))
     }
 }

@@ -13,8 +13,9 @@ use super::{
     embeddings::{TimestepEmbedding, time_proj},
 };
 use crate::{
-    kernels::{conv2d, group_norm_silu},
-    layers::{Activation, conv, group_norm},
+    Activation,
+    kernels::{activate, conv2d, group_norm_silu},
+    layers::{conv, group_norm},
     precision::widened,
     weights::{KeyMap, Network},
 };
@@ -126,7 +127,7 @@ impl UNet2DConditionModel {
         let device = sample.device().inner();
         let dtype = self.dtype();
         let sinusoids = time_proj(&self.config, timesteps, &device).cast(dtype);
-        let time = Activation::Silu.forward(self.time_embedding.forward(sinusoids));
+        let time = activate(Activation::Silu, self.time_embedding.forward(sinusoids));
         let mut x = conv2d(&self.conv_in, sample.cast(dtype));
         let mut skips = vec![x.clone()];
         for block in &self.down_blocks[..=self.first_with_text()] {

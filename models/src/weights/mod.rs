@@ -3,6 +3,7 @@
 //! Everything is checked before anything runs: each expected tensor must be there with its
 //! shape, and no other may be (known buffers aside).
 
+mod failure;
 mod folder;
 #[cfg(feature = "hub")]
 mod hub;

@@ -9,12 +9,12 @@ use burn::tensor::Bytes;
 use burn_pack::{Error as PackError, Tensor as PackTensor};
 
 use super::{
-    tensors::Failure,
+    failure::Failure,
     torch::{StoredTensor, TorchError, TorchFile},
 };
 
-/// All tensors of a PyTorch file, with `is_checkpoint` of one that a trainer left, whose values are read when each is asked for; the last failure
-/// to do so is left in `failure`.
+/// All tensors of a PyTorch file, with `is_checkpoint` of one that a trainer left, whose values are
+/// read when each is asked for; the last failure to do so is left in `failure`.
 ///
 /// # Errors
 ///

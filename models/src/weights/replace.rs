@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use burn::tensor::{BoolStore, DType};
 use safetensors::{Dtype, tensor::TensorView};
 
-use super::{ModelSource, Weights};
+use super::{ModelSource, Weights, safetensors::file_dtype};
 use crate::ModelError;
 
 /// All weights of `part` as one safetensors file under the names they have there; those in
@@ -58,20 +57,4 @@ pub fn with_replaced(
         .map_err(|error| invalid(error.to_string()))?;
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     safetensors::serialize(views, Some(metadata)).map_err(|error| invalid(error.to_string()))
-}
-
-fn file_dtype(dtype: DType) -> Option<Dtype> {
-    Some(match dtype {
-        DType::F64 => Dtype::F64,
-        DType::F32 => Dtype::F32,
-        DType::F16 => Dtype::F16,
-        DType::BF16 => Dtype::BF16,
-        DType::I64 => Dtype::I64,
-        DType::I32 => Dtype::I32,
-        DType::I16 => Dtype::I16,
-        DType::I8 => Dtype::I8,
-        DType::U8 => Dtype::U8,
-        DType::Bool(BoolStore::Native) => Dtype::BOOL,
-        _ => return None,
-    })
 }

@@ -11,13 +11,13 @@ use burn::tensor::{BoolStore, Bytes, DType};
 use burn_pack::{Error as PackError, Tensor as PackTensor};
 use safetensors::{Dtype, tensor::Metadata};
 
-use super::tensors::Failure;
+use super::failure::Failure;
 
 /// The format's own limit (safetensors crate).
 const LARGEST_HEADER: u64 = 100_000_000;
 
-/// All tensors of a safetensors file, and what it says of itself. The tensors' values are read when each is asked for, so that no two
-/// are in memory; the last failure to do so is left in `failure`.
+/// All tensors of a safetensors file, and what it says of itself. The tensors' values are read when
+/// each is asked for, so that no two are in memory; the last failure to do so is left in `failure`.
 ///
 /// # Errors
 ///
@@ -94,20 +94,27 @@ fn read(mut file: impl Read + Seek) -> Result<(Metadata, u64), String> {
     Ok((metadata, 8 + size))
 }
 
+/// The types that are read and written, as the format and as burn call them.
+const TYPES: [(Dtype, DType); 12] = [
+    (Dtype::F64, DType::F64),
+    (Dtype::F32, DType::F32),
+    (Dtype::F16, DType::F16),
+    (Dtype::BF16, DType::BF16),
+    (Dtype::I64, DType::I64),
+    (Dtype::I32, DType::I32),
+    (Dtype::I16, DType::I16),
+    (Dtype::I8, DType::I8),
+    (Dtype::U64, DType::U64),
+    (Dtype::U32, DType::U32),
+    (Dtype::U8, DType::U8),
+    (Dtype::BOOL, DType::Bool(BoolStore::Native)),
+];
+
 fn burn_dtype(dtype: Dtype) -> Option<DType> {
-    Some(match dtype {
-        Dtype::F64 => DType::F64,
-        Dtype::F32 => DType::F32,
-        Dtype::F16 => DType::F16,
-        Dtype::BF16 => DType::BF16,
-        Dtype::I64 => DType::I64,
-        Dtype::I32 => DType::I32,
-        Dtype::I16 => DType::I16,
-        Dtype::I8 => DType::I8,
-        Dtype::U64 => DType::U64,
-        Dtype::U32 => DType::U32,
-        Dtype::U8 => DType::U8,
-        Dtype::BOOL => DType::Bool(BoolStore::Native),
-        _ => return None,
-    })
+    TYPES.iter().find(|(stored, _)| *stored == dtype).map(|(_, ours)| *ours)
+}
+
+/// What the format calls a type of burn's.
+pub(super) fn file_dtype(dtype: DType) -> Option<Dtype> {
+    TYPES.iter().find(|(_, ours)| *ours == dtype).map(|(stored, _)| *stored)
 }

@@ -9,28 +9,8 @@ use std::{
 use burn::tensor::Bytes;
 use burn_pack::Tensor as PackTensor;
 
-use super::{pickled, safetensors};
+use super::{failure::Failure, pickled, safetensors};
 use crate::ModelError;
-
-/// Why values could not be read: burn-store's own errors do not say where.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Failure {
-    /// How messages name the file.
-    file: String,
-    last: Arc<Mutex<Option<ModelError>>>,
-}
-
-impl Failure {
-    /// Leaves the reason for whoever asked for the values.
-    pub fn set(&self, reason: String) {
-        let error = ModelError::Invalid { file: self.file.clone(), reason };
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-    }
-
-    fn take(&self) -> Option<ModelError> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
 
 /// The tensors of one part of a model; of their values, no two are in memory.
 #[derive(Debug, Default)]
@@ -54,7 +34,7 @@ impl Tensors {
         file: &str,
         shown: String,
     ) -> Result<Self, ModelError> {
-        let failure = Failure { file: shown.clone(), ..Failure::default() };
+        let failure = Failure::of(shown.clone());
         let is_checkpoint = [".ckpt", ".pt"].iter().any(|ending| file.ends_with(ending));
         let is_pickled = [".bin", ".pth"].iter().any(|ending| file.ends_with(ending));
         let tensors = if is_pickled || is_checkpoint {

@@ -1,12 +1,14 @@
-//! Pictures in folders, and which prompt they are of.
+//! Pictures, and which prompt they are of.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use super::{CliError, EvaluateArgs, Generated, Subject, model};
-use crate::data::{DataError, dataset::picture_files, decode::decode, image::Picture};
-
-/// The sheet that `dvar generate` puts beside its pictures.
-const GRID: &str = "grid.png";
+use crate::{
+    cli::error::CliError,
+    data::{dataset::picture_files, decode::decode, image::Picture},
+};
 
 /// The pictures of one prompt.
 pub(super) struct Group {
@@ -41,88 +43,13 @@ pub(super) fn all(folder: &Path) -> Result<Vec<Picture>, CliError> {
     Pictures::Files(picture_files(folder)?).load()
 }
 
-/// A folder of pictures that some program drew.
-pub(super) fn subject(args: &EvaluateArgs) -> Result<Subject, CliError> {
-    if args.n_images_per_prompt.is_some() {
-        return Err(CliError::Input(
-            "`--n-images-per-prompt` is for a run, which draws; a folder of pictures is scored as it is".into(),
-        ));
+/// What there is for each prompt.
+pub(super) fn by_prompt<T>(
+    pictures: impl Iterator<Item = (String, T)>,
+) -> BTreeMap<String, Vec<T>> {
+    let mut groups: BTreeMap<String, Vec<T>> = BTreeMap::new();
+    for (prompt, picture) in pictures {
+        groups.entry(prompt).or_default().push(picture);
     }
-    let generated = groups(&args.path, &args.prompt)?;
-    let Some(references) = &args.references else {
-        return Err(CliError::Input(format!(
-            "`--references` is required, as `{}` is no run folder; give the folder with the concept's own pictures",
-            args.path.display()
-        )));
-    };
-    Ok(Subject {
-        generated: Generated::Saved(generated),
-        references: all(references)?,
-        clip: None,
-        // a build without the default model has no CLIP to fall back on, and the table says so
-        model: if cfg!(feature = "embedded") { Some(model::open(None, false)?) } else { None },
-    })
-}
-
-fn groups(folder: &Path, prompts: &[String]) -> Result<Vec<Group>, CliError> {
-    let (parts, what) = match drawn_files(folder) {
-        Ok(files) => {
-            let parts = prompts.len().max(1);
-            if !files.len().is_multiple_of(parts) {
-                return Err(CliError::Input(format!(
-                    "`{}` has {} pictures, which {parts} prompts cannot share alike; give one `--prompt`, or a sub-folder for each",
-                    folder.display(),
-                    files.len()
-                )));
-            }
-            (files.chunks(files.len() / parts).map(<[_]>::to_vec).collect(), "parts")
-        }
-        Err(DataError::NoPictures { .. }) => (sub_folders(folder)?, "sub-folders with pictures"),
-        Err(error) => return Err(error.into()),
-    };
-    let parts: Vec<Vec<PathBuf>> = parts;
-    if !prompts.is_empty() && prompts.len() != parts.len() {
-        return Err(CliError::Input(format!(
-            "`{}` has {} {what}, and `--prompt` is given {} times; give one for each, in order of their names, or none",
-            folder.display(),
-            parts.len(),
-            prompts.len()
-        )));
-    }
-    let prompts = prompts.iter().cloned().map(Some).chain(std::iter::repeat(None));
-    let group = |(files, prompt)| Group { prompt, pictures: Pictures::Files(files) };
-    Ok(parts.into_iter().zip(prompts).map(group).collect())
-}
-
-/// A folder's pictures but for the sheet of all of them.
-fn drawn_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut files = picture_files(folder)?;
-    if files.len() > 1 {
-        files.retain(|file| !file.ends_with(GRID));
-    }
-    Ok(files)
-}
-
-/// The pictures of each sub-folder that has some.
-fn sub_folders(folder: &Path) -> Result<Vec<Vec<PathBuf>>, CliError> {
-    let read = std::fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>());
-    let mut entries = read.map_err(|error| CliError::read(folder, error))?;
-    entries.retain(|entry| entry.is_dir());
-    entries.sort();
-    let mut parts = Vec::new();
-    for entry in entries {
-        match drawn_files(&entry) {
-            Ok(files) => parts.push(files),
-            Err(DataError::NoPictures { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    if parts.is_empty() {
-        return Err(CliError::Input(format!(
-            "no png, jpg, jpeg or webp files in `{}` or the folders directly in it; give a run folder or a folder of generated pictures",
-            folder.display()
-        )));
-    }
-    Ok(parts)
+    groups
 }

@@ -1,36 +1,26 @@
 //! A run's pictures: those it saved, or new ones by what it learned.
 
-use std::collections::BTreeMap;
-
-use burn::tensor::Device;
-
 use super::{
-    CliError, EvaluateArgs, Generated, Subject, model,
-    pictures::{self, Group, Pictures},
+    args::EvaluateArgs,
+    drawing::Drawing,
+    pictures::{self, Group, Pictures, by_prompt},
+    subject::{Generated, Subject},
 };
 use crate::{
     cli::{
+        error::CliError,
         learned::read_embedding,
+        model,
         run_folder::RunFolder,
         sample_files::{Named, PROMPTS},
     },
     config::TrainConfig,
-    data::{dataset::Dataset, templates::fill},
+    data::dataset::Dataset,
     embedding::LearnedEmbedding,
     eval::without_placeholder,
     pipelines::ModelFolder,
-    session::{CheckedOptions, Generator, sampling_options},
+    session::CheckedOptions,
 };
-
-/// What is needed to draw a run's pictures anew.
-pub(super) struct Drawing {
-    config: TrainConfig,
-    model: ModelFolder,
-    run: RunFolder,
-    embedding: LearnedEmbedding,
-    /// With `{}` where the concept stands, each as often as it is drawn.
-    prompts: Vec<String>,
-}
 
 pub(super) fn subject(args: &EvaluateArgs, run: &RunFolder) -> Result<Subject, CliError> {
     if !args.prompt.is_empty() {
@@ -93,14 +83,6 @@ fn saved(run: &RunFolder, config: &TrainConfig) -> Result<Option<Vec<Group>>, Cl
     Ok(Some(by_prompt(pictures).into_iter().map(group).collect()))
 }
 
-fn by_prompt<T>(pictures: impl Iterator<Item = (String, T)>) -> BTreeMap<String, Vec<T>> {
-    let mut groups: BTreeMap<String, Vec<T>> = BTreeMap::new();
-    for (prompt, picture) in pictures {
-        groups.entry(prompt).or_default().push(picture);
-    }
-    groups
-}
-
 /// What the run has learned, where it fits the run's model.
 fn learned(run: &RunFolder, model: &ModelFolder) -> Result<LearnedEmbedding, CliError> {
     let file = run.embedding();
@@ -122,26 +104,4 @@ fn learned(run: &RunFolder, model: &ModelFolder) -> Result<LearnedEmbedding, Cli
         )));
     }
     Ok(embedding)
-}
-
-impl Drawing {
-    pub(super) fn draw(&self, device: &Device) -> Result<Vec<Group>, CliError> {
-        let Self { config, model, run, embedding, prompts } = self;
-        let token = embedding.placeholder_token();
-        let adapter = run.read_adapter()?;
-        let generator = Generator::load(model, Some(embedding), adapter.as_ref(), device);
-        let generator = generator?;
-        let options = sampling_options(config, model);
-
-        eprintln!("drawing {} pictures", prompts.len());
-        let filled: Vec<String> = prompts.iter().map(|prompt| fill(prompt, token)).collect();
-        let drawn = generator.draw(0, &filled, "", &options, None);
-        let drawn = pollster::block_on(drawn)?;
-        let drawn = prompts.iter().map(|prompt| fill(prompt, "")).zip(drawn);
-        let group = |(prompt, pictures)| Group {
-            prompt: Some(prompt),
-            pictures: Pictures::Drawn(pictures),
-        };
-        Ok(by_prompt(drawn).into_iter().map(group).collect())
-    }
 }

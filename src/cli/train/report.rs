@@ -1,7 +1,5 @@
 //! What a run says of itself: its settings in words, its curve, its result.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,11 +9,8 @@ use crate::{
     objective::Draws,
     plot::{CurvePoint, Watched, curve_svg},
     schedulers::PredictionType,
-    session::{CheckedOptions, PreparedRun},
+    session::{CheckedOptions, Fall, PreparedRun},
 };
-
-/// A last window that brought more than this share of the loss' whole fall is still learning.
-const STILL_LEARNING: f64 = 0.1;
 
 /// `result.json`: what came of a run, without clock times, so that equal runs give equal bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -199,56 +194,6 @@ pub(super) fn write_curve(
     output::write(&folder.curve(), svg.as_bytes())
 }
 
-/// How the deterministic loss fell, by the means of whole windows, as [`Plateau`](crate::early_stopping::Plateau) has it.
-#[derive(Debug, PartialEq)]
-struct Fall {
-    first: f64,
-    /// Mean of the last window.
-    last: f64,
-    evaluations: usize,
-    window: usize,
-    /// How much of the fall came in the last `window` evaluations.
-    share: f64,
-}
-
-impl Fall {
-    /// None without two whole windows.
-    fn new(points: &[CurvePoint], window: usize) -> Option<Self> {
-        let losses: Vec<f64> = points.iter().filter_map(|point| point.eval_loss).collect();
-        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
-        let start = losses.len().checked_sub(2 * window)?;
-        let (earlier, recent) = losses[start..].split_at(window);
-        let (first, last) = (*losses.first()?, mean(recent));
-        let share = (mean(earlier) - last) / (first - last);
-        Some(Self { first, last, evaluations: losses.len(), window, share })
-    }
-
-    fn fell(&self) -> bool {
-        self.first > self.last
-    }
-
-    /// Whether the last window brought so much that more steps should bring more.
-    fn goes_on(&self) -> bool {
-        self.fell() && self.share > STILL_LEARNING
-    }
-}
-
-impl fmt::Display for Fall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { first, last, evaluations, window, share } = self;
-        write!(f, "{first:.5} at first, {last:.5} in the last {window} evaluations: ")?;
-        if !self.fell() {
-            return write!(f, "it did not fall");
-        }
-        write!(
-            f,
-            "it fell by {:.1} %, and these brought {:.1} % of that fall, of {evaluations} in all",
-            100.0 * (first - last) / first,
-            100.0 * share
-        )
-    }
-}
-
 pub(super) fn report(
     folder: &RunFolder,
     config: &TrainConfig,
@@ -258,7 +203,8 @@ pub(super) fn report(
     let json = serde_json::to_string_pretty(result)?;
     output::write(&folder.result(), format!("{json}\n").as_bytes())?;
     println!("stop       {}", result.stop);
-    let fall = Fall::new(points, config.window);
+    let losses: Vec<f64> = points.iter().filter_map(|point| point.eval_loss).collect();
+    let fall = Fall::new(&losses, config.window);
     if let Some(fall) = &fall {
         println!("loss       {fall}");
     }
@@ -299,30 +245,4 @@ pub(super) fn report(
     );
     println!("curve      {}", folder.curve().display());
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_fall_of_the_loss_is_told_with_the_last_window_s_share() {
-        let fall = |losses: &[f64], window| {
-            let points = losses.iter().enumerate().map(|(step, loss)| {
-                serde_json::from_value(
-                    serde_json::json!({ "step": step, "loss": 0, "eval_loss": loss }),
-                )
-            });
-            Fall::new(&points.collect::<Result<Vec<CurvePoint>, _>>().unwrap(), window)
-        };
-        let told = fall(&[1.0, 0.6, 0.6, 0.5, 0.5], 2).unwrap();
-        assert!(told.goes_on());
-        let said = told.to_string();
-        assert!(said.contains("fell by 50.0 %, and these brought 20.0 % of that fall"), "{said}");
-        assert!(!fall(&[1.0, 0.51, 0.51, 0.5, 0.5], 2).unwrap().goes_on());
-        let rose = fall(&[0.5, 0.6, 0.7], 1).unwrap();
-        assert!(rose.to_string().ends_with("it did not fall") && !rose.goes_on());
-        assert_eq!(fall(&[1.0, 0.9, 0.8], 2), None, "no two whole windows");
-        assert_eq!(fall(&[], 2), None);
-    }
 }

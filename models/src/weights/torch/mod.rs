@@ -10,9 +10,10 @@ mod error;
 mod objects;
 mod pickle;
 mod tensor;
+mod value;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     io::{Read, Seek},
 };
 
@@ -21,7 +22,7 @@ use self::{
     objects::{Index, Object, Objects},
     pickle::{Foreign, Pickle},
 };
-pub use self::{error::TorchError, tensor::StoredTensor};
+pub use self::{error::TorchError, tensor::StoredTensor, value::Value};
 
 /// The longest name of a tensor; that of Stable Diffusion's longest has 69 bytes.
 const LONGEST_NAME: usize = 256;
@@ -105,32 +106,5 @@ impl TorchFile {
     /// [`TorchError`] if it is none, or reaches out of its storage.
     pub fn tensor(&self, value: Value<'_>) -> Result<StoredTensor, TorchError> {
         StoredTensor::new(value, &self.storages, self.length)
-    }
-}
-
-/// One object of a file.
-#[derive(Clone, Copy, Debug)]
-pub struct Value<'a> {
-    objects: &'a Objects,
-    index: Index,
-}
-
-impl<'a> Value<'a> {
-    /// The entries with text keys of a dictionary or `ParameterDict`, none for anything else. Of
-    /// equal keys the last counts, as in Python.
-    pub fn entries(self) -> HashMap<&'a str, Value<'a>> {
-        let Self { objects, index } = self;
-        let entries = objects.entries(index).into_iter();
-        entries.map(|(key, index)| (key, Value { objects, index })).collect()
-    }
-
-    /// The text, if it is one.
-    pub fn text(self) -> Option<&'a str> {
-        self.objects.text(self.index)
-    }
-
-    /// Whether it is a tensor.
-    pub fn is_tensor(self) -> bool {
-        matches!(self.objects.get(self.index), Object::Tensor { .. })
     }
 }

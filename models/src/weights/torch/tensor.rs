@@ -5,7 +5,12 @@ use std::io::{Read, Seek};
 
 use burn::tensor::DType;
 
-use super::{Place, TorchError, Value, container::Places, objects::Object};
+use super::{
+    TorchError,
+    container::{Place, Places},
+    objects::Object,
+    value::Value,
+};
 
 /// Views may repeat values (stride 0), so a short file can ask for any number of them. A tensor
 /// may be this long, or as long as its file.

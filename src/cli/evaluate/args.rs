@@ -1,0 +1,39 @@
+//! The flags.
+
+use std::path::PathBuf;
+
+/// Flags of `dvar evaluate`.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct EvaluateArgs {
+    /// Run folder, or folder of generated pictures: directly in it or one sub-folder a prompt
+    #[arg(value_name = "DIR")]
+    pub path: PathBuf,
+    /// Folder with the concept's own pictures [default: those that the run was trained on]
+    #[arg(long, value_name = "DIR")]
+    pub references: Option<PathBuf>,
+    /// Prompt of the pictures, without the learned word; once for each sub-folder, in order of
+    /// their names, or for as many equal parts of the pictures
+    #[arg(long, short, value_name = "TEXT")]
+    pub prompt: Vec<String>,
+    /// CLIP model: a folder in transformers' layout [default: the run's, or the model's own]
+    #[arg(long, value_name = "DIR")]
+    pub clip: Option<PathBuf>,
+    /// DINO model: a folder in transformers' layout, such as of facebook/dino-vits16
+    #[arg(long, value_name = "DIR")]
+    pub dino: Option<PathBuf>,
+    /// Folder with alexnet-owt-7be5be79.pth and alex.pth, for the diversity
+    #[arg(long, value_name = "DIR")]
+    pub lpips: Option<PathBuf>,
+    /// Draw so many pictures of each of the run's prompts [default: score those that it saved]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub n_images_per_prompt: Option<u64>,
+    /// Print JSON in place of the table
+    #[arg(long)]
+    pub json: bool,
+    /// Write the JSON to this file too
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub device: String,
+}

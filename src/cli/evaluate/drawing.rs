@@ -1,0 +1,45 @@
+//! A run's pictures drawn anew, by what it learned.
+
+use burn::tensor::Device;
+
+use super::pictures::{Group, Pictures, by_prompt};
+use crate::{
+    cli::{error::CliError, run_folder::RunFolder},
+    config::TrainConfig,
+    data::templates::fill,
+    embedding::LearnedEmbedding,
+    pipelines::ModelFolder,
+    session::{Generator, sampling_options},
+};
+
+/// What is needed to draw a run's pictures anew.
+pub(super) struct Drawing {
+    pub config: TrainConfig,
+    pub model: ModelFolder,
+    pub run: RunFolder,
+    pub embedding: LearnedEmbedding,
+    /// With `{}` where the concept stands, each as often as it is drawn.
+    pub prompts: Vec<String>,
+}
+
+impl Drawing {
+    pub(super) fn draw(&self, device: &Device) -> Result<Vec<Group>, CliError> {
+        let Self { config, model, run, embedding, prompts } = self;
+        let token = embedding.placeholder_token();
+        let adapter = run.read_adapter()?;
+        let generator = Generator::load(model, Some(embedding), adapter.as_ref(), device);
+        let generator = generator?;
+        let options = sampling_options(config, model);
+
+        eprintln!("drawing {} pictures", prompts.len());
+        let filled: Vec<String> = prompts.iter().map(|prompt| fill(prompt, token)).collect();
+        let drawn = generator.draw(0, &filled, "", &options, None);
+        let drawn = pollster::block_on(drawn)?;
+        let drawn = prompts.iter().map(|prompt| fill(prompt, "")).zip(drawn);
+        let group = |(prompt, pictures)| Group {
+            prompt: Some(prompt),
+            pictures: Pictures::Drawn(pictures),
+        };
+        Ok(by_prompt(drawn).into_iter().map(group).collect())
+    }
+}
