@@ -293,7 +293,7 @@ mod tests {
             shape,
             values: (0..shape[0] * shape[1]).map(|value| value as f32).collect(),
         };
-        let mut parameters = vec![tensor(VECTORS, [1, 3])];
+        let mut parameters = vec![tensor(&names::vectors(None), [1, 3])];
         let layer = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k";
         parameters.extend(match adapter {
             AdapterConfig::None => Vec::new(),

@@ -69,7 +69,8 @@ impl Observer for Page {
     }
 
     fn tried(&self, ranked: &RankedWords) -> Result<(), PageError> {
-        *self.words.borrow_mut() = ranked.iter().take(WORDS).map(|(word, _)| word.clone()).collect();
+        *self.words.borrow_mut() =
+            ranked.iter().take(WORDS).map(|(word, _)| word.clone()).collect();
         Ok(())
     }
 

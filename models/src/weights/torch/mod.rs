@@ -18,8 +18,8 @@ use std::{
 };
 
 use self::{
-    container::{Place, Places},
-    objects::{Index, Object, Objects},
+    container::Places,
+    objects::{Index, Object},
     pickle::{Foreign, Pickle},
 };
 pub use self::{error::TorchError, tensor::StoredTensor, value::Value};
