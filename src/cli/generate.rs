@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use super::{
     CliError, device,
-    learned::{read_adapter, read_embedding},
+    learned::read_adapter,
     model,
     output::{self, OwnFolder},
+    prompts::{Words, say_cut},
 };
 use crate::{
     config::{DrawingAdvice, MixedPrecision},
     data::png::{encode_grid, encode_png},
-    embedding::LearnedEmbedding,
-    pipelines::{BATCH, ModelFolder, SamplingOptions},
+    pipelines::{BATCH, LongPrompts, ModelFolder, SamplingOptions},
     schedulers::{BetaSchedule, PredictionType, SchedulerKind},
     session::{self, Generator},
 };
@@ -23,9 +23,10 @@ pub(super) struct GenerateArgs {
     /// What to draw; may be repeated
     #[arg(long, short, required = true, value_name = "TEXT")]
     prompt: Vec<String>,
-    /// Learned embedding, whose token the prompts use
+    /// Learned embedding of any tool, whose token the prompts or the negative prompt use; `FILE=TOKEN`
+    /// gives it another token; may be repeated
     #[arg(long, short, value_name = "FILE")]
-    embedding: Option<PathBuf>,
+    embedding: Vec<String>,
     /// What DreamBooth-LoRA or Custom Diffusion changed in the denoiser
     #[arg(long, value_name = "FILE", requires = "embedding")]
     adapter: Option<PathBuf>,
@@ -42,6 +43,14 @@ pub(super) struct GenerateArgs {
     /// What the pictures should not show
     #[arg(long, value_name = "TEXT", default_value = "")]
     negative_prompt: String,
+    /// What becomes of prompts that are longer than the text encoder reads: `cut`, as in diffusers,
+    /// or `chunk`, which reads them in parts as A1111 does
+    #[arg(long, value_name = "HOW", default_value = "cut")]
+    long_prompts: LongPrompts,
+    /// Draw from prompts as they stand, also where A1111 and ComfyUI would read `(word:1.2)`,
+    /// `embedding:name` or `<lora:name:1>` in them
+    #[arg(long)]
+    literal_prompts: bool,
     /// Seed; the same seed gives the same pictures
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -87,26 +96,34 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let prediction_type = args.prediction_type.or(advice.training.prediction_type);
     let model = model.with_prediction_type(prediction_type)?;
     let model = model.with_precision(args.mixed_precision.dtype());
-    let embedding = args.embedding.as_deref().map(read_embedding).transpose()?;
-    if let Some(embedding) = &embedding {
-        check_fit(embedding, &model, args)?;
-    }
+    let words = Words::read(&args.embedding, &model, args.long_prompts)?;
+    let understood = |prompt: &String| match args.literal_prompts {
+        true => Ok(prompt.clone()),
+        false => words.understood(prompt),
+    };
+    let asked: Vec<String> = args.prompt.iter().map(understood).collect::<Result<_, _>>()?;
+    let negative = understood(&args.negative_prompt)?;
+    let all = asked.iter().map(String::as_str).chain([negative.as_str()]);
+    words.check_used(all.clone())?;
+    say_cut(&words.tokenizers, all);
     let adapter = args.adapter.as_deref().map(read_adapter).transpose()?;
     let advice = DrawingAdvice::new(&advice)?;
     let options = sampling_options(args, advice, &model)?;
     let (device, device_name) = device::open(&args.device)?;
     device::check_precision(&model, &device, &device_name)?;
-    let generator = Generator::load(&model, embedding.as_ref(), adapter.as_ref(), &device)?;
+    let Words { embeddings, tokenizers, .. } = words;
+    let adapter = adapter.as_ref();
+    let generator = Generator::with_tokenizers(&model, tokenizers, &embeddings, adapter, &device)?;
     device::say(&args.device, &device_name);
     let prompts: Vec<String> =
-        args.prompt.iter().flat_map(|prompt| vec![prompt.clone(); args.count]).collect();
+        asked.into_iter().flat_map(|prompt| vec![prompt; args.count]).collect();
     let own = OwnFolder::new(args.output_dir.as_deref(), || "generated".into())?;
     let folder = &own.path;
 
     let mut pictures = Vec::with_capacity(prompts.len());
     for prompts in prompts.chunks(BATCH) {
         let first = pictures.len();
-        let drawn = generator.draw(first, prompts, &args.negative_prompt, &options, None);
+        let drawn = generator.draw(first, prompts, &negative, &options, None);
         for picture in pollster::block_on(drawn)? {
             let png = encode_png(picture.width(), picture.height(), picture.pixels());
             let path = folder.join(format!("{:04}.png", pictures.len()));
@@ -117,21 +134,6 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let grid = folder.join("grid.png");
     output::write(&grid, &encode_grid(&pictures, args.count)?)?;
     println!("{} pictures in {}, together in {}", pictures.len(), folder.display(), grid.display());
-    Ok(())
-}
-
-fn check_fit(
-    embedding: &LearnedEmbedding,
-    model: &ModelFolder,
-    args: &GenerateArgs,
-) -> Result<(), CliError> {
-    embedding.check_fit(model)?;
-    let token = embedding.placeholder_token();
-    if !args.prompt.iter().any(|prompt| prompt.contains(token)) {
-        return Err(CliError::Input(format!(
-            "no prompt contains `{token}`, the token of this embedding; write it into `--prompt`"
-        )));
-    }
     Ok(())
 }
 

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::{CliError, learned::read_embedding, model};
-use crate::{
-    config::TrainOptions, embedding::MAX_FILE_BYTES, pipelines::ModelFolder, trainer::TrainState,
-};
+use crate::{config::TrainOptions, pipelines::ModelFolder, trainer::TrainState};
+
+/// A file beyond this is more likely a model than anything else.
+const LARGE: u64 = 64 << 20;
 
 /// Flags of `dvar info`.
 #[derive(Debug, clap::Args)]
@@ -18,11 +19,11 @@ pub(super) struct InfoArgs {
 pub(super) fn run(args: &InfoArgs) -> Result<(), CliError> {
     let path = &args.path;
     if path.is_file() {
-        // a file that is no model may be an embedding, but none that is larger than these
+        // a file that is no model may be an embedding, or hold one
         match model::open(Some(path), false) {
             Ok(model) => model_folder(&model),
-            Err(error) if is_large(path) => Err(error),
-            Err(_) => embedding(path),
+            Err(no_model) => embedding(path)
+                .map_err(|no_embedding| if is_large(path) { no_model } else { no_embedding }),
         }
     } else if path.join("config.toml").is_file() {
         training_run(path)
@@ -37,7 +38,7 @@ pub(super) fn run(args: &InfoArgs) -> Result<(), CliError> {
 }
 
 fn is_large(path: &Path) -> bool {
-    path.metadata().is_ok_and(|file| file.len() > MAX_FILE_BYTES as u64)
+    path.metadata().is_ok_and(|file| file.len() > LARGE)
 }
 
 fn embedding(path: &Path) -> Result<(), CliError> {

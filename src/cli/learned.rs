@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, BufReader, Read},
     path::Path,
 };
 
@@ -15,11 +15,47 @@ use crate::{
 /// The largest adapter that is read: a LoRA of rank 1024 of a full-size model.
 const MAX_ADAPTER_BYTES: usize = 2 << 30;
 
-/// Reads an embedding file of any known format.
+/// Reads the embedding that `FILE` or `FILE=TOKEN` names; the latter gives it another token.
+pub(super) fn read_named(given: &str) -> Result<LearnedEmbedding, CliError> {
+    let (path, token) = split(given);
+    let embedding = read_embedding(Path::new(path))?;
+    match token {
+        Some(token) => Ok(embedding.renamed(token)?),
+        None => Ok(embedding),
+    }
+}
+
+/// File and token; the names of both may hold an `=`.
+pub(super) fn split(given: &str) -> (&str, Option<&str>) {
+    let mut splits =
+        given.match_indices('=').map(|(at, sign)| (&given[..at], Some(&given[at + sign.len()..])));
+    if Path::new(given).is_file() {
+        return (given, None);
+    }
+    let first = splits.clone().next().unwrap_or((given, None));
+    splits.find(|(path, _)| Path::new(path).is_file()).unwrap_or(first)
+}
+
+/// Reads an embedding file of any known format, and with a first file of diffusers' for SDXL, such as
+/// `cat.safetensors`, its second one beside it, `cat_2.safetensors`.
 pub(super) fn read_embedding(path: &Path) -> Result<LearnedEmbedding, CliError> {
-    let bytes = read_limited(path, embedding::MAX_FILE_BYTES);
-    let bytes = bytes.map_err(|error| CliError::read(path, error))?;
-    Ok(embedding::read(&bytes, &path.display().to_string())?)
+    let first = read_one(path)?;
+    let stem = path.file_stem().unwrap_or_default().display();
+    let ending = path.extension().map_or(String::new(), |ending| format!(".{}", ending.display()));
+    // what lies beside it need not be an embedding
+    let second = read_one(&path.with_file_name(format!("{stem}_2{ending}"))).ok();
+    Ok(second.and_then(|second| first.joined(&second)).unwrap_or(first))
+}
+
+fn read_one(path: &Path) -> Result<LearnedEmbedding, CliError> {
+    if path.is_dir() {
+        return Err(CliError::Input(format!(
+            "`{0}` is a folder; give the embedding in it, such as `{0}/learned_embeds.safetensors`",
+            path.display()
+        )));
+    }
+    let file = File::open(path).map_err(|error| CliError::read(path, error))?;
+    Ok(embedding::read_from(&mut BufReader::new(file), &path.display().to_string())?)
 }
 
 /// Reads an adapter that `dvar train` wrote.
@@ -40,6 +76,19 @@ fn read_limited(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_stands_behind_the_file_whatever_its_name() {
+        assert_eq!(split("none.pt"), ("none.pt", None));
+        assert_eq!(split("none.pt=<a=b>"), ("none.pt", Some("<a=b>")));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("step=500.pt");
+        std::fs::write(&path, "").unwrap();
+        let path = path.to_str().unwrap();
+        assert_eq!(split(path), (path, None));
+        let given = format!("{path}=<a>");
+        assert_eq!(split(&given), (path, Some("<a>")));
+    }
 
     #[test]
     fn a_long_file_is_read_one_byte_past_the_limit() {

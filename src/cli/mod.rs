@@ -1,6 +1,7 @@
 //! The command line: flags, messages, files and exit codes.
 
 mod bench;
+mod convert;
 mod device;
 mod error;
 mod evaluate;
@@ -16,6 +17,7 @@ mod official;
 #[cfg(test)]
 mod options_page;
 mod output;
+mod prompts;
 mod run_folder;
 mod sample_files;
 mod train;
@@ -46,6 +48,8 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// Say what a model folder, a run folder or an embedding file is
     Info(info::InfoArgs),
+    /// Write a learned embedding as another tool reads it
+    Convert(convert::ConvertArgs),
     /// Write the model's denoiser with what a run changed in it
     Merge(merge::MergeArgs),
     /// List the devices that this program can compute on here
@@ -89,6 +93,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Generate(args) => generate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Devices => device::list(),
         Command::Bench(args) => bench::run(&args),

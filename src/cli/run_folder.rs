@@ -115,6 +115,11 @@ impl RunFolder {
         self.path.join(EMBEDDING)
     }
 
+    /// The embedding as other tools read it, a folder for each.
+    pub(super) fn embeddings(&self) -> PathBuf {
+        self.path.join("embeddings")
+    }
+
     /// The vectors as they started.
     pub(super) fn initial_embedding(&self) -> PathBuf {
         self.path.join("initial_embeds.safetensors")

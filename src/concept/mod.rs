@@ -78,6 +78,16 @@ impl ConceptWeights {
         Ok(Self { vectors, projections: projections.unwrap_or_default() })
     }
 
+    /// The same with the vectors of another embedding behind its own.
+    #[must_use]
+    pub fn with_more(mut self, embedding: &LearnedEmbedding, device: &Device) -> Self {
+        for (all, encoder) in self.vectors.iter_mut().zip(embedding.encoders()) {
+            let more = vectors(encoder, embedding, device);
+            *all = Tensor::cat(vec![all.clone(), more], 0);
+        }
+        self
+    }
+
     /// The denoiser under these weights.
     pub fn unet<'a>(&self, base: &'a UNet2DConditionModel) -> Cow<'a, UNet2DConditionModel> {
         if self.projections.is_empty() {

@@ -13,8 +13,9 @@ use crate::{
         templates::LearnableProperty,
     },
     early_stopping::{Dvar, Plateau, ScorePatience},
+    embedding::EmbeddingFormat,
     eval::EvaluationSwitches,
-    optim::LrSchedule,
+    optim::{LrSchedule, LrShape, ScaledPieces},
     schedulers::SchedulerKind,
     trainer::TrainerConfig,
 };
@@ -38,6 +39,8 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Height and width of the training pictures; the model's own if open.
     pub resolution: Option<usize>,
+    /// Other tools that get the embedding in a form of their own.
+    pub embedding_formats: Vec<EmbeddingFormat>,
     /// How a picture becomes square.
     pub crop: CropMode,
     /// How pictures meet templates.
@@ -272,6 +275,7 @@ impl TrainConfig {
             resolution: (o.data.resolution)
                 .map(|r| within("resolution", Some(r), 8..=2048, "from 8 to 2048"))
                 .transpose()?,
+            embedding_formats: o.data.embedding_format.clone().unwrap_or_default(),
             crop: set("crop", o.data.crop),
             pairing: set("pairing", o.data.pairing),
             train_batch_size,
@@ -349,22 +353,42 @@ fn trainer(
     let optimizer = set("optimizer", o.training.optimizer).settings(&o.optimizer)?;
     let max_grad_norm =
         o.training.max_grad_norm.map(|n| positive("max_grad_norm", Some(n))).transpose()?;
+    let pieces = pieces(o, max_train_steps, scale as f64)?;
+    let base_lr = positive("learning_rate", o.optimizer.learning_rate)? * scale as f64;
     Ok(TrainerConfig {
         max_train_steps,
         min_train_steps: o.training.min_train_steps.unwrap_or(0),
         gradient_accumulation_steps,
         lr_schedule: LrSchedule {
             kind: set("lr_scheduler", o.optimizer.lr_scheduler),
-            base_lr: positive("learning_rate", o.optimizer.learning_rate)? * scale as f64,
+            base_lr: pieces.as_ref().map_or(base_lr, |pieces| pieces.at(0)),
             warmup_steps: set("lr_warmup_steps", o.optimizer.lr_warmup_steps),
             total_steps: max_train_steps,
             num_cycles: set("lr_num_cycles", o.optimizer.lr_num_cycles),
             power: positive("lr_power", o.optimizer.lr_power)?,
+            pieces,
         },
         optimizer,
         max_grad_norm: max_grad_norm.or(custom.then_some(1.0)),
         loss_scaling: set("mixed_precision", o.training.mixed_precision) == MixedPrecision::Fp16,
     })
+}
+
+/// Rates at given steps, in place of one rate and a shape.
+fn pieces(
+    o: &TrainOptions,
+    max_train_steps: usize,
+    scale: f64,
+) -> Result<Option<ScaledPieces>, ConfigError> {
+    let Some(pieces) = o.optimizer.lr_schedule.clone() else { return Ok(None) };
+    let refused = |expected| out_of_range("lr_schedule", format!("`{pieces}`"), expected);
+    if set("lr_scheduler", o.optimizer.lr_scheduler) != LrShape::Constant {
+        return Err(refused("given without `lr_scheduler`, whose place it takes"));
+    }
+    if pieces.end().is_some_and(|end| end < max_train_steps) {
+        return Err(refused("as long as `max_train_steps`, or end in a rate without a step"));
+    }
+    Ok(Some(ScaledPieces { pieces, scale }))
 }
 
 /// The grid's prompts: those of the user in turn, or the kind's plainest one.

@@ -6,7 +6,7 @@ use super::ConfigError;
 
 /// The options as a run's `config.toml` orders them. The order is part of the file's bytes, of which
 /// a saved state holds a mark: an option that is new goes to the end.
-const NAMES: [&str; 80] = [
+const NAMES: [&str; 82] = [
     "model",
     "train_data_dir",
     "placeholder_token",
@@ -87,6 +87,8 @@ const NAMES: [&str; 80] = [
     "min_train_steps",
     "ema",
     "prediction_type",
+    "embedding_format",
+    "lr_schedule",
 ];
 
 /// The option of this name.

@@ -50,8 +50,11 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<Picture, DataError> {
     if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
         return Err(damaged("the end of the JPEG data is missing".into()));
     }
-    // Unreadable EXIF data is no reason to refuse a picture.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    // Unreadable EXIF data is no reason to refuse a picture. The decoder of WebP makes room for as much
+    // of it as the file claims to have.
+    let readable = format != ImageFormat::WebP || webp_is_whole(bytes);
+    let orientation = if readable { decoder.orientation().ok() } else { None };
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
     let mut decoded =
         DynamicImage::from_decoder(decoder).map_err(|error| damaged(error.to_string()))?;
     decoded.apply_orientation(orientation);
@@ -90,6 +93,19 @@ fn jpeg_is_complete(bytes: &[u8]) -> bool {
             _ => return false,
         }
     }
+}
+
+/// Whether no chunk of a WebP file claims more bytes than there are.
+fn webp_is_whole(bytes: &[u8]) -> bool {
+    // behind `RIFF`, the file's length and `WEBP`
+    let mut rest = bytes.get(12..).unwrap_or_default();
+    while let [_, _, _, _, a, b, c, d, chunk @ ..] = rest {
+        let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+        let Some(next) = chunk.get(length..) else { return false };
+        // a chunk of odd length is followed by a byte of nothing
+        rest = next.get(length % 2..).unwrap_or_default();
+    }
+    true
 }
 
 /// What the decoder does not tell: how a PNG file itself stores its pixels.

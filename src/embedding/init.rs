@@ -39,7 +39,8 @@ pub async fn from_tokens(
     LearnedEmbedding::for_encoders(placeholder_token, encoders, num_vectors)
 }
 
-/// Given vectors under another token, in turn, until there are `num_vectors`.
+/// Given vectors under another token, in turn, until there are `num_vectors` for each text encoder, of
+/// these `widths`.
 ///
 /// # Errors
 ///
@@ -47,11 +48,12 @@ pub async fn from_tokens(
 pub fn from_vectors(
     placeholder_token: &str,
     vectors: &LearnedEmbedding,
+    widths: EmbeddingWidths,
     num_vectors: usize,
 ) -> Result<LearnedEmbedding, EmbeddingError> {
-    let encoders = vectors.encoders().iter().map(|encoder| {
-        let values = encoder.values.iter().cycle().take(num_vectors * encoder.dim).copied();
-        EncoderVectors { values: values.collect(), ..encoder.clone() }
+    let encoders = vectors.encoders().iter().zip(widths.0).map(|(encoder, (key, dim))| {
+        let values = encoder.values.iter().cycle().take(num_vectors * dim).copied();
+        EncoderVectors { key, values: values.collect(), dim }
     });
     LearnedEmbedding::for_encoders(placeholder_token, encoders.collect(), num_vectors)
 }

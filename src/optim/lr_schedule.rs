@@ -4,6 +4,8 @@ use std::{f64::consts::PI, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use super::LrPieces;
+
 /// Where `polynomial` ends; diffusers' `lr_end`.
 const POLYNOMIAL_END: f64 = 1e-7;
 
@@ -81,12 +83,30 @@ pub struct LrSchedule {
     pub num_cycles: usize,
     /// Exponent of `polynomial`; the others ignore it. Default: 1, a straight line.
     pub power: f64,
+    /// Rates that take the place of all the others, before any scaling.
+    pub pieces: Option<ScaledPieces>,
+}
+
+/// [`LrPieces`] of a run that scales its rates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScaledPieces {
+    /// The rates as they were given.
+    pub pieces: LrPieces,
+    /// What each is multiplied by.
+    pub scale: f64,
+}
+
+impl ScaledPieces {
+    /// The rate that drives update `step` (0-based).
+    pub fn at(&self, step: usize) -> f64 {
+        self.pieces.at(step) * self.scale
+    }
 }
 
 impl LrSchedule {
     /// A schedule with diffusers' defaults for `num_cycles` and `power`.
     pub fn new(kind: LrShape, base_lr: f64, warmup_steps: usize, total_steps: usize) -> Self {
-        Self { kind, base_lr, warmup_steps, total_steps, num_cycles: 1, power: 1.0 }
+        Self { kind, base_lr, warmup_steps, total_steps, num_cycles: 1, power: 1.0, pieces: None }
     }
 
     /// The rate that drives update `step` (0-based), also past the end of the run: there `linear`
@@ -95,6 +115,9 @@ impl LrSchedule {
     /// A `base_lr` below the 1e-7 at which `polynomial` ends, which diffusers refuses, stays as
     /// it is throughout.
     pub fn at(&self, step: usize) -> f64 {
+        if let Some(pieces) = &self.pieces {
+            return pieces.at(step);
+        }
         if self.kind == LrShape::Constant {
             return self.base_lr;
         }

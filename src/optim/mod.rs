@@ -6,12 +6,14 @@
 
 mod adamw;
 mod loss_scaler;
+mod lr_pieces;
 pub mod lr_schedule;
 mod optimizer;
 mod sam;
 
 pub use adamw::AdamWConfig;
 pub use loss_scaler::LossScaler;
-pub use lr_schedule::{LrSchedule, LrShape, UnknownLrShape};
+pub use lr_pieces::{LrPieces, LrPiecesError};
+pub use lr_schedule::{LrSchedule, LrShape, ScaledPieces, UnknownLrShape};
 pub use optimizer::{Optimizer, OptimizerConfig};
 pub use sam::SamConfig;

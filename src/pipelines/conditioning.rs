@@ -15,4 +15,13 @@ impl Conditioning {
         let states = batches.into_iter().map(|batch| batch.hidden_states).collect();
         Self { hidden_states: Tensor::cat(states, 0) }
     }
+
+    /// Parts of the same texts, one behind the other; there is at least one.
+    pub(super) fn joined(mut parts: Vec<Self>) -> Self {
+        if parts.len() == 1 {
+            return parts.remove(0);
+        }
+        let states = parts.into_iter().map(|part| part.hidden_states).collect();
+        Self { hidden_states: Tensor::cat(states, 1) }
+    }
 }

@@ -17,5 +17,5 @@ pub use model_folder::ModelFolder;
 pub use prompt::{PromptEncoder, Prompts};
 pub(crate) use text_to_image::BATCH;
 pub use text_to_image::{DrawProgress, Guidance, SamplingOptions, TextToImage, denoise};
-pub use tokens::{PromptIds, PromptTokenizers};
+pub use tokens::{CutPrompt, LongPrompts, PromptIds, PromptTokenizers};
 pub use widths::EmbeddingWidths;

@@ -79,6 +79,22 @@ impl PromptEncoder {
         Conditioning { hidden_states }
     }
 
+    /// The same of texts in `parts` parts, each of which is read by itself; shorter texts are filled up
+    /// with empty parts.
+    pub(super) fn encode_parts(
+        &self,
+        texts: &[Vec<PromptIds>],
+        parts: usize,
+        vectors: &[Tensor<2>],
+    ) -> Conditioning {
+        let empty = self.tokenizers.encode("");
+        let part = |number| {
+            let ids = texts.iter().map(|text| text.get(number).unwrap_or(&empty).clone());
+            self.encode(&self.prepare(&ids.collect::<Vec<_>>()), vectors)
+        };
+        Conditioning::joined((0..parts).map(part).collect())
+    }
+
     /// What goes into the first layer and what comes out of each, `[batch_size, length, width]`, for
     /// each text encoder. The last is before the final normalisation with CLIP and after it with
     /// LDM, as transformers and diffusers give them.

@@ -89,13 +89,15 @@ impl TextToImage<'_> {
         let batches = prompts.len().div_ceil(BATCH);
         for (batch, prompts) in prompts.chunks(BATCH).enumerate() {
             let tokenizers = self.encoder.tokenizers();
-            let encode = |texts: Vec<PromptIds>| {
-                self.encoder.encode(&self.encoder.prepare(&texts), &vectors)
-            };
-            let text = encode(prompts.iter().map(|prompt| tokenizers.encode(prompt)).collect());
-            let negative = vec![tokenizers.encode(negative_prompt); prompts.len()];
+            let texts: Vec<_> = prompts.iter().map(|text| tokenizers.encode_parts(text)).collect();
+            let negative = vec![tokenizers.encode_parts(negative_prompt); prompts.len()];
+            // both sides of the guidance are equally long
+            let parts = texts.iter().chain(&negative).map(Vec::len).max().unwrap_or(1);
+            let encode =
+                |texts: &[Vec<PromptIds>]| self.encoder.encode_parts(texts, parts, &vectors);
+            let text = encode(&texts);
             let guided = (self.encoder.family().is_guided)(options.guidance_scale);
-            let negative = guided.then(|| encode(negative));
+            let negative = guided.then(|| encode(&negative));
             let device = text.hidden_states.device();
             let noise = SamplingNoise { first: first + batch * BATCH, options, device };
             let latents = self.denoise(text, negative, &noise, (batch, batches)).await?;

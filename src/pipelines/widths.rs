@@ -11,6 +11,15 @@ impl EmbeddingWidths {
     pub fn total(&self) -> usize {
         self.0.iter().map(|(_, width)| width).sum()
     }
+
+    /// Whether vectors of these widths are such as a model takes: an only text encoder may be called
+    /// by any name, as in files of tools that always name it.
+    pub fn fit(&self, model: &Self) -> bool {
+        match (&self.0[..], &model.0[..]) {
+            ([(_, width)], [(_, expected)]) => width == expected,
+            (widths, expected) => widths == expected,
+        }
+    }
 }
 
 /// `768`, or `clip_l 768 and clip_g 1280`.

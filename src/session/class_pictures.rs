@@ -35,7 +35,7 @@ pub async fn draw_class<E: From<SessionError>>(
     mut keep: impl FnMut(usize, &Picture) -> Result<(), E>,
 ) -> Result<(), E> {
     let Some((prompt, _)) = class_pictures(config) else { return Ok(()) };
-    let generator = Generator::load(model, None, None, device)?;
+    let generator = Generator::load(model, &[], None, device)?;
     let options = SamplingOptions {
         seed: config.seed,
         height: model.native_resolution(),

@@ -49,6 +49,17 @@ pub enum SessionError {
         /// Vectors of the concept.
         allowed: usize,
     },
+    /// A caption would lose vectors at its end.
+    #[error(
+        "the concept has {wanted} vectors, and the longest caption has room for {most} of them; lower \
+         `num_vectors`"
+    )]
+    NoRoomForVectors {
+        /// Vectors of the concept.
+        wanted: usize,
+        /// How many of them the text encoder would read.
+        most: usize,
+    },
     /// The learned embedding to start from is of another model.
     #[error("`initializer_file` holds vectors {widths} wide, the text encoder takes {expected}")]
     InitialWidth {
@@ -114,7 +125,7 @@ impl SessionError {
             Self::Pipeline(error) => pipeline_option(error),
             Self::Config(error) => error.option(),
             Self::OutOfRange { option, .. } => Some(option),
-            Self::TooManyVectors { .. } => Some("num_vectors"),
+            Self::TooManyVectors { .. } | Self::NoRoomForVectors { .. } => Some("num_vectors"),
             Self::InitialWidth { .. } => Some("initializer_file"),
             Self::TooManyInputs { .. } => Some("eval_batch_size"),
             Self::Timesteps { min, steps, .. } if min >= steps => Some("min_timestep"),

@@ -9,7 +9,8 @@ use crate::{
     data::image::Picture,
     embedding::LearnedEmbedding,
     pipelines::{
-        DrawProgress, ModelFolder, PipelineError, PromptEncoder, SamplingOptions, TextToImage,
+        DrawProgress, ModelFolder, PipelineError, PromptEncoder, PromptTokenizers, SamplingOptions,
+        TextToImage,
     },
     schedulers::SchedulerConfig,
 };
@@ -27,29 +28,42 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Loads a model's networks and puts a learned concept into them.
+    /// Loads a model's networks and puts learned concepts into them; the adapter is the first one's.
     ///
     /// # Errors
     ///
-    /// [`SessionError`] if a file of the model is missing or broken, or the concept is of another
+    /// [`SessionError`] if a file of the model is missing or broken, or a concept is of another
     /// model.
     pub fn load(
         model: &ModelFolder,
-        embedding: Option<&LearnedEmbedding>,
+        embeddings: &[LearnedEmbedding],
         adapter: Option<&LearnedAdapter>,
         device: &Device,
     ) -> Result<Self, SessionError> {
-        let mut tokenizers = model.tokenizers()?;
-        if let Some(embedding) = embedding {
-            embedding.check_fit(model)?;
-            let (token, count) = (embedding.placeholder_token(), embedding.num_vectors());
-            tokenizers.add_placeholder(token, count).map_err(PipelineError::from)?;
-        }
+        let tokenizers = tokenizers_with(model, embeddings)?;
+        Self::with_tokenizers(model, tokenizers, embeddings, adapter, device)
+    }
+
+    /// The same with tokenizers of [`tokenizers_with`], which may treat long prompts in another way.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load`](Self::load).
+    pub fn with_tokenizers(
+        model: &ModelFolder,
+        tokenizers: PromptTokenizers,
+        embeddings: &[LearnedEmbedding],
+        adapter: Option<&LearnedAdapter>,
+        device: &Device,
+    ) -> Result<Self, SessionError> {
         let encoder = model.load_prompt_encoder(tokenizers, device)?;
         let unet = model.load_unet(device)?;
-        let weights = match embedding {
-            Some(embedding) => ConceptWeights::from_learned(embedding, adapter, &unet, device)?,
-            None => {
+        let weights = match embeddings {
+            [first, others @ ..] => {
+                let weights = ConceptWeights::from_learned(first, adapter, &unet, device)?;
+                others.iter().fold(weights, |weights, other| weights.with_more(other, device))
+            }
+            [] => {
                 let widths = model.embedding_widths().0.into_iter();
                 let vectors = widths.map(|(_, width)| Tensor::zeros([1, width], device));
                 ConceptWeights::new(vectors.collect())
@@ -81,6 +95,24 @@ impl Generator {
         let pipeline = TextToImage { encoder, unet, vae, scheduler, watch };
         pipeline.generate(first, prompts, negative_prompt, vectors, options).await
     }
+}
+
+/// A model's tokenizers, which know the words of these embeddings.
+///
+/// # Errors
+///
+/// [`SessionError`] if an embedding is of another model, or its word cannot be a new token.
+pub fn tokenizers_with(
+    model: &ModelFolder,
+    embeddings: &[LearnedEmbedding],
+) -> Result<PromptTokenizers, SessionError> {
+    let mut tokenizers = model.tokenizers()?;
+    for embedding in embeddings {
+        embedding.check_fit(model)?;
+        let (token, count) = (embedding.placeholder_token(), embedding.num_vectors());
+        tokenizers.add_placeholder(token, count).map_err(PipelineError::from)?;
+    }
+    Ok(tokenizers)
 }
 
 /// Checks how pictures shall be drawn, before anything is loaded.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dvar_models::tokenizer::TokenizerError;
 
-use super::SessionError;
+use super::{SessionError, captions::check_room};
 use crate::{
     config::{Initializer, TrainConfig},
     embedding::LearnedEmbedding,
@@ -150,7 +150,8 @@ impl Tokens {
     ///
     /// [`PipelineError::Tokenizer`] if the placeholder cannot be a new token,
     /// [`SessionError::InitialWidth`] or [`SessionError::TooManyVectors`] if the start has another
-    /// width or more vectors than asked for.
+    /// width or more vectors than asked for, [`SessionError::NoRoomForVectors`] if a caption cannot
+    /// hold them all.
     pub fn new(
         config: &TrainConfig,
         model: &ModelFolder,
@@ -163,7 +164,7 @@ impl Tokens {
             return Err(SessionError::TooManyVectors { given, allowed: num_vectors });
         }
         if let InitialVectors::Learned(vectors) = &initial
-            && vectors.widths() != model.embedding_widths()
+            && !vectors.widths().fit(&model.embedding_widths())
         {
             let (widths, expected) = (vectors.widths(), model.embedding_widths());
             return Err(SessionError::InitialWidth { widths, expected });
@@ -171,6 +172,7 @@ impl Tokens {
         tokenizers
             .add_placeholder(&config.placeholder_token, num_vectors)
             .map_err(PipelineError::from)?;
+        check_room(config, &tokenizers)?;
         Ok(Self { tokenizers, initial })
     }
 

@@ -5,6 +5,7 @@
 //! is the sequence of a run; an [`Observer`] watches it.
 
 mod best;
+mod captions;
 mod checked;
 mod class_pictures;
 mod error;
@@ -25,7 +26,7 @@ pub use checked::{CheckedOptions, advice, begun_with, fingerprint};
 pub use class_pictures::{class_pictures, draw_class};
 pub use error::{SessionError, option_of, sentence, sources};
 pub use fall::Fall;
-pub use generator::{Generator, check_sampling};
+pub use generator::{Generator, check_sampling, tokenizers_with};
 pub use initial::{InitialVectors, Rank, Start, Tokens, WORDS};
 pub use observer::{Moment, Observer, Phase, Shown};
 pub use prepared::PreparedRun;
@@ -37,15 +38,14 @@ use crate::{
     callbacks::DeterministicEval,
     concept::Concept,
     config::{MethodConfig, Stopping, TrainConfig},
-    data::{dataset::Dataset, image::Picture, templates::fill},
+    data::{dataset::Dataset, image::Picture},
     embedding::{self, LearnedEmbedding},
     eval::{EvaluationDraws, FixedBatch, INTERVALS},
     objective::{
         CAPTION_PREFIXES, DiffusionObjective, DrawRanges, LatentCache, PriorPreservation,
         RescaledPictures, SeededDraws,
     },
-    pipelines::{ModelFolder, PromptIds, PromptTokenizers},
-    rng::{Purpose, Stream},
+    pipelines::ModelFolder,
     trainer::{Callback, TrainState, Trainer},
 };
 
@@ -90,7 +90,7 @@ impl Session {
                 dataset.pictures().iter().map(Picture::to_pixel_values).collect();
             LatentCache::new(&vae, &pictures, size, device)
         };
-        let templates = captions(config, encoder.tokenizers());
+        let templates = captions::captions(config, encoder.tokenizers());
         let noise_schedule = model.scheduler().noise_schedule().clone();
         let unet = if config.gradient_checkpointing {
             model.load_unet(device)?.with_gradient_checkpointing()
@@ -115,14 +115,14 @@ impl Session {
             objective.rescaled = Some(RescaledPictures { vae, pictures, size });
             rescaled_size = Some(size);
         }
+        let (token, widths) = (&config.placeholder_token, model.embedding_widths());
         let initial = match initial {
             InitialVectors::Tokens(ids) => {
-                let (tables, widths) = (objective.encoder.token_tables(), model.embedding_widths());
-                let token = &config.placeholder_token;
+                let tables = objective.encoder.token_tables();
                 embedding::init::from_tokens(token, &tables, widths, &ids, num_vectors).await?
             }
             InitialVectors::Learned(vectors) => {
-                embedding::init::from_vectors(&config.placeholder_token, &vectors, num_vectors)?
+                embedding::init::from_vectors(token, &vectors, widths, num_vectors)?
             }
         };
         let captions = match rescaled_size {
@@ -206,18 +206,4 @@ fn evaluation_draws(config: &TrainConfig, ranges: DrawRanges) -> EvaluationDraws
         mean_latent: config.mean_latent,
         mean_noise: config.mean_noise,
     }
-}
-
-/// The token ids of the captions. Custom Diffusion trains on one template, drawn from the seed, with
-/// the class' name after the placeholder, and with words on the picture's size before it.
-fn captions(config: &TrainConfig, tokenizers: &PromptTokenizers) -> Vec<PromptIds> {
-    let templates = config.learnable_property.templates();
-    let token = &config.placeholder_token;
-    let MethodConfig::CustomDiffusion { class_prompt, .. } = &config.method else {
-        return templates.iter().map(|t| tokenizers.encode_caption(&fill(t, token))).collect();
-    };
-    let drawn = Stream::new(config.seed, Purpose::Pairs, u64::MAX).below(templates.len());
-    let caption = fill(templates[drawn], &format!("{token} {class_prompt}"));
-    let prefixes = CAPTION_PREFIXES.iter();
-    prefixes.map(|prefix| tokenizers.encode_caption(&format!("{prefix}{caption}"))).collect()
 }

@@ -6,5 +6,5 @@ mod total;
 
 pub use dvar_callbacks::DeviceError;
 pub use host::HostTensor;
-pub(crate) use safetensors::to_safetensors;
+pub(crate) use safetensors::{floats, to_safetensors};
 pub(crate) use total::total;

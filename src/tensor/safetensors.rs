@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensorError, tensor::TensorView};
 
 use super::HostTensor;
@@ -31,6 +32,22 @@ pub(crate) fn to_safetensors<'a>(
     safetensors::serialize(views, Some(HashMap::from([(key.into(), value.into())])))
 }
 
+/// Stored numbers as f32, nearest where they are doubles; none for a type that is no float of 16, 32
+/// or 64 bits.
+pub(crate) fn floats(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+    Some(match dtype {
+        Dtype::F16 => convert(bytes, |value| f16::from_le_bytes(value).to_f32()),
+        Dtype::BF16 => convert(bytes, |value| bf16::from_le_bytes(value).to_f32()),
+        Dtype::F32 => convert(bytes, f32::from_le_bytes),
+        Dtype::F64 => convert(bytes, |value| f64::from_le_bytes(value) as f32),
+        _ => return None,
+    })
+}
+
+fn convert<const SIZE: usize>(bytes: &[u8], value: impl Fn([u8; SIZE]) -> f32) -> Vec<f32> {
+    bytes.as_chunks().0.iter().copied().map(value).collect()
+}
+
 impl HostTensor {
     /// A file's tensor under a name of our own, or what is wrong with it, after its name.
     pub(crate) fn from_view(name: &str, view: &TensorView<'_>) -> Result<Self, String> {
@@ -38,8 +55,25 @@ impl HostTensor {
         if view.dtype() != Dtype::F32 {
             return Err(format!("is {:?}, not F32", view.dtype()));
         }
-        let words = view.data().as_chunks::<4>().0;
-        let values = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+        let values = floats(view.dtype(), view.data()).unwrap_or_default();
         Ok(Self { name: name.into(), shape: [rows, columns], values })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_and_double_values_become_the_nearest_f32() {
+        let bytes: [(Dtype, &[u8], &[f32]); 3] = [
+            (Dtype::F16, &[0x00, 0x3c, 0x00, 0xc0], &[1.0, -2.0]),
+            (Dtype::BF16, &[0x80, 0x3f, 0x49, 0x40], &[1.0, 3.140625]),
+            (Dtype::F64, &0.1_f64.to_le_bytes(), &[0.1]),
+        ];
+        for (dtype, bytes, values) in bytes {
+            assert_eq!(floats(dtype, bytes).unwrap(), values);
+        }
+        assert_eq!(floats(Dtype::I32, &[0; 4]), None);
     }
 }

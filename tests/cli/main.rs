@@ -1,6 +1,7 @@
 //! The program as users meet it: messages, files, exit codes, kill and resume.
 
 mod bad_input;
+mod convert;
 mod evaluate;
 mod experiment;
 mod failures;
@@ -11,6 +12,8 @@ mod ldm;
 mod methods;
 mod official;
 mod pickled;
+mod pictures;
 mod resume;
 mod run;
 mod shell;
+mod words;

@@ -10,6 +10,7 @@ mod data;
 mod determinism;
 mod early_stopping;
 mod embedding;
+mod embedding_files;
 mod golden;
 mod ldm;
 mod lr_schedules;

@@ -170,7 +170,7 @@ fn a_run_trains_saves_resumes_and_draws_vectors_for_each_text_encoder() {
     assert_eq!(embedding::write(&read), file);
 
     let (model, device) = (&prepared.checked.model, Device::flex());
-    let generator = Generator::load(model, Some(&read), None, &device).unwrap();
+    let generator = Generator::load(model, &[read], None, &device).unwrap();
     let drawing = sampling_options(config, model);
     let drawing = dvar::pipelines::SamplingOptions { num_inference_steps: 2, ..drawing };
     let prompts = [format!("a photo of {}", config.placeholder_token)];
@@ -185,7 +185,7 @@ fn vectors_of_other_text_encoders_are_refused_with_the_names_of_these() {
     let error: EmbeddingError = single.check_fit(&twins()).unwrap_err();
     let told = format!("is {width} wide, the twins takes left {width} and right {width}");
     assert!(error.to_string().contains(&told), "{error}");
-    let error = Generator::load(&twins(), Some(&single), None, &Device::flex()).unwrap_err();
+    let error = Generator::load(&twins(), &[single], None, &Device::flex()).unwrap_err();
     assert!(matches!(error, SessionError::Embedding(EmbeddingError::Width { .. })), "{error}");
 }
 

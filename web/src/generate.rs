@@ -35,10 +35,10 @@ pub async fn generate(
     let adapter = bytes(&property(request, "adapter"), "`adapter`")?
         .map(|adapter| LearnedAdapter::from_bytes(&adapter, "the adapter"))
         .transpose()?;
-    let token = embedding.placeholder_token();
+    let token = embedding.placeholder_token().to_owned();
     let prompt = property(request, "prompt").as_string().unwrap_or_default();
-    let prompt = fill(&prompt, token);
-    if !prompt.contains(token) {
+    let prompt = fill(&prompt, &token);
+    if !prompt.contains(&token) {
         return Err(PageError::input(format!(
             "the prompt does not contain `{token}`, the token of this concept; write it, or `{{}}` in its place"
         )));
@@ -53,7 +53,7 @@ pub async fn generate(
     let count = count as usize;
 
     let model = &studio.model;
-    let generator = Generator::load(model, Some(&embedding), adapter.as_ref(), &studio.device)?;
+    let generator = Generator::load(model, &[embedding], adapter.as_ref(), &studio.device)?;
     let page = Page::new(host);
     let files = Array::new();
     for number in 0..count {

@@ -27,5 +27,6 @@ pub use load::load;
 pub use memory::{Memory, RandomWeights};
 pub use pieces::{FileSource, Pieces};
 pub use replace::with_replaced;
+pub use safetensors::header as safetensors_header;
 pub use source::{ModelSource, Weights};
 pub use tensors::Tensors;

@@ -26,7 +26,7 @@ pub(super) fn tensors<R: Read + Seek + Send + 'static>(
     mut reader: R,
     failure: &Failure,
 ) -> Result<(Vec<PackTensor>, BTreeMap<String, String>), String> {
-    let (metadata, values) = read(&mut reader)?;
+    let (metadata, values) = header(&mut reader)?;
     let reader = Arc::new(Mutex::new(reader));
     let lazy = |(name, info): (String, &safetensors::tensor::TensorInfo)| {
         let dtype = burn_dtype(info.dtype).ok_or_else(|| {
@@ -60,8 +60,12 @@ pub(super) fn tensors<R: Read + Seek + Send + 'static>(
     Ok((tensors, metadata.metadata().clone().unwrap_or_default().into_iter().collect()))
 }
 
-/// The header of a whole safetensors file, and where its values begin.
-fn read(mut file: impl Read + Seek) -> Result<(Metadata, u64), String> {
+/// The header of a whole safetensors file, and where its values begin; nothing else is read.
+///
+/// # Errors
+///
+/// A phrase that fits after "`file` is not usable: ".
+pub fn header(mut file: impl Read + Seek) -> Result<(Metadata, u64), String> {
     let io = |error: std::io::Error| error.to_string();
     let length = file.seek(SeekFrom::End(0)).map_err(io)?;
     file.rewind().map_err(io)?;

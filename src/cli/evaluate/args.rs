@@ -27,6 +27,13 @@ pub(in crate::cli) struct EvaluateArgs {
     /// Draw so many pictures of each of the run's prompts [default: score those that it saved]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub n_images_per_prompt: Option<u64>,
+    /// Embedding that a run's pictures are drawn with beside its own, or, with the same token, in place
+    /// of it; `FILE=TOKEN` gives it another token; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub embedding: Vec<String>,
+    /// What a run's pictures should not show
+    #[arg(long, value_name = "TEXT")]
+    pub negative_prompt: Option<String>,
     /// Print JSON in place of the table
     #[arg(long)]
     pub json: bool,

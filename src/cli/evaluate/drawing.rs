@@ -4,10 +4,9 @@ use burn::tensor::Device;
 
 use super::pictures::{Group, Pictures, by_prompt};
 use crate::{
-    cli::{error::CliError, run_folder::RunFolder},
+    cli::{error::CliError, prompts::Words, run_folder::RunFolder},
     config::TrainConfig,
     data::templates::fill,
-    embedding::LearnedEmbedding,
     pipelines::ModelFolder,
     session::{Generator, sampling_options},
 };
@@ -17,23 +16,24 @@ pub(super) struct Drawing {
     pub config: TrainConfig,
     pub model: ModelFolder,
     pub run: RunFolder,
-    pub embedding: LearnedEmbedding,
+    /// The token that stands for `{}`.
+    pub token: String,
+    pub words: Words,
+    pub negative_prompt: String,
     /// With `{}` where the concept stands, each as often as it is drawn.
     pub prompts: Vec<String>,
 }
 
 impl Drawing {
     pub(super) fn draw(&self, device: &Device) -> Result<Vec<Group>, CliError> {
-        let Self { config, model, run, embedding, prompts } = self;
-        let token = embedding.placeholder_token();
+        let Self { config, model, run, token, words, negative_prompt, prompts } = self;
         let adapter = run.read_adapter()?;
-        let generator = Generator::load(model, Some(embedding), adapter.as_ref(), device);
-        let generator = generator?;
+        let generator = Generator::load(model, &words.embeddings, adapter.as_ref(), device)?;
         let options = sampling_options(config, model);
 
         eprintln!("drawing {} pictures", prompts.len());
         let filled: Vec<String> = prompts.iter().map(|prompt| fill(prompt, token)).collect();
-        let drawn = generator.draw(0, &filled, "", &options, None);
+        let drawn = generator.draw(0, &filled, negative_prompt, &options, None);
         let drawn = pollster::block_on(drawn)?;
         let drawn = prompts.iter().map(|prompt| fill(prompt, "")).zip(drawn);
         let group = |(prompt, pictures)| Group {

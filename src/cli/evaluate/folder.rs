@@ -21,6 +21,11 @@ pub(super) fn subject(args: &EvaluateArgs) -> Result<Subject, CliError> {
             "`--n-images-per-prompt` is for a run, which draws; a folder of pictures is scored as it is".into(),
         ));
     }
+    if !args.embedding.is_empty() || args.negative_prompt.is_some() {
+        return Err(CliError::Input(
+            "`--embedding` and `--negative-prompt` are for a run, which draws; a folder of pictures is scored as it is".into(),
+        ));
+    }
     let generated = groups(&args.path, &args.prompt)?;
     let Some(references) = &args.references else {
         return Err(CliError::Input(format!(

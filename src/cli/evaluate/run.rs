@@ -9,16 +9,17 @@ use super::{
 use crate::{
     cli::{
         error::CliError,
-        learned::read_embedding,
+        learned::{read_embedding, read_named},
         model,
+        prompts::{Words, say_cut},
         run_folder::RunFolder,
         sample_files::{Named, PROMPTS},
     },
     config::TrainConfig,
-    data::dataset::Dataset,
+    data::{dataset::Dataset, templates::fill},
     embedding::LearnedEmbedding,
     eval::without_placeholder,
-    pipelines::ModelFolder,
+    pipelines::{LongPrompts, ModelFolder},
     session::CheckedOptions,
 };
 
@@ -40,15 +41,41 @@ pub(super) fn subject(args: &EvaluateArgs, run: &RunFolder) -> Result<Subject, C
         }
     };
     let generated = match saved(run, &config)? {
-        Some(groups) if args.n_images_per_prompt.is_none() => Generated::Saved(groups),
-        _ => {
-            let (run, embedding) = (run.clone(), learned(run, &model)?);
-            let (config, model) = (config.clone(), model.clone());
-            let prompts = prompts(&config, args.n_images_per_prompt);
-            Generated::ToDraw(Box::new(Drawing { config, model, run, embedding, prompts }))
-        }
+        Some(groups) if !draws(args) => Generated::Saved(groups),
+        _ => Generated::ToDraw(Box::new(drawing(args, run, &config, &model)?)),
     };
     Ok(Subject { generated, references, clip: config.clip, model: Some(model) })
+}
+
+/// Whether the pictures that the run saved are not what is asked for.
+fn draws(args: &EvaluateArgs) -> bool {
+    let other = !args.embedding.is_empty() || args.negative_prompt.is_some();
+    other || args.n_images_per_prompt.is_some()
+}
+
+/// The run's prompts with its own embedding and those that are given.
+fn drawing(
+    args: &EvaluateArgs,
+    run: &RunFolder,
+    config: &TrainConfig,
+    model: &ModelFolder,
+) -> Result<Drawing, CliError> {
+    let token = learned(run, model)?.placeholder_token().to_owned();
+    let given = args.embedding.iter().map(|given| read_named(given));
+    let given = given.collect::<Result<Vec<LearnedEmbedding>, _>>()?;
+    let mut files = args.embedding.clone();
+    if !given.iter().any(|embedding| embedding.placeholder_token() == token) {
+        files.insert(0, run.embedding().display().to_string());
+    }
+    let words = Words::read(&files, model, LongPrompts::Cut)?;
+    let negative_prompt = args.negative_prompt.clone().unwrap_or_default();
+    let prompts = prompts(config, args.n_images_per_prompt);
+    let filled: Vec<String> = prompts.iter().map(|prompt| fill(prompt, &token)).collect();
+    let all = filled.iter().chain([&negative_prompt]).map(String::as_str);
+    words.check_used(all.clone())?;
+    say_cut(&words.tokenizers, all);
+    let (config, model, run) = (config.clone(), model.clone(), run.clone());
+    Ok(Drawing { config, model, run, token, words, negative_prompt, prompts })
 }
 
 fn read_config(run: &RunFolder) -> Result<(TrainConfig, ModelFolder), CliError> {
@@ -94,7 +121,7 @@ fn learned(run: &RunFolder, model: &ModelFolder) -> Result<LearnedEmbedding, Cli
         )));
     }
     let embedding = read_embedding(&file)?;
-    if embedding.widths() != model.embedding_widths() {
+    if !embedding.widths().fit(&model.embedding_widths()) {
         return Err(CliError::Input(format!(
             "`{}` is {} wide, {} takes {}; the run's model has been replaced by another",
             file.display(),

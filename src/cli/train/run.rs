@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     callbacks::Interrupt,
-    cli::{CliError, run_folder::RunFolder},
+    cli::{CliError, convert::write_formats, run_folder::RunFolder},
     early_stopping::StopReason,
     session::{self, Outcome, PreparedRun},
 };
@@ -44,15 +44,17 @@ fn conclude(
     observer: &CommandLine<'_>,
     outcome: Outcome,
 ) -> Result<(), CliError> {
+    let (config, folder) = (&prepared.checked.config, &observer.folder);
+    let formats = &config.embedding_formats;
+    write_formats(&folder.embeddings(), formats, &outcome.kept().embedding)?;
     let Outcome { steps, stop, best, clip_i_before, clip_i, initializer_token, .. } = outcome;
     let scores = [("clip_i_before", clip_i_before), ("clip_i_after", clip_i)];
     observer.logs()?.finish(steps, &scores)?;
-    let folder = &observer.folder;
     let points = report::read_metrics(folder)?;
-    report::write_curve(folder, &prepared.checked.config, &points, &stop)?;
+    report::write_curve(folder, config, &points, &stop)?;
     let kept_steps = best.map_or(steps, |best| best.steps);
     let result = RunResult { steps, kept_steps, stop, clip_i_before, clip_i, initializer_token };
-    report::report(folder, &prepared.checked.config, &points, &result)
+    report::report(folder, config, &points, &result)
 }
 
 fn interrupt_on_ctrl_c() -> Result<Interrupt, CliError> {

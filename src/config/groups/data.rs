@@ -6,7 +6,13 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "cli")]
 use super::seeds;
-use crate::{data::dataset::CropMode, data::dataset::Pairing, data::templates::LearnableProperty};
+use crate::{
+    data::{
+        dataset::{CropMode, Pairing},
+        templates::LearnableProperty,
+    },
+    embedding::EmbeddingFormat,
+};
 
 /// Model, pictures and output.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,11 +54,22 @@ pub struct DataOptions {
     /// How pictures meet templates: `all-pairs` or `official`
     #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
     pub pairing: Option<Pairing>,
+    /// Other tools that are to read the embedding, which get it in a form of their own in
+    /// `embeddings/TOOL`; several with commas between
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TOOL", value_delimiter = ','))]
+    pub embedding_format: Option<Vec<EmbeddingFormat>>,
 }
 
 impl DataOptions {
     /// Those that a page has: no files.
     pub(in crate::config) fn on_page(self) -> Self {
-        Self { model: None, ema: None, train_data_dir: None, output_dir: None, ..self }
+        Self {
+            model: None,
+            ema: None,
+            train_data_dir: None,
+            output_dir: None,
+            embedding_format: None,
+            ..self
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::optim::LrShape;
+use crate::optim::{LrPieces, LrShape};
 
 /// The learning rate and the optimisers' settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,10 @@ pub struct OptimizerOptions {
     /// Power of `polynomial`
     #[cfg_attr(feature = "cli", arg(long, value_name = "POWER"))]
     pub lr_power: Option<f64>,
+    /// Rates and the step that each holds up to, such as `0.005:100, 1e-3:1000, 1e-5`, in place of
+    /// `--learning-rate` and a `--lr-scheduler`
+    #[cfg_attr(feature = "cli", arg(long, value_name = "RATES"))]
+    pub lr_schedule: Option<LrPieces>,
     /// AdamW's decay of the mean
     #[cfg_attr(feature = "cli", arg(long, value_name = "VALUE"))]
     pub adam_beta1: Option<f64>,

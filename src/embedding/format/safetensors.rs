@@ -1,14 +1,17 @@
 //! The safetensors container: one tensor under the token's name, or one for each of several text
 //! encoders under its name, with the token in the metadata.
 
-use std::collections::HashMap;
+use std::io::{Read, Seek, SeekFrom};
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use dvar_models::weights::safetensors_header;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Element, EncoderVectors, FileProblem, Found, LearnedEmbedding, only_key, rows, token_of,
+    super::{FileProblem, LearnedEmbedding},
+    contents::{Contents, Rows, size},
+    names::{Meaning, meaning},
 };
+use crate::tensor::{floats, to_safetensors};
 
 /// The metadata's key for what the tensors of several text encoders are.
 const METADATA: &str = "dvar";
@@ -21,40 +24,30 @@ struct Described {
     encoders: Vec<String>,
 }
 
-pub(super) fn find(bytes: &[u8]) -> Result<Found, FileProblem> {
-    let file = SafeTensors::deserialize(bytes)?;
-    let (_, header) = SafeTensors::read_metadata(bytes)?;
+/// Reads the header and the tensors of an embedding.
+pub(super) fn contents(reader: &mut (impl Read + Seek)) -> Result<Contents, FileProblem> {
+    let (header, values) = safetensors_header(&mut *reader).map_err(FileProblem::Safetensors)?;
     let described = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA));
-    if let Some(described) = described.and_then(|text| serde_json::from_str(text).ok()) {
-        return of_encoders(&file, described);
-    }
-    let key = only_key(file.names())?;
-    let (values, size) = vectors(&file.tensor(key)?)?;
-    Ok(Found::single(token_of(key), values, size))
-}
-
-/// The vectors for each of several text encoders.
-fn of_encoders(file: &SafeTensors<'_>, described: Described) -> Result<Found, FileProblem> {
-    let mut encoders = Vec::new();
-    let mut num_vectors = 0;
-    for key in described.encoders {
-        let (values, (count, dim)) = vectors(&file.tensor(&key)?)?;
-        num_vectors = count;
-        encoders.push(EncoderVectors { key: Some(key), values, dim });
-    }
-    Ok(Found { name: Some(described.token), encoders, num_vectors })
-}
-
-/// A tensor's values, and its number of vectors and their width.
-fn vectors(tensor: &TensorView<'_>) -> Result<(Vec<f32>, (usize, usize)), FileProblem> {
-    let element = match tensor.dtype() {
-        Dtype::F16 => Element::F16,
-        Dtype::BF16 => Element::Bf16,
-        Dtype::F32 => Element::F32,
-        Dtype::F64 => Element::F64,
-        other => return Err(FileProblem::Element(format!("{other:?}"))),
+    let described = described.and_then(|text| serde_json::from_str(text).ok());
+    let names = header.offset_keys();
+    let meaning = match described {
+        Some(Described { token, encoders }) => Meaning {
+            token: Some(token),
+            tensors: encoders.into_iter().map(|key| (Some(key.clone()), key)).collect(),
+        },
+        None => meaning(names.iter().map(String::as_str).collect())?,
     };
-    Ok((element.decode(tensor.data()), rows(tensor.shape())?))
+    Contents::gather(meaning, |name| {
+        let info = header.info(name).ok_or(FileProblem::NoTensor)?;
+        let (count, dim) = size(&info.shape)?;
+        let (start, end) = info.data_offsets;
+        let mut bytes = vec![0; end - start];
+        reader.seek(SeekFrom::Start(values + start as u64))?;
+        reader.read_exact(&mut bytes)?;
+        let values = floats(info.dtype, &bytes);
+        let values = values.ok_or_else(|| FileProblem::Element(format!("{:?}", info.dtype)))?;
+        Ok(Rows { values, count, dim })
+    })
 }
 
 /// Writes diffusers' `learned_embeds.safetensors`: `{token: [num_vectors, dim]}` in f32 with the
@@ -65,28 +58,27 @@ pub fn write(embedding: &LearnedEmbedding) -> Vec<u8> {
     let token = embedding.placeholder_token();
     let keys = embedding.encoders().iter().filter_map(|encoder| encoder.key.clone());
     let described = Described { token: token.into(), encoders: keys.collect() };
-    let tensors = embedding.encoders().iter().map(|encoder| {
-        let bytes: Vec<u8> = encoder.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let key = encoder.key.as_deref().unwrap_or(token);
-        (key, vec![embedding.num_vectors(), encoder.dim], bytes)
-    });
-    let tensors: Vec<_> = tensors.collect();
-    let views = tensors
-        .iter()
-        .map(|(key, shape, bytes)| Ok((*key, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
+    if described.encoders.is_empty() {
+        return write_as(embedding, token, ("format", "pt"));
+    }
+    let described = serde_json::to_string(&described).expect("texts are JSON");
     // one entry: the order of several would change from file to file
-    let metadata = if described.encoders.is_empty() {
-        ("format", "pt".to_owned())
-    } else {
-        (METADATA, serde_json::to_string(&described).expect("texts are JSON"))
-    };
-    let metadata = HashMap::from([(metadata.0.to_owned(), metadata.1)]);
-    views
-        .collect::<Result<Vec<_>, _>>()
-        .and_then(|views| safetensors::serialize(views, Some(metadata)))
-        // The only failure is a shape that does not match the data, and the shape of a
-        // `LearnedEmbedding` is computed from its number of values.
-        .expect("the sizes of a learned embedding agree")
+    write_as(embedding, token, (METADATA, &described))
+}
+
+/// Writes each text encoder's vectors under its name, or under `nameless`.
+pub(super) fn write_as(
+    embedding: &LearnedEmbedding,
+    nameless: &str,
+    metadata: (&str, &str),
+) -> Vec<u8> {
+    let tensors = embedding.encoders().iter().map(|encoder| {
+        let name = encoder.key.as_deref().unwrap_or(nameless).to_owned();
+        (name, vec![embedding.num_vectors(), encoder.dim], &encoder.values[..])
+    });
+    // The only failure is a shape that does not match the data, and the shape of a
+    // `LearnedEmbedding` is computed from its number of values.
+    to_safetensors(tensors, metadata).expect("the sizes of a learned embedding agree")
 }
 
 #[cfg(test)]

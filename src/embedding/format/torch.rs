@@ -1,32 +1,60 @@
 //! The containers of `torch.save`, which `dvar_models` reads without running them.
 
-use std::io::Cursor;
+use std::io::{Read, Seek};
 
-use dvar_models::weights::torch::{TorchError, TorchFile};
+use burn::tensor::DType;
+use dvar_models::weights::torch::{TorchError, TorchFile, Value};
+use safetensors::Dtype;
 
-use super::{Element, FileProblem, Found, only_key, rows, token_of};
+use super::{
+    super::FileProblem,
+    contents::{Contents, Rows, size},
+    names::{Meaning, meaning},
+};
+use crate::tensor::floats;
 
-/// Finds the tensor of diffusers' `{token: tensor}` or AUTOMATIC1111's `{string_to_param: ..}`.
-pub(super) fn find(bytes: &[u8]) -> Result<Found, FileProblem> {
-    let mut reader = Cursor::new(bytes);
-    let file = TorchFile::open(&mut reader)?;
+/// Finds the tensors of diffusers' `{token: tensor}` or AUTOMATIC1111's `{string_to_param: ..}`; a
+/// file may also be one tensor and nothing else.
+pub(super) fn contents(reader: &mut (impl Read + Seek)) -> Result<Contents, FileProblem> {
+    let file = TorchFile::open(reader)?;
+    if file.root().is_tensor() {
+        let bare = Meaning { token: None, tensors: vec![(None, String::new())] };
+        return Contents::gather(bare, |_| rows(&file, file.root(), reader));
+    }
     let saved = file.root().entries();
+    if saved.contains_key("state_dict") {
+        let kind = "a checkpoint of a whole model";
+        return Err(FileProblem::OtherKind { kind, count: saved["state_dict"].entries().len() });
+    }
     let params = saved.get("string_to_param").map(|params| params.entries());
     let entries = params.as_ref().unwrap_or(&saved);
     let tensors = entries.iter().filter(|(_, value)| value.is_tensor()).map(|(key, _)| *key);
-    let key = only_key(tensors.collect())?;
-    let name = if params.is_some() {
+    let mut meaning = meaning(tensors.collect())?;
+    if params.is_some() {
         // The key is `*` there, and the name its own entry.
         let name = saved.get("name").and_then(|name| name.text());
-        name.filter(|name| !name.is_empty()).map(str::to_owned)
-    } else {
-        token_of(key)
+        meaning.token = name.filter(|name| !name.is_empty()).map(str::to_owned);
+    }
+    Contents::gather(meaning, |name| rows(&file, entries[name], reader))
+}
+
+fn rows(
+    file: &TorchFile,
+    value: Value<'_>,
+    reader: &mut (impl Read + Seek),
+) -> Result<Rows, FileProblem> {
+    let tensor = file.tensor(value)?;
+    let (count, dim) = size(tensor.shape())?;
+    let dtype = match tensor.dtype() {
+        DType::F16 => Dtype::F16,
+        DType::BF16 => Dtype::BF16,
+        DType::F32 => Dtype::F32,
+        DType::F64 => Dtype::F64,
+        other => return Err(FileProblem::Element(format!("{other:?}"))),
     };
-    let tensor = file.tensor(entries[key])?;
-    let size = rows(tensor.shape())?;
-    let element = Element::try_from(tensor.dtype())?;
-    let values = element.decode(&tensor.read(&mut reader)?);
-    Ok(Found::single(name, values, size))
+    let bytes = tensor.read(reader)?;
+    let values = floats(dtype, &bytes).ok_or_else(|| FileProblem::Element(format!("{dtype:?}")))?;
+    Ok(Rows { values, count, dim })
 }
 
 impl From<TorchError> for FileProblem {

@@ -161,11 +161,17 @@ impl Objects {
         items.iter().map(pair).collect()
     }
 
-    /// The storage that a persistent id stands for, on whatever device it was:
-    /// `("storage", class, key, device, number of values)`, in bare pickles also a view.
-    pub fn storage(&mut self, id: Index) -> Result<Index, TorchError> {
+    /// What a persistent id stands for: a storage, on whatever device it was,
+    /// `("storage", class, key, device, number of values)`, in bare pickles also with a view; or there
+    /// the class of a module, `("module", class, file, source)`.
+    pub fn persistent(&mut self, id: Index) -> Result<Index, TorchError> {
         let wrong = TorchError::Pickle("a storage of another form");
         let Object::Tuple(parts) = self.get(id) else { return Err(wrong) };
+        if let [kind, class, _, _] = parts[..]
+            && self.text(kind) == Some("module")
+        {
+            return Ok(class);
+        }
         let [kind, class, key, _, _, view @ ..] = &parts[..] else { return Err(wrong) };
         let Object::Global(Global::Storage(dtype)) = self.get(*class) else { return Err(wrong) };
         if self.text(*kind) != Some("storage")

@@ -160,8 +160,8 @@ impl<'a> Machine<'a> {
             }
             b'Q' => {
                 let id = self.pop()?;
-                let storage = self.objects.storage(id)?;
-                self.stack.push(storage);
+                let object = self.objects.persistent(id)?;
+                self.stack.push(object);
             }
             // REDUCE, NEWOBJ
             b'R' | 0x81 => {

@@ -1,0 +1,171 @@
+//! Prompts as users type them: learned words by the names of their files, and what is cut.
+
+use std::path::Path;
+
+use super::{
+    CliError,
+    learned::{read_named, split},
+};
+use crate::{
+    embedding::LearnedEmbedding,
+    pipelines::{CutPrompt, LongPrompts, ModelFolder, PromptTokenizers},
+    session::tokenizers_with,
+};
+
+/// Learned words for the prompts, from files.
+pub(super) struct Words {
+    pub embeddings: Vec<LearnedEmbedding>,
+    /// What the user gave for each.
+    given: Vec<String>,
+    pub tokenizers: PromptTokenizers,
+}
+
+impl Words {
+    /// Reads embeddings that are given as `FILE` or `FILE=TOKEN`, and checks each word against the
+    /// model and the others.
+    pub(super) fn read(
+        given: &[String],
+        model: &ModelFolder,
+        long_prompts: LongPrompts,
+    ) -> Result<Self, CliError> {
+        let embeddings = given.iter().map(|given| read_named(given));
+        let embeddings = embeddings.collect::<Result<Vec<_>, _>>()?;
+        for embedding in &embeddings {
+            embedding.check_fit(model)?;
+        }
+        // one after the other, to tell which file has a word that cannot be used
+        for (count, given) in given.iter().enumerate() {
+            tokenizers_with(model, &embeddings[..=count]).map_err(|error| {
+                CliError::Input(format!(
+                    "{error}; `--embedding {}=<another-word>` calls it by another word",
+                    split(given).0
+                ))
+            })?;
+        }
+        let tokenizers = tokenizers_with(model, &embeddings)?.with_long_prompts(long_prompts);
+        Ok(Self { embeddings, given: given.to_vec(), tokenizers })
+    }
+
+    /// A prompt with `embedding:name` replaced by the word of the embedding with that name; what else
+    /// A1111 and ComfyUI understand, and dvar does not, is refused.
+    pub(super) fn understood(&self, prompt: &str) -> Result<String, CliError> {
+        if let Some(weighted) = weighted(prompt) {
+            return Err(CliError::Input(format!(
+                "`{weighted}` weighs words, which dvar does not; leave out the brackets and the \
+                 number, or give `--literal-prompts` to draw from the text as it stands"
+            )));
+        }
+        if let Some(network) = network(prompt) {
+            return Err(CliError::Input(format!(
+                "`{network}` in a prompt loads nothing here; leave it out and give the file with \
+                 `--adapter`, or give `--literal-prompts` to draw from the text as it stands"
+            )));
+        }
+        const MARK: &str = "embedding:";
+        let mut understood = String::new();
+        let mut rest = prompt;
+        while let Some((before, after)) = rest.split_once(MARK) {
+            let ends = |c: char| c.is_whitespace() || [',', ')', '('].contains(&c);
+            let (name, after) = after.split_at(after.find(ends).unwrap_or(after.len()));
+            understood += before;
+            understood += self.called(name)?;
+            rest = after;
+        }
+        Ok(understood + rest)
+    }
+
+    /// The word of the embedding that ComfyUI would call so: by its file's name.
+    fn called(&self, name: &str) -> Result<&str, CliError> {
+        let stem = |path: &str| {
+            Path::new(path).file_stem().unwrap_or_default().to_string_lossy().to_lowercase()
+        };
+        let mut known = self.given.iter().map(|given| stem(split(given).0)).zip(&self.embeddings);
+        let found = known.find(|(file, learned)| {
+            let token = learned.placeholder_token().to_lowercase();
+            [name.to_lowercase(), stem(name)].iter().any(|name| *name == token || name == file)
+        });
+        found.map(|(_, learned)| learned.placeholder_token()).ok_or_else(|| {
+            CliError::Input(format!(
+                "`embedding:{name}` stands in a prompt, and no embedding of this name is given; give \
+                 it with `--embedding`, or `--literal-prompts` to draw from the text as it stands"
+            ))
+        })
+    }
+
+    /// Checks that each word is used.
+    pub(super) fn check_used<'a>(
+        &self,
+        prompts: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<(), CliError> {
+        let used: Vec<&str> = prompts.flat_map(|prompt| self.tokenizers.words_in(prompt)).collect();
+        for (embedding, given) in self.embeddings.iter().zip(&self.given) {
+            let token = embedding.placeholder_token();
+            if !used.contains(&token) {
+                return Err(CliError::Input(format!(
+                    "no prompt contains `{token}`, the token of `{}`; write it into `--prompt` or \
+                     `--negative-prompt`",
+                    split(given).0
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says of each prompt whether its end is left out.
+pub(super) fn say_cut<'a>(tokenizers: &PromptTokenizers, prompts: impl Iterator<Item = &'a str>) {
+    let mut said: Vec<&str> = Vec::new();
+    for prompt in prompts {
+        let Some(CutPrompt { tokens, room, lost }) = tokenizers.cut(prompt) else { continue };
+        if said.contains(&prompt) {
+            continue;
+        }
+        said.push(prompt);
+        let lost = match lost.is_empty() {
+            true => String::new(),
+            false => format!(", and with its end `{}` is lost", lost.join("`, `")),
+        };
+        eprintln!(
+            "warning: of the {tokens} tokens of the prompt `{prompt}` only {room} are drawn{lost}; \
+             shorten it, or give `--long-prompts chunk` to `dvar generate`"
+        );
+    }
+}
+
+/// The first `(words:1.2)` of a prompt.
+fn weighted(prompt: &str) -> Option<&str> {
+    prompt.match_indices(')').find_map(|(end, _)| {
+        let (words, number) = prompt[..end].rsplit_once(':')?;
+        number.trim().parse::<f64>().ok()?;
+        Some(&prompt[words.rfind('(')?..=end])
+    })
+}
+
+/// The first `<lora:name:0.8>` of a prompt.
+fn network(prompt: &str) -> Option<&str> {
+    let kinds = ["<lora:", "<lyco:", "<hypernet:"];
+    let start = kinds.iter().filter_map(|kind| prompt.find(kind)).min()?;
+    let length = prompt[start..].find('>')?;
+    Some(&prompt[start..=start + length])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_and_networks_are_told_from_plain_brackets() {
+        for (prompt, want) in [
+            ("a (red cat:1.2) on it", Some("(red cat:1.2)")),
+            ("((cat:.8))", Some("(cat:.8)")),
+            ("a cat (a photo: old) at 10:30)", None),
+            ("a cat at (10:30)", Some("(10:30)")),
+            ("a (cat)", None),
+            (r"\(cat:1\)", None),
+        ] {
+            assert_eq!(weighted(prompt), want, "{prompt}");
+        }
+        assert_eq!(network("a cat <lora:ink:0.8> big"), Some("<lora:ink:0.8>"));
+        assert_eq!(network("a <lora-cat>"), None);
+    }
+}

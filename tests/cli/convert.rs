@@ -1,0 +1,65 @@
+//! Embeddings for other tools.
+
+use std::fs;
+
+use dvar::embedding::{self, LearnedEmbedding};
+
+use crate::harness::Cli;
+
+fn with_embedding() -> Cli {
+    let cli = Cli::new();
+    let learned = LearnedEmbedding::new("<my cat>", vec![0.5; 256], 2, 128).unwrap();
+    fs::write(cli.path("cat.safetensors"), embedding::write(&learned)).unwrap();
+    cli
+}
+
+#[test]
+fn convert_writes_the_file_that_a_tool_reads_and_says_the_word() {
+    let cli = with_embedding();
+    let convert = |more: &[&str]| cli.run(&[&["convert"][..], more].concat());
+    let said = convert(&["cat.safetensors", "--to", "a1111"]).ok();
+    assert_eq!(said, "embedding  my-cat.pt\ntoken      `my-cat`, by the file's name\n");
+    let said = convert(&["my-cat.pt=<dog>", "--to", "comfyui", "-o", "dog.safetensors"]).ok();
+    assert!(said.ends_with("token      `embedding:dog`, by the file's name\n"), "{said}");
+    fs::create_dir(cli.path("there")).unwrap();
+    let said = convert(&["dog.safetensors=<dog>", "--to", "diffusers", "-o", "there"]).ok();
+    assert_eq!(said, "embedding  there/dog.safetensors\ntoken      `<dog>`\n");
+}
+
+#[test]
+fn convert_overwrites_nothing_and_wants_the_ending_that_the_tool_knows() {
+    let cli = with_embedding();
+    let before = cli.read("cat.safetensors");
+    for (to, output, told) in [
+        ("kohya", "cat.safetensors", "`cat.safetensors` exists already"),
+        ("a1111", "cat.safetensors", "a1111 reads this embedding from a file that ends in `.pt`"),
+        ("kohya", ".safetensors", "call it so"),
+    ] {
+        let ran = cli.run(&["convert", "cat.safetensors", "--to", to, "-o", output]);
+        assert_eq!(ran.code, Some(2));
+        assert!(ran.stderr.contains(told), "{}", ran.stderr);
+    }
+    assert_eq!(cli.read("cat.safetensors"), before);
+}
+
+#[test]
+fn a_run_leaves_its_embedding_in_every_form_that_was_asked_for() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    let steps = ["--max-train-steps", "2", "--num-samples", "1"];
+    cli.train(&[&["-o", "plain"][..], &steps].concat()).ok();
+    let formats =
+        ["-o", "run", "--embedding-format", "a1111,kohya", "--embedding-format", "diffusers"];
+    cli.train(&[&formats[..], &steps].concat()).ok();
+    let plain = cli.read("run/learned_embeds.safetensors");
+    assert_eq!(plain, cli.read("plain/learned_embeds.safetensors"));
+    assert_eq!(plain, cli.read("run/embeddings/diffusers/umb.safetensors"));
+    let learned = embedding::read(&plain, "x").unwrap();
+    for file in ["run/embeddings/a1111/umb.pt", "run/embeddings/kohya/umb.safetensors"] {
+        let read = embedding::read(&cli.read(file), file).unwrap();
+        assert_eq!(read.encoders(), learned.encoders(), "{file}");
+    }
+    assert!(!cli.path("plain/embeddings").exists());
+    let config = String::from_utf8(cli.read("plain/config.toml")).unwrap();
+    assert!(!config.contains("embedding_format"));
+}
