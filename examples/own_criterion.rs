@@ -68,7 +68,7 @@ async fn learn_concept(metrics: &Path) -> Result<StopReason, Box<dyn Error>> {
     let initial = InitialVectors::Tokens(model.tokenizers()?.initializer_ids("umbrella")?);
     let tokens = Tokens::new(&config, &model, initial)?;
     let size = model.native_resolution();
-    let pictures = Dataset::from_folder(&config.train_data_dir, size, config.crop)?;
+    let pictures = Dataset::from_folder(&config.train_data_dir, size, config.reading)?;
     let session = Session::new(&config, &model, tokens, &pictures, None, &Device::flex()).await?;
 
     let losses = |concept: &Concept, evaluation| session.evaluation_losses(concept, evaluation);

@@ -137,7 +137,8 @@ fn weighted(prompt: &str) -> Option<&str> {
     prompt.match_indices(')').find_map(|(end, _)| {
         let (words, number) = prompt[..end].rsplit_once(':')?;
         number.trim().parse::<f64>().ok()?;
-        Some(&prompt[words.rfind('(')?..=end])
+        let start = words.rfind('(')?;
+        (!words[start..].contains(')')).then_some(&prompt[start..=end])
     })
 }
 

@@ -9,8 +9,9 @@ use super::{
 use crate::{
     concept::{AdapterConfig, Method},
     data::{
-        dataset::{CropMode, Pairing},
-        templates::LearnableProperty,
+        dataset::Pairing,
+        reading::Reading,
+        templates::{LearnableProperty, names_caption, names_concept},
     },
     early_stopping::{Dvar, Plateau, ScorePatience},
     embedding::EmbeddingFormat,
@@ -41,8 +42,15 @@ pub struct TrainConfig {
     pub resolution: Option<usize>,
     /// Other tools that get the embedding in a form of their own.
     pub embedding_formats: Vec<EmbeddingFormat>,
-    /// How a picture becomes square.
-    pub crop: CropMode,
+    /// How the pictures are read.
+    pub reading: Reading,
+    /// Captions in place of the built-in ones: `{}` stands for the concept, `[caption]` for the text
+    /// beside the picture; the built-in ones if empty.
+    pub caption_templates: Vec<String>,
+    /// Shuffles the tags of the texts beside the pictures.
+    pub shuffle_tags: bool,
+    /// How likely each of these tags is left out.
+    pub tag_dropout: f64,
     /// How pictures meet templates.
     pub pairing: Pairing,
     /// Inputs of one forward pass.
@@ -276,7 +284,10 @@ impl TrainConfig {
                 .map(|r| within("resolution", Some(r), 8..=2048, "from 8 to 2048"))
                 .transpose()?,
             embedding_formats: o.data.embedding_format.clone().unwrap_or_default(),
-            crop: set("crop", o.data.crop),
+            reading: reading(&o)?,
+            caption_templates: caption_templates(&o)?,
+            shuffle_tags: o.pictures.shuffle_tags.unwrap_or(false),
+            tag_dropout: share("tag_dropout", o.pictures.tag_dropout.or(Some(0.0)))?,
             pairing: set("pairing", o.data.pairing),
             train_batch_size,
             trainer,
@@ -326,6 +337,47 @@ impl TrainConfig {
             wandb: o.logs.wandb,
         })
     }
+}
+
+/// How the pictures are read, and what beside them.
+fn reading(o: &TrainOptions) -> Result<Reading, ConfigError> {
+    let pictures = &o.pictures;
+    let asked = |option: Option<bool>| option.unwrap_or(false);
+    let templates = pictures.caption_template.iter().flatten();
+    let captions = asked(pictures.captions) || templates.into_iter().any(|t| names_caption(t));
+    let custom = o.method.method == Some(Method::CustomDiffusion);
+    for (option, used) in [("captions", captions), ("masked_loss", asked(pictures.masked_loss))] {
+        if custom && used {
+            let expected =
+                "left out with custom-diffusion, which has captions and masks of its own";
+            return Err(out_of_range(option, "set", expected));
+        }
+    }
+    let tags = asked(pictures.shuffle_tags) || pictures.tag_dropout.is_some_and(|p| p > 0.0);
+    if tags && !captions {
+        let option = if asked(pictures.shuffle_tags) { "shuffle_tags" } else { "tag_dropout" };
+        return Err(out_of_range(option, "set", "given with `captions`, whose tags it changes"));
+    }
+    Ok(Reading {
+        crop: set("crop", o.data.crop),
+        background: pictures.background,
+        masks: asked(pictures.masked_loss),
+        captions,
+        kohya_folders: asked(pictures.kohya_folders),
+    })
+}
+
+/// The user's captions, or for texts beside the pictures these alone.
+fn caption_templates(o: &TrainOptions) -> Result<Vec<String>, ConfigError> {
+    let templates = o.pictures.caption_template.clone().unwrap_or_default();
+    if let Some(bare) = templates.iter().find(|t| !names_concept(t) && !names_caption(t)) {
+        let expected = "a text with `{}` where the concept stands, or with `[caption]`";
+        return Err(out_of_range("caption_template", format!("`{bare}`"), expected));
+    }
+    if templates.is_empty() && o.pictures.captions == Some(true) {
+        return Ok(vec!["[caption]".into()]);
+    }
+    Ok(templates)
 }
 
 /// Updates between two scored samples; none where none are drawn on the way.

@@ -6,7 +6,7 @@ use super::ConfigError;
 
 /// The options as a run's `config.toml` orders them. The order is part of the file's bytes, of which
 /// a saved state holds a mark: an option that is new goes to the end.
-const NAMES: [&str; 82] = [
+const NAMES: [&str; 89] = [
     "model",
     "train_data_dir",
     "placeholder_token",
@@ -89,6 +89,13 @@ const NAMES: [&str; 82] = [
     "prediction_type",
     "embedding_format",
     "lr_schedule",
+    "captions",
+    "caption_template",
+    "shuffle_tags",
+    "tag_dropout",
+    "masked_loss",
+    "background",
+    "kohya_folders",
 ];
 
 /// The option of this name.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use super::{
     ConfigError,
     groups::{
-        DataOptions, EvaluationOptions, LogOptions, MethodOptions, OptimizerOptions, SampleOptions,
-        StartOptions, StoppingOptions, TrainingOptions,
+        DataOptions, EvaluationOptions, LogOptions, MethodOptions, OptimizerOptions,
+        PictureOptions, SampleOptions, StartOptions, StoppingOptions, TrainingOptions,
     },
     names::{InOrder, Name, known},
 };
@@ -31,6 +31,10 @@ pub struct TrainOptions {
     #[serde(flatten)]
     #[cfg_attr(feature = "cli", command(flatten))]
     pub data: DataOptions,
+    /// What is read of the pictures, and beside them.
+    #[serde(flatten)]
+    #[cfg_attr(feature = "cli", command(flatten, next_help_heading = "Pictures and captions"))]
+    pub pictures: PictureOptions,
     /// Where the vectors start.
     #[serde(flatten)]
     #[cfg_attr(feature = "cli", command(flatten, next_help_heading = "Start"))]
@@ -154,6 +158,7 @@ impl TrainOptions {
     pub fn on_page(self) -> Self {
         Self {
             data: self.data.on_page(),
+            pictures: PictureOptions::default(),
             start: self.start.on_page(),
             method: self.method.on_page(),
             samples: self.samples.on_page(),
@@ -178,6 +183,7 @@ impl TrainOptions {
     ) -> Result<Self, D::Error> {
         Ok(Self {
             data: Deserialize::deserialize(all()?)?,
+            pictures: Deserialize::deserialize(all()?)?,
             start: Deserialize::deserialize(all()?)?,
             method: Deserialize::deserialize(all()?)?,
             training: Deserialize::deserialize(all()?)?,

@@ -6,6 +6,7 @@ use super::{
     decode::{MIN_SIDE, decode},
     error::DataError,
     image::Picture,
+    reading::Reading,
     resize::Filter,
 };
 
@@ -30,6 +31,25 @@ pub enum CropMode {
 pub struct Dataset {
     names: Vec<String>,
     pictures: Vec<Picture>,
+    /// Grey, as large as its picture, where there is one.
+    masks: Vec<Option<Picture>>,
+    captions: Vec<Option<String>>,
+    /// How many pictures have transparent parts.
+    transparent: usize,
+}
+
+/// The content of a picture's file, and of those beside it.
+pub(super) struct PictureFile {
+    pub name: String,
+    pub bytes: Vec<u8>,
+    pub mask: Option<(String, Vec<u8>)>,
+    pub caption: Option<String>,
+}
+
+impl From<(String, Vec<u8>)> for PictureFile {
+    fn from((name, bytes): (String, Vec<u8>)) -> Self {
+        Self { name, bytes, mask: None, caption: None }
+    }
 }
 
 impl Dataset {
@@ -43,36 +63,51 @@ impl Dataset {
     pub fn from_bytes(
         files: Vec<(String, Vec<u8>)>,
         resolution: usize,
-        crop: CropMode,
+        reading: impl Into<Reading>,
     ) -> Result<Self, DataError> {
-        Self::build(files.into_iter().map(Ok), resolution, crop)
+        Self::build(files.into_iter().map(|file| Ok(file.into())), resolution, reading.into())
     }
 
     /// Takes the files one by one, so that no two undecoded or full-size pictures are in memory.
-    fn build(
-        files: impl Iterator<Item = Result<(String, Vec<u8>), DataError>>,
+    pub(super) fn build(
+        files: impl Iterator<Item = Result<PictureFile, DataError>>,
         resolution: usize,
-        crop: CropMode,
+        reading: Reading,
     ) -> Result<Self, DataError> {
         let (lowest, highest) = (MIN_SIDE, MAX_RESOLUTION);
         if !(lowest..=highest).contains(&resolution) {
             return Err(DataError::Resolution { resolution, lowest, highest });
         }
-        let (mut names, mut pictures) = (Vec::new(), Vec::new());
-        for file in files {
-            let (name, bytes) = file?;
-            let picture = decode(&bytes, &name)?.into_rgb();
-            let picture = match crop {
+        let square = |picture: Picture, filter| {
+            let picture = match reading.crop {
                 CropMode::Center => picture.center_crop(),
                 CropMode::Squash => picture,
             };
-            pictures.push(picture.resize(resolution, resolution, Filter::Bicubic));
+            picture.resize(resolution, resolution, filter)
+        };
+        let (mut names, mut pictures, mut masks) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut captions, mut transparent) = (Vec::new(), 0);
+        for file in files {
+            let PictureFile { name, bytes, mask, caption } = file?;
+            let picture = decode(&bytes, &name)?;
+            transparent += usize::from(picture.is_transparent());
+            let mask = if reading.masks { read_mask(mask, &picture)? } else { None };
+            let picture = match reading.background {
+                Some(background) => picture.over(background.0),
+                None => picture.into_rgb(),
+            };
+            pictures.push(square(picture, Filter::Bicubic));
+            masks.push(mask.map(|mask| square(mask, Filter::Bilinear)));
+            captions.push(caption);
             names.push(name);
         }
         if pictures.is_empty() {
             return Err(DataError::NothingGiven);
         }
-        Ok(Self { names, pictures })
+        if reading.masks && masks.iter().all(Option::is_none) {
+            return Err(DataError::NoMasks);
+        }
+        Ok(Self { names, pictures, masks, captions, transparent })
     }
 
     /// The pictures, RGB, `resolution` x `resolution`; at least one.
@@ -84,6 +119,48 @@ impl Dataset {
     pub fn names(&self) -> &[String] {
         &self.names
     }
+
+    /// The text beside each picture, where captions were read.
+    pub fn captions(&self) -> &[Option<String>] {
+        &self.captions
+    }
+
+    /// How many of the pictures have transparent parts.
+    pub fn transparent(&self) -> usize {
+        self.transparent
+    }
+
+    /// The masks of those pictures that have one, as large as these.
+    pub fn mask_pictures(&self) -> impl Iterator<Item = &Picture> {
+        self.masks.iter().flatten()
+    }
+
+    /// What each place of a picture counts, from 0 to 1, `height * width` values for each picture: the
+    /// mean of the mask there, 1 in a picture without; none where masks were not read. The sides must
+    /// divide the pictures'.
+    pub fn masks(&self, height: usize, width: usize) -> Option<Vec<Vec<f32>>> {
+        self.masks.iter().any(Option::is_some).then(|| {
+            let mean = |mask: &Option<Picture>| match mask {
+                Some(mask) => mask.means(height, width),
+                None => vec![1.0; height * width],
+            };
+            self.masks.iter().map(mean).collect()
+        })
+    }
+}
+
+/// A picture's mask from the file beside it, or else its own opacity.
+fn read_mask(
+    file: Option<(String, Vec<u8>)>,
+    picture: &Picture,
+) -> Result<Option<Picture>, DataError> {
+    let Some((name, bytes)) = file else { return Ok(picture.opacity()) };
+    let mask = decode(&bytes, &name)?;
+    let sizes = [&mask, picture].map(|picture| [picture.width(), picture.height()]);
+    if sizes[0] != sizes[1] {
+        return Err(DataError::MaskSize { name, mask: sizes[0], picture: sizes[1] });
+    }
+    Ok(Some(mask.first_channel()))
 }
 
 /// Which picture and which caption template a running index means.
@@ -122,108 +199,6 @@ impl Pairing {
 
 fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-pub use folder::picture_files;
-
-#[cfg(not(target_arch = "wasm32"))]
-mod folder {
-    use std::path::{Path, PathBuf};
-
-    use super::{CropMode, Dataset};
-    use crate::data::DataError;
-
-    const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
-
-    impl Dataset {
-        /// Prepares the pictures of a folder as [`Dataset::from_bytes`] does; see
-        /// [`picture_files`] for which files and in which order.
-        ///
-        /// # Errors
-        ///
-        /// Those of [`picture_files`] and [`Dataset::from_files`].
-        pub fn from_folder(
-            folder: &Path,
-            resolution: usize,
-            crop: CropMode,
-        ) -> Result<Self, DataError> {
-            Self::from_files(&picture_files(folder)?, resolution, crop)
-        }
-
-        /// Prepares the files named, in the order given, as [`Dataset::from_bytes`] does.
-        ///
-        /// # Errors
-        ///
-        /// Those of [`Dataset::from_bytes`], and [`DataError::Unreadable`].
-        pub fn from_files(
-            files: &[PathBuf],
-            resolution: usize,
-            crop: CropMode,
-        ) -> Result<Self, DataError> {
-            let read = |path: &PathBuf| {
-                let bytes = std::fs::read(path).map_err(|source| unreadable(path, source))?;
-                Ok((path.display().to_string(), bytes))
-            };
-            Self::build(files.iter().map(read), resolution, crop)
-        }
-    }
-
-    /// The png, jpg, jpeg and webp files of a folder (extension in upper or lower case), sorted by
-    /// file name; other files and subfolders are left out.
-    ///
-    /// The official code skips upper-case extensions, as cameras write them; here they count.
-    ///
-    /// # Errors
-    ///
-    /// [`DataError::NoSuchFolder`], [`DataError::NotAFolder`], [`DataError::NoPictures`] or
-    /// [`DataError::Unreadable`].
-    pub fn picture_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-        let path = folder.display().to_string();
-        match std::fs::metadata(folder) {
-            Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => return Err(DataError::NotAFolder { path }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(DataError::NoSuchFolder { path });
-            }
-            Err(source) => return Err(unreadable(folder, source)),
-        }
-        let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
-            .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-            .map_err(|source| unreadable(folder, source))?;
-        entries.sort();
-        let (pictures, others): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|path| has_picture_extension(path) && !path.is_dir());
-        if pictures.is_empty() {
-            return Err(DataError::NoPictures { path, found: in_words(&others) });
-        }
-        Ok(pictures)
-    }
-
-    fn has_picture_extension(path: &Path) -> bool {
-        path.extension().is_some_and(|extension| {
-            EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
-        })
-    }
-
-    /// The first few names and how many more there are.
-    fn in_words(others: &[PathBuf]) -> String {
-        const SHOWN: usize = 3;
-        let names: Vec<String> = others
-            .iter()
-            .take(SHOWN)
-            .filter_map(|path| Some(format!("`{}`", path.file_name()?.to_string_lossy())))
-            .collect();
-        match others.len() {
-            0 => "an empty folder".into(),
-            total if total > SHOWN => format!("{} and {} more", names.join(", "), total - SHOWN),
-            _ => names.join(", "),
-        }
-    }
-
-    fn unreadable(path: &Path, source: std::io::Error) -> DataError {
-        DataError::Unreadable { path: path.display().to_string(), source }
-    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,21 @@ pub(super) const MIN_SIDE: usize = 8;
 /// Longest side over shortest: a resize of the short side to n makes the long one n times this.
 const MAX_ASPECT: usize = 32;
 
-/// Decodes a PNG, JPEG or WebP picture (told by its content, not by its `name`).
+/// What is read; a page keeps to what browsers show and cameras write.
+const FORMATS: &[ImageFormat] = &[
+    ImageFormat::Png,
+    ImageFormat::Jpeg,
+    ImageFormat::WebP,
+    #[cfg(not(target_arch = "wasm32"))]
+    ImageFormat::Bmp,
+    #[cfg(not(target_arch = "wasm32"))]
+    ImageFormat::Gif,
+    #[cfg(not(target_arch = "wasm32"))]
+    ImageFormat::Tiff,
+];
+
+/// Decodes a PNG, JPEG or WebP picture, outside of a browser also BMP, GIF and TIFF (told by its content,
+/// not by its `name`).
 ///
 /// The picture is turned upright by its EXIF orientation. Palettes are expanded to RGB
 /// ([`Mode::Indexed`]), a single transparent colour is ignored, and of 16-bit samples the high
@@ -35,7 +49,7 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<Picture, DataError> {
         return Err(DataError::Empty { name: name.into() });
     }
     let format = match image::guess_format(bytes) {
-        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP)) => format,
+        Ok(format) if FORMATS.contains(&format) => format,
         _ => return Err(DataError::NotAPicture { name: name.into() }),
     };
     let damaged = |reason: String| DataError::Damaged {

@@ -22,13 +22,50 @@ pub enum DataError {
     },
     /// The folder holds no file with a picture's extension.
     #[error(
-        "no png, jpg, jpeg or webp files in `{path}` (found {found}): put 3 to 6 pictures there"
+        "no png, jpg, webp, bmp, gif or tiff files in `{path}` (found {found}): put 3 to 6 pictures \
+         there"
     )]
     NoPictures {
         /// The folder.
         path: String,
         /// What it holds instead, in words.
         found: String,
+    },
+    /// No folder in the folder is named as kohya does.
+    #[error(
+        "no folders such as `10_mycat` in `{path}`, whose number says how often their pictures count: \
+         name them so, or leave `kohya_folders` out"
+    )]
+    NoRepeats {
+        /// The folder.
+        path: String,
+    },
+    /// A picture has no text beside it.
+    #[error("`{name}` has no caption: write one to `{caption}`")]
+    NoCaption {
+        /// The picture's name.
+        name: String,
+        /// The file that would hold it.
+        caption: String,
+    },
+    /// Masks were asked for and no picture has one.
+    #[error(
+        "no picture has a mask: `cat.png` takes `cat.mask.png` beside it, or its own transparent \
+         parts; or leave `masked_loss` out"
+    )]
+    NoMasks,
+    /// A mask of another size than its picture.
+    #[error(
+        "the mask `{name}` has {} x {} pixels, its picture {} x {}: make them equal",
+        mask[0], mask[1], picture[0], picture[1]
+    )]
+    MaskSize {
+        /// The mask's name.
+        name: String,
+        /// Its width and height.
+        mask: [usize; 2],
+        /// Its picture's.
+        picture: [usize; 2],
     },
     /// An empty list of pictures was given.
     #[error("no pictures were given: choose 3 to 6 png, jpg or webp pictures")]
@@ -48,7 +85,10 @@ pub enum DataError {
         name: String,
     },
     /// The content is none of the known picture formats, whatever the file's extension.
-    #[error("`{name}` is not a PNG, JPEG or WebP picture: convert it to one of these or remove it")]
+    #[error(
+        "`{name}` is not a PNG, JPEG, WebP, BMP, GIF or TIFF picture: convert it to one of these or \
+         remove it"
+    )]
     NotAPicture {
         /// The picture's name.
         name: String,
@@ -149,6 +189,8 @@ impl DataError {
         match self {
             Self::NothingGiven => Some("train_data_dir"),
             Self::Resolution { .. } => Some("resolution"),
+            Self::NoMasks => Some("masked_loss"),
+            Self::NoRepeats { .. } => Some("kohya_folders"),
             _ => None,
         }
     }

@@ -102,6 +102,56 @@ impl Picture {
         Self { mode: Mode::Rgb, pixels, ..self }
     }
 
+    /// Whether anything lies under it that does not show.
+    pub fn is_transparent(&self) -> bool {
+        let channels = self.mode.channels();
+        self.mode.has_alpha()
+            && self.pixels.chunks_exact(channels).any(|pixel| pixel[channels - 1] < u8::MAX)
+    }
+
+    /// The opacity as a grey picture, where there is one.
+    pub fn opacity(&self) -> Option<Self> {
+        self.mode.has_alpha().then(|| self.channel(self.mode.channels() - 1))
+    }
+
+    /// The first of each pixel's samples, red or grey, as a grey picture.
+    pub fn first_channel(&self) -> Self {
+        self.channel(0)
+    }
+
+    fn channel(&self, index: usize) -> Self {
+        let pixels = self.pixels.iter().skip(index).step_by(self.mode.channels()).copied();
+        Self::new(self.width, self.height, Mode::L, pixels.collect())
+    }
+
+    /// RGB on a background of one colour, which shows where the picture is transparent.
+    pub fn over(self, background: [u8; 3]) -> Self {
+        let Some(opacity) = self.opacity() else { return self.into_rgb() };
+        let mut picture = self.into_rgb();
+        for (pixel, opacity) in picture.pixels.chunks_exact_mut(3).zip(opacity.pixels) {
+            let opacity = u32::from(opacity);
+            for (sample, behind) in pixel.iter_mut().zip(background) {
+                let sum = u32::from(*sample) * opacity + u32::from(behind) * (255 - opacity);
+                *sample = ((sum + 127) / 255) as u8;
+            }
+        }
+        picture
+    }
+
+    /// The means of a grey picture over `height * width` equal blocks, from 0 to 1; both must divide its
+    /// sides.
+    pub(super) fn means(&self, height: usize, width: usize) -> Vec<f32> {
+        let (block_height, block_width) = (self.height / height, self.width / width);
+        let mut sums = vec![0_u32; height * width];
+        for (y, row) in self.pixels.chunks_exact(self.width).enumerate() {
+            for (x, sample) in row.iter().enumerate() {
+                sums[y / block_height * width + x / block_width] += u32::from(*sample);
+            }
+        }
+        let most = (255 * block_height * block_width) as f32;
+        sums.into_iter().map(|sum| sum as f32 / most).collect()
+    }
+
     /// RGB that is resized as the palette picture it was.
     pub(super) fn into_indexed(self) -> Self {
         Self { mode: Mode::Indexed, ..self.into_rgb() }

@@ -7,9 +7,14 @@ pub mod clip_pixels;
 pub mod dataset;
 pub mod decode;
 pub mod error;
+#[cfg(not(target_arch = "wasm32"))]
+mod folder;
 pub mod image;
 pub mod png;
+pub mod reading;
 pub mod resize;
 pub mod templates;
 
 pub use error::DataError;
+#[cfg(not(target_arch = "wasm32"))]
+pub use folder::{left_out, picture_files};

@@ -34,6 +34,31 @@ pub fn fill(template: &str, placeholder: &str) -> String {
     template.replace("{}", placeholder)
 }
 
+/// Where the concept stands in a user's template, here and in A1111.
+const CONCEPT: [&str; 2] = ["{}", "[name]"];
+
+/// Where the text beside the picture stands, here and in A1111.
+const CAPTION: [&str; 2] = ["[caption]", "[filewords]"];
+
+/// Whether a user's template has a place for the concept.
+pub fn names_concept(template: &str) -> bool {
+    CONCEPT.iter().any(|place| template.contains(place))
+}
+
+/// Whether a user's template has a place for the text beside the picture.
+pub fn names_caption(template: &str) -> bool {
+    CAPTION.iter().any(|place| template.contains(place))
+}
+
+/// A user's template with the text beside the picture and then the placeholder set in, which may also
+/// stand in that text.
+pub fn fill_caption(template: &str, caption: &str, placeholder: &str) -> String {
+    let with = |text: String, places: [&str; 2], by: &str| {
+        places.iter().fold(text, |text, place| text.replace(place, by))
+    };
+    with(with(template.into(), CAPTION, caption), CONCEPT, placeholder)
+}
+
 const OBJECT_TEMPLATES: [&str; 57] = [
     "a photo of a {}",
     "a rendering of a {}",
@@ -120,6 +145,15 @@ const STYLE_TEMPLATES: [&str; 19] = [
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn a_template_of_the_user_s_takes_the_caption_and_the_word_in_it() {
+        let filled = fill_caption("a {}, [caption]", "red, {} on grass", "<cat>");
+        assert_eq!(filled, "a <cat>, red, <cat> on grass");
+        assert_eq!(fill_caption("[name], [filewords]", "red", "<cat>"), "<cat>, red");
+        assert!(names_concept("[name]") && !names_concept("[caption]"));
+        assert!(names_caption("[filewords]") && !names_caption("{}"));
+    }
 
     #[test]
     fn every_template_has_one_place_and_only_style_lines_repeat() {

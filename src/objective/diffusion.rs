@@ -56,6 +56,10 @@ pub struct DiffusionObjective {
     /// Token ids of the captions; with rescaled pictures, each template's
     /// [`CAPTION_PREFIXES`] in turn.
     pub templates: Vec<PromptIds>,
+    /// Whether each picture has captions of its own, as many as the others, those of the first first.
+    pub captions_of_pictures: bool,
+    /// What each place of each picture's latents counts, from 0 to 1; all alike if none.
+    pub masks: Option<Vec<Vec<f32>>>,
     /// For methods that rescale the pictures anew each time.
     pub rescaled: Option<RescaledPictures>,
     /// For methods that train on pictures of the class beside those of the concept.
@@ -93,7 +97,17 @@ impl DiffusionObjective {
         latents: LatentCache,
         templates: Vec<PromptIds>,
     ) -> Self {
-        Self { encoder, unet, noise_schedule, latents, templates, rescaled: None, prior: None }
+        Self {
+            encoder,
+            unet,
+            noise_schedule,
+            latents,
+            templates,
+            captions_of_pictures: false,
+            masks: None,
+            rescaled: None,
+            prior: None,
+        }
     }
 
     /// Where the frozen networks live.
@@ -107,6 +121,10 @@ impl DiffusionObjective {
         let captions =
             draws.templates.iter().enumerate().map(|(i, template)| match draws.rescales.get(i) {
                 Some(rescale) => CAPTION_PREFIXES.len() * template + rescale.prefix,
+                None if self.captions_of_pictures => {
+                    let each = self.templates.len() / self.latents.pictures();
+                    draws.pictures[i] * each + template
+                }
                 None => *template,
             });
         let mut inputs = Inputs {
@@ -116,7 +134,7 @@ impl DiffusionObjective {
             latents,
         };
         let (Some(prior), Some(drawn)) = (&self.prior, &draws.prior) else {
-            return self.prepare(inputs, None);
+            return self.prepare(inputs, self.masked(draws));
         };
         let count = drawn.pictures.len();
         let posterior_noise = self.noise(&drawn.posterior_noise, count);
@@ -176,6 +194,26 @@ impl DiffusionObjective {
         let mean = Tensor::cat(moments.iter().map(|m| m.mean.clone()).collect(), 0);
         let std = Tensor::cat(moments.iter().map(|m| m.std()).collect(), 0);
         ((mean + std * posterior_noise).mul_scalar(vae.scaling_factor), mask)
+    }
+
+    /// What each squared error counts where the pictures have masks, so that the loss is the mean of the
+    /// masked errors over all places, as sd-scripts has it; `[batch_size, 1, height, width]`.
+    fn masked(&self, draws: &Draws) -> Option<Tensor<4>> {
+        let masks = self.masks.as_ref()?;
+        let [channels, height, width] = self.latents.latent_shape();
+        let count = draws.pictures.len();
+        let all = (count * channels * height * width) as f32;
+        let mut weights = Vec::with_capacity(count * height * width);
+        for (picture, flip) in draws.pictures.iter().zip(&draws.flips) {
+            for row in masks[*picture].chunks(width) {
+                match flip {
+                    true => weights.extend(row.iter().rev().map(|counts| counts / all)),
+                    false => weights.extend(row.iter().map(|counts| counts / all)),
+                }
+            }
+        }
+        let data = TensorData::new(weights, [count, 1, height, width]);
+        Some(Tensor::from_data(data, &self.device()))
     }
 
     /// What each squared error counts in a batch of the concept's pictures and then `class` of its
@@ -239,7 +277,15 @@ impl DiffusionObjective {
         batch: &Batch,
     ) -> (Tensor<1>, Tensor<1>) {
         let errors = self.squared_errors(self.encode(weights, batch), weights, batch);
-        let each = errors.clone().flatten::<2>(1, 3).mean_dim(1).flatten(0, 1);
+        let each = match &batch.error_weights {
+            // each is the mean of its own errors, and all count alike
+            Some(weights) => {
+                let [count, ..] = errors.dims();
+                let weighed = errors.clone() * weights.clone().mul_scalar(count as f64);
+                weighed.flatten::<2>(1, 3).sum_dim(1).flatten(0, 1)
+            }
+            None => errors.clone().flatten::<2>(1, 3).mean_dim(1).flatten(0, 1),
+        };
         (Self::reduce(errors, batch), each)
     }
 

@@ -27,6 +27,8 @@ pub enum Purpose {
     Initialization,
     /// Noise that a stochastic scheduler adds while sampling.
     SamplingVariance,
+    /// Which tags of a caption are left out, and in what order the others stand.
+    Captions,
 }
 
 impl AsRef<str> for Purpose {
@@ -45,6 +47,7 @@ impl AsRef<str> for Purpose {
             Self::Initialization => "initialization",
             Self::Sampling => "sampling",
             Self::SamplingVariance => "sampling-noise",
+            Self::Captions => "captions",
         }
     }
 }

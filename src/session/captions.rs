@@ -3,41 +3,116 @@
 use super::SessionError;
 use crate::{
     config::{MethodConfig, TrainConfig},
-    data::templates::fill,
+    data::{
+        dataset::Dataset,
+        templates::{fill, fill_caption, names_caption},
+    },
     objective::CAPTION_PREFIXES,
     pipelines::{PromptIds, PromptTokenizers},
     rng::{Purpose, Stream},
 };
 
-/// The token ids of the captions. Custom Diffusion trains on one template, drawn from the seed, with
-/// the class' name after the placeholder, and with words on the picture's size before it.
-pub(super) fn captions(config: &TrainConfig, tokenizers: &PromptTokenizers) -> Vec<PromptIds> {
-    let templates = config.learnable_property.templates();
+/// How often a caption's tags are shuffled or dropped. Each result is a caption of its own, which the
+/// evaluation fixes as it fixes templates.
+const VARIANTS: u64 = 32;
+
+/// The captions of a run.
+pub(super) struct Captions {
+    /// Their token ids.
+    pub ids: Vec<PromptIds>,
+    /// Whether each picture has as many of its own, those of the first picture first.
+    pub of_pictures: bool,
+}
+
+impl Captions {
+    /// Reads the captions of a run's pictures.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] if one does not name the concept, or has no room for all its vectors.
+    pub(super) fn new(
+        config: &TrainConfig,
+        dataset: &Dataset,
+        tokenizers: &PromptTokenizers,
+    ) -> Result<Self, SessionError> {
+        if !config.caption_templates.iter().any(|template| names_caption(template)) {
+            return Ok(Self { ids: shared(config, tokenizers)?, of_pictures: false });
+        }
+        let token = &config.placeholder_token;
+        let mut ids = Vec::new();
+        for (picture, caption) in dataset.captions().iter().enumerate() {
+            let caption = caption.as_deref().unwrap_or_default();
+            for caption in variants(config, picture, caption) {
+                for template in &config.caption_templates {
+                    let text = fill_caption(template, &caption, token);
+                    ids.push(checked(&text, tokenizers)?);
+                }
+            }
+        }
+        Ok(Self { ids, of_pictures: true })
+    }
+}
+
+/// The captions that all pictures share. Custom Diffusion trains on one template, drawn from the seed,
+/// with the class' name after the placeholder, and with words on the picture's size before it.
+///
+/// # Errors
+///
+/// Those of [`Captions::new`].
+pub(super) fn shared(
+    config: &TrainConfig,
+    tokenizers: &PromptTokenizers,
+) -> Result<Vec<PromptIds>, SessionError> {
     let token = &config.placeholder_token;
+    let templates: Vec<&str> = match &config.caption_templates[..] {
+        [] => config.learnable_property.templates().to_vec(),
+        own => own.iter().map(String::as_str).collect(),
+    };
     let MethodConfig::CustomDiffusion { class_prompt, .. } = &config.method else {
-        return templates.iter().map(|t| tokenizers.encode_caption(&fill(t, token))).collect();
+        // those that wait for the pictures' own texts are checked with these
+        let own = templates.iter().filter(|template| !names_caption(template));
+        return own.map(|t| checked(&fill_caption(t, "", token), tokenizers)).collect();
     };
     let drawn = Stream::new(config.seed, Purpose::Pairs, u64::MAX).below(templates.len());
     let caption = fill(templates[drawn], &format!("{token} {class_prompt}"));
     let prefixes = CAPTION_PREFIXES.iter();
-    prefixes.map(|prefix| tokenizers.encode_caption(&format!("{prefix}{caption}"))).collect()
+    prefixes.map(|prefix| checked(&format!("{prefix}{caption}"), tokenizers)).collect()
 }
 
-/// Checks that every caption holds all vectors of the concept, none of which may be cut off its end.
-pub(super) fn check_room(
-    config: &TrainConfig,
-    tokenizers: &PromptTokenizers,
-) -> Result<(), SessionError> {
-    let fits = |ids: &[u32], vectors: &[u32]| {
-        vectors.iter().take_while(|vector| ids.contains(vector)).count()
-    };
-    let captions = captions(config, tokenizers);
-    let each =
-        captions.iter().flat_map(|caption| caption.0.iter().zip(tokenizers.placeholder_ids()));
-    let most = each.map(|(ids, vectors)| fits(ids, vectors)).min().unwrap_or(0);
-    let wanted = tokenizers.num_vectors();
-    if most < wanted {
-        return Err(SessionError::NoRoomForVectors { wanted, most });
+/// The ids of a caption that holds all vectors of the concept, none of which is cut off its end.
+fn checked(caption: &str, tokenizers: &PromptTokenizers) -> Result<PromptIds, SessionError> {
+    if tokenizers.words_in(caption).is_empty() {
+        return Err(SessionError::CaptionWithoutConcept { caption: caption.into() });
     }
-    Ok(())
+    let ids = tokenizers.encode_caption(caption);
+    let wanted = tokenizers.num_vectors();
+    let each = ids.0.iter().zip(tokenizers.placeholder_ids());
+    let held = each.map(|(ids, vectors)| vectors.iter().filter(|v| ids.contains(v)).count());
+    let room = held.min().unwrap_or(0);
+    if room < wanted {
+        return Err(SessionError::NoRoomForVectors { wanted, room, caption: caption.into() });
+    }
+    Ok(ids)
+}
+
+/// A picture's text with its tags shuffled and dropped, where that is asked for: drawn from the seed.
+fn variants(config: &TrainConfig, picture: usize, caption: &str) -> Vec<String> {
+    let (shuffle, dropout) = (config.shuffle_tags, config.tag_dropout);
+    if !shuffle && dropout == 0.0 {
+        return vec![caption.into()];
+    }
+    let tags: Vec<&str> = caption.split(',').map(str::trim).collect();
+    let is_concept = |tag: &str| tag.contains("{}") || tag.contains(&config.placeholder_token);
+    let variant = |number: u64| {
+        let step = picture as u64 * VARIANTS + number;
+        let mut stream = Stream::new(config.seed, Purpose::Captions, step);
+        let order =
+            if shuffle { stream.permutation(tags.len()) } else { (0..tags.len()).collect() };
+        let kept = order.into_iter().map(|place| tags[place]).filter(|tag| {
+            let dropped = stream.chance(dropout);
+            !dropped || is_concept(tag)
+        });
+        kept.collect::<Vec<_>>().join(", ")
+    };
+    (0..VARIANTS).map(variant).collect()
 }

@@ -2,7 +2,10 @@
 
 use std::{ops::Range, path::Path};
 
-use super::{InitialVectors, SessionError, Start, Tokens, WORDS, check_sampling, sampling_options};
+use super::{
+    InitialVectors, SessionError, Start, Tokens, WORDS, captions::Captions, check_sampling,
+    sampling_options,
+};
 use crate::{
     concept::Method,
     config::{ConfigError, InitStrategy, Initializer, TrainConfig, TrainOptions},
@@ -92,6 +95,18 @@ impl CheckedOptions {
         Ok(start)
     }
 
+    /// Checks the captions of the run's pictures.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] if one does not name the concept, or has no room for all its vectors.
+    pub fn check_captions(&self, start: &Start, dataset: &Dataset) -> Result<(), SessionError> {
+        let mut tokenizers = self.model.tokenizers()?;
+        let (token, count) = (&self.config.placeholder_token, start.num_vectors(&self.config));
+        tokenizers.add_placeholder(token, count)?;
+        Captions::new(&self.config, dataset, &tokenizers).map(|_| ())
+    }
+
     /// `triple` has only a third of the schedule's time steps for each interval.
     fn check_evaluation(&self) -> Result<(), SessionError> {
         let config = &self.config;
@@ -155,9 +170,16 @@ pub fn begun_with(options: &TrainOptions) -> Result<String, ConfigError> {
     options.to_toml()
 }
 
-/// A number that stands for the options that a run was begun with and for its pictures: saved
+/// A number that stands for the options that a run was begun with and for its pictures, with their
+/// captions and masks: saved
 /// states carry it, so that no other run goes on from them.
 pub fn fingerprint<'a>(options: &str, pictures: impl IntoIterator<Item = &'a Dataset>) -> u64 {
-    let pictures = pictures.into_iter().flat_map(Dataset::pictures);
-    pictures.fold(Fingerprint::of(options.as_bytes()), |hash, p| hash.and(p.pixels())).0
+    let mut hash = Fingerprint::of(options.as_bytes());
+    for dataset in pictures {
+        hash = dataset.pictures().iter().fold(hash, |hash, p| hash.and(p.pixels()));
+        let captions = dataset.captions().iter().flatten();
+        hash = captions.fold(hash, |hash, caption| hash.and(caption.as_bytes()));
+        hash = dataset.mask_pictures().fold(hash, |hash, mask| hash.and(mask.pixels()));
+    }
+    hash.0
 }

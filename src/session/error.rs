@@ -51,14 +51,25 @@ pub enum SessionError {
     },
     /// A caption would lose vectors at its end.
     #[error(
-        "the concept has {wanted} vectors, and the longest caption has room for {most} of them; lower \
-         `num_vectors`"
+        "the concept has {wanted} vectors, and the text encoder reads only {room} of them in the caption \
+         `{caption}`; lower `num_vectors`"
     )]
     NoRoomForVectors {
         /// Vectors of the concept.
         wanted: usize,
         /// How many of them the text encoder would read.
-        most: usize,
+        room: usize,
+        /// The caption.
+        caption: String,
+    },
+    /// A caption that would teach the concept nothing.
+    #[error(
+        "the caption `{caption}` does not name the concept; write `{{}}` or its word into it, or give \
+         `caption_template` as `{{}}, [caption]`"
+    )]
+    CaptionWithoutConcept {
+        /// The caption.
+        caption: String,
     },
     /// The learned embedding to start from is of another model.
     #[error("`initializer_file` holds vectors {widths} wide, the text encoder takes {expected}")]
@@ -127,6 +138,7 @@ impl SessionError {
             Self::OutOfRange { option, .. } => Some(option),
             Self::TooManyVectors { .. } | Self::NoRoomForVectors { .. } => Some("num_vectors"),
             Self::InitialWidth { .. } => Some("initializer_file"),
+            Self::CaptionWithoutConcept { .. } => Some("caption_template"),
             Self::TooManyInputs { .. } => Some("eval_batch_size"),
             Self::Timesteps { min, steps, .. } if min >= steps => Some("min_timestep"),
             Self::Timesteps { .. } => Some("max_timestep"),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dvar_models::tokenizer::TokenizerError;
 
-use super::{SessionError, captions::check_room};
+use super::{SessionError, captions};
 use crate::{
     config::{Initializer, TrainConfig},
     embedding::LearnedEmbedding,
@@ -172,7 +172,7 @@ impl Tokens {
         tokenizers
             .add_placeholder(&config.placeholder_token, num_vectors)
             .map_err(PipelineError::from)?;
-        check_room(config, &tokenizers)?;
+        captions::shared(config, &tokenizers)?;
         Ok(Self { tokenizers, initial })
     }
 

@@ -20,6 +20,7 @@ mod search;
 mod trial;
 
 use burn::tensor::Device;
+use captions::Captions;
 
 pub use best::Best;
 pub use checked::{CheckedOptions, advice, begun_with, fingerprint};
@@ -90,15 +91,19 @@ impl Session {
                 dataset.pictures().iter().map(Picture::to_pixel_values).collect();
             LatentCache::new(&vae, &pictures, size, device)
         };
-        let templates = captions::captions(config, encoder.tokenizers());
+        let captions = Captions::new(config, dataset, encoder.tokenizers())?;
         let noise_schedule = model.scheduler().noise_schedule().clone();
         let unet = if config.gradient_checkpointing {
             model.load_unet(device)?.with_gradient_checkpointing()
         } else {
             model.load_unet(device)?
         };
+        let (templates, of_pictures) = (captions.ids, captions.of_pictures);
         let mut objective =
             DiffusionObjective::new(encoder, unet, noise_schedule, latents(dataset), templates);
+        objective.captions_of_pictures = of_pictures;
+        let [_, height, width] = objective.latents.latent_shape();
+        objective.masks = dataset.masks(height, width);
         let mut rescaled_size = None;
         if let (
             MethodConfig::CustomDiffusion { class_prompt, prior_loss_weight, .. },
@@ -127,6 +132,7 @@ impl Session {
         };
         let captions = match rescaled_size {
             Some(_) => objective.templates.len() / CAPTION_PREFIXES.len(),
+            None if of_pictures => objective.templates.len() / objective.latents.pictures(),
             None => objective.templates.len(),
         };
         let timesteps = checked::timesteps(config, model)?;

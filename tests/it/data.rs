@@ -6,9 +6,10 @@ use std::{io::Cursor, path::PathBuf};
 use dvar::data::{
     DataError,
     clip_pixels::{CLIP_MEAN, CLIP_STD, clip_pixel_values},
-    dataset::{CropMode, Dataset, Pairing, picture_files},
+    dataset::{CropMode, Dataset, Pairing},
     decode::decode,
     image::{Mode, Picture},
+    picture_files,
     png::encode_png,
     resize::Filter,
     templates::{LearnableProperty, fill},
@@ -247,8 +248,8 @@ fn refuses_a_picture_of_one_pixel_and_one_that_is_a_line() {
 #[test]
 fn refuses_an_empty_file_and_text_and_other_formats_under_a_picture_name() {
     assert!(refusal(b"", "a.png").contains("0 bytes"));
-    for content in [&b"not a picture\n"[..], b"GIF89a\x01\x00\x01\x00", b"\x89", b"\xFF\xD8"] {
-        assert!(refusal(content, "a.png").contains("is not a PNG, JPEG or WebP picture"));
+    for content in [&b"not a picture\n"[..], b"\0\0\0 ftypheic", b"\x89", b"\xFF\xD8"] {
+        assert!(refusal(content, "a.png").contains("is not a PNG, JPEG, WebP, BMP, GIF or TIFF"));
     }
 }
 
@@ -272,6 +273,24 @@ fn refuses_pictures_cut_short_at_any_place_and_garbled_ones() {
     let middle = garbled.len() / 2;
     garbled[middle] ^= 0xFF;
     assert!(refusal(&garbled, "garbled.png").contains("damaged"));
+}
+
+#[test]
+fn bmp_gif_and_tiff_give_the_pixels_of_png_and_never_a_panic() {
+    let png = decode(&halves(64, 48, ImageFormat::Png), "png").unwrap();
+    for format in [ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff] {
+        let whole = halves(64, 48, format);
+        let picture = decode(&whole, "whole").unwrap().into_rgb();
+        assert_eq!((picture.width(), picture.height()), (64, 48));
+        let far = picture.pixels().iter().zip(png.pixels()).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(far.unwrap() <= 8, "{format:?}: a GIF has 256 colours");
+        for place in 0..whole.len().min(400) {
+            let mut garbled = whole.clone();
+            garbled[place] ^= 0xFF;
+            let _ = decode(&garbled, "garbled");
+            let _ = decode(&whole[..place], "cut");
+        }
+    }
 }
 
 #[test]
@@ -308,15 +327,17 @@ fn the_high_byte_of_16_bit_samples_is_kept() {
 #[test]
 fn lists_pictures_with_extensions_in_any_case_by_name_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["b.JPG", "a.webp", "c.Png", "d.jpeg", "e.txt", "f.xjpeg", "png"] {
+    for name in
+        ["b.JPG", "a.webp", "c.Png", "d.jpeg", "e.txt", "f.xjpeg", "png", "._a.webp", "h.jfif"]
+    {
         std::fs::write(folder.path().join(name), halves(9, 9, ImageFormat::Png)).unwrap();
     }
     std::fs::create_dir(folder.path().join("g.png")).unwrap();
     let files = picture_files(folder.path()).unwrap();
     let names: Vec<_> = files.iter().map(|path| path.file_name().unwrap()).collect();
-    assert_eq!(names, ["a.webp", "b.JPG", "c.Png", "d.jpeg"]);
+    assert_eq!(names, ["a.webp", "b.JPG", "c.Png", "d.jpeg", "h.jfif"]);
     let dataset = Dataset::from_folder(folder.path(), 16, CropMode::Center).unwrap();
-    assert_eq!(dataset.pictures().len(), 4);
+    assert_eq!(dataset.pictures().len(), 5);
     assert!(dataset.names()[1].ends_with("b.JPG"), "{:?}", dataset.names());
 }
 

@@ -141,7 +141,7 @@ pub fn prepared_on(model: ModelFolder, options: TrainOptions) -> PreparedRun {
         )
     });
     let dataset =
-        Dataset::from_bytes(pictures.to_vec(), checked.size(), checked.config.crop).unwrap();
+        Dataset::from_bytes(pictures.to_vec(), checked.size(), checked.config.reading).unwrap();
     PreparedRun {
         checked,
         start,

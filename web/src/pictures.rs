@@ -1,9 +1,6 @@
 //! The visitor's pictures.
 
-use dvar::data::{
-    DataError,
-    dataset::{CropMode, Dataset},
-};
+use dvar::data::{DataError, dataset::Dataset, reading::Reading};
 use js_sys::{Array, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 
@@ -32,16 +29,16 @@ fn read(picture: &JsValue) -> Result<(String, Vec<u8>), PageError> {
 }
 
 /// All pictures, prepared; the first bad one is the error.
-pub fn dataset(pictures: &JsValue, size: usize, crop: CropMode) -> Result<Dataset, PageError> {
+pub fn dataset(pictures: &JsValue, size: usize, reading: Reading) -> Result<Dataset, PageError> {
     let files: Result<Vec<_>, _> = Array::from(pictures).iter().map(|p| read(&p)).collect();
-    Ok(Dataset::from_bytes(files?, size, crop)?)
+    Ok(Dataset::from_bytes(files?, size, reading)?)
 }
 
 /// The pictures that cannot be used: name and why.
 pub fn refused(
     pictures: &JsValue,
     size: usize,
-    crop: CropMode,
+    reading: Reading,
 ) -> Result<Vec<(String, String)>, PageError> {
     let pictures = Array::from(pictures);
     if pictures.length() == 0 {
@@ -50,7 +47,7 @@ pub fn refused(
     let mut refused = Vec::new();
     for picture in pictures.iter() {
         let (name, content) = read(&picture)?;
-        if let Err(error) = Dataset::from_bytes(vec![(name.clone(), content)], size, crop) {
+        if let Err(error) = Dataset::from_bytes(vec![(name.clone(), content)], size, reading) {
             refused.push((name, error.to_string()));
         }
     }

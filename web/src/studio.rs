@@ -87,7 +87,7 @@ impl Studio {
         #[wasm_bindgen(unchecked_param_type = "Picture[]")] pictures: JsValue,
     ) -> Result<JsValue, PageError> {
         let (checked, _) = self.checked(&options)?;
-        let refused = pictures::refused(&pictures, checked.size(), checked.config.crop)?;
+        let refused = pictures::refused(&pictures, checked.size(), checked.config.reading)?;
         let refused = refused.into_iter();
         let refused = refused.map(|(name, reason)| json!({ "name": name, "reason": reason }));
         options::to_js(&json!({ "refused": refused.collect::<Vec<_>>() }))

@@ -40,7 +40,7 @@ pub async fn train(studio: &Studio, asked: &JsValue, host: JsValue) -> Result<Js
 fn prepare(studio: &Studio, asked: &JsValue) -> Result<PreparedRun, PageError> {
     let (checked, start) = studio.checked(&property(asked, "options"))?;
     let pictures = property(asked, "pictures");
-    let dataset = pictures::dataset(&pictures, checked.size(), checked.config.crop)?;
+    let dataset = pictures::dataset(&pictures, checked.size(), checked.config.reading)?;
     let state = bytes(&property(asked, "state"), "`state`")?;
     let state = state.map(|state| TrainState::from_bytes(&state)).transpose()?;
     Ok(PreparedRun {

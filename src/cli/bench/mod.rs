@@ -124,7 +124,7 @@ async fn session(
             Ok((format!("{i}.png"), encode_png(size, size, &pixels)?))
         })
         .collect::<Result<Vec<_>, CliError>>()?;
-    let dataset = Dataset::from_bytes(pictures, size, config.crop)?;
+    let dataset = Dataset::from_bytes(pictures, size, config.reading)?;
     let tokens = Tokens::new(config, model, InitialVectors::first_token(model))?;
     Ok(Session::new(config, model, tokens, &dataset, None, device).await?)
 }

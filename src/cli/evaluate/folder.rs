@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cli::{error::CliError, model},
-    data::{DataError, dataset::picture_files},
+    data::{DataError, picture_files},
 };
 
 /// The sheet that `dvar generate` puts beside its pictures.
@@ -98,7 +98,7 @@ fn sub_folders(folder: &Path) -> Result<Vec<Vec<PathBuf>>, CliError> {
     }
     if parts.is_empty() {
         return Err(CliError::Input(format!(
-            "no png, jpg, jpeg or webp files in `{}` or the folders directly in it; give a run folder or a folder of generated pictures",
+            "no png, jpg, webp, bmp, gif or tiff files in `{}` or the folders directly in it; give a run folder or a folder of generated pictures",
             folder.display()
         )));
     }

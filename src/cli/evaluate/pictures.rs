@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     cli::error::CliError,
-    data::{dataset::picture_files, decode::decode, image::Picture},
+    data::{decode::decode, image::Picture, picture_files},
 };
 
 /// The pictures of one prompt.

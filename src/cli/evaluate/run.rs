@@ -36,7 +36,7 @@ pub(super) fn subject(args: &EvaluateArgs, run: &RunFolder) -> Result<Subject, C
         Some(folder) => pictures::all(folder)?,
         // as the run saw them, so that its own scores come out again
         None => {
-            let dataset = Dataset::from_folder(&config.train_data_dir, size, config.crop);
+            let dataset = Dataset::from_folder(&config.train_data_dir, size, config.reading);
             dataset?.pictures().to_vec()
         }
     };

@@ -10,7 +10,8 @@ use crate::{
     config::{MethodConfig, TrainConfig},
     data::{
         DataError,
-        dataset::{CropMode, Dataset, picture_files},
+        dataset::{CropMode, Dataset},
+        picture_files,
         png::encode_png,
     },
     files::write_atomic,

@@ -21,7 +21,8 @@ pub(in crate::cli) fn check(
     let start = checked.start(read_embedding)?;
     class_pictures::check(&checked.config)?;
     let config = &checked.config;
-    let dataset = Dataset::from_folder(&config.train_data_dir, checked.size(), config.crop)?;
+    let dataset = Dataset::from_folder(&config.train_data_dir, checked.size(), config.reading)?;
+    checked.check_captions(&start, &dataset)?;
     Ok((checked, start, dataset))
 }
 

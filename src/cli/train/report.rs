@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cli::{CliError, output, run_folder::RunFolder},
     config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig},
+    data::left_out,
     early_stopping::StopReason,
     objective::Draws,
     plot::{CurvePoint, Watched, curve_svg},
@@ -73,6 +74,7 @@ pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, device_name: &str)
         run.checked.size(),
         config.train_data_dir.display()
     );
+    say_of_pictures(run);
     let trainer = &config.trainer;
     println!(
         "training   {}at most {} steps, batch {} x {}, learning rate {}, on {}",
@@ -94,6 +96,22 @@ pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, device_name: &str)
     println!("output     {}", folder.path().display());
     if let Some(state) = &run.state {
         println!("resuming   at step {}", state.step);
+    }
+}
+
+/// Says what of the pictures does not show: what is transparent, and what is left out.
+fn say_of_pictures(run: &PreparedRun) {
+    let CheckedOptions { config, .. } = &run.checked;
+    let transparent = run.dataset.transparent();
+    if transparent > 0 && !config.reading.masks && config.reading.background.is_none() {
+        println!(
+            "pictures   {transparent} with transparent parts, whose hidden colours show; \
+             `--background white` covers these"
+        );
+    }
+    // a folder that cannot be read again says nothing new
+    if let Ok(Some(names)) = left_out(&config.train_data_dir) {
+        println!("left out   {names}: convert these to png or jpg to train on them");
     }
 }
 

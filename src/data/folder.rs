@@ -1,0 +1,199 @@
+//! The pictures of a folder, and what lies beside them.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    dataset::{Dataset, PictureFile},
+    error::DataError,
+    reading::Reading,
+};
+
+/// Endings of pictures that are read.
+const READ: [&str; 9] = ["png", "jpg", "jpeg", "jfif", "webp", "bmp", "gif", "tif", "tiff"];
+
+/// Endings of pictures that are not.
+const NOT_READ: [&str; 12] =
+    ["heic", "heif", "avif", "jxl", "jp2", "svg", "psd", "xcf", "dng", "cr2", "nef", "arw"];
+
+/// What a mask's name ends in, in the place of its picture's ending.
+const MASK: &str = "mask.png";
+
+/// The endings of captions, the first that is there counts.
+const CAPTIONS: [&str; 2] = ["txt", "caption"];
+
+impl Dataset {
+    /// Prepares the pictures of a folder as [`Dataset::from_bytes`] does; see
+    /// [`picture_files`] for which files and in which order.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`picture_files`] and [`Dataset::from_files`], and [`DataError::NoRepeats`].
+    pub fn from_folder(
+        folder: &Path,
+        resolution: usize,
+        reading: impl Into<Reading>,
+    ) -> Result<Self, DataError> {
+        let reading = reading.into();
+        let mut files = match reading.kohya_folders {
+            true => repeated_files(folder)?,
+            false => picture_files(folder)?,
+        };
+        if reading.masks {
+            files.retain(|file| !is_mask(file));
+        }
+        Self::from_files(&files, resolution, reading)
+    }
+
+    /// Prepares the files named, in the order given, as [`Dataset::from_bytes`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Dataset::from_bytes`], [`DataError::Unreadable`], and [`DataError::NoCaption`] where
+    /// captions are read.
+    pub fn from_files(
+        files: &[PathBuf],
+        resolution: usize,
+        reading: impl Into<Reading>,
+    ) -> Result<Self, DataError> {
+        let reading = reading.into();
+        let read = |path: &PathBuf| {
+            let mask =
+                Some(path.with_extension(MASK)).filter(|mask| reading.masks && mask.is_file());
+            Ok(PictureFile {
+                mask: mask.as_deref().map(named).transpose()?,
+                caption: reading.captions.then(|| caption(path)).transpose()?,
+                ..PictureFile::from(named(path)?)
+            })
+        };
+        Self::build(files.iter().map(read), resolution, reading)
+    }
+}
+
+/// The pictures of a folder by their endings (in upper or lower case), sorted by file name; other
+/// files, sub-folders and names that begin with a dot are left out.
+///
+/// The official code skips upper-case endings, as cameras write them; here they count.
+///
+/// # Errors
+///
+/// [`DataError::NoSuchFolder`], [`DataError::NotAFolder`], [`DataError::NoPictures`] or
+/// [`DataError::Unreadable`].
+pub fn picture_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let path = folder.display().to_string();
+    match std::fs::metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return Err(DataError::NotAFolder { path }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(DataError::NoSuchFolder { path });
+        }
+        Err(source) => return Err(unreadable(folder, source)),
+    }
+    let (pictures, others): (Vec<_>, Vec<_>) =
+        entries(folder)?.into_iter().partition(|path| ends_in(path, &READ) && !path.is_dir());
+    if pictures.is_empty() {
+        return Err(DataError::NoPictures { path, found: in_words(&others) });
+    }
+    Ok(pictures)
+}
+
+/// The pictures of a folder that are left out, since nothing here reads them, in words; none where
+/// there are none.
+///
+/// # Errors
+///
+/// [`DataError::Unreadable`].
+pub fn left_out(folder: &Path) -> Result<Option<String>, DataError> {
+    let mut others = entries(folder)?;
+    others.retain(|path| ends_in(path, &NOT_READ));
+    Ok((!others.is_empty()).then(|| in_words(&others)))
+}
+
+/// The pictures of the folders in a folder, in the shares that their names say: `3_mine` counts each of
+/// its pictures three times where `1_others` counts each once.
+fn repeated_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let repeats = |path: &PathBuf| {
+        let name = path.file_name()?.to_string_lossy();
+        let (number, _) = name.split_once('_')?;
+        number.parse::<usize>().ok().filter(|number| *number > 0 && path.is_dir())
+    };
+    let folders: Vec<(PathBuf, usize)> = (entries(folder)?.into_iter())
+        .filter_map(|path| repeats(&path).map(|number| (path, number)))
+        .collect();
+    // twice as many of everything is the same
+    let divisor = folders.iter().fold(0, |divisor, (_, number)| gcd(divisor, *number));
+    if divisor == 0 {
+        return Err(DataError::NoRepeats { path: folder.display().to_string() });
+    }
+    let mut files = Vec::new();
+    for (folder, number) in &folders {
+        let pictures = picture_files(folder)?;
+        for _ in 0..number / divisor {
+            files.extend(pictures.iter().cloned());
+        }
+    }
+    Ok(files)
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// What lies in a folder, by name, but for names that begin with a dot: a system's own files, and what
+/// macOS leaves beside pictures on other disks.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let read = std::fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    let mut entries: Vec<PathBuf> = read.map_err(|source| unreadable(folder, source))?;
+    let is_hidden =
+        |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    entries.retain(|path| !is_hidden(path));
+    entries.sort();
+    Ok(entries)
+}
+
+fn ends_in(path: &Path, endings: &[&str]) -> bool {
+    path.extension()
+        .is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+}
+
+fn is_mask(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(&format!(".{MASK}")))
+}
+
+/// The text beside a picture, on one line.
+fn caption(picture: &Path) -> Result<String, DataError> {
+    let files = CAPTIONS.map(|ending| picture.with_extension(ending));
+    let Some(file) = files.iter().find(|file| file.is_file()) else {
+        let (name, caption) = (picture.display().to_string(), files[0].display().to_string());
+        return Err(DataError::NoCaption { name, caption });
+    };
+    let text = std::fs::read_to_string(file).map_err(|source| unreadable(file, source))?;
+    Ok(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+fn named(path: &Path) -> Result<(String, Vec<u8>), DataError> {
+    let bytes = std::fs::read(path).map_err(|source| unreadable(path, source))?;
+    Ok((path.display().to_string(), bytes))
+}
+
+/// The first few names and how many more there are.
+fn in_words(others: &[PathBuf]) -> String {
+    const SHOWN: usize = 3;
+    let names: Vec<String> = others
+        .iter()
+        .take(SHOWN)
+        .filter_map(|path| Some(format!("`{}`", path.file_name()?.to_string_lossy())))
+        .collect();
+    match others.len() {
+        0 => "an empty folder".into(),
+        total if total > SHOWN => format!("{} and {} more", names.join(", "), total - SHOWN),
+        _ => names.join(", "),
+    }
+}
+
+fn unreadable(path: &Path, source: io::Error) -> DataError {
+    DataError::Unreadable { path: path.display().to_string(), source }
+}
