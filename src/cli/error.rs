@@ -77,6 +77,13 @@ impl CliError {
             Self::Kept { error, .. } => return error.hint(),
             _ => return None,
         };
+        let of_several = |error: &(dyn Error + 'static)| match error.downcast_ref() {
+            Some(TokenizerError::Initializer { pieces, .. }) => pieces.len() > 1,
+            _ => false,
+        };
+        if sources(error).any(of_several) {
+            return Some("`--initializer-text` starts from all tokens of a text".into());
+        }
         let option = option_of(error)?;
         let flag = format!("--{}", option.replace('_', "-"));
         if self.to_string().contains(&flag) {

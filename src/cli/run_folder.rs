@@ -193,5 +193,37 @@ pub(super) fn plain_name(name: &str) -> String {
         .map(|c| if c.is_alphanumeric() || c == '-' || c == '_' { c } else { ' ' })
         .collect();
     let name = name.split_whitespace().collect::<Vec<_>>().join("-");
-    if name.is_empty() { "concept".into() } else { name }
+    match &name[..] {
+        "" => "concept".into(),
+        reserved if is_reserved(reserved) => format!("{name}-concept"),
+        _ => name,
+    }
+}
+
+/// Whether Windows keeps the name for a device, whatever its ending.
+fn is_reserved(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let port = ["com", "lpt"].iter().find_map(|kind| name.strip_prefix(kind));
+    ["con", "prn", "aux", "nul"].contains(&&*name)
+        || port.is_some_and(|number| matches!(number.as_bytes(), [b'1'..=b'9']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_holds_letters_and_digits_and_is_none_that_windows_keeps() {
+        for (token, name) in [
+            ("<my cat>", "my-cat"),
+            ("*", "concept"),
+            ("<con>", "con-concept"),
+            ("Nul", "Nul-concept"),
+            ("<com1>", "com1-concept"),
+            ("<com10>", "com10"),
+            ("<cone>", "cone"),
+        ] {
+            assert_eq!(plain_name(token), name);
+        }
+    }
 }

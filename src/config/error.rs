@@ -43,7 +43,11 @@ pub enum ConfigError {
         nearest: Option<&'static str>,
     },
     /// A configuration text does not parse.
-    #[error("`{file}` is no usable configuration: {}", source.to_string().trim_end())]
+    #[error(
+        "`{file}` is no usable configuration: {}{}",
+        source.to_string().trim_end(),
+        on_backslashes(source)
+    )]
     Unparsable {
         /// The file.
         file: String,
@@ -78,6 +82,12 @@ impl ConfigError {
             | Self::Unwritable(_) => None,
         }
     }
+}
+
+/// What helps where a Windows path stands between double quotes.
+fn on_backslashes(source: &toml::de::Error) -> &'static str {
+    let escape = ["escape", "unicode"].iter().any(|word| source.message().contains(word));
+    if escape { "; write a path with `/`, or between single quotes" } else { "" }
 }
 
 /// What a message about an unknown option ends with.

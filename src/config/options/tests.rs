@@ -48,6 +48,18 @@ fn a_wrong_key_or_value_in_a_file_is_told_with_its_line() {
 }
 
 #[test]
+fn a_windows_path_between_double_quotes_is_told_how_to_be_written() {
+    for path in [r"C:\Users\me", r"C:\pictures", r"D:\cats"] {
+        let read = |quote| {
+            TrainOptions::from_toml(&format!("train_data_dir = {quote}{path}{quote}"), "file.toml")
+        };
+        let error = read('"').unwrap_err().to_string();
+        assert!(error.ends_with("; write a path with `/`, or between single quotes"), "{error}");
+        assert_eq!(read('\'').unwrap().data.train_data_dir, Some(path.into()));
+    }
+}
+
+#[test]
 fn json_names_the_option_that_cannot_be_read() {
     let error = TrainOptions::from_json(r#"{"seed": null, "window": "many"}"#).unwrap_err();
     assert_eq!(error.option(), Some("window"));
