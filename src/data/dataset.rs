@@ -6,24 +6,12 @@ use super::{
     decode::{MIN_SIDE, decode},
     error::DataError,
     image::Picture,
-    reading::Reading,
+    reading::{CropMode, Reading},
     resize::Filter,
 };
 
 /// Largest side a picture is resized to; no model here works beyond it.
 const MAX_RESOLUTION: usize = 4096;
-
-/// How a picture that is not square becomes square.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub enum CropMode {
-    /// Cut the largest square out of the middle, then resize.
-    #[default]
-    Center,
-    /// Resize both sides to the resolution, changing the proportions.
-    Squash,
-}
 
 /// A concept's pictures, checked, decoded and resized: everything that can be wrong with a
 /// picture shows when this is built, before anything slow.

@@ -5,7 +5,17 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::CropMode;
+/// How a picture that is not square becomes square.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum CropMode {
+    /// Cut the largest square out of the middle, then resize.
+    #[default]
+    Center,
+    /// Resize both sides to the resolution, changing the proportions.
+    Squash,
+}
 
 /// How a concept's pictures are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

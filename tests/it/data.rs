@@ -6,11 +6,12 @@ use std::{io::Cursor, path::PathBuf};
 use dvar::data::{
     DataError,
     clip_pixels::{CLIP_MEAN, CLIP_STD, clip_pixel_values},
-    dataset::{CropMode, Dataset, Pairing},
+    dataset::{Dataset, Pairing},
     decode::decode,
     image::{Mode, Picture},
     picture_files,
     png::encode_png,
+    reading::CropMode,
     resize::Filter,
     templates::{LearnableProperty, fill},
 };

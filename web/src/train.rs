@@ -1,10 +1,7 @@
 //! A run of the page: what the page gives to it, and what comes back.
 
 use dvar::{
-    data::{
-        dataset::{CropMode, Dataset},
-        image::Picture,
-    },
+    data::{dataset::Dataset, image::Picture, reading::CropMode},
     pipelines::DrawProgress,
     session::{
         self, CheckedOptions, Moment, Observer, Outcome, Phase, PreparedRun, RankedWords, RunError,

@@ -8,12 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::{
     cli::CliError,
     config::{MethodConfig, TrainConfig},
-    data::{
-        DataError,
-        dataset::{CropMode, Dataset},
-        picture_files,
-        png::encode_png,
-    },
+    data::{DataError, dataset::Dataset, picture_files, png::encode_png, reading::CropMode},
     files::write_atomic,
     pipelines::{BATCH, ModelFolder},
     session::{CheckedOptions, PreparedRun, class_pictures, draw_class},

@@ -7,10 +7,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "cli")]
 use super::seeds;
 use crate::{
-    data::{
-        dataset::{CropMode, Pairing},
-        templates::LearnableProperty,
-    },
+    data::{dataset::Pairing, reading::CropMode, templates::LearnableProperty},
     embedding::EmbeddingFormat,
 };
 
