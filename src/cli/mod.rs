@@ -18,6 +18,7 @@ mod official;
 mod options_page;
 mod output;
 mod prompts;
+mod report;
 mod run_folder;
 mod sample_files;
 mod train;
@@ -50,6 +51,8 @@ enum Command {
     Info(info::InfoArgs),
     /// Write a learned embedding as another tool reads it
     Convert(convert::ConvertArgs),
+    /// Write a run as a page that needs no other file, or several side by side
+    Report(report::ReportArgs),
     /// Write the model's denoiser with what a run changed in it
     Merge(merge::MergeArgs),
     /// List the devices that this program can compute on here
@@ -94,6 +97,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Convert(args) => convert::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Devices => device::list(),
         Command::Bench(args) => bench::run(&args),

@@ -175,6 +175,10 @@ impl RunFolder {
         self.path.join("curve.svg")
     }
 
+    pub(super) fn report(&self) -> PathBuf {
+        self.path.join("report.html")
+    }
+
     pub(super) fn samples(&self, when: &str) -> PathBuf {
         self.path.join(format!("samples_{when}.png"))
     }

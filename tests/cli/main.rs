@@ -13,6 +13,7 @@ mod methods;
 mod official;
 mod pickled;
 mod pictures;
+mod report;
 mod resume;
 mod run;
 mod shell;

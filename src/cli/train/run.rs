@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     callbacks::Interrupt,
-    cli::{CliError, convert::write_formats, run_folder::RunFolder},
+    cli::{CliError, convert::write_formats, report::write_own, run_folder::RunFolder},
     early_stopping::StopReason,
     session::{self, Outcome, PreparedRun},
 };
@@ -54,7 +54,10 @@ fn conclude(
     report::write_curve(folder, config, &points, &stop)?;
     let kept_steps = best.map_or(steps, |best| best.steps);
     let result = RunResult { steps, kept_steps, stop, clip_i_before, clip_i, initializer_token };
-    report::report(folder, config, &points, &result)
+    report::report(folder, config, &points, &result)?;
+    write_own(folder)?;
+    println!("report     {}", folder.report().display());
+    Ok(())
 }
 
 fn interrupt_on_ctrl_c() -> Result<Interrupt, CliError> {

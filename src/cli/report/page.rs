@@ -1,0 +1,155 @@
+//! The page: HTML with everything in it.
+
+use std::fmt::Write;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+use super::told::Told;
+
+const STYLE: &str = "\
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; \
+color-scheme: light dark }
+img { max-width: 100%; image-rendering: auto; vertical-align: top }
+.pictures img { height: 8rem; width: auto; margin: 0 .3rem .3rem 0 }
+.pairs { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem }
+table { border-collapse: collapse } td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top }
+pre { overflow: auto; padding: .8rem; border: 1px solid #8886 }
+figure { margin: 0 }";
+
+/// The page of one run, or of several with a table before them.
+pub(super) fn page(runs: &[Told]) -> String {
+    let title = match runs {
+        [run] => format!("{} - dvar", run.token()),
+        _ => format!("{} runs - dvar", runs.len()),
+    };
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{}</title>\n\
+         <style>\n{STYLE}\n</style>\n",
+        escaped(&title)
+    );
+    if runs.len() > 1 {
+        page += &comparison(runs);
+    }
+    for (number, run) in runs.iter().enumerate() {
+        page += &section(number, run);
+    }
+    page
+}
+
+/// A row for each run.
+fn comparison(runs: &[Told]) -> String {
+    let mut table = String::from(
+        "<h1>Runs</h1>\n<table>\n<tr><th>run<th>concept<th>steps<th>CLIP-I before<th>after<th>why it \
+         ended\n",
+    );
+    for (number, run) in runs.iter().enumerate() {
+        let result = &run.result;
+        let score = |score: Option<f64>| score.map_or("-".into(), |score| format!("{score:.3}"));
+        // writing to a string cannot fail
+        let _ = writeln!(
+            table,
+            "<tr><td><a href=\"#run-{number}\">{}</a><td>{}<td>{}<td>{}<td>{}<td>{}",
+            escaped(&run.name),
+            escaped(run.token()),
+            result.steps,
+            score(result.clip_i_before),
+            score(result.clip_i),
+            escaped(&result.stop.to_string())
+        );
+    }
+    table + "</table>\n"
+}
+
+fn section(number: usize, run: &Told) -> String {
+    let (token, sentence) = (escaped(run.token()), escaped(&sentence(run)));
+    let mut page = format!("<h1 id=\"run-{number}\">{token}</h1>\n<p>{sentence}</p>\n");
+    if !run.pictures.is_empty() {
+        let shown = run.pictures.iter().map(|picture| image(picture, "image/png", "the concept"));
+        page += &format!("<p class=\"pictures\">{}</p>\n", shown.collect::<String>());
+    }
+    let [before, after] = &run.samples;
+    if let (Some(before), Some(after)) = (before, after) {
+        page += &format!(
+            "<div class=\"pairs\"><figure><figcaption>before</figcaption>{}</figure>\
+             <figure><figcaption>after</figcaption>{}</figure></div>\n",
+            image(before, "image/png", "samples before the training"),
+            image(after, "image/png", "the same after it")
+        );
+    }
+    if let Some(curve) = &run.curve {
+        let curve = image(curve, "image/svg+xml", "the losses and where the run stopped");
+        page += &format!("<h2>How it was learned</h2>\n{curve}\n");
+    }
+    if let Some(fall) = &run.fall {
+        page += &format!("<p>Deterministic loss: {}.</p>\n", escaped(fall));
+    }
+    page += &format!("<h2>To tell others</h2>\n<pre>{}</pre>\n", escaped(&post(run)));
+    page += &format!("<h2>Every option</h2>\n<pre>{}</pre>\n", escaped(run.config.trim_end()));
+    page
+}
+
+/// What was learned, and how it went.
+fn sentence(run: &Told) -> String {
+    let (result, data) = (&run.result, &run.options.data);
+    let model = data.model.as_ref().map_or("the default model".into(), |m| m.display().to_string());
+    let scores = match (result.clip_i_before, result.clip_i) {
+        (Some(before), Some(after)) => format!(" CLIP-I went from {before:.3} to {after:.3}."),
+        _ => String::new(),
+    };
+    let start = &run.options.start;
+    let start = result.initializer_token.as_ref().or(start.initializer_token.as_ref());
+    let start = start.map_or(String::new(), |word| format!(" from `{word}`"));
+    format!(
+        "{model} learned {}{start} in {} steps: {}.{scores}",
+        run.token(),
+        result.steps,
+        result.stop
+    )
+}
+
+/// Options that name places on the user's disks.
+const PLACES: [&str; 5] = ["train_data_dir", "class_data_dir", "initializer_file", "clip", "model"];
+
+/// Plain text, for a forum or an issue: with all options but those that name the user's folders.
+fn post(run: &Told) -> String {
+    let shown = |line: &&str| !PLACES.iter().any(|place| line.starts_with(&format!("{place} = ")));
+    let options = run.config.lines().filter(shown).collect::<Vec<_>>().join("\n");
+    let version = env!("CARGO_PKG_VERSION");
+    let pictures = match run.pictures.len() {
+        0 => String::new(),
+        count => format!("\n{count} pictures"),
+    };
+    format!(
+        "{}{pictures}\nMade with dvar {version}, by dvar train --config with:\n\n{options}",
+        sentence(run)
+    )
+}
+
+fn image(bytes: &[u8], kind: &str, what: &str) -> String {
+    format!("<img alt=\"{what}\" src=\"data:{kind};base64,{}\">", BASE64_STANDARD.encode(bytes))
+}
+
+/// Text as HTML shows it.
+fn escaped(text: &str) -> String {
+    text.chars().fold(String::new(), |mut html, c| {
+        match c {
+            '&' => html += "&amp;",
+            '<' => html += "&lt;",
+            '>' => html += "&gt;",
+            '"' => html += "&quot;",
+            c => html.push(c),
+        }
+        html
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_text_and_no_tag() {
+        assert_eq!(escaped("<cat> & \"dog\""), "&lt;cat&gt; &amp; &quot;dog&quot;");
+    }
+}

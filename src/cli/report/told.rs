@@ -1,0 +1,89 @@
+//! What a run's files tell of it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    cli::{
+        error::CliError,
+        run_folder::RunFolder,
+        train::{RunResult, read_metrics},
+    },
+    config::TrainOptions,
+    data::{decode::decode, picture_files, png::encode_png, resize::Filter},
+    session::Fall,
+};
+
+/// The longest side of the concept's pictures on the page, in pixels.
+const SIDE: usize = 160;
+
+/// What a run's files tell of it.
+pub(super) struct Told {
+    /// What its folder is called.
+    pub name: String,
+    pub options: TrainOptions,
+    /// All options, as the run's file has them.
+    pub config: String,
+    pub result: RunResult,
+    /// How the deterministic loss fell.
+    pub fall: Option<String>,
+    /// The concept's pictures, small, where they are still there.
+    pub pictures: Vec<Vec<u8>>,
+    /// Samples before and after, where they were drawn.
+    pub samples: [Option<Vec<u8>>; 2],
+    pub curve: Option<Vec<u8>>,
+}
+
+impl Told {
+    pub(super) fn read(folder: &RunFolder) -> Result<Self, CliError> {
+        let Ok(result) = fs::read(folder.result()) else {
+            let path = folder.path().display();
+            return Err(CliError::Input(format!(
+                "the run in `{path}` has not ended yet; go on with: dvar train --resume {path}"
+            )));
+        };
+        let options = folder.options()?;
+        let points = read_metrics(folder)?;
+        let losses: Vec<f64> = points.iter().filter_map(|point| point.eval_loss).collect();
+        let window = options.stopping.window.unwrap_or(usize::MAX / 2);
+        let config = fs::read_to_string(folder.config());
+        Ok(Self {
+            name: name_of(folder.path()),
+            config: config.map_err(|error| CliError::read(&folder.config(), error))?,
+            pictures: pictures(&options),
+            options,
+            result: serde_json::from_slice(&result)?,
+            fall: Fall::new(&losses, window).map(|fall| fall.to_string()),
+            // a run may have drawn none
+            samples: ["before", "after"].map(|when| fs::read(folder.samples(when)).ok()),
+            curve: fs::read(folder.curve()).ok(),
+        })
+    }
+
+    /// What stands for the concept.
+    pub(super) fn token(&self) -> &str {
+        self.options.data.placeholder_token.as_deref().unwrap_or_default()
+    }
+}
+
+/// The concept's pictures, small; what cannot be read any more is left out.
+fn pictures(options: &TrainOptions) -> Vec<Vec<u8>> {
+    let folder = options.data.train_data_dir.as_deref();
+    let files = folder.and_then(|folder| picture_files(folder).ok()).unwrap_or_default();
+    let small = |file: &PathBuf| {
+        let picture = decode(&fs::read(file).ok()?, "").ok()?.into_rgb();
+        let long = picture.width().max(picture.height());
+        let side = |length: usize| (length * SIDE.min(long) / long).max(1);
+        let small = picture.resize(side(picture.width()), side(picture.height()), Filter::Bicubic);
+        encode_png(small.width(), small.height(), small.pixels()).ok()
+    };
+    files.iter().filter_map(small).collect()
+}
+
+/// The last part of a path, as it is called.
+fn name_of(folder: &Path) -> String {
+    let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
+    whole.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
