@@ -6,6 +6,7 @@
 mod backends;
 #[cfg(feature = "train")]
 mod burn_train;
+mod corpus;
 mod data;
 mod determinism;
 mod early_stopping;

@@ -1,0 +1,46 @@
+//! Counts what is allocated while a reader runs, so that a few bytes cannot ask for a gigabyte.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+/// What any reader may take: tables, and the largest small file's needs.
+const BASE: usize = 32 << 20;
+/// What a byte of the input may ask for: deflate gives up to 1,032 for one, a picture is held twice
+/// while it is turned, and a quarter more.
+const EACH: usize = 1_032 * 2 * 5 / 4;
+
+/// The system's allocator, which knows how much is allocated.
+pub struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: everything is done by the system's allocator; the counters only follow.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        MOST.fetch_max(now, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+/// Runs a reader.
+///
+/// # Panics
+///
+/// If it held more memory at once than its input explains.
+pub fn within_limits(read: fn(&[u8]), bytes: &[u8]) {
+    let before = NOW.load(Ordering::Relaxed);
+    MOST.store(before, Ordering::Relaxed);
+    read(bytes);
+    let taken = MOST.load(Ordering::Relaxed).saturating_sub(before);
+    let limit = BASE + EACH * bytes.len();
+    assert!(taken <= limit, "{} bytes made it hold {taken}, more than {limit}", bytes.len());
+}
