@@ -9,8 +9,21 @@ use crate::ModelError;
 /// Larger than any real network of this kind; keeps absurd sizes from asking for all memory.
 const LARGEST_SIZE: usize = 1 << 20;
 
-pub(crate) fn parse<T: DeserializeOwned>(json: &[u8], file: &str) -> Result<T, ModelError> {
-    serde_json::from_slice(json)
+/// Some editors put this before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A text without its byte-order mark.
+pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
+}
+
+/// Parses a JSON file of a model; `file` is named in errors.
+///
+/// # Errors
+///
+/// [`ModelError::Invalid`] says where it is broken.
+pub fn parse<T: DeserializeOwned>(json: &[u8], file: &str) -> Result<T, ModelError> {
+    serde_json::from_slice(without_mark(json))
         .map_err(|error| ModelError::Invalid { file: file.into(), reason: error.to_string() })
 }
 
@@ -80,7 +93,7 @@ impl<'a> Checks<'a> {
             Some((key, _)) => Err(self.unsupported(
                 key,
                 "its value here",
-                "Stable Diffusion 1.x and 2.x and LDM text-to-image",
+                "Stable Diffusion 1.x, 2.x and XL and LDM text-to-image",
             )),
             None => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! The networks of Stable Diffusion 1.x and 2.x and of CompVis' LDM text-to-image on
+//! The networks of Stable Diffusion 1.x, 2.x and XL and of CompVis' LDM text-to-image on
 //! [burn](https://burn.dev), and how their weights are read. No training code: that is the `dvar`
 //! crate's.
 //!
@@ -45,4 +45,5 @@ pub mod vae;
 pub mod weights;
 
 pub use activation::Activation;
+pub use config_checks::parse as parse_json;
 pub use error::ModelError;

@@ -4,8 +4,11 @@
 mod bert;
 mod clip;
 mod error;
+mod json;
 pub mod openai_clip;
 mod settings;
+
+use std::collections::BTreeMap;
 
 use tokenizers::{AddedToken, Encoding, Tokenizer};
 
@@ -67,6 +70,29 @@ impl PromptTokenizer {
             placeholders: Vec::new(),
             tokenizer,
         })
+    }
+
+    /// The same with the tokens of an `added_tokens.json`, earlier placeholders among them.
+    ///
+    /// # Errors
+    /// If it cannot be read, or an id is not the next one.
+    pub fn with_added_tokens(mut self, added_tokens: &[u8]) -> Result<Self, TokenizerError> {
+        const FILE: &str = "added_tokens.json";
+        let added: BTreeMap<String, u32> = json::parsed(added_tokens, FILE)?;
+        let mut added: Vec<_> = added.into_iter().collect();
+        added.sort_by_key(|(_, id)| *id);
+        for (token, id) in added {
+            if self.tokenizer.token_to_id(&token).is_none() {
+                let token = AddedToken::from(token.as_str(), false).normalized(false);
+                self.tokenizer.add_tokens([token]).map_err(settings::unusable)?;
+            }
+            if self.tokenizer.token_to_id(&token) != Some(id) {
+                let reason = format!("`{token}` has id {id}, out of order or taken");
+                return Err(TokenizerError::Vocabulary { file: FILE, reason });
+            }
+        }
+        self.vocab_size = self.tokenizer.get_vocab_size(true);
+        Ok(self)
     }
 
     /// Number of tokens before any placeholder was added; their ids are 0 to one less.

@@ -30,8 +30,8 @@ pub(super) struct GenerateArgs {
     /// What DreamBooth-LoRA or Custom Diffusion changed in the denoiser
     #[arg(long, value_name = "FILE", requires = "embedding")]
     adapter: Option<PathBuf>,
-    /// Folder of the model in diffusers' layout, a single file of Stable Diffusion 1.x or 2.x, or
-    /// `embedded` [default: embedded]
+    /// Folder of the model in diffusers' layout, a single file of Stable Diffusion 1.x, 2.x or
+    /// XL, or `embedded` [default: embedded]
     #[arg(long, short, value_name = "PATH")]
     model: Option<PathBuf>,
     /// Averaged weights of a single file's denoiser in place of the last ones
@@ -40,9 +40,9 @@ pub(super) struct GenerateArgs {
     /// Pictures of each prompt
     #[arg(long, short = 'n', value_name = "N", default_value_t = 4)]
     count: usize,
-    /// What the pictures should not show
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    negative_prompt: String,
+    /// What the pictures should not show [default: nothing]
+    #[arg(long, value_name = "TEXT")]
+    negative_prompt: Option<String>,
     /// What becomes of prompts that are longer than the text encoder reads: `cut`, as in diffusers,
     /// or `chunk`, which reads them in parts as A1111 does
     #[arg(long, value_name = "HOW", default_value = "cut")]
@@ -102,8 +102,8 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
         false => words.understood(prompt),
     };
     let asked: Vec<String> = args.prompt.iter().map(understood).collect::<Result<_, _>>()?;
-    let negative = understood(&args.negative_prompt)?;
-    let all = asked.iter().map(String::as_str).chain([negative.as_str()]);
+    let negative = args.negative_prompt.as_ref().map(understood).transpose()?;
+    let all = asked.iter().map(String::as_str).chain(negative.as_deref());
     words.check_used(all.clone())?;
     say_cut(&words.tokenizers, all);
     let adapter = args.adapter.as_deref().map(read_adapter).transpose()?;
@@ -123,7 +123,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let mut pictures = Vec::with_capacity(prompts.len());
     for prompts in prompts.chunks(BATCH) {
         let first = pictures.len();
-        let drawn = generator.draw(first, prompts, &negative, &options, None);
+        let drawn = generator.draw(first, prompts, negative.as_deref(), &options, None);
         for picture in pollster::block_on(drawn)? {
             let png = encode_png(picture.width(), picture.height(), picture.pixels());
             let path = folder.join(format!("{:04}.png", pictures.len()));
@@ -149,8 +149,9 @@ fn sampling_options(
         )));
     }
     let size = model.native_resolution();
+    let scheduler = args.scheduler.or(advice.scheduler);
     let options = SamplingOptions {
-        scheduler: args.scheduler.or(advice.scheduler).unwrap_or(model.scheduler().kind()),
+        scheduler: scheduler.map_or_else(|| model.scheduler().kind(), Ok)?,
         num_inference_steps: args.num_inference_steps.unwrap_or(advice.num_inference_steps),
         guidance_scale: args.guidance_scale.unwrap_or(advice.guidance_scale),
         eta: args.eta,

@@ -50,6 +50,8 @@ fn embedding(path: &Path) -> Result<(), CliError> {
             (None, 768) => ", as Stable Diffusion 1.x takes",
             (None, 1024) => ", as Stable Diffusion 2.x takes",
             (None, 1280) => ", as LDM text-to-image takes",
+            (Some(key), 768) if key == "clip_l" => ", as Stable Diffusion XL takes",
+            (Some(key), 1280) if key == "clip_g" => ", as Stable Diffusion XL takes",
             _ => "",
         };
         let key = encoder.key.as_ref().map(|key| format!(" for {key}")).unwrap_or_default();
@@ -101,7 +103,10 @@ fn model_folder(model: &ModelFolder) -> Result<(), CliError> {
             tokenizer.positions()
         );
     }
-    println!("scheduler  {}", model.scheduler().kind());
+    match model.scheduler().kind() {
+        Ok(kind) => println!("scheduler  {kind}"),
+        Err(error) => println!("scheduler  none that dvar draws by: {error}"),
+    }
     println!("predicts   {}", model.scheduler().noise_schedule().prediction_type());
     println!("scorer     {}", if model.files().has("clip/config.json") { "clip/" } else { "none" });
     Ok(())

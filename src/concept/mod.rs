@@ -44,6 +44,8 @@ pub struct Concept {
     frozen: BTreeMap<String, Tensor<2>>,
     /// Whether the vectors keep the lengths that they began with.
     preserves_norm: bool,
+    /// The text encoder whose vectors alone are trained; all are if none.
+    only: Option<usize>,
 }
 
 /// What the networks need of a concept: tracked or plain, as it was asked for.
@@ -115,6 +117,7 @@ impl Concept {
             initial: start,
             frozen: BTreeMap::new(),
             preserves_norm: false,
+            only: None,
         }
     }
 
@@ -145,6 +148,20 @@ impl Concept {
         self
     }
 
+    /// Trains the vectors for one text encoder alone, counted from 0; those for the others stay where
+    /// they start.
+    #[must_use]
+    pub fn with_one_text_encoder(mut self, trained: usize) -> Self {
+        self.only = Some(trained);
+        self.set(self.values());
+        self
+    }
+
+    /// Whether this parameter is one of the vectors that stay where they start.
+    fn stays(&self, parameter: usize) -> bool {
+        parameter < self.initial.len() && self.only.is_some_and(|trained| trained != parameter)
+    }
+
     /// The parameters, in an order that does not change.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
@@ -158,14 +175,22 @@ impl Concept {
     /// Replaces the parameters by plain tensors, in the order of
     /// [`parameters`](Self::parameters).
     pub fn set(&mut self, values: Vec<Tensor<2>>) {
-        for (parameter, value) in self.parameters.iter_mut().zip(values) {
-            parameter.value = track(value);
+        for (index, value) in values.into_iter().enumerate() {
+            let value = if self.stays(index) { value.autodiff() } else { track(value) };
+            self.parameters[index].value = value;
         }
     }
 
     /// What an optimiser made of the parameters takes their place; see
-    /// [`with_preserved_norm`](Self::with_preserved_norm).
+    /// [`with_preserved_norm`](Self::with_preserved_norm) and
+    /// [`with_one_text_encoder`](Self::with_one_text_encoder).
     pub fn update(&mut self, mut values: Vec<Tensor<2>>) {
+        for index in 0..self.initial.len() {
+            if self.stays(index) {
+                // weight decay moves what has no gradient
+                values[index] = self.initial[index].clone();
+            }
+        }
         if self.preserves_norm {
             let length = |vectors: &Tensor<2>| vectors.clone().square().sum_dim(1).sqrt();
             for (vectors, initial) in values.iter_mut().zip(&self.initial) {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
-    ConfigError, InitStrategy, Logger, MixedPrecision, Stopping, TrainOptions,
+    ConfigError, InitStrategy, Logger, MixedPrecision, Stopping, TextEncoders, TrainOptions,
     range::{batch, count, not_negative, out_of_range, positive, required, set, share, within},
 };
 use crate::{
@@ -34,6 +34,8 @@ pub struct TrainConfig {
     pub num_vectors: Option<usize>,
     /// What is trained.
     pub method: MethodConfig,
+    /// Of several text encoders, those whose vectors are trained.
+    pub text_encoders: TextEncoders,
     /// What the pictures share.
     pub learnable_property: LearnableProperty,
     /// Seed of every random draw of the training.
@@ -320,6 +322,7 @@ impl TrainConfig {
             max_timestep: o.training.max_timestep,
             flip: share("flip", o.training.flip.or(Some(0.5)))?,
             preserve_embedding_norm: o.training.preserve_embedding_norm.unwrap_or(false),
+            text_encoders: o.method.text_encoders.unwrap_or(TextEncoders::Both),
             clip_t: o.samples.clip_t.unwrap_or(false),
             save_steps: count("save_steps", o.training.save_steps)?,
             save_init_embeds: set("save_init_embeds", o.start.save_init_embeds),

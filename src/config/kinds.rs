@@ -98,6 +98,34 @@ impl fmt::Display for MixedPrecision {
     }
 }
 
+/// Of several text encoders, those whose vectors are trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum TextEncoders {
+    /// The first: SDXL's `clip_l`.
+    #[serde(rename = "1")]
+    #[cfg_attr(feature = "cli", value(name = "1"))]
+    First,
+    /// The second: SDXL's `clip_g`.
+    #[serde(rename = "2")]
+    #[cfg_attr(feature = "cli", value(name = "2"))]
+    Second,
+    /// All that there are.
+    Both,
+}
+
+impl TextEncoders {
+    /// The only one, counted from 0; none if all are meant.
+    pub fn only(self) -> Option<usize> {
+        match self {
+            Self::First => Some(0),
+            Self::Second => Some(1),
+            Self::Both => None,
+        }
+    }
+}
+
 /// A program that a run also logs for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

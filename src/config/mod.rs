@@ -19,7 +19,7 @@ pub use groups::{
     DataOptions, EvaluationOptions, LogOptions, MethodOptions, OptimizerOptions, SampleOptions,
     StartOptions, StoppingOptions, TrainingOptions,
 };
-pub use kinds::{InitStrategy, Logger, MixedPrecision, Stopping};
+pub use kinds::{InitStrategy, Logger, MixedPrecision, Stopping, TextEncoders};
 pub use optimizers::{OptimizerKind, UnknownOptimizer};
 pub use options::TrainOptions;
 pub use presets::Preset;

@@ -6,7 +6,7 @@ use super::ConfigError;
 
 /// The options as a run's `config.toml` orders them. The order is part of the file's bytes, of which
 /// a saved state holds a mark: an option that is new goes to the end.
-const NAMES: [&str; 89] = [
+const NAMES: [&str; 90] = [
     "model",
     "train_data_dir",
     "placeholder_token",
@@ -96,6 +96,7 @@ const NAMES: [&str; 89] = [
     "masked_loss",
     "background",
     "kohya_folders",
+    "text_encoders",
 ];
 
 /// The option of this name.

@@ -1,5 +1,6 @@
 //! The pictures of a concept, and which picture goes with which template.
 
+use dvar_models::unet::TimeIds;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -24,6 +25,7 @@ pub struct Dataset {
     captions: Vec<Option<String>>,
     /// How many pictures have transparent parts.
     transparent: usize,
+    time_ids: Vec<TimeIds>,
 }
 
 /// The content of a picture's file, and of those beside it.
@@ -74,11 +76,12 @@ impl Dataset {
             picture.resize(resolution, resolution, filter)
         };
         let (mut names, mut pictures, mut masks) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut captions, mut transparent) = (Vec::new(), 0);
+        let (mut captions, mut transparent, mut time_ids) = (Vec::new(), 0, Vec::new());
         for file in files {
             let PictureFile { name, bytes, mask, caption } = file?;
             let picture = decode(&bytes, &name)?;
             transparent += usize::from(picture.is_transparent());
+            time_ids.push(reading.crop.time_ids([picture.height(), picture.width()], resolution));
             let mask = if reading.masks { read_mask(mask, &picture)? } else { None };
             let picture = match reading.background {
                 Some(background) => picture.over(background.0),
@@ -95,7 +98,7 @@ impl Dataset {
         if reading.masks && masks.iter().all(Option::is_none) {
             return Err(DataError::NoMasks);
         }
-        Ok(Self { names, pictures, masks, captions, transparent })
+        Ok(Self { names, pictures, masks, captions, transparent, time_ids })
     }
 
     /// The pictures, RGB, `resolution` x `resolution`; at least one.
@@ -111,6 +114,12 @@ impl Dataset {
     /// The text beside each picture, where captions were read.
     pub fn captions(&self) -> &[Option<String>] {
         &self.captions
+    }
+
+    /// What SDXL is told of each picture: its size in the file, what was cut off above and at the left
+    /// (in pixels of the resized picture), and its size now.
+    pub fn time_ids(&self) -> &[TimeIds] {
+        &self.time_ids
     }
 
     /// How many of the pictures have transparent parts.
@@ -149,6 +158,17 @@ fn read_mask(
         return Err(DataError::MaskSize { name, mask: sizes[0], picture: sizes[1] });
     }
     Ok(Some(mask.first_channel()))
+}
+
+impl CropMode {
+    fn time_ids(self, original: [usize; 2], resolution: usize) -> TimeIds {
+        let shorter = original[0].min(original[1]);
+        let cut_off = |side: usize| match self {
+            Self::Center => (side - shorter) / 2 * resolution / shorter,
+            Self::Squash => 0,
+        };
+        TimeIds::new(original, original.map(cut_off), [resolution; 2])
+    }
 }
 
 /// Which picture and which caption template a running index means.
@@ -218,6 +238,16 @@ mod tests {
             let (picture, template) = pairing.pair(index, pictures, templates);
             prop_assert!(picture < pictures && template < templates);
         }
+    }
+
+    #[test]
+    fn sizes_are_the_files_and_cuts_those_of_the_resized_picture() {
+        let told = |crop: CropMode, original| crop.time_ids(original, 512).0;
+        let wide = [600, 1200];
+        assert_eq!(told(CropMode::Center, wide), [600.0, 1200.0, 0.0, 256.0, 512.0, 512.0]);
+        assert_eq!(told(CropMode::Squash, wide), [600.0, 1200.0, 0.0, 0.0, 512.0, 512.0]);
+        assert_eq!(told(CropMode::Center, [90, 60])[2..4], [128.0, 0.0]);
+        assert_eq!(told(CropMode::Center, [64, 64])[2..4], [0.0, 0.0]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use dvar_models::{
 };
 use serde::Deserialize;
 
-use super::{Features, in_transformers_layout, parse};
+use super::{Features, in_transformers_layout, preprocessor};
 use crate::{
     data::{
         clip_pixels::{CLIP_MEAN, CLIP_STD, clip_pixel_values},
@@ -28,7 +28,7 @@ pub struct ClipScorer {
     device: Device,
 }
 
-/// The part of `preprocessor_config.json` that differs between models.
+/// The part of the pictures' preparation that differs between models.
 #[derive(Deserialize)]
 #[serde(default)]
 struct Preprocessor {
@@ -67,12 +67,8 @@ impl ClipScorer {
         let file = path("config.json");
         let json = files.read(&file).map_err(in_transformers_layout)?;
         let config = ClipConfig::parse(&json, &files.display(&file))?;
-        let preprocessor = path("preprocessor_config.json");
-        let Preprocessor { image_mean: mean, image_std: std } =
-            match files.read_optional(&preprocessor)? {
-                Some(json) => parse(&json, &files.display(&preprocessor))?,
-                None => Preprocessor::default(),
-            };
+        let preprocessor = preprocessor(files, folder)?.map(|(preprocessor, _)| preprocessor);
+        let Preprocessor { image_mean: mean, image_std: std } = preprocessor.unwrap_or_default();
         let text = &config.text_config;
         let tokenizer = text_encoder::clip::tokenizer(files, folder);
         let tokenizer = tokenizer.map_err(in_transformers_layout)?;

@@ -8,7 +8,7 @@ use dvar_models::{
 };
 use serde::Deserialize;
 
-use super::{Features, in_transformers_layout, parse};
+use super::{Features, in_transformers_layout, preprocessor};
 use crate::{
     data::{image::Picture, resize::Filter},
     pipelines::PipelineError,
@@ -111,10 +111,13 @@ impl DinoScorer {
     pub fn open(files: &dyn ModelSource, device: &Device) -> Result<Self, PipelineError> {
         const CONFIG: &str = "config.json";
         const PREPROCESSOR: &str = "preprocessor_config.json";
-        let read = |file: &str| files.read(file).map_err(in_transformers_layout);
-        let config = ViTConfig::parse(&read(CONFIG)?, &files.display(CONFIG))?;
-        let shown = files.display(PREPROCESSOR);
-        let preprocessor: Preprocessor = parse(&read(PREPROCESSOR)?, &shown)?;
+        let json = files.read(CONFIG).map_err(in_transformers_layout)?;
+        let config = ViTConfig::parse(&json, &files.display(CONFIG))?;
+        let Some((preprocessor, shown)) = preprocessor::<Preprocessor>(files, ".")? else {
+            let file = files.display(PREPROCESSOR);
+            let missing = ModelError::MissingFile { file, remedy: String::new() };
+            return Err(in_transformers_layout(missing));
+        };
         let filter = preprocessor.filter(&shown, config.image_size)?;
         let model = weights::load(config.init(device), files, ".", DType::F32);
         Ok(Self {

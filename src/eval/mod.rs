@@ -10,8 +10,8 @@ mod scores;
 mod switches;
 mod vocabulary;
 
-use dvar_models::ModelError;
-use serde::de::DeserializeOwned;
+use dvar_models::{ModelError, parse_json, weights::ModelSource};
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::pipelines::PipelineError;
 
@@ -37,7 +37,25 @@ fn in_transformers_layout(error: impl Into<PipelineError>) -> PipelineError {
     }
 }
 
-fn parse<T: DeserializeOwned>(json: &[u8], file: &str) -> Result<T, ModelError> {
-    serde_json::from_slice(json)
-        .map_err(|error| ModelError::Invalid { file: file.into(), reason: error.to_string() })
+/// What says how pictures are prepared for a scorer in `folder`: `preprocessor_config.json`, or its
+/// part in what transformers 5 writes for a processor of pictures and texts, with the file's name for
+/// messages; none where there is neither.
+fn preprocessor<T: DeserializeOwned>(
+    files: &dyn ModelSource,
+    folder: &str,
+) -> Result<Option<(T, String)>, ModelError> {
+    #[derive(Deserialize)]
+    struct Processor<T> {
+        image_processor: T,
+    }
+    let own = format!("{folder}/preprocessor_config.json");
+    if let Some(json) = files.read_optional(&own)? {
+        let own = files.display(&own);
+        return Ok(Some((parse_json(&json, &own)?, own)));
+    }
+    let whole = format!("{folder}/processor_config.json");
+    let Some(json) = files.read_optional(&whole)? else { return Ok(None) };
+    let whole = files.display(&whole);
+    let processor: Processor<T> = parse_json(&json, &whole)?;
+    Ok(Some((processor.image_processor, whole)))
 }

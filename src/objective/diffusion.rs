@@ -11,7 +11,7 @@ use super::{CAPTION_PREFIXES, Draws, LatentCache};
 use crate::{
     concept::ConceptWeights,
     data::image::Picture,
-    pipelines::{Conditioning, PromptEncoder, PromptIds, Prompts},
+    pipelines::{Conditioning, PromptEncoder, PromptIds, Prompts, TimeIds},
     schedulers::NoiseSchedule,
     tensor::total,
 };
@@ -20,6 +20,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Batch {
     prompts: Prompts,
+    time_ids: Vec<TimeIds>,
     noisy_latents: Tensor<4>,
     timesteps: Vec<f64>,
     /// What the UNet makes of these two before the text enters, where it is kept.
@@ -40,6 +41,8 @@ pub struct Inputs {
     pub noise: Tensor<4>,
     /// From 0 to the schedule's last step.
     pub timesteps: Vec<usize>,
+    /// The pictures' sizes, which SDXL is told.
+    pub time_ids: Vec<TimeIds>,
 }
 
 /// Mean squared error between the noise in latents and the UNet's prediction of it.
@@ -131,6 +134,7 @@ impl DiffusionObjective {
             captions: captions.map(|i| self.templates[i].clone()).collect(),
             noise: self.noise(&draws.noise, draws.pictures.len()),
             timesteps: draws.timesteps.clone(),
+            time_ids: self.latents.time_ids(&draws.pictures),
             latents,
         };
         let (Some(prior), Some(drawn)) = (&self.prior, &draws.prior) else {
@@ -142,6 +146,7 @@ impl DiffusionObjective {
         inputs.latents = Tensor::cat(vec![inputs.latents, class], 0);
         inputs.noise = Tensor::cat(vec![inputs.noise, self.noise(&drawn.noise, count)], 0);
         inputs.timesteps.extend(&drawn.timesteps);
+        inputs.time_ids.extend(prior.latents.time_ids(&drawn.pictures));
         inputs.captions.extend(vec![prior.caption.clone(); count]);
         self.prepare(inputs, Some(self.error_weights(&mask, count, prior.weight)))
     }
@@ -152,9 +157,10 @@ impl DiffusionObjective {
     ///
     /// - error_weights: `[batch_size, 1, height, width]`; all errors count alike if none
     pub fn prepare(&self, inputs: Inputs, error_weights: Option<Tensor<4>>) -> Batch {
-        let Inputs { captions, latents, noise, timesteps } = inputs;
+        let Inputs { captions, latents, noise, timesteps, time_ids } = inputs;
         Batch {
             prompts: self.encoder.prepare(&captions),
+            time_ids,
             target: self.noise_schedule.target(latents.clone(), noise.clone(), &timesteps),
             noisy_latents: self.noise_schedule.add_noise(latents, noise, &timesteps),
             timesteps: timesteps.iter().map(|time| *time as f64).collect(),
@@ -256,7 +262,7 @@ impl DiffusionObjective {
 
     /// What the UNet is told of the captions.
     pub fn encode(&self, weights: &ConceptWeights, batch: &Batch) -> Conditioning {
-        self.encoder.encode(&batch.prompts, &weights.vectors)
+        self.encoder.encode(&batch.prompts, &weights.vectors, &batch.time_ids)
     }
 
     /// The loss where the UNet is told this, `[1]`.
@@ -296,12 +302,11 @@ impl DiffusionObjective {
         batch: &Batch,
     ) -> Tensor<4> {
         let unet = weights.unet(&self.unet);
-        let states = conditioning.hidden_states;
         let prediction = match &batch.stem {
-            Some(stem) => unet.forward_from(stem, states),
+            Some(stem) => unet.forward_from(stem, conditioning),
             None => {
                 let sample = batch.noisy_latents.clone();
-                unet.forward(sample, &batch.timesteps, states)
+                unet.forward(sample, &batch.timesteps, conditioning)
             }
         };
         (prediction - batch.target.clone()).square()

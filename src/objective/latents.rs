@@ -1,7 +1,7 @@
-//! The training pictures' latents: mean and deviation, computed once.
+//! The training pictures' latents: mean and deviation, computed once, and the pictures' sizes.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use dvar_models::vae::AutoencoderKl;
+use dvar_models::{unet::TimeIds, vae::AutoencoderKl};
 
 /// Mean and standard deviation of the latents of each picture and of its mirror image.
 ///
@@ -13,6 +13,7 @@ pub struct LatentCache {
     mean: Tensor<4>,
     std: Tensor<4>,
     scaling_factor: f64,
+    time_ids: Vec<TimeIds>,
 }
 
 impl LatentCache {
@@ -36,7 +37,19 @@ impl LatentCache {
             mean: Tensor::cat(means, 0),
             std: Tensor::cat(stds, 0),
             scaling_factor: vae.scaling_factor,
+            time_ids: vec![TimeIds::whole(size, size); pictures.len()],
         }
+    }
+
+    /// The same pictures, of which SDXL is told these sizes, one for each.
+    #[must_use]
+    pub fn with_time_ids(self, time_ids: Vec<TimeIds>) -> Self {
+        Self { time_ids, ..self }
+    }
+
+    /// What SDXL is told of the chosen pictures; a mirror image is told alike.
+    pub fn time_ids(&self, pictures: &[usize]) -> Vec<TimeIds> {
+        pictures.iter().map(|picture| self.time_ids[*picture]).collect()
     }
 
     /// How many pictures there are.

@@ -1,6 +1,5 @@
 //! Models, prompts with learned tokens, and text to pictures.
 
-mod conditioning;
 mod error;
 mod family;
 mod model_folder;
@@ -10,9 +9,12 @@ mod text_to_image;
 mod tokens;
 mod widths;
 
-pub use conditioning::Conditioning;
+pub use dvar_models::unet::{AddedConditioning, Conditioning, TimeIds};
 pub use error::PipelineError;
-pub use family::{CheckedConfig, LATENT_DIFFUSION, ModelFamily, STABLE_DIFFUSION, TextEncoderPart};
+pub use family::{
+    CheckedConfig, LATENT_DIFFUSION, ModelFamily, STABLE_DIFFUSION, STABLE_DIFFUSION_XL,
+    TextEncoderPart,
+};
 pub use model_folder::ModelFolder;
 pub use prompt::{PromptEncoder, Prompts};
 pub(crate) use text_to_image::BATCH;

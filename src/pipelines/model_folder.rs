@@ -1,4 +1,4 @@
-//! A Stable Diffusion 1.x or LDM folder in diffusers' layout: read and checked first, loaded part by
+//! A model's folder in diffusers' layout: read and checked first, loaded part by
 //! part when a part is needed, so that none stays in memory longer than it must.
 
 use std::{path::Path, sync::Arc};
@@ -28,6 +28,7 @@ pub struct ModelFolder {
     vae: AutoencoderKlConfig,
     scheduler: SchedulerConfig,
     precision: DType,
+    no_prompt_is_zero: bool,
 }
 
 impl ModelFolder {
@@ -72,8 +73,19 @@ impl ModelFolder {
             SchedulerConfig::from_json(&String::from_utf8_lossy(&read(scheduler)?)).map_err(
                 |error| ModelError::Invalid { file: shown(scheduler), reason: error.to_string() },
             )?;
+        let no_prompt_is_zero = (family.no_prompt_is_zero)(&files)?;
         let (files, precision) = (Arc::new(files), DType::F32);
-        let folder = Self { files, name, family, text_encoders, unet, vae, scheduler, precision };
+        let folder = Self {
+            files,
+            name,
+            family,
+            text_encoders,
+            unet,
+            vae,
+            scheduler,
+            precision,
+            no_prompt_is_zero,
+        };
         folder.check_fit()?;
         Ok(folder)
     }
@@ -90,6 +102,10 @@ impl ModelFolder {
             format!("the {encoders} {widths} wide, the UNet wants {}", unet.cross_attention_dim)
         } else if self.text_encoders.iter().any(|e| positions(e) != self.text_length()) {
             "the text encoders take prompts of different lengths".into()
+        } else if self.pooled_width() != unet.pooled_width() {
+            let width = |width: Option<usize>| width.map_or("none".into(), |w| w.to_string());
+            let (given, wanted) = (width(self.pooled_width()), width(unet.pooled_width()));
+            format!("the text encoders' pooled state is {given} wide, the UNet wants {wanted}")
         } else if unet.in_channels != vae.latent_channels
             || unet.out_channels != vae.latent_channels
         {
@@ -191,6 +207,12 @@ impl ModelFolder {
         self.text_encoders.first().map_or(0, |(_, config)| config.positions())
     }
 
+    /// Width of the pooled states of all text encoders that give one.
+    fn pooled_width(&self) -> Option<usize> {
+        let widths = self.text_encoders.iter().filter_map(|(_, config)| config.pooled_width());
+        widths.reduce(|sum, width| sum + width)
+    }
+
     /// The scheduler that the folder names, and its noise schedule.
     pub fn scheduler(&self) -> &SchedulerConfig {
         &self.scheduler
@@ -258,7 +280,7 @@ impl ModelFolder {
             .iter()
             .map(|(part, config)| config.load(self.files(), part.folder, self.precision, device));
         let encoders = encoders.collect::<Result<_, ModelError>>()?;
-        Ok(PromptEncoder::new(self.family, tokenizers, encoders))
+        Ok(PromptEncoder::new(self.family, tokenizers, encoders, self.no_prompt_is_zero))
     }
 
     /// Loads the denoiser.

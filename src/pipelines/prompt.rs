@@ -2,7 +2,10 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::{Conditioning, ModelFamily, PromptIds, PromptTokenizers, text_encoder::TextEncoder};
+use super::{
+    AddedConditioning, Conditioning, ModelFamily, PromptIds, PromptTokenizers, TimeIds,
+    text_encoder::TextEncoder,
+};
 
 /// Encodes prompts; the placeholder's rows of the token tables are never looked up, but given.
 #[derive(Debug)]
@@ -10,6 +13,7 @@ pub struct PromptEncoder {
     family: &'static ModelFamily,
     tokenizers: PromptTokenizers,
     text_encoders: Vec<Box<dyn TextEncoder>>,
+    no_prompt_is_zero: bool,
 }
 
 /// Tokenised prompts, prepared so that encoding them again costs no look-up.
@@ -23,6 +27,8 @@ struct EncoderPrompts {
     frozen: Tensor<3>,
     /// Which learned vector stands where, one-hot: `[batch_size * length, num_vectors]`
     placement: Tensor<2>,
+    /// The place of each prompt's first end-of-text token; 0 where there is none.
+    ends: Vec<usize>,
 }
 
 impl PromptEncoder {
@@ -31,8 +37,9 @@ impl PromptEncoder {
         family: &'static ModelFamily,
         tokenizers: PromptTokenizers,
         text_encoders: Vec<Box<dyn TextEncoder>>,
+        no_prompt_is_zero: bool,
     ) -> Self {
-        Self { family, tokenizers, text_encoders }
+        Self { family, tokenizers, text_encoders, no_prompt_is_zero }
     }
 
     /// The tokenizers, which know the placeholder.
@@ -54,43 +61,64 @@ impl PromptEncoder {
     ///
     /// `input_ids` are texts of one length, on the placeholder's ids or the vocabulary's.
     pub fn prepare(&self, input_ids: &[PromptIds]) -> Prompts {
-        let encoders = self.text_encoders.iter().zip(self.tokenizers.placeholder_ids());
-        let prepared = encoders.enumerate().map(|(encoder, (text_encoder, placeholder_ids))| {
+        let tokenizers = self.tokenizers.each().iter().zip(self.tokenizers.placeholder_ids());
+        let encoders = self.text_encoders.iter().zip(tokenizers).enumerate();
+        let prepared = encoders.map(|(encoder, (text_encoder, (tokenizer, placeholder_ids)))| {
             let ids: Vec<&[u32]> = input_ids.iter().map(|ids| &*ids.0[encoder]).collect();
-            EncoderPrompts::new(&**text_encoder, &ids, placeholder_ids)
+            // the placeholder's ids are larger: the largest id of a text is not its end
+            let end = |ids: &&[u32]| ids.iter().position(|id| *id == tokenizer.eos_id());
+            let ends = ids.iter().map(|ids| end(ids).unwrap_or(0)).collect();
+            EncoderPrompts::new(&**text_encoder, &ids, placeholder_ids, ends)
         });
         Prompts(prepared.collect())
     }
 
-    /// What the denoiser is told of the prompts under the given vectors. Tracked vectors give a
-    /// tracked result; plain ones a plain result.
+    /// What the denoiser is told of the prompts under the given vectors, and of their pictures' sizes
+    /// where it is told these. Tracked vectors give a tracked result; plain ones a plain result.
     ///
     /// # Shapes
     ///
     /// - vectors: `[num_vectors, width]` for each text encoder
-    pub fn encode(&self, prompts: &Prompts, vectors: &[Tensor<2>]) -> Conditioning {
-        let states = self.substituted(prompts, vectors);
-        let mut states: Vec<_> =
-            states.map(|(encoder, embeddings)| encoder.forward(embeddings)).collect();
-        let hidden_states = match states.len() {
-            1 => states.remove(0),
-            _ => Tensor::cat(states, 2),
-        };
-        Conditioning { hidden_states }
+    /// - time_ids: one for each prompt; not read where the family's denoiser takes none
+    pub fn encode(
+        &self,
+        prompts: &Prompts,
+        vectors: &[Tensor<2>],
+        time_ids: &[TimeIds],
+    ) -> Conditioning {
+        let (mut states, mut pooled) = (Vec::new(), Vec::new());
+        for ((encoder, embeddings), prompts) in self.substituted(prompts, vectors).zip(&prompts.0) {
+            let (hidden, end) = encoder.forward(embeddings, &prompts.ends);
+            states.push(hidden);
+            pooled.extend(end);
+        }
+        Conditioning {
+            hidden_states: side_by_side(states),
+            added: (!pooled.is_empty()).then(|| AddedConditioning {
+                text_embeds: side_by_side(pooled),
+                time_ids: time_ids.to_vec(),
+            }),
+        }
     }
 
-    /// The same of texts in `parts` parts, each of which is read by itself; shorter texts are filled up
-    /// with empty parts.
+    /// Whether no negative prompt is told by zeros, and not by an empty text.
+    pub fn no_prompt_is_zero(&self) -> bool {
+        self.no_prompt_is_zero
+    }
+
+    /// [`encode`](Self::encode) of texts in `parts` parts, each of which is read by itself; shorter
+    /// texts are filled up with empty parts.
     pub(super) fn encode_parts(
         &self,
         texts: &[Vec<PromptIds>],
         parts: usize,
         vectors: &[Tensor<2>],
+        time_ids: &[TimeIds],
     ) -> Conditioning {
         let empty = self.tokenizers.encode("");
         let part = |number| {
             let ids = texts.iter().map(|text| text.get(number).unwrap_or(&empty).clone());
-            self.encode(&self.prepare(&ids.collect::<Vec<_>>()), vectors)
+            self.encode(&self.prepare(&ids.collect::<Vec<_>>()), vectors, time_ids)
         };
         Conditioning::joined((0..parts).map(part).collect())
     }
@@ -119,7 +147,12 @@ impl PromptEncoder {
 }
 
 impl EncoderPrompts {
-    fn new(text_encoder: &dyn TextEncoder, input_ids: &[&[u32]], placeholder_ids: &[u32]) -> Self {
+    fn new(
+        text_encoder: &dyn TextEncoder,
+        input_ids: &[&[u32]],
+        placeholder_ids: &[u32],
+        ends: Vec<usize>,
+    ) -> Self {
         let device = text_encoder.token_table().device();
         let (batch_size, length) = (input_ids.len(), input_ids.first().map_or(0, |ids| ids.len()));
         let vectors = placeholder_ids.len().max(1);
@@ -145,6 +178,15 @@ impl EncoderPrompts {
         Self {
             frozen: text_encoder.token_embeddings(ids) * keep,
             placement: Tensor::from_data(TensorData::new(placement, shape), &device),
+            ends,
         }
+    }
+}
+
+/// What several text encoders give, on the last axis.
+fn side_by_side<const D: usize>(mut each: Vec<Tensor<D>>) -> Tensor<D> {
+    match each.len() {
+        1 => each.remove(0),
+        _ => Tensor::cat(each, D - 1),
     }
 }

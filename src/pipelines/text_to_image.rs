@@ -1,12 +1,12 @@
 //! Classifier-free guidance sampling (Ho and Salimans 2022), as in diffusers'
-//! `StableDiffusionPipeline` and `LDMTextToImagePipeline`.
+//! `StableDiffusionPipeline`, `StableDiffusionXLPipeline` and `LDMTextToImagePipeline`.
 
 use std::{future::Future, pin::Pin};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
 
-use super::{Conditioning, PipelineError, PromptEncoder, PromptIds};
+use super::{Conditioning, PipelineError, PromptEncoder, TimeIds};
 use crate::{
     data::image::Picture,
     rng::{Purpose, Stream},
@@ -70,6 +70,8 @@ impl TextToImage<'_> {
     /// # Arguments
     ///
     /// - first: index of the first picture, which chooses its noise
+    /// - negative_prompt: what the pictures should not show; none is an empty text, or with SDXL
+    ///   zeros, unless its files say otherwise
     /// - vectors: the learned vectors, `[num_vectors, width]` for each text encoder
     ///
     /// # Errors
@@ -80,7 +82,7 @@ impl TextToImage<'_> {
         &self,
         first: usize,
         prompts: &[String],
-        negative_prompt: &str,
+        negative_prompt: Option<&str>,
         vectors: &[Tensor<2>],
         options: &SamplingOptions,
     ) -> Result<Vec<Picture>, PipelineError> {
@@ -90,14 +92,20 @@ impl TextToImage<'_> {
         for (batch, prompts) in prompts.chunks(BATCH).enumerate() {
             let tokenizers = self.encoder.tokenizers();
             let texts: Vec<_> = prompts.iter().map(|text| tokenizers.encode_parts(text)).collect();
-            let negative = vec![tokenizers.encode_parts(negative_prompt); prompts.len()];
+            let negative = tokenizers.encode_parts(negative_prompt.unwrap_or_default());
+            let negative = vec![negative; prompts.len()];
             // both sides of the guidance are equally long
             let parts = texts.iter().chain(&negative).map(Vec::len).max().unwrap_or(1);
-            let encode =
-                |texts: &[Vec<PromptIds>]| self.encoder.encode_parts(texts, parts, &vectors);
+            let time_ids = vec![TimeIds::whole(options.height, options.width); prompts.len()];
+            let encode = |texts: &[Vec<PromptIds>]| {
+                self.encoder.encode_parts(texts, parts, &vectors, &time_ids)
+            };
             let text = encode(&texts);
             let guided = (self.encoder.family().is_guided)(options.guidance_scale);
-            let negative = guided.then(|| encode(&negative));
+            let negative = guided.then(|| match negative_prompt {
+                None if self.encoder.no_prompt_is_zero() => text.without_text(),
+                _ => encode(&negative),
+            });
             let device = text.hidden_states.device();
             let noise = SamplingNoise { first: first + batch * BATCH, options, device };
             let latents = self.denoise(text, negative, &noise, (batch, batches)).await?;
@@ -187,7 +195,6 @@ pub async fn denoise(
         Some(negative) => Conditioning::cat(vec![negative.clone(), guidance.text.clone()]),
         None => guidance.text.clone(),
     };
-    let context = context.hidden_states;
     for step in 0..scheduler.timesteps().len() {
         let time = scheduler.timesteps()[step];
         let input = scheduler.scale_model_input(latents.clone(), step);

@@ -13,7 +13,8 @@ use super::{
 /// `OtherScheduler.from_config` does it.
 #[derive(Clone, Debug)]
 pub struct SchedulerConfig {
-    kind: SchedulerKind,
+    /// None where the class is that of no sampler in the list.
+    kind: Option<SchedulerKind>,
     keys: Keys,
     noise_schedule: NoiseSchedule,
 }
@@ -22,11 +23,16 @@ impl SchedulerConfig {
     /// Reads the text of a `scheduler_config.json`.
     ///
     /// # Errors
-    /// When it is no JSON, its class or beta schedule is unknown, its numbers make no noise
-    /// schedule, or a key that one of the samplers reads has the wrong type.
+    /// When it is no JSON, its class is unknown and names no betas, its beta schedule is unknown, its
+    /// numbers make no noise schedule, or a key that one of the samplers reads has the wrong type.
     pub fn from_json(text: &str) -> Result<Self, SchedulerError> {
         let keys = Keys::from_json(text)?;
-        let kind = SchedulerKind::from_class_name(&keys.class_name)?;
+        let kind = match SchedulerKind::from_class_name(&keys.class_name) {
+            Ok(kind) => Some(kind),
+            // training needs the noise schedule alone
+            Err(_) if keys.names_betas() && !draws_in_few_steps(&keys.class_name) => None,
+            Err(error) => return Err(error),
+        };
         let noise_schedule = keys.noise_schedule()?;
         SchedulerKind::all().try_for_each(|kind| kind.spec().check_values(&keys))?;
         Ok(Self { kind, keys, noise_schedule })
@@ -54,8 +60,14 @@ impl SchedulerConfig {
     }
 
     /// The kind of the class that the configuration names.
-    pub fn kind(&self) -> SchedulerKind {
-        self.kind
+    ///
+    /// # Errors
+    /// When there is no sampler of this class: whoever draws must name another.
+    pub fn kind(&self) -> Result<SchedulerKind, SchedulerError> {
+        match self.kind {
+            Some(kind) => Ok(kind),
+            None => SchedulerKind::from_class_name(&self.keys.class_name),
+        }
     }
 
     /// The noise of training.
@@ -98,6 +110,11 @@ impl SchedulerConfig {
     }
 }
 
+/// Whether a class is that of models that were distilled: their loss is another.
+fn draws_in_few_steps(class_name: &str) -> bool {
+    ["LCMScheduler", "TCDScheduler"].contains(&class_name)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -134,6 +151,18 @@ mod tests {
     }
 
     #[test]
+    fn a_class_that_only_draws_otherwise_is_trained_with_and_drawn_by_another() {
+        let config = config("UniPCMultistepScheduler", json!({})).unwrap();
+        assert!(config.kind().unwrap_err().to_string().contains("`UniPCMultistepScheduler`"));
+        assert!(config.build(kind("ddim"), 10, 0.0).is_ok());
+        for class_name in ["LCMScheduler", "TCDScheduler"] {
+            assert!(refusal(class_name, json!({})).contains(class_name));
+        }
+        let no_betas = r#"{"_class_name": "EDMEulerScheduler", "sigma_min": 0.002}"#;
+        assert!(SchedulerConfig::from_json(no_betas).is_err());
+    }
+
+    #[test]
     fn nonsense_is_refused_with_a_sentence() {
         assert_eq!(
             refusal("PNDMScheduler", json!({ "num_train_timesteps": 0 })),
@@ -151,7 +180,9 @@ mod tests {
             refusal("PNDMScheduler", json!({ "trained_betas": [0.1] })).contains("a list of 1")
         );
         assert!(refusal("PNDMScheduler", json!({ "beta_start": 0.9 })).contains("some signal"));
-        assert!(refusal("FlowMatchEulerDiscreteScheduler", json!({})).contains("`FlowMatch"));
+        let flow = r#"{"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}"#;
+        let refused = SchedulerConfig::from_json(flow).unwrap_err().to_string();
+        assert!(refused.contains("`FlowMatch"), "{refused}");
         assert!(
             SchedulerConfig::from_json(r#"{"_class_name": "DDIMScheduler", "beta_end": NaN}"#)
                 .is_err()

@@ -37,9 +37,15 @@ impl Keys {
     /// # Errors
     /// When it is no JSON, or one of the keys that every sampler reads is of the wrong type.
     pub(super) fn from_json(text: &str) -> Result<Self, SchedulerError> {
+        let text = text.trim_start_matches('\u{feff}'); // some editors' byte-order mark
         // Python writes an infinity that JSON does not have, for `lambda_min_clipped`.
         serde_json::from_str(&text.replace(": -Infinity", ": null"))
             .map_err(|error| SchedulerError::Json(error.to_string()))
+    }
+
+    /// Whether it says where the betas begin and end.
+    pub(super) fn names_betas(&self) -> bool {
+        self.beta_start.is_some() && self.beta_end.is_some()
     }
 
     /// The same with betas of another shape between the same ends.

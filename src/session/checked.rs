@@ -80,7 +80,8 @@ impl CheckedOptions {
         read: impl FnOnce(&Path) -> Result<LearnedEmbedding, E>,
     ) -> Result<Start, E> {
         let Self { config, model, .. } = self;
-        check_sampling(&sampling_options(config, model), model)?;
+        let drawing = sampling_options(config, model).map_err(SessionError::from)?;
+        check_sampling(&drawing, model)?;
         let start = Start::new(config, model, read)?;
         // chance and a search of the vocabulary end in one token
         let initial = match &start {
@@ -90,6 +91,7 @@ impl CheckedOptions {
             }
         };
         Tokens::new(config, model, initial)?;
+        self.check_text_encoders()?;
         self.check_evaluation()?;
         self.check_scores()?;
         Ok(start)
@@ -105,6 +107,18 @@ impl CheckedOptions {
         let (token, count) = (&self.config.placeholder_token, start.num_vectors(&self.config));
         tokenizers.add_placeholder(token, count)?;
         Captions::new(&self.config, dataset, &tokenizers).map(|_| ())
+    }
+
+    /// A model with one text encoder has no choice.
+    fn check_text_encoders(&self) -> Result<(), SessionError> {
+        let found = self.model.embedding_widths().0.len();
+        match self.config.text_encoders.only() {
+            Some(index) if found == 1 || index >= found => {
+                let model = self.model.name().into();
+                Err(SessionError::TextEncoders { wanted: index + 1, found, model })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// `triple` has only a third of the schedule's time steps for each interval.

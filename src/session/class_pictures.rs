@@ -40,11 +40,11 @@ pub async fn draw_class<E: From<SessionError>>(
         seed: config.seed,
         height: model.native_resolution(),
         width: model.native_resolution(),
-        ..super::sampling_options(config, model)
+        ..super::sampling_options(config, model).map_err(SessionError::from)?
     };
     for numbers in numbers.chunk_by(|a, b| a + 1 == *b).flat_map(|run| run.chunks(BATCH)) {
         let prompts = vec![prompt.to_string(); numbers.len()];
-        let drawn = generator.draw(numbers[0], &prompts, "", &options, watch).await;
+        let drawn = generator.draw(numbers[0], &prompts, None, &options, watch).await;
         for (number, picture) in numbers.iter().zip(drawn.map_err(SessionError::from)?) {
             keep(*number, &picture)?;
         }

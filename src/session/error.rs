@@ -103,6 +103,16 @@ pub enum SessionError {
         /// Steps of the schedule.
         steps: usize,
     },
+    /// The model has no such choice of text encoders.
+    #[error("`text_encoders` is {wanted}, but {model} has {found} in all; leave it out")]
+    TextEncoders {
+        /// Which one alone was to be trained, counted from 1.
+        wanted: usize,
+        /// How many there are.
+        found: usize,
+        /// The model's name.
+        model: String,
+    },
     /// Something is to be scored by CLIP, and nothing brings a CLIP model.
     #[error("`{option}` scores {what} by CLIP, which {model} does not bring")]
     NoScorer {
@@ -143,6 +153,7 @@ impl SessionError {
             Self::Timesteps { min, steps, .. } if min >= steps => Some("min_timestep"),
             Self::Timesteps { .. } => Some("max_timestep"),
             Self::NoScorer { .. } => Some("clip"),
+            Self::TextEncoders { .. } => Some("text_encoders"),
             Self::NoWords | Self::TooManyWords { .. } => Some("initializer_token"),
             Self::Embedding(_) | Self::Adapter(_) => None,
         }
@@ -167,6 +178,7 @@ fn pipeline_option(error: &PipelineError) -> Option<&'static str> {
             _ => None,
         },
         PipelineError::Scheduler(SchedulerError::Steps { .. }) => Some("num_inference_steps"),
+        PipelineError::Scheduler(SchedulerError::UnknownClass { .. }) => Some("scheduler"),
         PipelineError::Precision { .. } => Some("mixed_precision"),
         _ => None,
     }

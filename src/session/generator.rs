@@ -87,7 +87,7 @@ impl Generator {
         &self,
         first: usize,
         prompts: &[String],
-        negative_prompt: &str,
+        negative_prompt: Option<&str>,
         options: &SamplingOptions,
         watch: Option<&dyn DrawProgress>,
     ) -> Result<Vec<Picture>, PipelineError> {

@@ -89,7 +89,8 @@ impl Session {
         let latents = |dataset: &Dataset| {
             let pictures: Vec<Vec<f32>> =
                 dataset.pictures().iter().map(Picture::to_pixel_values).collect();
-            LatentCache::new(&vae, &pictures, size, device)
+            let cache = LatentCache::new(&vae, &pictures, size, device);
+            cache.with_time_ids(dataset.time_ids().to_vec())
         };
         let captions = Captions::new(config, dataset, encoder.tokenizers())?;
         let noise_schedule = model.scheduler().noise_schedule().clone();
@@ -161,6 +162,9 @@ impl Session {
     /// The concept at its start.
     pub fn concept(&self, config: &TrainConfig) -> Concept {
         let mut concept = Concept::new(&self.initial, &self.objective.device());
+        if let Some(trained) = config.text_encoders.only() {
+            concept = concept.with_one_text_encoder(trained);
+        }
         if config.preserve_embedding_norm {
             concept = concept.with_preserved_norm();
         }

@@ -92,9 +92,9 @@ impl Samples<'_> {
             scheduler: self.model.scheduler(),
             watch: self.watch,
         };
-        let options = sampling_options(config, self.model);
+        let options = sampling_options(config, self.model)?;
         let options = SamplingOptions { guidance_scale: guidance, ..options };
-        pipeline.generate(0, &self.prompts(), "", &weights.vectors, &options).await
+        pipeline.generate(0, &self.prompts(), None, &weights.vectors, &options).await
     }
 
     /// What is drawn, in order.
@@ -105,15 +105,22 @@ impl Samples<'_> {
 }
 
 /// How a run draws.
-pub fn sampling_options(config: &TrainConfig, model: &ModelFolder) -> SamplingOptions {
+///
+/// # Errors
+///
+/// [`PipelineError::Scheduler`] if neither options nor model name a sampler that there is.
+pub fn sampling_options(
+    config: &TrainConfig,
+    model: &ModelFolder,
+) -> Result<SamplingOptions, PipelineError> {
     let size = config.resolution.unwrap_or(model.native_resolution());
-    SamplingOptions {
-        scheduler: config.scheduler.unwrap_or(model.scheduler().kind()),
+    Ok(SamplingOptions {
+        scheduler: config.scheduler.map_or_else(|| model.scheduler().kind(), Ok)?,
         num_inference_steps: config.num_inference_steps,
         guidance_scale: config.guidance_scale,
         eta: config.eta,
         height: size,
         width: size,
         seed: config.sampling_seed,
-    }
+    })
 }

@@ -16,5 +16,6 @@ mod pictures;
 mod report;
 mod resume;
 mod run;
+mod sdxl;
 mod shell;
 mod words;

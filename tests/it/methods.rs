@@ -45,7 +45,7 @@ fn lora_on_the_attentions_agrees_with_torch() {
     let prompts = encoder.prepare(&prompt_ids(golden.get("input_ids")));
     let times: Vec<f64> = golden.get("timesteps").values.clone();
     let predict = |weights: &ConceptWeights| {
-        let states = encoder.encode(&prompts, &weights.vectors).hidden_states;
+        let states = encoder.encode(&prompts, &weights.vectors, &[]).hidden_states;
         weights.unet(&unet).forward(noisy.clone(), &times, states)
     };
     let predicted = predict(&concept.tracked());
@@ -56,7 +56,7 @@ fn lora_on_the_attentions_agrees_with_torch() {
     agree(&golden, &meta, &concept, &loss.backward());
     // weights that are trained have a graph of their own, outside the blocks'
     let tracked = concept.tracked();
-    let states = encoder.encode(&prompts, &tracked.vectors).hidden_states;
+    let states = encoder.encode(&prompts, &tracked.vectors, &[]).hidden_states;
     let checkpointed = tracked.unet(&unet).into_owned().with_gradient_checkpointing();
     let loss = (checkpointed.forward(noisy.clone(), &times, states) - noise).square().mean();
     agree(&golden, &meta, &concept, &loss.backward());
@@ -134,6 +134,7 @@ fn custom_diffusion(adapted: fn(UNet2DConditionModel) -> UNet2DConditionModel) {
         latents,
         noise,
         timesteps: get("timesteps").usize(),
+        time_ids: Vec::new(),
     };
     // the second half is of the class, and not masked
     let mask = get("mask").f32();

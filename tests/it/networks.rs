@@ -15,7 +15,8 @@ use dvar_models::{
 use crate::{
     golden::{Golden, Tensors, assert_close, assert_relative},
     support::{
-        MODELS, encode, encoder_of, files, ids, only, prompt_ids, rows, tensor, tiny, values,
+        MODELS, encode, encoder_of, files, has_model, ids, only, prompt_ids, rows, tensor, tiny,
+        values,
     },
 };
 
@@ -137,6 +138,9 @@ fn the_autoencoder_agrees_with_diffusers_under_new_and_old_names() {
 fn the_other_autoencoders_agree_with_diffusers() {
     autoencoder_agrees("vae_ldm", &tiny("ldm").load_vae(&device()).unwrap(), "ldm");
     autoencoder_agrees("vae_sd2", &tiny("sd2").load_vae(&device()).unwrap(), "sd2");
+    if has_model("sdxl") {
+        autoencoder_agrees("vae_sdxl", &tiny("sdxl").load_vae(&device()).unwrap(), "sdxl");
+    }
 }
 
 #[test]

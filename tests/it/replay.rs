@@ -12,7 +12,7 @@ use dvar::{
 
 use crate::{
     golden::{self, Tensors, assert_close, assert_relative, number},
-    support::{SIDES, encode, prompt_ids, tensor, tiny, tokenizers_of, values},
+    support::{SIDES, encode, has_model, prompt_ids, tensor, tiny, tokenizers_of, values},
 };
 
 mod recording;
@@ -37,8 +37,8 @@ fn replay(name: &'static str) {
         let label = format!("{name} {theirs}");
         assert_close(&label, &column(ours), &recording.trace(theirs), absolute, relative);
     }
-    let want = &recording.golden.get("embeddings").values;
-    assert_close(&format!("{name} embeddings"), &embeddings, want, 5e-5, 0.0);
+    let want = recording.all_recorded("embeddings", recording.steps() + 1);
+    assert_close(&format!("{name} embeddings"), &embeddings, &want, 5e-5, 0.0);
     if recording.config("triple").as_bool() == Some(true) {
         for third in INTERVALS {
             let want: Vec<f64> = (recording.meta["trace_f32"]["triple"].as_array().unwrap())
@@ -83,6 +83,13 @@ fn an_ldm_run_follows_the_reference() {
 #[test]
 fn a_run_of_stable_diffusion_2_by_velocity_follows_the_reference() {
     replay("train_dvar_sd2");
+}
+
+#[test]
+fn runs_of_sdxl_with_vectors_in_both_text_encoders_follow_the_reference() {
+    if has_model("sdxl") {
+        SDXL.into_iter().for_each(replay);
+    }
 }
 
 /// Each recorded batch as micro-batches of one input.
@@ -159,26 +166,37 @@ fn a_step_that_overshoots_ends_the_run_and_keeps_the_vectors_before_it() {
 
 #[test]
 fn dvar_stops_at_the_reference_step() {
-    stops_where_the_reference_stops("train_dvar");
-    stops_where_the_reference_stops("train_dvar_b");
-    stops_where_the_reference_stops("train_dvar_ldm");
-    stops_where_the_reference_stops("train_dvar_sd2");
+    recordings().into_iter().for_each(stops_where_the_reference_stops);
 }
+
+/// All that the sets hold.
+fn recordings() -> Vec<&'static str> {
+    let mut all = vec!["train_dvar", "train_dvar_b", "train_dvar_ldm", "train_dvar_sd2"];
+    if has_model("sdxl") {
+        all.extend(SDXL);
+    }
+    all
+}
+
+/// Of one and of two vectors for each text encoder.
+const SDXL: [&str; 2] = ["train_dvar_sdxl", "train_dvar_sdxl_2v"];
 
 #[test]
 fn the_gradient_of_every_recorded_step_agrees_with_torch() {
-    for name in ["train_dvar", "train_dvar_b", "train_dvar_ldm", "train_dvar_sd2"] {
+    for name in recordings() {
         let recording = Recording::open(name);
         let mut gradients = Vec::new();
         for step in 0..recording.steps() {
-            let vectors = recording.vectors(step).autodiff().require_grad();
+            let vectors = recording.vectors(step).into_iter();
+            let vectors: Vec<_> = vectors.map(|v| v.autodiff().require_grad()).collect();
             let batch = recording.objective.batch(&recording.draw(step));
-            let weights = ConceptWeights::new(vec![vectors.clone()]);
-            let loss = recording.objective.loss(&weights, &batch);
-            gradients.extend(values(vectors.grad(&loss.backward()).unwrap()));
+            let weights = ConceptWeights::new(vectors.clone());
+            let backward = recording.objective.loss(&weights, &batch).backward();
+            let each = vectors.iter().flat_map(|v| values(v.grad(&backward).unwrap()));
+            gradients.extend(each);
         }
-        let want = &recording.golden.get("grads").values;
-        assert_relative(&format!("{name} grads"), &gradients, want, 5e-5);
+        let want = recording.all_recorded("grads", recording.steps());
+        assert_relative(&format!("{name} grads"), &gradients, &want, 5e-5);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Parity of the schedulers with diffusers: every recorded trajectory, step by step and whole.
 
+use std::rc::Rc;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use dvar::schedulers::{Scheduler, SchedulerConfig};
 use serde_json::{Map, Value, json};
@@ -32,6 +34,62 @@ fn base_config(json: &Value) -> SchedulerConfig {
     let mut keys = json["base"].clone();
     keys["_class_name"] = json!("PNDMScheduler");
     SchedulerConfig::from_json(&keys.to_string()).unwrap()
+}
+
+/// All recorded runs, with the tensors of their set; those of the further set where it has some.
+fn cases() -> Vec<(Case, Rc<Tensors>)> {
+    let (json, tensors) = (golden::json("schedulers"), Rc::new(Tensors::open("schedulers")));
+    let first = Case::all(&json).into_iter().map(|case| (case, tensors.clone()));
+    let Some((json, tensors)) = more() else {
+        println!("left out: the further set has no schedulers_more (see CONTRIBUTING.md)");
+        return first.collect();
+    };
+    let (known, _) = more_cases(&json);
+    let more = known.into_iter().map(|case| (case, tensors.clone()));
+    first.chain(more).collect()
+}
+
+/// The further set: by velocity, and with the spacings of SDXL.
+fn more() -> Option<(Value, Rc<Tensors>)> {
+    let path = golden::more().join("golden/schedulers_more.json");
+    let tensors = || Rc::new(Tensors::open("schedulers_more"));
+    path.exists().then(|| (golden::json_at(&path), tensors()))
+}
+
+/// Its runs, and the configurations of those that dvar has no variant for.
+fn more_cases(json: &Value) -> (Vec<Case>, Vec<Value>) {
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for (name, case) in json["cases"].as_object().expect("cases") {
+        let mut keys = case["config"].clone();
+        keys["_class_name"] = case["scheduler"].clone();
+        let on = |key: &str| keys[key] == json!(true);
+        if on("use_karras_sigmas") || on("rescale_betas_zero_snr") {
+            unknown.push(keys);
+            continue;
+        }
+        let steps = case["steps"].as_u64().expect("steps") as usize;
+        known.push(Case {
+            name: name.into(),
+            steps,
+            eta: 0.0,
+            tolerance: if steps >= 50 { 1e-4 } else { 1e-5 },
+            config: SchedulerConfig::from_json(&keys.to_string()).unwrap(),
+            init_noise_sigma: number(&case["init_noise_sigma"]),
+        });
+    }
+    (known, unknown)
+}
+
+#[test]
+fn variants_that_are_not_implemented_are_refused_by_their_keys() {
+    let Some((json, _)) = more() else { return };
+    for keys in more_cases(&json).1 {
+        let built = SchedulerConfig::from_json(&keys.to_string());
+        let built = built.and_then(|config| config.build(config.kind()?, 8, 0.0).map(|_| ()));
+        let error = built.unwrap_err().to_string();
+        let named = ["use_karras_sigmas", "rescale_betas_zero_snr"];
+        assert!(named.iter().any(|key| error.contains(key)), "{error}");
+    }
 }
 
 struct Case {
@@ -77,7 +135,7 @@ impl Case {
     }
 
     fn scheduler(&self) -> Box<dyn Scheduler> {
-        self.config.build(self.config.kind(), self.steps, self.eta).unwrap()
+        self.config.build(self.config.kind().unwrap(), self.steps, self.eta).unwrap()
     }
 
     fn get<'a>(&self, tensors: &'a Tensors, key: &str) -> &'a Golden {
@@ -97,11 +155,10 @@ fn fake_model(input: Tensor<4>, timestep: f64) -> Tensor<4> {
 
 #[test]
 fn every_schedulers_timesteps_and_sigmas_are_diffusers() {
-    let (json, tensors) = (golden::json("schedulers"), Tensors::open("schedulers"));
-    for case in Case::all(&json) {
+    for (case, tensors) in &cases() {
         let scheduler = case.scheduler();
-        let fractional = ["euler", "lms"].contains(&case.config.kind().name());
-        let timesteps = &case.get(&tensors, "timesteps").values;
+        let fractional = ["euler", "lms"].contains(&case.config.kind().unwrap().name());
+        let timesteps = &case.get(tensors, "timesteps").values;
         let tolerance = if fractional { 1e-3 } else { 0.0 };
         let label = |what| format!("{} {what}", case.name);
         assert_close(&label("timesteps"), scheduler.timesteps(), timesteps, tolerance, 0.0);
@@ -111,24 +168,17 @@ fn every_schedulers_timesteps_and_sigmas_are_diffusers() {
             let schedule = case.config.noise_schedule();
             let sigmas = scheduler.timesteps().iter().map(|timestep| schedule.sigma(*timestep));
             let sigmas: Vec<f64> = sigmas.chain([0.0]).collect();
-            assert_close(
-                &label("sigmas"),
-                &sigmas,
-                &case.get(&tensors, "sigmas").values,
-                0.0,
-                1e-6,
-            );
+            assert_close(&label("sigmas"), &sigmas, &case.get(tensors, "sigmas").values, 0.0, 1e-6);
         }
     }
 }
 
 #[test]
 fn every_step_from_a_recorded_sample_ends_at_the_next_one() {
-    let (json, tensors) = (golden::json("schedulers"), Tensors::open("schedulers"));
-    for case in Case::all(&json) {
+    for (case, tensors) in &cases() {
         let mut scheduler = case.scheduler();
-        let samples = case.get(&tensors, "samples");
-        let model_outputs = case.get(&tensors, "model_outputs");
+        let samples = case.get(tensors, "samples");
+        let model_outputs = case.get(tensors, "model_outputs");
         assert_eq!(scheduler.timesteps().len(), model_outputs.shape[0], "{}", case.name);
         let (mut got, mut want) = (Vec::new(), Vec::new());
         for index in 0..model_outputs.shape[0] {
@@ -136,7 +186,7 @@ fn every_step_from_a_recorded_sample_ends_at_the_next_one() {
                 tensor(&item(model_outputs, index)),
                 index,
                 tensor(&item(samples, index)),
-                case.variance_noise(&tensors, index),
+                case.variance_noise(tensors, index),
             );
             got.extend(values(sample));
             want.extend(item(samples, index + 1).values);
@@ -165,16 +215,15 @@ fn every_trajectory(
     label: &str,
     model: impl Fn(&Case, &Tensors, Tensor<4>, f64, usize) -> Tensor<4>,
 ) {
-    let (json, tensors) = (golden::json("schedulers"), Tensors::open("schedulers"));
-    for case in Case::all(&json) {
+    for (case, tensors) in &cases() {
         let mut scheduler = case.scheduler();
-        let samples = case.get(&tensors, "samples");
+        let samples = case.get(tensors, "samples");
         let mut sample = tensor(tensors.get("traj.x_init")) * scheduler.init_noise_sigma();
         let mut got = values(sample.clone());
         for (index, timestep) in scheduler.timesteps().to_vec().into_iter().enumerate() {
             let input = scheduler.scale_model_input(sample.clone(), index);
-            let output = model(&case, &tensors, input, timestep, index);
-            sample = scheduler.step(output, index, sample, case.variance_noise(&tensors, index));
+            let output = model(case, tensors, input, timestep, index);
+            sample = scheduler.step(output, index, sample, case.variance_noise(tensors, index));
             got.extend(values(sample.clone()));
         }
         let name = format!("{} trajectory by {label}", case.name);

@@ -37,6 +37,7 @@ static TWINS: ModelFamily = ModelFamily {
     vae: |_| "vae",
     text_encoders: |_| ["left", "right"].map(twin).into(),
     is_guided: |guidance_scale| guidance_scale > 1.0,
+    no_prompt_is_zero: |_| Ok(false),
 };
 
 fn twin(key: &'static str) -> TextEncoderPart {
@@ -171,10 +172,10 @@ fn a_run_trains_saves_resumes_and_draws_vectors_for_each_text_encoder() {
 
     let (model, device) = (&prepared.checked.model, Device::flex());
     let generator = Generator::load(model, &[read], None, &device).unwrap();
-    let drawing = sampling_options(config, model);
+    let drawing = sampling_options(config, model).unwrap();
     let drawing = dvar::pipelines::SamplingOptions { num_inference_steps: 2, ..drawing };
     let prompts = [format!("a photo of {}", config.placeholder_token)];
-    let drawn = pollster::block_on(generator.draw(0, &prompts, "", &drawing, None)).unwrap();
+    let drawn = pollster::block_on(generator.draw(0, &prompts, None, &drawing, None)).unwrap();
     assert_eq!(drawn.len(), 1);
 }
 

@@ -2,11 +2,11 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dvar::pipelines::{
-    LATENT_DIFFUSION, ModelFolder, PromptEncoder, PromptIds, PromptTokenizers, Prompts,
+    LATENT_DIFFUSION, ModelFolder, PromptEncoder, PromptIds, PromptTokenizers, Prompts, TimeIds,
 };
 use dvar_models::weights::Folder;
 
-use crate::golden::{self, Golden};
+use crate::golden::{self, Golden, Tensors};
 
 /// A golden tensor on a device, as f32.
 pub fn tensor<const D: usize>(golden: &Golden, device: &Device) -> Tensor<D> {
@@ -24,9 +24,49 @@ pub fn prompt_ids(golden: &Golden) -> Vec<PromptIds> {
     rows(golden).into_iter().map(|ids| PromptIds(vec![ids])).collect()
 }
 
+/// What the names of golden tensors end in, for each of a model's text encoders.
+pub fn of_encoders(model: &ModelFolder) -> Vec<&'static str> {
+    match model.embedding_widths().0.len() {
+        1 => vec![""],
+        count => ["_1", "_2"][..count].to_vec(),
+    }
+}
+
+/// Golden token ids of prompts for all of a model's text encoders.
+pub fn prompts_of(model: &ModelFolder, golden: &Tensors, key: &str) -> Vec<PromptIds> {
+    let ends = of_encoders(model);
+    let each = ends.iter().map(|end| rows(golden.get(&format!("{key}{end}"))));
+    let each: Vec<_> = each.collect();
+    let prompt = |row: usize| PromptIds(each.iter().map(|encoder| encoder[row].clone()).collect());
+    (0..each[0].len()).map(prompt).collect()
+}
+
+/// Golden vectors for all of a model's text encoders.
+pub fn vectors_of(model: &ModelFolder, golden: &Tensors, device: &Device) -> Vec<Tensor<2>> {
+    let ends = of_encoders(model).into_iter();
+    let vectors = ends.map(|end| tensor(golden.get(&format!("concept_embedding{end}")), device));
+    vectors.collect()
+}
+
+/// Golden sizes of pictures.
+pub fn time_ids(golden: &Golden) -> Vec<TimeIds> {
+    let rows = golden.f32();
+    rows.as_chunks().0.iter().map(|numbers| TimeIds(*numbers)).collect()
+}
+
+/// Whether the set has the model; if not, says what is left out. SDXL's is larger than what the
+/// repository holds.
+pub fn has_model(side: &str) -> bool {
+    let has = golden::find(&format!("models/tiny-{side}")).exists();
+    if !has {
+        println!("left out: the set has no models/tiny-{side} (see CONTRIBUTING.md)");
+    }
+    has
+}
+
 /// The hidden states of the only text encoder.
 pub fn encode(encoder: &PromptEncoder, prompts: &Prompts, vectors: &Tensor<2>) -> Tensor<3> {
-    encoder.encode(prompts, std::slice::from_ref(vectors)).hidden_states
+    encoder.encode(prompts, std::slice::from_ref(vectors), &[]).hidden_states
 }
 
 /// What there is for the only text encoder.
@@ -99,8 +139,18 @@ pub fn tokenizers(model: &ModelFolder) -> PromptTokenizers {
 
 /// The text encoder of a golden model of this name.
 pub fn encoder_of(model: &ModelFolder, side: &str, device: &Device) -> PromptEncoder {
-    let tokenizers = tokenizers_of(model, side, 1);
-    model.load_prompt_encoder(tokenizers, device).expect("the golden text encoder loads")
+    encoders_of(model, side, 1, device)
+}
+
+/// All text encoders of a golden model of this name, for so many learned vectors.
+pub fn encoders_of(
+    model: &ModelFolder,
+    side: &str,
+    num_vectors: usize,
+    device: &Device,
+) -> PromptEncoder {
+    let tokenizers = tokenizers_of(model, side, num_vectors);
+    model.load_prompt_encoder(tokenizers, device).expect("the golden text encoders load")
 }
 
 /// A golden model's text encoder, with the set's placeholder as a token.

@@ -71,11 +71,14 @@ fn every_prompt_gets_the_ids_of_the_fast_tokenizer_of_transformers() {
 fn tokenizers_that_pad_with_a_letter_of_the_vocabulary_cut_it_out_of_prompts() {
     let golden = golden::json("tokenizer_more");
     let placeholder = golden["placeholder"].as_str().unwrap();
-    for side in ["sd1", "sd2"] {
-        let about = &golden["tokenizers"][format!("tiny-{side}/tokenizer")];
+    let folders = [("sd1", 0, "tokenizer"), ("sd2", 0, "tokenizer")];
+    let xl = [("sdxl", 0, "tokenizer"), ("sdxl", 1, "tokenizer_2")];
+    let xl = xl.into_iter().filter(|(side, ..)| support::has_model(side));
+    for (side, place, folder) in folders.into_iter().chain(xl) {
+        let about = &golden["tokenizers"][format!("tiny-{side}/{folder}")];
         let mut tokenizers = tiny(side).tokenizers().unwrap();
         tokenizers.add_placeholder(placeholder, 1).unwrap();
-        let tokenizer = &tokenizers.each()[0];
+        let tokenizer = &tokenizers.each()[place];
         assert_eq!(u64::from(tokenizer.pad_id()), about["pad"].as_u64().unwrap(), "{side}");
         // the set has a second token, `{placeholder}_1`, which dvar names by the first alone
         let second = format!("{placeholder}_1");

@@ -59,7 +59,7 @@ pub async fn generate(
     for number in 0..count {
         let one = OneOf { page: &page, number, count };
         let prompt = std::slice::from_ref(&prompt);
-        let drawn = generator.draw(number, prompt, "", &options, Some(&one)).await;
+        let drawn = generator.draw(number, prompt, None, &options, Some(&one)).await;
         for picture in drawn.map_err(ended)? {
             files.push(&Uint8Array::from(png(&picture)?.as_slice()));
         }
@@ -79,7 +79,10 @@ fn sampling_options(studio: &Studio, request: &JsValue) -> Result<SamplingOption
     let steps = whole(request, "num_inference_steps")?.map(|steps| steps as usize);
     let guidance_scale = property(request, "guidance_scale").as_f64();
     Ok(SamplingOptions {
-        scheduler: advice.scheduler.unwrap_or(model.scheduler().kind()),
+        scheduler: advice
+            .scheduler
+            .map_or_else(|| model.scheduler().kind(), Ok)
+            .map_err(PipelineError::from)?,
         num_inference_steps: steps.unwrap_or(advice.num_inference_steps),
         guidance_scale: guidance_scale.unwrap_or(advice.guidance_scale),
         eta: 0.0,

@@ -27,6 +27,8 @@ pub struct ClipTextConfig {
     /// Token whose first place gives the pooled output; 2 is a legacy value that means "the
     /// largest id". Default: 49407
     pub eos_token_id: usize,
+    /// Width of the projected pooled state, where the model gives one. Default: 512
+    pub projection_dim: usize,
 }
 
 impl Default for ClipTextConfig {
@@ -41,6 +43,7 @@ impl Default for ClipTextConfig {
             hidden_act: Activation::QuickGelu,
             layer_norm_eps: 1e-5,
             eos_token_id: 49407,
+            projection_dim: 512,
         }
     }
 }
@@ -107,10 +110,24 @@ impl Default for ClipConfig {
     }
 }
 
+/// A whole CLIP's configuration, of which a text encoder is a part.
+#[derive(Deserialize)]
+struct Whole {
+    text_config: Option<ClipTextConfig>,
+}
+
 impl ClipTextConfig {
-    /// Parses and checks the text of a `config.json`; `file` is named in errors.
+    /// Parses and checks the text of a `config.json`, a whole CLIP's too; `file` is named in errors.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] says what does not fit.
     pub fn parse(json: &[u8], file: &str) -> Result<Self, ModelError> {
-        let config: Self = crate::config_checks::parse(json, file)?;
+        let whole: Whole = crate::config_checks::parse(json, file)?;
+        let config = match whole.text_config {
+            Some(text) => text,
+            None => crate::config_checks::parse(json, file)?,
+        };
         config.check(file)?;
         Ok(config)
     }
@@ -122,6 +139,7 @@ impl ClipTextConfig {
         check.size("intermediate_size", self.intermediate_size)?;
         check.layers("num_hidden_layers", self.num_hidden_layers)?;
         check.positions(self.max_position_embeddings)?;
+        check.size("projection_dim", self.projection_dim)?;
         check.positive("layer_norm_eps", self.layer_norm_eps)?;
         check.divides("num_attention_heads", self.num_attention_heads, self.hidden_size)
     }

@@ -126,6 +126,26 @@ impl ClipEncoder {
 
     /// The last layer's output.
     pub(super) fn forward(&self, embeddings: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
-        self.layers.iter().fold(embeddings, |x, layer| layer.forward(x, mask.clone()))
+        through(&self.layers, embeddings, mask)
     }
+
+    /// The output of the last layer but one.
+    pub(super) fn penultimate(&self, embeddings: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
+        through(&self.layers[..self.layers.len() - 1], embeddings, mask)
+    }
+
+    /// The outputs of the last two layers.
+    pub(super) fn penultimate_and_last(
+        &self,
+        embeddings: Tensor<3>,
+        mask: Option<Tensor<4>>,
+    ) -> (Tensor<3>, Tensor<3>) {
+        let states = self.penultimate(embeddings, mask.clone());
+        let last = through(&self.layers[self.layers.len() - 1..], states.clone(), mask);
+        (states, last)
+    }
+}
+
+fn through(layers: &[ClipEncoderLayer], x: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
+    layers.iter().fold(x, |x, layer| layer.forward(x, mask.clone()))
 }

@@ -9,5 +9,5 @@ mod vision;
 
 pub use config::{ClipConfig, ClipTextConfig, ClipVisionConfig};
 pub use model::ClipModel;
-pub use text::{ClipTextModel, ClipTextTransformer};
+pub use text::{ClipTextModel, ClipTextModelWithProjection, ClipTextTransformer};
 pub use vision::ClipVisionTransformer;

@@ -2,7 +2,7 @@
 
 use burn::{
     module::Module,
-    nn::{Embedding, EmbeddingConfig, LayerNorm},
+    nn::{Embedding, EmbeddingConfig, LayerNorm, Linear},
     tensor::{Device, Int, Tensor, TensorData},
 };
 
@@ -11,7 +11,7 @@ use super::{
     encoder::{ClipEncoder, ClipEncoderConfig},
 };
 use crate::{
-    layers::layer_norm,
+    layers::{layer_norm, linear},
     precision::widened,
     weights::{KeyMap, Network},
 };
@@ -42,11 +42,37 @@ pub struct ClipTextModel {
     pub text_model: ClipTextTransformer,
 }
 
+/// The text tower with the projection of its pooled state, as SDXL's second text encoder (transformers
+/// `CLIPTextModelWithProjection`).
+#[derive(Module, Debug)]
+pub struct ClipTextModelWithProjection {
+    /// The tower.
+    pub text_model: ClipTextTransformer,
+    text_projection: Linear,
+}
+
 /// transformers 5 saves the tower without its prefix.
+const PREFIX: (&str, &str) = (r"^(embeddings|encoder|final_layer_norm)\.", "text_model.$1.");
+
+/// A whole CLIP has the text tower in it.
 impl Network for ClipTextModel {
     const KEYS: KeyMap = KeyMap {
-        renames: &[(r"^(embeddings|encoder|final_layer_norm)\.", "text_model.$1.")],
-        unused: &["position_ids"],
+        renames: &[PREFIX],
+        unused: &[
+            "position_ids",
+            "logit_scale",
+            "vision_model.",
+            "visual_projection.",
+            "text_projection.",
+        ],
+        ..KeyMap::SAME
+    };
+}
+
+impl Network for ClipTextModelWithProjection {
+    const KEYS: KeyMap = KeyMap {
+        renames: &[PREFIX],
+        unused: &["position_ids", "logit_scale", "vision_model.", "visual_projection."],
         ..KeyMap::SAME
     };
 }
@@ -76,6 +102,33 @@ impl ClipTextConfig {
     /// Builds the network with weights yet to be loaded.
     pub fn init(&self, device: &Device) -> ClipTextModel {
         ClipTextModel { text_model: self.init_transformer(device) }
+    }
+
+    /// The same with the projection of the pooled state.
+    pub fn init_with_projection(&self, device: &Device) -> ClipTextModelWithProjection {
+        ClipTextModelWithProjection {
+            text_model: self.init_transformer(device),
+            text_projection: linear(self.hidden_size, self.projection_dim, false, device),
+        }
+    }
+}
+
+impl ClipTextModelWithProjection {
+    /// Hidden states before the last layer, and the projected state of each text at its end.
+    ///
+    /// # Shapes
+    ///
+    /// - token_embeddings: `[batch_size, length, hidden_size]`
+    /// - ends: a place in each text
+    /// - outputs: `[batch_size, length, hidden_size]`, `[batch_size, projection_dim]`
+    pub fn forward(&self, token_embeddings: Tensor<3>, ends: &[usize]) -> (Tensor<3>, Tensor<2>) {
+        let tower = &self.text_model;
+        let (embeddings, mask) = tower.prepare(token_embeddings);
+        let (states, last) = tower.encoder.penultimate_and_last(embeddings, Some(mask));
+        let pooled = tower.final_layer_norm.forward(widened(at(last, ends)));
+        let dtype = self.text_projection.weight.dtype();
+        let projected = self.text_projection.forward(pooled.cast(dtype));
+        (widened(states), widened(projected).squeeze_dim(1))
     }
 }
 
@@ -107,6 +160,16 @@ impl ClipTextTransformer {
         self.final_layer_norm.forward(widened(self.encoder.forward(embeddings, Some(mask))))
     }
 
+    /// Hidden states before the last layer, without the final normalisation, as SDXL takes them.
+    ///
+    /// # Shapes
+    ///
+    /// As [`forward`](Self::forward)'s.
+    pub fn penultimate(&self, token_embeddings: Tensor<3>) -> Tensor<3> {
+        let (embeddings, mask) = self.prepare(token_embeddings);
+        widened(self.encoder.penultimate(embeddings, Some(mask)))
+    }
+
     /// The sum of token and position embeddings and every layer's output, before the final
     /// normalisation; each `[batch_size, length, hidden_size]`.
     pub fn hidden_states(&self, token_embeddings: Tensor<3>) -> Vec<Tensor<3>> {
@@ -130,16 +193,23 @@ impl ClipTextTransformer {
     /// - input_ids: `batch_size` texts of `length` ids
     /// - output: `[batch_size, hidden_size]`
     pub fn pool(&self, last_hidden_state: Tensor<3>, input_ids: &[Vec<u32>]) -> Tensor<2> {
-        let ends = input_ids.iter().enumerate().map(|(row, ids)| {
+        let ends = input_ids.iter().map(|ids| {
             let end = match self.eos_token_id {
                 // transformers' reading of configurations from before the ids were corrected
                 2 => (0..ids.len()).rev().max_by_key(|i| ids[*i]),
                 eos => ids.iter().position(|id| *id as usize == eos),
             };
-            last_hidden_state.clone().narrow(0, row, 1).narrow(1, end.unwrap_or(0), 1)
+            end.unwrap_or(0)
         });
-        Tensor::cat(ends.collect(), 0).squeeze_dim(1)
+        at(last_hidden_state, &ends.collect::<Vec<_>>()).squeeze_dim(1)
     }
+}
+
+/// The state at one place of each text, `[batch_size, 1, width]`.
+fn at(states: Tensor<3>, places: &[usize]) -> Tensor<3> {
+    let rows = places.iter().enumerate();
+    let rows = rows.map(|(row, place)| states.clone().narrow(0, row, 1).narrow(1, *place, 1));
+    Tensor::cat(rows.collect(), 0)
 }
 
 /// `[1, 1, length, length]`: 0 where a token may look, [`MASKED`] at later tokens.

@@ -17,6 +17,11 @@ pub(super) const CLIP: &str = "cond_stage_model.transformer.";
 /// The tensors of OpenCLIP's text tower.
 pub(super) const OPEN_CLIP: &str = "cond_stage_model.model.";
 
+/// The tensors of SDXL's first text encoder, CLIP's tower.
+pub(super) const XL_CLIP: &str = "conditioner.embedders.0.transformer.";
+/// The tensors of SDXL's second text encoder, OpenCLIP's tower.
+pub(super) const XL_OPEN_CLIP: &str = "conditioner.embedders.1.model.";
+
 /// Models that are read from one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -26,15 +31,31 @@ pub enum Kind {
     StableDiffusion2,
     /// Stable Diffusion 2.x base, for 512 pixels, which predicts the noise.
     StableDiffusion2Base,
+    /// Stable Diffusion XL base, which predicts the noise unless the file says otherwise.
+    StableDiffusionXl,
+    /// The same, trained on to predict the velocity.
+    StableDiffusionXlVelocity,
 }
 
 /// The configurations of a kind.
 struct Configs {
-    text_encoder: &'static str,
+    model_index: &'static str,
+    text_encoders: &'static [TextEncoder],
     unet: &'static str,
+    vae: &'static str,
     scheduler: &'static str,
-    special_tokens: &'static str,
 }
+
+struct TextEncoder {
+    /// Behind `text_encoder` and `tokenizer` in the folders' names.
+    suffix: &'static str,
+    config: &'static str,
+    /// What fills a prompt up.
+    pad_token: &'static str,
+}
+
+const STABLE_DIFFUSION: &str = include_str!("configs/model_index.json");
+const VAE_CONFIG: &str = include_str!("configs/vae.json");
 
 impl Kind {
     /// What people call it.
@@ -43,27 +64,66 @@ impl Kind {
             Self::StableDiffusion1 => "Stable Diffusion 1.x",
             Self::StableDiffusion2 => "Stable Diffusion 2.x",
             Self::StableDiffusion2Base => "Stable Diffusion 2.x base",
+            Self::StableDiffusionXl => "Stable Diffusion XL",
+            Self::StableDiffusionXlVelocity => "Stable Diffusion XL by velocity",
         }
+    }
+
+    /// Whether it is SDXL.
+    pub(super) fn is_xl(self) -> bool {
+        matches!(self, Self::StableDiffusionXl | Self::StableDiffusionXlVelocity)
     }
 
     fn configs(self) -> Configs {
         match self {
             Self::StableDiffusion1 => Configs {
-                text_encoder: include_str!("configs/sd-v1/text_encoder.json"),
+                model_index: STABLE_DIFFUSION,
+                text_encoders: &[TextEncoder {
+                    suffix: "",
+                    config: include_str!("configs/sd-v1/text_encoder.json"),
+                    pad_token: "<|endoftext|>",
+                }],
                 unet: include_str!("configs/sd-v1/unet.json"),
+                vae: VAE_CONFIG,
                 scheduler: include_str!("configs/sd-v1/scheduler.json"),
-                special_tokens: r#"{ "pad_token": "<|endoftext|>" }"#,
             },
             Self::StableDiffusion2 => Configs {
-                text_encoder: include_str!("configs/sd-v2/text_encoder.json"),
+                model_index: STABLE_DIFFUSION,
+                text_encoders: &[TextEncoder {
+                    suffix: "",
+                    config: include_str!("configs/sd-v2/text_encoder.json"),
+                    pad_token: "!",
+                }],
                 unet: include_str!("configs/sd-v2/unet.json"),
+                vae: VAE_CONFIG,
                 scheduler: include_str!("configs/sd-v2/scheduler.json"),
-                special_tokens: r#"{ "pad_token": "!" }"#,
             },
             Self::StableDiffusion2Base => Configs {
                 unet: include_str!("configs/sd-v2/unet_base.json"),
                 scheduler: include_str!("configs/sd-v2/scheduler_base.json"),
                 ..Self::StableDiffusion2.configs()
+            },
+            Self::StableDiffusionXl => Configs {
+                model_index: include_str!("configs/sdxl/model_index.json"),
+                text_encoders: &[
+                    TextEncoder {
+                        suffix: "",
+                        config: include_str!("configs/sdxl/text_encoder.json"),
+                        pad_token: "<|endoftext|>",
+                    },
+                    TextEncoder {
+                        suffix: "_2",
+                        config: include_str!("configs/sdxl/text_encoder_2.json"),
+                        pad_token: "!",
+                    },
+                ],
+                unet: include_str!("configs/sdxl/unet.json"),
+                vae: include_str!("configs/sdxl/vae.json"),
+                scheduler: include_str!("configs/sdxl/scheduler.json"),
+            },
+            Self::StableDiffusionXlVelocity => Configs {
+                scheduler: include_str!("configs/sdxl/scheduler_velocity.json"),
+                ..Self::StableDiffusionXl.configs()
             },
         }
     }
@@ -71,19 +131,26 @@ impl Kind {
     /// The files of a folder of this kind but its weights: configurations and CLIP's tokenizer.
     pub fn files(self) -> Memory {
         let configs = self.configs();
-        let text = [
-            ("model_index.json", include_str!("configs/model_index.json")),
-            ("text_encoder/config.json", configs.text_encoder),
+        let mut files = BTreeMap::<String, Cow<'static, [u8]>>::new();
+        for (file, text) in [
+            ("model_index.json", configs.model_index),
             ("unet/config.json", configs.unet),
-            ("vae/config.json", include_str!("configs/vae.json")),
+            ("vae/config.json", configs.vae),
             ("scheduler/scheduler_config.json", configs.scheduler),
-            ("tokenizer/merges.txt", openai_clip::MERGES),
-            ("tokenizer/special_tokens_map.json", configs.special_tokens),
-        ];
-        let mut files: BTreeMap<String, Cow<'static, [u8]>> =
-            text.map(|(file, text)| (file.into(), Cow::Borrowed(text.as_bytes()))).into();
+        ] {
+            files.insert(file.into(), Cow::Borrowed(text.as_bytes()));
+        }
         let vocab = openai_clip::vocab_json().into_bytes();
-        files.insert("tokenizer/vocab.json".into(), Cow::Owned(vocab));
+        for TextEncoder { suffix, config, pad_token } in configs.text_encoders {
+            let special = format!(r#"{{ "pad_token": "{pad_token}" }}"#).into_bytes();
+            let merges = Cow::Borrowed(openai_clip::MERGES.as_bytes());
+            let encoder = format!("text_encoder{suffix}/config.json");
+            files.insert(encoder, Cow::Borrowed(config.as_bytes()));
+            let tokenizer = |file: &str| format!("tokenizer{suffix}/{file}");
+            files.insert(tokenizer("merges.txt"), merges);
+            files.insert(tokenizer("special_tokens_map.json"), Cow::Owned(special));
+            files.insert(tokenizer("vocab.json"), Cow::Owned(vocab.clone()));
+        }
         Memory(files)
     }
 
@@ -95,15 +162,26 @@ impl Kind {
         if let Some((_, what)) = OTHERS.iter().find(|(is, _)| is(shapes)) {
             return Err(what);
         }
+        if metadata.iter().any(|(key, text)| key.starts_with("modelspec.") && is_fast(text)) {
+            return Err(FAST);
+        }
         let has = |prefix: &str| has(shapes, prefix);
         if has(UNET) && has(VAE) && has(CLIP) {
             return Ok(Self::StableDiffusion1);
         }
+        let prediction = metadata.get("modelspec.prediction_type").map(String::as_str);
         if has(UNET) && has(VAE) && has(OPEN_CLIP) {
-            let prediction = metadata.get("modelspec.prediction_type").map(String::as_str);
             return Ok(match prediction {
                 Some("epsilon") => Self::StableDiffusion2Base,
                 _ => Self::StableDiffusion2,
+            });
+        }
+        if has(UNET) && has(VAE) && has(XL_CLIP) && has(XL_OPEN_CLIP) {
+            let marked = shapes.contains_key("v_pred");
+            return Ok(match prediction {
+                Some("v" | "v_prediction") => Self::StableDiffusionXlVelocity,
+                None if marked => Self::StableDiffusionXlVelocity,
+                _ => Self::StableDiffusionXl,
             });
         }
         Err("it holds no whole Stable Diffusion model in the original names; give a checkpoint \
@@ -115,7 +193,7 @@ impl Kind {
 type Other = (fn(&Shapes) -> bool, &'static str);
 
 /// What people have under such a name, the first that fits.
-const OTHERS: [Other; 12] = [
+const OTHERS: [Other; 14] = [
     (is_lora, "it is a LoRA, which changes a model and is none; give the model itself"),
     (is_embedding, "it is a learned embedding and no model; give the model that it is for"),
     (
@@ -128,20 +206,25 @@ const OTHERS: [Other; 12] = [
     ),
     (
         |s| has(s, "double_blocks.") || holds(s, "diffusion_model.double_blocks."),
-        "it is a Flux model, which dvar does not know; give one of Stable Diffusion 1.x or 2.x",
+        "it is a Flux model, which dvar does not know; give one of Stable Diffusion 1.x, 2.x or XL",
     ),
     (
         |s| has(s, "joint_blocks.") || holds(s, "diffusion_model.joint_blocks."),
-        "it is a Stable Diffusion 3 model, which dvar does not know; give one of Stable Diffusion 1.x or 2.x",
+        "it is a Stable Diffusion 3 model, which dvar does not know; give one of Stable Diffusion 1.x, 2.x or XL",
     ),
     (
-        |s| has(s, "conditioner.embedders.1."),
-        "it is an SDXL model, which dvar does not read yet; give one of Stable Diffusion 1.x or 2.x",
+        |s| has(s, "conditioner.embedders.0.") && !has(s, "conditioner.embedders.1."),
+        "it is SDXL's refiner, which draws no concept by itself; give SDXL's base model",
     ),
     (
-        |s| has(s, "conditioner.embedders.0."),
-        "it is SDXL's refiner, which draws no concept by itself; give one of Stable Diffusion 1.x or 2.x",
+        |s| s.contains_key("ztsnr"),
+        "it was trained down to no signal at all (zero terminal SNR), which dvar does not; give a model without",
     ),
+    (
+        |s| ["edm_mean", "edm_std", "edm_vpred.sigma_max"].iter().any(|key| s.contains_key(*key)),
+        "it is an EDM model (such as Playground 2.5), which dvar does not know; give SDXL's base model or one trained from it",
+    ),
+    (|s| has(s, "model.diffusion_model.time_embed.cond_proj."), FAST),
     (
         is_inpainting,
         "its denoiser takes more than noisy latents (inpainting or editing), which dvar does not train; give a text-to-image model",
@@ -156,6 +239,20 @@ const OTHERS: [Other; 12] = [
     ),
     (|s| has(s, VAE) && !has(s, UNET), "it is an autoencoder alone; give the whole checkpoint"),
 ];
+
+/// What is said of models that were made to draw in a few steps.
+pub(super) const FAST: &str = "it was made to draw in a few steps (turbo, lightning or LCM), and \
+                               learns no concept by the loss of its base; give the base model";
+
+/// What is said of models whose files have such a name.
+pub(super) const CALLED_FAST: &str = "by its name, it was made to draw in a few steps (turbo, lightning or LCM), and learns no concept \
+     by the loss of its base; give the base model, or rename the file if it is none";
+
+/// Whether a name says that the model was made to draw in a few steps.
+pub(super) fn is_fast(name: &str) -> bool {
+    let words = name.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
+    words.into_iter().any(|word| ["turbo", "lightning", "lcm"].contains(&word.as_str()))
+}
 
 fn has(shapes: &Shapes, prefix: &str) -> bool {
     let next = shapes.range(prefix.to_string()..).next();

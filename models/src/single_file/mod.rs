@@ -18,8 +18,8 @@ use std::{
 
 pub use self::kind::Kind;
 use self::{
-    kind::{CLIP, OPEN_CLIP, Shapes, UNET, VAE},
-    open_clip::OpenClipNames,
+    kind::{CALLED_FAST, CLIP, OPEN_CLIP, Shapes, UNET, VAE, XL_CLIP, XL_OPEN_CLIP},
+    open_clip::{OpenClipNames, PROJECTION},
     unet::UNetNames,
     vae::VaeNames,
 };
@@ -54,7 +54,10 @@ impl<S: ModelSource> SingleFile<S> {
     pub fn open(source: S, file: &str) -> Result<Self, ModelError> {
         let tensors = stored(&source, file)?;
         let shapes = tensors.shapes();
-        let kind = Kind::of(&shapes, tensors.metadata()).map_err(|what| ModelError::Invalid {
+        let kind = Kind::of(&shapes, tensors.metadata());
+        // of such a model, often nothing tells but what the file is called
+        let kind = if kind::is_fast(file) { kind.and(Err(CALLED_FAST)) } else { kind };
+        let kind = kind.map_err(|what| ModelError::Invalid {
             file: source.display(file),
             reason: what.into(),
         })?;
@@ -140,19 +143,29 @@ impl<S: ModelSource> ModelSource for SingleFile<S> {
                     name.into_iter().collect()
                 })
             }
-            "text_encoder" if self.kind == Kind::StableDiffusion1 => tensors
-                .renamed(|name| name.strip_prefix(CLIP).map(String::from).into_iter().collect()),
+            "text_encoder" if self.kind.is_xl() => clip(tensors, XL_CLIP),
+            "text_encoder_2" if self.kind.is_xl() => {
+                let projection = format!("{XL_OPEN_CLIP}{PROJECTION}");
+                open_clip(tensors.transposed(&projection), XL_OPEN_CLIP, OpenClipNames::whole())
+            }
+            "text_encoder" if self.kind == Kind::StableDiffusion1 => clip(tensors, CLIP),
             "text_encoder" => {
-                let names = OpenClipNames::read(self.names(OPEN_CLIP));
-                tensors.renamed(|name| {
-                    name.strip_prefix(OPEN_CLIP)
-                        .map(|name| names.translate(name))
-                        .unwrap_or_default()
-                })
+                open_clip(tensors, OPEN_CLIP, OpenClipNames::read(self.names(OPEN_CLIP)))
             }
             _ => return self.files.weights(part),
         }))
     }
+}
+
+/// A tower of CLIP, whose names are transformers' behind `prefix`.
+fn clip(tensors: Tensors, prefix: &str) -> Tensors {
+    tensors.renamed(|name| name.strip_prefix(prefix).map(String::from).into_iter().collect())
+}
+
+/// A tower of OpenCLIP behind `prefix`.
+fn open_clip(tensors: Tensors, prefix: &str, names: OpenClipNames) -> Tensors {
+    let translate = |name: &str| Some(names.translate(name.strip_prefix(prefix)?));
+    tensors.renamed(|name| translate(name).unwrap_or_default())
 }
 
 /// The tensors of a file, all of them.

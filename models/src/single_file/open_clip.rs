@@ -2,20 +2,30 @@
 
 use super::names::Block;
 
-/// The index of the last layer, which Stable Diffusion 2 does not use.
+/// What of the tower is used.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OpenClipNames {
-    last: usize,
+    /// The index of the last layer, which Stable Diffusion 2 does not use, nor what comes behind it;
+    /// none for SDXL, which uses all.
+    unused: Option<usize>,
 }
 
+/// What stands transposed in these files.
+pub(super) const PROJECTION: &str = "text_projection";
+
 impl OpenClipNames {
-    /// `names` are without `cond_stage_model.model.`.
+    /// Stable Diffusion 2; `names` are without `cond_stage_model.model.`.
     pub fn read<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let layers = names.filter_map(|name| Block::read(name, "transformer.resblocks."));
-        Self { last: layers.map(|layer| layer.index).max().unwrap_or(0) }
+        Self { unused: Some(layers.map(|layer| layer.index).max().unwrap_or(0)) }
     }
 
-    /// The names for one without `cond_stage_model.model.`: none if it is not used, several if its
+    /// SDXL.
+    pub fn whole() -> Self {
+        Self { unused: None }
+    }
+
+    /// The names for one without the tower's prefix: none if it is not used, several if its
     /// rows are several tensors there.
     pub fn translate(self, name: &str) -> Vec<String> {
         const PLAIN: [(&str, &str); 3] = [
@@ -30,9 +40,13 @@ impl OpenClipNames {
             ("mlp.c_proj.", "mlp.fc2."),
             ("attn.out_proj.", "self_attn.out_proj."),
         ];
-        // what leads to the features that pictures and texts are compared by, and a mask
-        if ["text_projection", "logit_scale", "attn_mask"].contains(&name) {
+        // what pictures and texts are compared by, and a mask
+        if ["logit_scale", "attn_mask"].contains(&name) {
             return Vec::new();
+        }
+        if name == PROJECTION {
+            let used = self.unused.is_none();
+            return used.then(|| format!("{PROJECTION}.weight")).into_iter().collect();
         }
         let begins = |name: &str, pairs: &[(&str, &str)]| {
             let mut pairs = pairs.iter();
@@ -44,7 +58,7 @@ impl OpenClipNames {
         let Some(Block { index, rest }) = Block::read(name, "transformer.resblocks.") else {
             return vec![name.into()]; // to be told of
         };
-        if index == self.last {
+        if Some(index) == self.unused {
             return Vec::new();
         }
         let layer = format!("text_model.encoder.layers.{index}");

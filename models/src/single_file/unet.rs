@@ -21,10 +21,12 @@ impl UNetNames {
 
     /// A name without `model.diffusion_model.`; none if there is no such tensor in diffusers.
     pub fn translate(self, name: &str) -> Option<String> {
-        const PLAIN: [(&str, &str); 6] = [
+        const PLAIN: [(&str, &str); 8] = [
             ("input_blocks.0.0.", "conv_in."),
             ("time_embed.0.", "time_embedding.linear_1."),
             ("time_embed.2.", "time_embedding.linear_2."),
+            ("label_emb.0.0.", "add_embedding.linear_1."),
+            ("label_emb.0.2.", "add_embedding.linear_2."),
             ("out.0.", "conv_norm_out."),
             ("out.2.", "conv_out."),
             ("middle_block.1.", "mid_block.attentions.0."),

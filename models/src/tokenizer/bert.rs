@@ -4,6 +4,7 @@
 //! Text is cleaned, lower-cased and freed of accents, split at white space and punctuation, and
 //! every word taken apart into the longest tokens that begin it; `##` marks all but the first.
 
+use serde::Deserialize;
 use tokenizers::{
     AddedToken, Tokenizer,
     models::{bpe::Vocab, wordpiece::WordPiece},
@@ -13,6 +14,7 @@ use tokenizers::{
 
 use super::{
     PromptTokenizer, SpecialTokens, TokenizerError,
+    json::{self, checked_vocab, parsed},
     settings::{Settings, missing, unusable},
 };
 
@@ -31,8 +33,25 @@ impl PromptTokenizer {
         config: Option<&[u8]>,
         special_tokens_map: Option<&[u8]>,
     ) -> Result<Self, TokenizerError> {
-        let vocab = read_vocab(vocab_txt)?;
-        let settings = Settings::read(config, special_tokens_map)?;
+        Self::from_word_piece(read_vocab(vocab_txt)?, &Settings::read(config, special_tokens_map)?)
+    }
+
+    /// The same from a `tokenizer.json`, which is all that transformers 5 saves of the vocabulary.
+    ///
+    /// # Errors
+    /// Contents that cannot be read, or contradict each other.
+    pub fn bert_from_json(
+        tokenizer_json: &[u8],
+        config: Option<&[u8]>,
+        special_tokens_map: Option<&[u8]>,
+    ) -> Result<Self, TokenizerError> {
+        let json::TokenizerJson { model, added_tokens } =
+            parsed::<json::TokenizerJson<WordPieceJson>>(tokenizer_json, json::FILE)?;
+        let settings = Settings::read(config, special_tokens_map)?.with_added_tokens(added_tokens);
+        Self::from_word_piece(checked_vocab(model.vocab, json::FILE)?, &settings)
+    }
+
+    fn from_word_piece(vocab: Vocab, settings: &Settings) -> Result<Self, TokenizerError> {
         let special = |role, default| settings.special(role, default, false);
         let mask = special("mask_token", "[MASK]")?;
         let special = SpecialTokens {
@@ -58,8 +77,14 @@ impl PromptTokenizer {
         // No prompt needs it, but one that holds it is read so.
         let mask: Option<AddedToken> = has_mask.then_some(mask);
         tokenizer.add_special_tokens(mask).map_err(unusable)?;
-        Self::new(tokenizer, &settings, special, DEFAULT_MAX_LENGTH)
+        Self::new(tokenizer, settings, special, DEFAULT_MAX_LENGTH)
     }
+}
+
+/// The model of BERT's `tokenizer.json`.
+#[derive(Deserialize)]
+struct WordPieceJson {
+    vocab: Vocab,
 }
 
 /// One token for each line; its number, from 0, is the token's id.

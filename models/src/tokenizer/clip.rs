@@ -1,9 +1,10 @@
 //! CLIP's byte-level BPE, as transformers' `CLIPTokenizerFast` builds it from `vocab.json` and
-//! `merges.txt` (`CLIPConverter`, transformers 4.57).
+//! `merges.txt` (`CLIPConverter`, transformers 4.57), or from the `tokenizer.json` that it saves.
 //!
 //! Text is brought to NFC, its white space collapsed, lower-cased, split into words, digits and
 //! punctuation, and every piece merged byte by byte; the last byte of a piece carries `</w>`.
 
+use serde::Deserialize;
 use tokenizers::{
     NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer,
     models::bpe::{BPE, Merges, Vocab},
@@ -17,6 +18,7 @@ use tokenizers::{
 
 use super::{
     PromptTokenizer, SpecialTokens, TokenizerError, WORD_END,
+    json::{self, checked_vocab, parsed},
     settings::{Settings, missing, unusable},
 };
 
@@ -39,9 +41,40 @@ impl PromptTokenizer {
         config: Option<&[u8]>,
         special_tokens_map: Option<&[u8]>,
     ) -> Result<Self, TokenizerError> {
-        let vocab = read_vocab(vocab_json)?;
+        let vocab = checked_vocab(parsed(vocab_json, "vocab.json")?, "vocab.json")?;
         let merges = read_merges(merges, &vocab)?;
-        let settings = Settings::read(config, special_tokens_map)?;
+        Self::from_bpe(vocab, merges, &Settings::read(config, special_tokens_map)?)
+    }
+
+    /// The same from a `tokenizer.json`, which is all that transformers 5 saves of the vocabulary.
+    ///
+    /// # Errors
+    /// Contents that cannot be read, or contradict each other.
+    pub fn clip_from_json(
+        tokenizer_json: &[u8],
+        config: Option<&[u8]>,
+        special_tokens_map: Option<&[u8]>,
+    ) -> Result<Self, TokenizerError> {
+        let json::TokenizerJson { model, added_tokens } =
+            parsed::<json::TokenizerJson<BpeJson>>(tokenizer_json, json::FILE)?;
+        let vocab = checked_vocab(model.vocab, json::FILE)?;
+        let rules = model.merges.into_iter().enumerate();
+        let merges = rules.map(|(number, merge)| {
+            let (a, b) = match &merge {
+                Merge::Pair([a, b]) => (Some(a.as_str()), Some(b.as_str())),
+                Merge::Text(text) => text.split_once(' ').unzip(),
+            };
+            checked_merge(a.zip(b), &vocab).map_err(|reason| {
+                let (file, number) = (json::FILE, number + 1);
+                TokenizerError::Merges(format!("number {number} in {file}: {reason}"))
+            })
+        });
+        let merges = merges.collect::<Result<_, _>>()?;
+        let settings = Settings::read(config, special_tokens_map)?.with_added_tokens(added_tokens);
+        Self::from_bpe(vocab, merges, &settings)
+    }
+
+    fn from_bpe(vocab: Vocab, merges: Merges, settings: &Settings) -> Result<Self, TokenizerError> {
         let special = SpecialTokens {
             bos: settings.special("bos_token", "<|startoftext|>", true)?,
             eos: settings.special("eos_token", "<|endoftext|>", true)?,
@@ -58,7 +91,7 @@ impl PromptTokenizer {
             .build()
             .map_err(|error| TokenizerError::Merges(error.to_string()))?;
         let tokenizer = pipeline(bpe).map_err(unusable)?;
-        Self::new(tokenizer, &settings, special, DEFAULT_MAX_LENGTH)
+        Self::new(tokenizer, settings, special, DEFAULT_MAX_LENGTH)
     }
 }
 
@@ -76,43 +109,47 @@ fn pipeline(bpe: BPE) -> tokenizers::Result<Tokenizer> {
     Ok(tokenizer)
 }
 
-/// Ids must count up from 0: they are rows of the embedding table, and placeholders follow them.
-fn read_vocab(bytes: &[u8]) -> Result<Vocab, TokenizerError> {
-    let unusable = |reason| TokenizerError::Vocabulary { file: "vocab.json", reason };
-    let vocab: Vocab =
-        serde_json::from_slice(bytes).map_err(|error| unusable(error.to_string()))?;
-    let mut seen = vec![false; vocab.len()];
-    for (token, id) in &vocab {
-        match seen.get_mut(*id as usize) {
-            Some(seen) if !*seen => *seen = true,
-            _ => {
-                return Err(unusable(format!(
-                    "token `{token}` has id {id}, out of order or taken"
-                )));
-            }
-        }
-    }
-    Ok(vocab)
+/// The model of CLIP's `tokenizer.json`.
+#[derive(Deserialize)]
+struct BpeJson {
+    vocab: Vocab,
+    merges: Vec<Merge>,
 }
 
-/// Checks every rule here: `BpeBuilder::build` panics on a pair whose result is no token.
+/// tokenizers 0.20 writes pairs, earlier ones text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Merge {
+    Pair([String; 2]),
+    Text(String),
+}
+
 fn read_merges(bytes: &[u8], vocab: &Vocab) -> Result<Merges, TokenizerError> {
     let text = str::from_utf8(bytes).map_err(|error| TokenizerError::Merges(error.to_string()))?;
     let lines = text.trim().lines().enumerate().skip(1).take(MERGES);
     lines
         .map(|(line, rule)| {
-            let bad = |reason: &str| {
-                TokenizerError::Merges(format!("line {}, `{rule}`: {reason}", line + 1))
-            };
             let mut tokens = rule.split_whitespace();
-            let (Some(a), Some(b), None) = (tokens.next(), tokens.next(), tokens.next()) else {
-                return Err(bad("not two tokens"));
+            let pair = match (tokens.next(), tokens.next(), tokens.next()) {
+                (Some(a), Some(b), None) => Some((a, b)),
+                _ => None,
             };
-            if [a, b, &format!("{a}{b}")].iter().all(|token| vocab.contains_key(*token)) {
-                Ok((a.to_string(), b.to_string()))
-            } else {
-                Err(bad("a token is not in the vocabulary"))
-            }
+            checked_merge(pair, vocab).map_err(|reason| {
+                TokenizerError::Merges(format!("line {}, `{rule}`: {reason}", line + 1))
+            })
         })
         .collect()
+}
+
+/// Every rule is checked: `BpeBuilder::build` panics on a pair whose result is no token.
+fn checked_merge(
+    pair: Option<(&str, &str)>,
+    vocab: &Vocab,
+) -> Result<(String, String), &'static str> {
+    let (a, b) = pair.ok_or("not two tokens")?;
+    if [a, b, &format!("{a}{b}")].iter().all(|token| vocab.contains_key(*token)) {
+        Ok((a.to_string(), b.to_string()))
+    } else {
+        Err("a token is not in the vocabulary")
+    }
 }

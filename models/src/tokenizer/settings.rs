@@ -1,9 +1,10 @@
 //! `tokenizer_config.json` and `special_tokens_map.json`.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokenizers::{AddedToken, Tokenizer};
 
 use super::TokenizerError;
+use crate::config_checks::without_mark;
 
 pub(super) fn unusable(error: tokenizers::Error) -> TokenizerError {
     TokenizerError::Config(error.to_string())
@@ -24,10 +25,24 @@ impl Settings {
     pub(super) fn read(config: Option<&[u8]>, map: Option<&[u8]>) -> Result<Self, TokenizerError> {
         let read = |bytes: Option<&[u8]>| match bytes {
             None => Ok(Value::Null),
-            Some(bytes) => serde_json::from_slice(bytes)
+            Some(bytes) => serde_json::from_slice(without_mark(bytes))
                 .map_err(|error| TokenizerError::Config(error.to_string())),
         };
         Ok(Self { config: read(config)?, special_tokens_map: read(map)? })
+    }
+
+    /// The same with the `added_tokens` of a `tokenizer.json`, where `tokenizer_config.json` lists
+    /// none.
+    pub(super) fn with_added_tokens(mut self, added_tokens: Vec<Value>) -> Self {
+        if self.config.is_null() {
+            self.config = Value::Object(Map::new());
+        }
+        if let Value::Object(config) = &mut self.config {
+            let by_id = added_tokens.into_iter().map(|token| (token["id"].to_string(), token));
+            let by_id = Value::Object(by_id.collect());
+            config.entry("added_tokens_decoder").or_insert(by_id);
+        }
+        self
     }
 
     pub(super) fn special(

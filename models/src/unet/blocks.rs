@@ -5,9 +5,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 
-use super::{
-    UNet2DConditionConfig, UpDownBlock, conditioning::Conditioning, transformer::Transformer2D,
-};
+use super::{UNet2DConditionConfig, UpDownBlock, given::Given, transformer::Transformer2D};
 use crate::{
     layers::{Downsample2D, Upsample2D},
     resnet::{ResnetBlock2D, ResnetBlock2DConfig},
@@ -80,7 +78,7 @@ impl DownBlock2D {
     pub(super) fn forward(
         &self,
         x: Tensor<4>,
-        given: &Conditioning,
+        given: &Given,
         skips: &mut Vec<Tensor<4>>,
     ) -> Tensor<4> {
         let x = self.before_text_enters(x, |resnet, x| given.resnet(resnet, x), skips);
@@ -108,7 +106,7 @@ impl DownBlock2D {
     pub(super) fn after_text_enters(
         &self,
         mut x: Tensor<4>,
-        given: &Conditioning,
+        given: &Given,
         skips: &mut Vec<Tensor<4>>,
     ) -> Tensor<4> {
         if self.attentions.is_empty() {
@@ -150,7 +148,7 @@ impl MidBlock2D {
         }
     }
 
-    pub(super) fn forward(&self, mut x: Tensor<4>, given: &Conditioning) -> Tensor<4> {
+    pub(super) fn forward(&self, mut x: Tensor<4>, given: &Given) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
             x = given.resnet(resnet, x);
             if let Some(attention) = self.attentions.get(i) {
@@ -205,7 +203,7 @@ impl UpBlock2D {
     pub(super) fn forward(
         &self,
         mut x: Tensor<4>,
-        given: &Conditioning,
+        given: &Given,
         skips: &mut Vec<Tensor<4>>,
     ) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {

@@ -1,79 +1,97 @@
-//! What the blocks of one forward pass are given beside their input, and how they are recorded.
+//! What the network is told beside the noisy latents and their time steps.
 
 use burn::tensor::Tensor;
 
-use super::transformer::Transformer2D;
-use crate::resnet::ResnetBlock2D;
+/// What is told of a batch of texts and of the pictures that they describe.
+#[derive(Clone, Debug)]
+pub struct Conditioning {
+    /// Hidden states of all text encoders side by side, `[batch_size, length, cross_attention_dim]`.
+    pub hidden_states: Tensor<3>,
+    /// What SDXL is told beside them; none for other models.
+    pub added: Option<AddedConditioning>,
+}
 
-/// What every block of one forward pass is given beside its input.
-pub(super) struct Conditioning {
-    /// `[batch_size, time_embed_dim]`, through SiLU.
-    pub time: Tensor<2>,
-    /// `[batch_size, length, cross_attention_dim]`
-    pub text: Tensor<3>,
-    /// Each block's graph is recorded in the backward pass alone.
-    #[cfg_attr(not(feature = "autodiff"), allow(dead_code))]
-    pub gradient_checkpointing: bool,
+/// What SDXL adds to the time embedding (Podell et al. 2023, section 2.2).
+#[derive(Clone, Debug)]
+pub struct AddedConditioning {
+    /// Pooled, projected state of each text, `[batch_size, width]`.
+    pub text_embeds: Tensor<2>,
+    /// Sizes of each picture, `batch_size` of them.
+    pub time_ids: Vec<TimeIds>,
+}
+
+/// The sizes that SDXL is told of a picture, in pixels: height and width of the original, rows cut
+/// off above and columns cut off at the left once it was resized, height and width of what is left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TimeIds(pub [f32; Self::COUNT]);
+
+impl TimeIds {
+    /// How many numbers they are.
+    pub const COUNT: usize = 6;
+
+    /// Of a picture that is neither resized nor cut.
+    pub fn whole(height: usize, width: usize) -> Self {
+        Self::new([height, width], [0, 0], [height, width])
+    }
+
+    /// Height and width of the original, top and left of what was cut out of it after it was
+    /// resized, height and width of that.
+    pub fn new(original: [usize; 2], top_left: [usize; 2], size: [usize; 2]) -> Self {
+        let mut numbers = [original, top_left, size].into_iter().flatten();
+        Self(std::array::from_fn(|_| numbers.next().unwrap_or_default() as f32))
+    }
+}
+
+/// Hidden states alone.
+impl From<Tensor<3>> for Conditioning {
+    fn from(hidden_states: Tensor<3>) -> Self {
+        Self { hidden_states, added: None }
+    }
 }
 
 impl Conditioning {
-    pub(super) fn resnet(&self, block: &ResnetBlock2D, x: Tensor<4>) -> Tensor<4> {
-        #[cfg(all(feature = "extension", feature = "autodiff"))]
-        if self.gradient_checkpointing {
-            return checkpointed::resnet(block.clone(), x, self.time.clone());
-        }
-        block.forward(x, Some(self.time.clone()))
+    /// Batches one behind the other.
+    ///
+    /// # Panics
+    ///
+    /// If there are none, or they are not of one model.
+    pub fn cat(batches: Vec<Self>) -> Self {
+        let added: Option<Vec<_>> = batches.iter().map(|batch| batch.added.clone()).collect();
+        let states = batches.into_iter().map(|batch| batch.hidden_states).collect();
+        Self { hidden_states: Tensor::cat(states, 0), added: added.map(AddedConditioning::cat) }
     }
 
-    pub(super) fn transformer(&self, block: &Transformer2D, x: Tensor<4>) -> Tensor<4> {
-        #[cfg(all(feature = "extension", feature = "autodiff"))]
-        if self.gradient_checkpointing {
-            return checkpointed::transformer(block.clone(), x, self.text.clone());
+    /// Parts of the same texts, one behind the other; the pooled states are those of the first.
+    ///
+    /// # Panics
+    ///
+    /// If there are none.
+    pub fn joined(mut parts: Vec<Self>) -> Self {
+        let added = parts[0].added.clone();
+        if parts.len() == 1 {
+            return parts.remove(0);
         }
-        block.forward(x, self.text.clone())
+        let states = parts.into_iter().map(|part| part.hidden_states).collect();
+        Self { hidden_states: Tensor::cat(states, 1), added }
+    }
+
+    /// Zeros in place of what is told of the texts; the pictures stay.
+    #[must_use]
+    pub fn without_text(&self) -> Self {
+        Self {
+            hidden_states: self.hidden_states.zeros_like(),
+            added: self.added.as_ref().map(|added| AddedConditioning {
+                text_embeds: added.text_embeds.zeros_like(),
+                time_ids: added.time_ids.clone(),
+            }),
+        }
     }
 }
 
-#[cfg(all(feature = "extension", feature = "autodiff"))]
-mod checkpointed {
-    use burn::module::{Param, ParamId};
-
-    use super::{ResnetBlock2D, Tensor, Transformer2D};
-    use crate::gradient_checkpointing::recomputed;
-
-    pub(super) fn resnet(block: ResnetBlock2D, x: Tensor<4>, time: Tensor<2>) -> Tensor<4> {
-        let inputs = [x.into_dispatch(), time.into_dispatch()];
-        recomputed(inputs, Vec::new(), move |[x, time], _| {
-            block.forward(Tensor::from_dispatch(x), Some(Tensor::from_dispatch(time)))
-        })
-    }
-
-    /// Weights that LoRA or Custom Diffusion trains become inputs of the block.
-    pub(super) fn transformer(
-        mut block: Transformer2D,
-        x: Tensor<4>,
-        text: Tensor<3>,
-    ) -> Tensor<4> {
-        let (mut names, mut weights) = (Vec::new(), Vec::new());
-        block.projections(&mut |name, linear| {
-            let weight = linear.weight.val();
-            if weight.is_tracked() {
-                linear.weight = Param::initialized(ParamId::new(), weight.clone().inner());
-                names.push(name.to_string());
-                weights.push(weight.into_dispatch());
-            }
-        });
-        let inputs = [x.into_dispatch(), text.into_dispatch()];
-        recomputed(inputs, weights, move |[x, text], weights| {
-            let mut block = block.clone();
-            let mut trained = names.iter().zip(weights).peekable();
-            block.projections(&mut |name, linear| {
-                if let Some((_, weight)) = trained.next_if(|(trained, _)| *trained == name) {
-                    let weight = Tensor::from_dispatch(weight);
-                    linear.weight = Param::initialized(ParamId::new(), weight);
-                }
-            });
-            block.forward(Tensor::from_dispatch(x), Tensor::from_dispatch(text))
-        })
+impl AddedConditioning {
+    fn cat(batches: Vec<Self>) -> Self {
+        let time_ids = batches.iter().flat_map(|batch| batch.time_ids.clone()).collect();
+        let embeds = batches.into_iter().map(|batch| batch.text_embeds).collect();
+        Self { text_embeds: Tensor::cat(embeds, 0), time_ids }
     }
 }

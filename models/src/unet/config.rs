@@ -1,8 +1,9 @@
 //! `unet/config.json`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::TimeIds;
 use crate::{ModelError, config_checks::Checks};
 
 /// One level of the UNet, on the way down or up.
@@ -22,6 +23,38 @@ pub enum UpDownBlock {
 pub(super) enum PerLevel {
     One(usize),
     Each(Vec<usize>),
+}
+
+impl PerLevel {
+    /// The number of a level, finest first; 0 where the list is too short.
+    fn at(&self, level: usize) -> usize {
+        match self {
+            Self::One(number) => *number,
+            Self::Each(numbers) => numbers.get(level).copied().unwrap_or(0),
+        }
+    }
+}
+
+/// What is added to the time embedding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(super) enum AdditionEmbedding {
+    /// SDXL's: a pooled state of the text, and the picture's sizes by sinusoids.
+    #[serde(rename = "text_time")]
+    TextTime,
+}
+
+/// Widths of what SDXL adds to the time embedding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AddedWidths {
+    /// Of the text's pooled state.
+    pub pooled: usize,
+    /// Of the sinusoids of each of the picture's sizes.
+    pub size: usize,
+}
+
+/// SDXL's published file writes null.
+fn null_is_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(false))
 }
 
 /// Sizes of a [`UNet2DConditionModel`](super::UNet2DConditionModel), with diffusers' defaults for
@@ -54,6 +87,7 @@ pub struct UNet2DConditionConfig {
     /// Linear layers instead of 1x1 convolutions around the transformers (SD 2). Default: false
     pub use_linear_projection: bool,
     /// Attention in f32 whatever the weights' type (SD 2.1). Default: false
+    #[serde(deserialize_with = "null_is_false")]
     pub upcast_attention: bool,
     freq_shift: f64,
     downsample_padding: usize,
@@ -66,11 +100,15 @@ pub struct UNet2DConditionConfig {
     only_cross_attention: Value,
     dual_cross_attention: bool,
     class_embed_type: Option<String>,
-    addition_embed_type: Option<String>,
+    addition_embed_type: Option<AdditionEmbedding>,
+    addition_time_embed_dim: Option<usize>,
+    projection_class_embeddings_input_dim: Option<usize>,
     encoder_hid_dim: Option<usize>,
+    time_cond_proj_dim: Option<usize>,
     resnet_time_scale_shift: String,
     time_embedding_type: String,
-    transformer_layers_per_block: Value,
+    transformer_layers_per_block: PerLevel,
+    reverse_transformer_layers_per_block: Option<Value>,
     resnet_out_scale_factor: f64,
     resnet_skip_time_act: bool,
     timestep_post_act: Option<String>,
@@ -105,10 +143,14 @@ impl Default for UNet2DConditionConfig {
             dual_cross_attention: false,
             class_embed_type: None,
             addition_embed_type: None,
+            addition_time_embed_dim: None,
+            projection_class_embeddings_input_dim: None,
             encoder_hid_dim: None,
+            time_cond_proj_dim: None,
             resnet_time_scale_shift: "default".into(),
             time_embedding_type: "positional".into(),
-            transformer_layers_per_block: Value::from(1),
+            transformer_layers_per_block: PerLevel::One(1),
+            reverse_transformer_layers_per_block: None,
             resnet_out_scale_factor: 1.0,
             resnet_skip_time_act: false,
             timestep_post_act: None,
@@ -122,10 +164,24 @@ impl UNet2DConditionConfig {
     /// diffusers' `attention_head_dim` is, for these models, the *number* of heads; files that
     /// name `num_attention_heads` mean the same by it.
     pub(super) fn heads(&self, level: usize) -> usize {
-        match self.num_attention_heads.as_ref().unwrap_or(&self.attention_head_dim) {
-            PerLevel::One(heads) => *heads,
-            PerLevel::Each(heads) => heads.get(level).copied().unwrap_or(0),
-        }
+        self.num_attention_heads.as_ref().unwrap_or(&self.attention_head_dim).at(level)
+    }
+
+    /// Transformer blocks of each attention of a level, finest first.
+    pub(super) fn transformer_layers(&self, level: usize) -> usize {
+        self.transformer_layers_per_block.at(level)
+    }
+
+    /// What is added to the time embedding; none but for SDXL.
+    pub(super) fn added_widths(&self) -> Option<AddedWidths> {
+        let size = self.addition_time_embed_dim.filter(|_| self.addition_embed_type.is_some())?;
+        let input = self.projection_class_embeddings_input_dim?;
+        Some(AddedWidths { pooled: input.checked_sub(TimeIds::COUNT * size)?, size })
+    }
+
+    /// Width of the text's pooled state that the network takes; none but for SDXL.
+    pub fn pooled_width(&self) -> Option<usize> {
+        self.added_widths().map(|widths| widths.pooled)
     }
 
     /// Width of the time embedding.
@@ -162,8 +218,18 @@ impl UNet2DConditionConfig {
         check.one_of("time_embedding_type", &config.time_embedding_type, &["positional"])?;
         let mid = config.mid_block_type.as_deref().unwrap_or("null");
         check.one_of("mid_block_type", mid, &["UNetMidBlock2DCrossAttn"])?;
-        let transformers = config.transformer_layers_per_block.to_string();
-        check.one_of("transformer_layers_per_block", &transformers, &["1"])?;
+        for level in 0..levels {
+            check.layers("transformer_layers_per_block", config.transformer_layers(level))?;
+        }
+        config.check_added(&check)?;
+        if config.time_cond_proj_dim.is_some() {
+            // the guidance scale is an input there
+            return Err(check.unsupported(
+                "time_cond_proj_dim",
+                "a number, as latent consistency models (LCM) have it",
+                "models that are guided while they draw",
+            ));
+        }
         check.plain(&[
             ("center_input_sample", !config.center_input_sample),
             ("dual_cross_attention", !config.dual_cross_attention),
@@ -172,7 +238,10 @@ impl UNet2DConditionConfig {
                 matches!(config.only_cross_attention, Value::Bool(false) | Value::Null),
             ),
             ("class_embed_type", config.class_embed_type.is_none()),
-            ("addition_embed_type", config.addition_embed_type.is_none()),
+            (
+                "reverse_transformer_layers_per_block",
+                config.reverse_transformer_layers_per_block.is_none(),
+            ),
             ("encoder_hid_dim", config.encoder_hid_dim.is_none()),
             ("mid_block_scale_factor", config.mid_block_scale_factor == 1.0),
             ("resnet_out_scale_factor", config.resnet_out_scale_factor == 1.0),
@@ -180,6 +249,26 @@ impl UNet2DConditionConfig {
             ("timestep_post_act", config.timestep_post_act.is_none()),
         ])?;
         Ok(config)
+    }
+
+    fn check_added(&self, check: &Checks<'_>) -> Result<(), ModelError> {
+        if self.addition_embed_type.is_none() {
+            return Ok(());
+        }
+        let key = "addition_time_embed_dim";
+        let size = self.addition_time_embed_dim.unwrap_or(0);
+        check.size(key, size)?;
+        if !size.is_multiple_of(2) {
+            return Err(check.unsupported(key, size, "even numbers"));
+        }
+        let key = "projection_class_embeddings_input_dim";
+        let input = self.projection_class_embeddings_input_dim.unwrap_or(0);
+        check.size(key, input)?;
+        if input <= TimeIds::COUNT * size {
+            let least = format!("numbers above six times `addition_time_embed_dim`, {size}");
+            return Err(check.unsupported(key, input, &least));
+        }
+        Ok(())
     }
 }
 

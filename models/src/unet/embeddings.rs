@@ -1,4 +1,4 @@
-//! How a time step becomes a vector (Ho et al. 2020, appendix B; "Attention Is All You Need", 3.5).
+//! How a time step, or a picture's size, becomes a vector (Ho et al. 2020, appendix B; "Attention Is All You Need", 3.5).
 
 use burn::{
     module::Module,
@@ -9,17 +9,17 @@ use burn::{
 use super::UNet2DConditionConfig;
 use crate::{Activation, kernels::activate, layers::linear};
 
-/// Sinusoids of each time step, computed in f32 in torch's order so that the last bits agree.
+/// Sinusoids of each time step or size, computed in f32 in torch's order so that the last bits agree.
 ///
 /// # Shapes
 ///
 /// - output: `[timesteps.len(), width]`
 pub(super) fn time_proj(
     config: &UNet2DConditionConfig,
+    width: usize,
     timesteps: &[f64],
     device: &Device,
 ) -> Tensor<2> {
-    let width = config.block_out_channels[0];
     let half = width / 2;
     let scale = -f32::ln(10_000.0) / half as f32;
     let mut values = Vec::with_capacity(timesteps.len() * width);
@@ -53,7 +53,7 @@ impl TimestepEmbedding {
 
     /// # Shapes
     ///
-    /// - sinusoids: `[batch_size, width]`
+    /// - sinusoids: `[batch_size, width]`, with SDXL's second one behind the text's pooled state
     /// - output: `[batch_size, time_embed_dim]`
     pub(super) fn forward(&self, sinusoids: Tensor<2>) -> Tensor<2> {
         self.linear_2.forward(activate(Activation::Silu, self.linear_1.forward(sinusoids)))

@@ -1,6 +1,6 @@
 //! How much arithmetic the denoiser is, counted by its sizes.
 
-use super::{UNet2DConditionConfig, UpDownBlock};
+use super::{TimeIds, UNet2DConditionConfig, UpDownBlock};
 
 /// Floating-point operations for one input; a multiplication and an addition are two.
 ///
@@ -27,6 +27,11 @@ impl UNet2DConditionConfig {
         let time = self.time_embed_dim();
         count.product(1, channels[0], time);
         count.product(1, time, time);
+        if let Some(widths) = self.added_widths() {
+            let pooled = widths.pooled + TimeIds::COUNT * widths.size;
+            count.add(1, pooled, time, 1.0);
+            count.add(1, time, time, 1.0);
+        }
         count.product(count.pixels(0), 9 * self.in_channels, channels[0]);
         let mut skips = vec![channels[0]];
         let mut x = channels[0];
@@ -103,28 +108,34 @@ impl<'a> Count<'a> {
     fn resnet(&mut self, from: usize, to: usize, level: usize) {
         let pixels = self.pixels(level);
         self.product(pixels, 9 * from, to);
-        self.add(1, self.config.time_embed_dim(), to, 0.0);
-        self.product(pixels, 9 * to, to);
         if from != to {
             self.product(pixels, from, to);
         }
+        let told_with_the_time = self.config.added_widths().is_some();
+        self.add(1, self.config.time_embed_dim(), to, f64::from(told_with_the_time));
+        self.tracked |= told_with_the_time;
+        self.product(pixels, 9 * to, to);
     }
 
     fn transformer(&mut self, width: usize, level: usize) {
         let (pixels, length) = (self.pixels(level), self.length);
         let context = self.config.cross_attention_dim;
-        let before = f64::from(self.tracked);
-        self.product(pixels, width, 5 * width); // in; query, key, value and out of attn1
-        self.add(pixels, width, pixels, 2.0 * before);
-        self.add(pixels, pixels, width, 2.0 * before);
-        self.product(pixels, width, width);
-        self.add(length, context, 2 * width, 1.0);
-        self.add(pixels, width, length, 1.0 + before);
-        self.add(pixels, length, width, 2.0);
-        self.tracked = true;
-        self.product(pixels, width, 2 * width); // attn2's out, and out
-        self.product(pixels, width, 8 * width);
-        self.product(pixels, 4 * width, width);
+        self.product(pixels, width, width); // in
+        for _ in 0..self.config.transformer_layers(level) {
+            let before = f64::from(self.tracked);
+            self.product(pixels, width, 4 * width); // query, key, value and out of attn1
+            self.add(pixels, width, pixels, 2.0 * before);
+            self.add(pixels, pixels, width, 2.0 * before);
+            self.product(pixels, width, width);
+            self.add(length, context, 2 * width, 1.0);
+            self.add(pixels, width, length, 1.0 + before);
+            self.add(pixels, length, width, 2.0);
+            self.tracked = true;
+            self.product(pixels, width, width); // attn2's out
+            self.product(pixels, width, 8 * width);
+            self.product(pixels, 4 * width, width);
+        }
+        self.product(pixels, width, width); // out
     }
 }
 

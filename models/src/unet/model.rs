@@ -7,10 +7,12 @@ use burn::{
 };
 
 use super::{
-    UNet2DConditionConfig,
+    TimeIds, UNet2DConditionConfig,
     blocks::{DownBlock2D, MidBlock2D, UpBlock2D},
-    conditioning::Conditioning,
+    conditioning::{AddedConditioning, Conditioning},
+    config::AddedWidths,
     embeddings::{TimestepEmbedding, time_proj},
+    given::Given,
 };
 use crate::{
     Activation,
@@ -20,11 +22,12 @@ use crate::{
     weights::{KeyMap, Network},
 };
 
-/// Predicts the noise (or the velocity) in latents, given the time step and a text's hidden
-/// states. Created by [`UNet2DConditionConfig::init`].
+/// Predicts the noise (or the velocity) in latents, given the time step and what is told of a text.
+/// Created by [`UNet2DConditionConfig::init`].
 #[derive(Module, Debug)]
 pub struct UNet2DConditionModel {
     time_embedding: TimestepEmbedding,
+    add_embedding: Option<TimestepEmbedding>,
     conv_in: Conv2d,
     pub(super) down_blocks: Vec<DownBlock2D>,
     pub(super) mid_block: MidBlock2D,
@@ -39,7 +42,7 @@ pub struct UNet2DConditionModel {
 /// A forward pass up to where the text enters, by [`UNet2DConditionModel::stem`].
 #[derive(Clone, Debug)]
 pub struct UNetPrefix {
-    /// `[batch_size, time_embed_dim]`, through SiLU.
+    /// `[batch_size, time_embed_dim]`, before SiLU.
     time: Tensor<2>,
     x: Tensor<4>,
     /// What the way up takes.
@@ -69,6 +72,10 @@ impl UNet2DConditionConfig {
         let levels = 0..self.block_out_channels.len();
         UNet2DConditionModel {
             time_embedding: TimestepEmbedding::new(finest, self.time_embed_dim(), device),
+            add_embedding: self.added_widths().map(|AddedWidths { pooled, size }| {
+                let width = pooled + TimeIds::COUNT * size;
+                TimestepEmbedding::new(width, self.time_embed_dim(), device)
+            }),
             conv_in: conv(self.in_channels, finest, 3, device),
             down_blocks: levels.clone().map(|l| DownBlock2D::new(self, l, device)).collect(),
             mid_block: MidBlock2D::new(self, device),
@@ -96,23 +103,23 @@ impl UNet2DConditionModel {
     ///
     /// - sample: `[batch_size, in_channels, height, width]`
     /// - timesteps: one for each sample, 0 to 999 for Stable Diffusion
-    /// - encoder_hidden_states: `[batch_size, length, cross_attention_dim]`
+    /// - conditioning: of `batch_size` texts; their hidden states alone, but for SDXL
     /// - output: `[batch_size, out_channels, height, width]`
     ///
     /// # Panics
     ///
-    /// If the shapes are others.
+    /// If the shapes are others, or SDXL is told hidden states alone.
     pub fn forward(
         &self,
         sample: Tensor<4>,
         timesteps: &[f64],
-        encoder_hidden_states: Tensor<3>,
+        conditioning: impl Into<Conditioning>,
     ) -> Tensor<4> {
-        self.forward_from(&self.stem(sample, timesteps), encoder_hidden_states)
+        self.forward_from(&self.stem(sample, timesteps), conditioning)
     }
 
     /// What [`forward`](Self::forward) computes before the text enters: worth keeping where the
-    /// same latents meet other texts. Trained weights, see [`projections`](Self::projections), do
+    /// same latents meet other texts. With SDXL it enters early, with the time. Trained weights, see [`projections`](Self::projections), do
     /// not enter it either.
     ///
     /// # Shapes
@@ -126,16 +133,20 @@ impl UNet2DConditionModel {
         assert_eq!(sample.dims()[0], timesteps.len(), "one time step for each sample");
         let device = sample.device().inner();
         let dtype = self.dtype();
-        let sinusoids = time_proj(&self.config, timesteps, &device).cast(dtype);
-        let time = activate(Activation::Silu, self.time_embedding.forward(sinusoids));
+        let width = self.config.block_out_channels[0];
+        let sinusoids = time_proj(&self.config, width, timesteps, &device).cast(dtype);
+        let time = self.time_embedding.forward(sinusoids);
         let mut x = conv2d(&self.conv_in, sample.cast(dtype));
         let mut skips = vec![x.clone()];
-        for block in &self.down_blocks[..=self.first_with_text()] {
-            x = block.before_text_enters(
-                x,
-                |resnet, x| resnet.forward(x, Some(time.clone())),
-                &mut skips,
-            );
+        if let Some(first) = self.first_with_text() {
+            let time = activate(Activation::Silu, time.clone());
+            for block in &self.down_blocks[..=first] {
+                x = block.before_text_enters(
+                    x,
+                    |resnet, x| resnet.forward(x, Some(time.clone())),
+                    &mut skips,
+                );
+            }
         }
         UNetPrefix { time, x, skips }
     }
@@ -145,16 +156,25 @@ impl UNet2DConditionModel {
     /// # Panics
     ///
     /// If the shapes are others.
-    pub fn forward_from(&self, stem: &UNetPrefix, encoder_hidden_states: Tensor<3>) -> Tensor<4> {
-        let given = Conditioning {
-            time: stem.time.clone(),
-            text: encoder_hidden_states.cast(self.dtype()),
+    pub fn forward_from(
+        &self,
+        stem: &UNetPrefix,
+        conditioning: impl Into<Conditioning>,
+    ) -> Tensor<4> {
+        let Conditioning { hidden_states, added } = conditioning.into();
+        let given = Given {
+            time: activate(Activation::Silu, self.time(stem.time.clone(), added)),
+            text: hidden_states.cast(self.dtype()),
             gradient_checkpointing: self.gradient_checkpointing,
         };
-        let (x, mut skips) = (stem.x.clone(), stem.skips.clone());
-        let first = self.first_with_text();
-        let x = self.down_blocks[first].after_text_enters(x, &given, &mut skips);
-        let below = &self.down_blocks[first + 1..];
+        let (mut x, mut skips) = (stem.x.clone(), stem.skips.clone());
+        let below = match self.first_with_text() {
+            Some(first) => {
+                x = self.down_blocks[first].after_text_enters(x, &given, &mut skips);
+                &self.down_blocks[first + 1..]
+            }
+            None => &self.down_blocks[..],
+        };
         let x = below.iter().fold(x, |x, block| block.forward(x, &given, &mut skips));
         let x = self.mid_block.forward(x, &given);
         let x = self.up_blocks.iter().fold(x, |x, block| block.forward(x, &given, &mut skips));
@@ -166,9 +186,29 @@ impl UNet2DConditionModel {
         self.conv_in.weight.dtype()
     }
 
-    /// The first block on the way down that attends to the text, or the last one.
-    fn first_with_text(&self) -> usize {
+    /// The first block on the way down that attends to the text, or the last one; none where all of
+    /// them are told of the text with the time.
+    fn first_with_text(&self) -> Option<usize> {
+        if self.add_embedding.is_some() {
+            return None;
+        }
         let found = self.down_blocks.iter().position(|block| !block.attentions.is_empty());
-        found.unwrap_or(self.down_blocks.len() - 1)
+        Some(found.unwrap_or(self.down_blocks.len() - 1))
+    }
+
+    /// The time embedding with what SDXL adds to it.
+    fn time(&self, time: Tensor<2>, added: Option<AddedConditioning>) -> Tensor<2> {
+        let Some((embedding, widths)) = self.add_embedding.as_ref().zip(self.config.added_widths())
+        else {
+            return time;
+        };
+        let AddedConditioning { text_embeds, time_ids } =
+            added.expect("this network is told a pooled state and sizes");
+        let sizes: Vec<f64> = time_ids.iter().flat_map(|ids| ids.0).map(f64::from).collect();
+        let device = text_embeds.device().inner();
+        let sizes = time_proj(&self.config, widths.size, &sizes, &device);
+        let sizes = sizes.reshape([time_ids.len(), TimeIds::COUNT * widths.size]);
+        let added = Tensor::cat(vec![text_embeds, sizes], 1).cast(self.dtype());
+        time + embedding.forward(added)
     }
 }

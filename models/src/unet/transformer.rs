@@ -91,7 +91,7 @@ impl FeedForward {
 }
 
 #[derive(Module, Debug)]
-struct BasicTransformerBlock {
+pub(super) struct BasicTransformerBlock {
     norm1: LayerNorm,
     attn1: Attention,
     norm2: LayerNorm,
@@ -118,7 +118,22 @@ impl BasicTransformerBlock {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
+    /// Shows the layers of [`Transformer2D::projections`].
+    pub(super) fn projections(&mut self, visitor: &mut dyn FnMut(&str, &mut Linear)) {
+        for (name, attention) in [("attn1", &mut self.attn1), ("attn2", &mut self.attn2)] {
+            visitor(&format!("{name}.to_q"), &mut attention.to_q);
+            visitor(&format!("{name}.to_k"), &mut attention.to_k);
+            visitor(&format!("{name}.to_v"), &mut attention.to_v);
+            visitor(&format!("{name}.to_out.0"), &mut attention.to_out);
+        }
+        visitor("ff.net.0.proj", &mut self.ff.proj);
+    }
+
+    /// # Shapes
+    ///
+    /// - x, output: `[batch_size, pixels, channels]`
+    /// - context: `[batch_size, length, cross_attention_dim]`
+    pub(super) fn forward(&self, x: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
         let norm = |layer, x| kernels::layer_norm(layer, LAYER_NORM_EPSILON, x);
         let normed = norm(&self.norm1, x.clone());
         let x = x + self.attn1.forward(normed.clone(), normed);
@@ -164,7 +179,7 @@ fn pixels(x: Tensor<4>) -> Tensor<3> {
     x.flatten::<3>(2, 3).swap_dims(1, 2)
 }
 
-/// Norm, projection, one transformer block, projection, added to the input.
+/// Norm, projection, transformer blocks, projection, added to the input.
 #[derive(Module, Debug)]
 pub(super) struct Transformer2D {
     norm: GroupNorm,
@@ -180,7 +195,9 @@ impl Transformer2D {
         Self {
             norm: group_norm(config.norm_num_groups, channels, GROUP_NORM_EPSILON, device),
             proj_in: projection(),
-            transformer_blocks: vec![BasicTransformerBlock::new(config, level, device)],
+            transformer_blocks: (0..config.transformer_layers(level))
+                .map(|_| BasicTransformerBlock::new(config, level, device))
+                .collect(),
             proj_out: projection(),
         }
     }
@@ -189,16 +206,16 @@ impl Transformer2D {
     /// input of a feed-forward layer, under its name in diffusers.
     pub(super) fn projections(&mut self, visitor: &mut dyn FnMut(&str, &mut Linear)) {
         for (i, block) in self.transformer_blocks.iter_mut().enumerate() {
-            let attentions = [("attn1", &mut block.attn1), ("attn2", &mut block.attn2)];
-            for (name, attention) in attentions {
-                let prefix = format!("transformer_blocks.{i}.{name}");
-                visitor(&format!("{prefix}.to_q"), &mut attention.to_q);
-                visitor(&format!("{prefix}.to_k"), &mut attention.to_k);
-                visitor(&format!("{prefix}.to_v"), &mut attention.to_v);
-                visitor(&format!("{prefix}.to_out.0"), &mut attention.to_out);
-            }
-            visitor(&format!("transformer_blocks.{i}.ff.net.0.proj"), &mut block.ff.proj);
+            block.projections(&mut |name, linear| {
+                visitor(&format!("transformer_blocks.{i}.{name}"), linear);
+            });
         }
+    }
+
+    /// How many transformer blocks there are.
+    #[cfg(all(feature = "extension", feature = "autodiff"))]
+    pub(super) fn depth(&self) -> usize {
+        self.transformer_blocks.len()
     }
 
     /// From here on, keys and values of a text's first token carry no gradient.
@@ -214,12 +231,19 @@ impl Transformer2D {
     /// - context: `[batch_size, length, cross_attention_dim]`
     /// - output: the shape of `x`
     pub(super) fn forward(&self, x: Tensor<4>, context: Tensor<3>) -> Tensor<4> {
+        self.forward_by(x, |block, hidden| block.forward(hidden, context.clone()))
+    }
+
+    /// The same, where `apply` makes each block's output from its input.
+    pub(super) fn forward_by(
+        &self,
+        x: Tensor<4>,
+        apply: impl Fn(&BasicTransformerBlock, Tensor<3>) -> Tensor<3>,
+    ) -> Tensor<4> {
         let shape = x.dims();
         let hidden = self.proj_in.to_pixels(kernels::group_norm(&self.norm, x.clone()));
-        let hidden = self
-            .transformer_blocks
-            .iter()
-            .fold(hidden, |hidden, block| block.forward(hidden, context.clone()));
+        let blocks = self.transformer_blocks.iter();
+        let hidden = blocks.fold(hidden, |hidden, block| apply(block, hidden));
         x + self.proj_out.to_picture(hidden, shape)
     }
 }

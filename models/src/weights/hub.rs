@@ -11,13 +11,16 @@ use super::{Folder, layout};
 use crate::ModelError;
 
 /// The parts of a model folder that are read whole, by their path's beginning.
-const WHOLE: [&str; 5] = ["model_index.json", "dvar.toml", "words.txt", "scheduler/", "tokenizer/"];
+const WHOLE: [&str; 6] =
+    ["model_index.json", "dvar.toml", "words.txt", "scheduler/", "tokenizer/", "tokenizer_2/"];
 /// The parts that may hold weights, beside their `config.json`, in Stable Diffusion or LDM.
-const NETWORKS: [&str; 5] = ["text_encoder", "bert", "unet", "vae", "vqvae"];
+const NETWORKS: [&str; 6] = ["text_encoder", "text_encoder_2", "bert", "unet", "vae", "vqvae"];
 /// What a scorer's folder holds beside its weights; which of it a scorer needs, it says itself.
-const SCORER: [&str; 6] = [
+const SCORER: [&str; 8] = [
     "config.json",
     "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
     "vocab.json",
     "merges.txt",
     "tokenizer_config.json",

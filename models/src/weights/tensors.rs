@@ -83,6 +83,17 @@ impl Tensors {
         self
     }
 
+    /// The matrix of this name, where there is one, with its rows as columns.
+    #[must_use]
+    pub(crate) fn transposed(mut self, name: &str) -> Self {
+        for tensor in &mut self.tensors {
+            if tensor.name == name && tensor.shape.len() == 2 {
+                *tensor = transpose(tensor.clone());
+            }
+        }
+        self
+    }
+
     /// Their shapes, by name.
     pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
         self.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.to_vec())).collect()
@@ -97,6 +108,22 @@ impl Tensors {
     pub(super) fn into_parts(self) -> (Vec<PackTensor>, Vec<Failure>) {
         (self.tensors, self.failures)
     }
+}
+
+fn transpose(tensor: PackTensor) -> PackTensor {
+    let (rows, columns) = (tensor.shape[0], tensor.shape[1]);
+    let (name, dtype, length) = (tensor.name.clone(), tensor.dtype, tensor.byte_len());
+    let size = length / (rows * columns).max(1);
+    PackTensor::deferred(name, dtype, vec![columns, rows], None, length, move || {
+        let values = tensor.to_bytes()?;
+        let mut turned = Vec::with_capacity(length);
+        for column in 0..columns {
+            for row in 0..rows {
+                turned.extend_from_slice(&values[(row * columns + column) * size..][..size]);
+            }
+        }
+        Ok(Bytes::from_bytes_vec(turned))
+    })
 }
 
 /// A tensor's rows as several of equal size, whose values are read once for all of them; a tensor

@@ -19,6 +19,9 @@ pub(super) enum Sizes {
     /// Stable Diffusion v2-1
     #[value(name = "sd-v2")]
     StableDiffusion2,
+    /// Stable Diffusion XL base
+    #[value(name = "sdxl")]
+    StableDiffusionXl,
     /// CompVis' ldm-text2im-large-256
     #[value(name = "ldm")]
     LatentDiffusion,
@@ -34,6 +37,7 @@ pub(super) fn model(sizes: Sizes) -> Result<ModelFolder, CliError> {
     let (name, files) = match sizes {
         Sizes::StableDiffusion => ("sd-v1-5", Kind::StableDiffusion1.files()),
         Sizes::StableDiffusion2 => ("sd-v2", Kind::StableDiffusion2.files()),
+        Sizes::StableDiffusionXl => ("sdxl", Kind::StableDiffusionXl.files()),
         Sizes::LatentDiffusion => ("ldm", Memory(latent_diffusion())),
         Sizes::Embedded => ("default", embedded()?),
     };

@@ -19,7 +19,7 @@ pub(super) struct Drawing {
     /// The token that stands for `{}`.
     pub token: String,
     pub words: Words,
-    pub negative_prompt: String,
+    pub negative_prompt: Option<String>,
     /// With `{}` where the concept stands, each as often as it is drawn.
     pub prompts: Vec<String>,
 }
@@ -29,11 +29,11 @@ impl Drawing {
         let Self { config, model, run, token, words, negative_prompt, prompts } = self;
         let adapter = run.read_adapter()?;
         let generator = Generator::load(model, &words.embeddings, adapter.as_ref(), device)?;
-        let options = sampling_options(config, model);
+        let options = sampling_options(config, model)?;
 
         eprintln!("drawing {} pictures", prompts.len());
         let filled: Vec<String> = prompts.iter().map(|prompt| fill(prompt, token)).collect();
-        let drawn = generator.draw(0, &filled, negative_prompt, &options, None);
+        let drawn = generator.draw(0, &filled, negative_prompt.as_deref(), &options, None);
         let drawn = pollster::block_on(drawn)?;
         let drawn = prompts.iter().map(|prompt| fill(prompt, "")).zip(drawn);
         let group = |(prompt, pictures)| Group {

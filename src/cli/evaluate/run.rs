@@ -68,10 +68,10 @@ fn drawing(
         files.insert(0, run.embedding().display().to_string());
     }
     let words = Words::read(&files, model, LongPrompts::Cut)?;
-    let negative_prompt = args.negative_prompt.clone().unwrap_or_default();
+    let negative_prompt = args.negative_prompt.clone();
     let prompts = prompts(config, args.n_images_per_prompt);
     let filled: Vec<String> = prompts.iter().map(|prompt| fill(prompt, &token)).collect();
-    let all = filled.iter().chain([&negative_prompt]).map(String::as_str);
+    let all = filled.iter().chain(&negative_prompt).map(String::as_str);
     words.check_used(all.clone())?;
     say_cut(&words.tokenizers, all);
     let (config, model, run) = (config.clone(), model.clone(), run.clone());

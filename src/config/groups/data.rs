@@ -16,8 +16,8 @@ use crate::{
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
 pub struct DataOptions {
-    /// Folder of the model in diffusers' layout, a single file of Stable Diffusion 1.x or 2.x, a name
-    /// on the Hub, `sd`, `ldm` or `embedded` [default: embedded]
+    /// Folder of the model in diffusers' layout, a single file of Stable Diffusion 1.x, 2.x or XL, a
+    /// name on the Hub, `sd`, `ldm` or `embedded` [default: embedded]
     #[cfg_attr(feature = "cli", arg(long, short, value_name = "PATH"))]
     pub model: Option<PathBuf>,
     /// Averaged weights of a single file's denoiser in place of the last ones

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::concept::Method;
+use crate::{concept::Method, config::TextEncoders};
 
 /// What is trained beside the vectors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct MethodOptions {
     /// dreambooth-lora: how strongly the additions count
     #[cfg_attr(feature = "cli", arg(long, value_name = "SCALE"))]
     pub lora_scale: Option<f64>,
+    /// SDXL: the text encoders whose vectors are trained: 1, 2 or both [default: both]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "WHICH"))]
+    pub text_encoders: Option<TextEncoders>,
 }
 
 impl MethodOptions {

@@ -22,6 +22,11 @@ pub struct ModelFamily {
     /// Whether a guidance scale mixes the prompt with the negative prompt, as the family's pipeline
     /// in diffusers decides.
     pub is_guided: fn(f64) -> bool,
+    /// Whether no negative prompt stands for zeros in place of an empty text's hidden states.
+    ///
+    /// # Errors
+    /// [`ModelError`] if the file that says so is broken.
+    pub no_prompt_is_zero: fn(&dyn ModelSource) -> Result<bool, ModelError>,
 }
 
 /// The checked sizes of a text encoder, or what does not fit.

@@ -23,6 +23,7 @@ pub static LATENT_DIFFUSION: ModelFamily = ModelFamily {
         }]
     },
     is_guided: |guidance_scale| guidance_scale != 1.0,
+    no_prompt_is_zero: |_| Ok(false),
 };
 
 /// LDM's folders have names of their own; some were saved again under Stable Diffusion's.

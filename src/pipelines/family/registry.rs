@@ -1,13 +1,24 @@
 //! The families that dvar knows.
 
-use dvar_models::{ModelError, weights::ModelSource};
+use dvar_models::{ModelError, parse_json, weights::ModelSource};
 use serde::Deserialize;
 
-use super::{LATENT_DIFFUSION, ModelFamily, STABLE_DIFFUSION};
+use super::{LATENT_DIFFUSION, ModelFamily, STABLE_DIFFUSION, STABLE_DIFFUSION_XL};
 
 /// The families, those that more files tell of last: these are asked first whether they recognise
 /// a folder.
-static FAMILIES: [&ModelFamily; 2] = [&STABLE_DIFFUSION, &LATENT_DIFFUSION];
+static FAMILIES: [&ModelFamily; 3] = [&STABLE_DIFFUSION, &STABLE_DIFFUSION_XL, &LATENT_DIFFUSION];
+
+/// What else people have, by its pipeline.
+const OTHERS: [(&str, &str); 7] = [
+    ("StableDiffusionXLImg2ImgPipeline", "SDXL's refiner"),
+    ("Inpaint", "an inpainting model"),
+    ("InstructPix2Pix", "an editing model"),
+    ("ControlNet", "a ControlNet, which guides a model"),
+    ("LatentConsistencyModelPipeline", "a latent consistency model (LCM)"),
+    ("StableDiffusion3", "Stable Diffusion 3"),
+    ("Flux", "a Flux model"),
+];
 
 #[derive(Deserialize)]
 struct ModelIndex {
@@ -28,13 +39,15 @@ impl ModelFamily {
             return Ok(found.copied().unwrap_or(&STABLE_DIFFUSION));
         };
         let file = source.display("model_index.json");
-        let index: ModelIndex = serde_json::from_slice(&index)
-            .map_err(|e| ModelError::Invalid { file: file.clone(), reason: e.to_string() })?;
+        let index: ModelIndex = parse_json(&index, &file)?;
         let named = FAMILIES.iter().find(|family| family.class_name == index.class_name);
         named.copied().ok_or_else(|| ModelError::Unsupported {
             file,
             key: "_class_name".into(),
-            value: format!("`{}`", index.class_name),
+            value: match OTHERS.iter().find(|(part, _)| index.class_name.contains(part)) {
+                Some((_, what)) => format!("`{}` ({what})", index.class_name),
+                None => format!("`{}`", index.class_name),
+            },
             supported: FAMILIES
                 .map(|family| format!("{} ({family})", family.class_name))
                 .join(" and "),
@@ -63,6 +76,7 @@ mod tests {
             (&["bert", "unet", "vqvae"], &LATENT_DIFFUSION),
             (&["bert", "unet", "vae"], &LATENT_DIFFUSION),
             (&["text_encoder", "unet", "vqvae"], &LATENT_DIFFUSION),
+            (&["text_encoder", "text_encoder_2", "unet", "vae"], &STABLE_DIFFUSION_XL),
         ] {
             assert_eq!(ModelFamily::of(&folder(folders)).unwrap(), family, "{folders:?}");
         }
@@ -86,11 +100,26 @@ mod tests {
     }
 
     #[test]
+    fn what_else_people_have_is_refused_by_its_name() {
+        for (class_name, what) in [
+            ("StableDiffusionXLImg2ImgPipeline", "SDXL's refiner"),
+            ("StableDiffusionXLInpaintPipeline", "an inpainting model"),
+            ("StableDiffusionXLControlNetPipeline", "a ControlNet"),
+            ("FluxPipeline", "a Flux model"),
+        ] {
+            let index = format!(r#"{{"_class_name": "{class_name}"}}"#).into_bytes();
+            let folder = Memory([("model_index.json".into(), Cow::Owned(index))].into());
+            let error = ModelFamily::of(&folder).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{class_name}` ({what}")), "{error}");
+        }
+    }
+
+    #[test]
     fn guidance_of_1_is_none_and_0_is_the_negative_prompt_of_ldm_alone() {
         let guided = |scale| FAMILIES.map(|family| (family.is_guided)(scale));
-        assert_eq!(guided(7.5), [true, true]);
-        assert_eq!(guided(1.0), [false, false]);
-        assert_eq!(guided(0.5), [false, true]);
-        assert_eq!(guided(0.0), [false, true]);
+        assert_eq!(guided(7.5), [true, true, true]);
+        assert_eq!(guided(1.0), [false, false, false]);
+        assert_eq!(guided(0.5), [false, false, true]);
+        assert_eq!(guided(0.0), [false, false, true]);
     }
 }

@@ -19,4 +19,5 @@ pub static STABLE_DIFFUSION: ModelFamily = ModelFamily {
         }]
     },
     is_guided: |guidance_scale| guidance_scale > 1.0,
+    no_prompt_is_zero: |_| Ok(false),
 };

@@ -1,25 +1,44 @@
-//! CLIP's text tower.
+//! CLIP's text tower: what Stable Diffusion 1.x and 2.x take of it, and what SDXL does.
 
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Int, Tensor};
 use dvar_models::{
     ModelError,
-    clip::{ClipTextConfig, ClipTextTransformer},
+    clip::{ClipTextConfig, ClipTextModelWithProjection, ClipTextTransformer},
     tokenizer::PromptTokenizer,
     weights::{self, ModelSource},
 };
 
-use super::{TextEncoder, TextEncoderConfig};
+use super::{TextEncoder, TextEncoderConfig, with_added_tokens};
 use crate::pipelines::PipelineError;
 
-/// Parses and checks its `config.json`; `file` is named in errors.
+/// Parses and checks the `config.json` of an encoder whose last layer's hidden states are taken,
+/// normalised (Stable Diffusion 1.x and 2.x); `file` is named in errors.
 ///
 /// # Errors
 ///
 /// [`ModelError`] says what does not fit.
 pub fn config(json: &[u8], file: &str) -> Result<Arc<dyn TextEncoderConfig>, ModelError> {
-    Ok(Arc::new(ClipTextConfig::parse(json, file)?))
+    Config::parse(json, file, Taken::Last)
+}
+
+/// The same for an encoder whose hidden states are taken before its last layer (SDXL's first).
+///
+/// # Errors
+///
+/// [`ModelError`] says what does not fit.
+pub fn penultimate(json: &[u8], file: &str) -> Result<Arc<dyn TextEncoderConfig>, ModelError> {
+    Config::parse(json, file, Taken::Penultimate)
+}
+
+/// The same for one that also gives the projected state at a text's end (SDXL's second).
+///
+/// # Errors
+///
+/// [`ModelError`] says what does not fit.
+pub fn projected(json: &[u8], file: &str) -> Result<Arc<dyn TextEncoderConfig>, ModelError> {
+    Config::parse(json, file, Taken::PenultimateAndPooled)
 }
 
 /// Reads its tokenizer in `folder`.
@@ -32,21 +51,58 @@ pub fn tokenizer(source: &dyn ModelSource, folder: &str) -> Result<PromptTokeniz
     let config = source.read_optional(&path("tokenizer_config.json"))?;
     let special = source.read_optional(&path("special_tokens_map.json"))?;
     let (config, special) = (config.as_deref(), special.as_deref());
-    let (vocab, merges) = (source.read(&path("vocab.json"))?, source.read(&path("merges.txt"))?);
-    Ok(PromptTokenizer::clip(&vocab, &merges, config, special)?)
+    let (vocab, merges) = (path("vocab.json"), path("merges.txt"));
+    let tokenizer = match source.read_optional(&path("tokenizer.json"))? {
+        Some(json) if !(source.has(&vocab) && source.has(&merges)) => {
+            PromptTokenizer::clip_from_json(&json, config, special)?
+        }
+        _ => {
+            let (vocab, merges) = (source.read(&vocab)?, source.read(&merges)?);
+            PromptTokenizer::clip(&vocab, &merges, config, special)?
+        }
+    };
+    with_added_tokens(tokenizer, source, folder)
 }
 
-impl TextEncoderConfig for ClipTextConfig {
+/// What is taken of the tower.
+#[derive(Clone, Copy, Debug)]
+enum Taken {
+    Last,
+    Penultimate,
+    PenultimateAndPooled,
+}
+
+#[derive(Debug)]
+struct Config {
+    sizes: ClipTextConfig,
+    taken: Taken,
+}
+
+impl Config {
+    fn parse(
+        json: &[u8],
+        file: &str,
+        taken: Taken,
+    ) -> Result<Arc<dyn TextEncoderConfig>, ModelError> {
+        Ok(Arc::new(Self { sizes: ClipTextConfig::parse(json, file)?, taken }))
+    }
+}
+
+impl TextEncoderConfig for Config {
     fn width(&self) -> usize {
-        self.hidden_size
+        self.sizes.hidden_size
     }
 
     fn vocab_size(&self) -> usize {
-        self.vocab_size
+        self.sizes.vocab_size
     }
 
     fn positions(&self) -> usize {
-        self.max_position_embeddings
+        self.sizes.max_position_embeddings
+    }
+
+    fn pooled_width(&self) -> Option<usize> {
+        matches!(self.taken, Taken::PenultimateAndPooled).then_some(self.sizes.projection_dim)
     }
 
     fn load(
@@ -56,25 +112,59 @@ impl TextEncoderConfig for ClipTextConfig {
         precision: DType,
         device: &Device,
     ) -> Result<Box<dyn TextEncoder>, ModelError> {
-        let model = weights::load(self.init(device), source, folder, precision)?;
-        Ok(Box::new(model.text_model))
+        let tower = || weights::load(self.sizes.init(device), source, folder, precision);
+        Ok(Box::new(match self.taken {
+            Taken::Last => Encoder::Last(tower()?.text_model),
+            Taken::Penultimate => Encoder::Penultimate(tower()?.text_model),
+            Taken::PenultimateAndPooled => {
+                let model = self.sizes.init_with_projection(device);
+                Encoder::Projected(weights::load(model, source, folder, precision)?)
+            }
+        }))
     }
 }
 
-impl TextEncoder for ClipTextTransformer {
+#[derive(Debug)]
+enum Encoder {
+    Last(ClipTextTransformer),
+    Penultimate(ClipTextTransformer),
+    Projected(ClipTextModelWithProjection),
+}
+
+impl Encoder {
+    fn tower(&self) -> &ClipTextTransformer {
+        match self {
+            Self::Last(tower) | Self::Penultimate(tower) => tower,
+            Self::Projected(model) => &model.text_model,
+        }
+    }
+}
+
+impl TextEncoder for Encoder {
     fn token_embeddings(&self, input_ids: Tensor<2, Int>) -> Tensor<3> {
-        self.token_embeddings(input_ids)
+        self.tower().token_embeddings(input_ids)
     }
 
     fn token_table(&self) -> Tensor<2> {
-        self.token_table()
+        self.tower().token_table()
     }
 
-    fn forward(&self, token_embeddings: Tensor<3>) -> Tensor<3> {
-        self.forward(token_embeddings)
+    fn forward(
+        &self,
+        token_embeddings: Tensor<3>,
+        ends: &[usize],
+    ) -> (Tensor<3>, Option<Tensor<2>>) {
+        match self {
+            Self::Last(tower) => (tower.forward(token_embeddings), None),
+            Self::Penultimate(tower) => (tower.penultimate(token_embeddings), None),
+            Self::Projected(model) => {
+                let (states, pooled) = model.forward(token_embeddings, ends);
+                (states, Some(pooled))
+            }
+        }
     }
 
     fn hidden_states(&self, token_embeddings: Tensor<3>) -> Vec<Tensor<3>> {
-        self.hidden_states(token_embeddings)
+        self.tower().hidden_states(token_embeddings)
     }
 }

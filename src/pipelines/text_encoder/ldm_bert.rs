@@ -10,7 +10,7 @@ use dvar_models::{
     weights::{self, ModelSource},
 };
 
-use super::{TextEncoder, TextEncoderConfig};
+use super::{TextEncoder, TextEncoderConfig, with_added_tokens};
 use crate::pipelines::PipelineError;
 
 /// Parses and checks its `config.json`; `file` is named in errors.
@@ -32,8 +32,14 @@ pub fn tokenizer(source: &dyn ModelSource, folder: &str) -> Result<PromptTokeniz
     let config = source.read_optional(&path("tokenizer_config.json"))?;
     let special = source.read_optional(&path("special_tokens_map.json"))?;
     let (config, special) = (config.as_deref(), special.as_deref());
-    let vocab = source.read(&path("vocab.txt"))?;
-    Ok(PromptTokenizer::bert(&vocab, config, special)?)
+    let vocab = path("vocab.txt");
+    let tokenizer = match source.read_optional(&path("tokenizer.json"))? {
+        Some(json) if !source.has(&vocab) => {
+            PromptTokenizer::bert_from_json(&json, config, special)?
+        }
+        _ => PromptTokenizer::bert(&source.read(&vocab)?, config, special)?,
+    };
+    with_added_tokens(tokenizer, source, folder)
 }
 
 impl TextEncoderConfig for LdmBertConfig {
@@ -70,8 +76,8 @@ impl TextEncoder for LdmBertModel {
         self.token_table()
     }
 
-    fn forward(&self, token_embeddings: Tensor<3>) -> Tensor<3> {
-        self.forward(token_embeddings)
+    fn forward(&self, token_embeddings: Tensor<3>, _: &[usize]) -> (Tensor<3>, Option<Tensor<2>>) {
+        (self.forward(token_embeddings), None)
     }
 
     fn hidden_states(&self, token_embeddings: Tensor<3>) -> Vec<Tensor<3>> {

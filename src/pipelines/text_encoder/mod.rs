@@ -6,7 +6,9 @@ pub mod ldm_bert;
 use std::fmt::Debug;
 
 use burn::tensor::{DType, Device, Int, Tensor};
-use dvar_models::{ModelError, weights::ModelSource};
+use dvar_models::{ModelError, tokenizer::PromptTokenizer, weights::ModelSource};
+
+use super::PipelineError;
 
 /// The checked sizes of a [`TextEncoder`].
 pub trait TextEncoderConfig: Debug + Send + Sync {
@@ -18,6 +20,11 @@ pub trait TextEncoderConfig: Debug + Send + Sync {
 
     /// The longest prompt in tokens.
     fn positions(&self) -> usize;
+
+    /// Width of the pooled state that the encoder gives of a text; none if it gives none.
+    fn pooled_width(&self) -> Option<usize> {
+        None
+    }
 
     /// Loads the weights in `folder` as `precision`.
     ///
@@ -41,9 +48,28 @@ pub trait TextEncoder: Debug + Send + Sync {
     /// `[vocab_size, width]`
     fn token_table(&self) -> Tensor<2>;
 
-    /// Token embeddings to hidden states, both `[batch_size, length, width]`.
-    fn forward(&self, token_embeddings: Tensor<3>) -> Tensor<3>;
+    /// Token embeddings to hidden states, both `[batch_size, length, width]`, and to the pooled state
+    /// at each text's end, `[batch_size, pooled_width]`, where the encoder gives one. `ends` are the
+    /// places of the end-of-text tokens.
+    fn forward(
+        &self,
+        token_embeddings: Tensor<3>,
+        ends: &[usize],
+    ) -> (Tensor<3>, Option<Tensor<2>>);
 
     /// What goes into the first layer and what comes out of each.
     fn hidden_states(&self, token_embeddings: Tensor<3>) -> Vec<Tensor<3>>;
+}
+
+/// The tokenizer with what was added to it before it was saved, which older versions of transformers
+/// write to a file of its own.
+fn with_added_tokens(
+    tokenizer: PromptTokenizer,
+    source: &dyn ModelSource,
+    folder: &str,
+) -> Result<PromptTokenizer, PipelineError> {
+    Ok(match source.read_optional(&format!("{folder}/added_tokens.json"))? {
+        Some(added) => tokenizer.with_added_tokens(&added)?,
+        None => tokenizer,
+    })
 }

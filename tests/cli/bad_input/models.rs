@@ -136,6 +136,12 @@ fn bad_single_files() {
     let golden = golden.unwrap_or_else(|| root().join("tests/fixtures/golden-more"));
     let tiny = fs::read(golden.join("files/single/sd1.safetensors")).unwrap();
     let only = |name, shape| header(&[(name, "F32", shape)]);
+    let xl = header(&[
+        ("conditioner.embedders.0.transformer.text_model.final_layer_norm.bias", "F32", &[1]),
+        ("conditioner.embedders.1.model.ln_final.weight", "F32", &[1]),
+        ("first_stage_model.quant_conv.weight", "F32", &[1]),
+        (first, "F32", &[1, 4, 3, 3]),
+    ]);
     for (case, file, bytes) in [
         ("cut off", "m.safetensors", tiny[..tiny.len() / 2].to_vec()),
         ("of other sizes than the published", "m.safetensors", tiny),
@@ -155,11 +161,14 @@ fn bad_single_files() {
             "m.safetensors",
             only("joint_blocks.0.x.weight", &[4, 1, 1, 1]),
         ),
+        ("an SDXL model by its name for few steps", "some_xl_turbo-v1.safetensors", xl),
         (
-            "an SDXL model",
+            "an LCM",
             "m.safetensors",
-            only("conditioner.embedders.1.model.ln_final.weight", &[4, 1, 1, 1]),
+            only("model.diffusion_model.time_embed.cond_proj.weight", &[4, 4]),
         ),
+        ("a model without signal at its end", "m.safetensors", only("ztsnr", &[1, 1, 1])),
+        ("an EDM model", "m.safetensors", only("edm_mean", &[1, 4, 1, 1])),
         (
             "SDXL's refiner",
             "m.safetensors",

@@ -2,12 +2,12 @@
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use dvar::{
     callbacks::DeterministicEval,
     concept::Concept,
     early_stopping::{Control, Dvar, StopReason},
-    embedding::LearnedEmbedding,
+    embedding::{EncoderVectors, LearnedEmbedding},
     eval::{FixedBatch, INTERVALS},
     objective::LatentCache,
     objective::{DiffusionObjective, DrawSource, Draws},
@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::{
     golden::{self, Golden, Tensors, number, numbers},
-    support::{encoder_of, only, prompt_ids, tiny, values},
+    support::{encoders_of, of_encoders, prompts_of, tensor, time_ids, tiny, values},
 };
 
 /// One recorded run.
@@ -29,6 +29,8 @@ pub struct Recording {
     pub golden: Tensors,
     pub meta: Value,
     pub objective: DiffusionObjective,
+    /// The text encoders by their names in files, and by the ends of the tensors' names.
+    encoders: Vec<(Option<String>, &'static str)>,
     /// What the trainer held when the last run ended.
     pub kept: RefCell<Vec<f64>>,
 }
@@ -43,14 +45,21 @@ impl Recording {
         let pixels: usize = images.shape[1..].iter().product();
         let pictures: Vec<Vec<f32>> = images.f32().chunks(pixels).map(<[f32]>::to_vec).collect();
         let vae = model.load_vae(&device).unwrap();
+        let mut latents = LatentCache::new(&vae, &pictures, images.shape[2], &device);
+        if let Some(sizes) = golden.find("time_ids_per_image") {
+            latents = latents.with_time_ids(time_ids(sizes));
+        }
+        let num_vectors = meta["n_vectors"].as_u64().unwrap_or(1) as usize;
+        let encoders = model.embedding_widths().0.into_iter().map(|(key, _)| key);
+        let encoders = encoders.zip(of_encoders(&model)).collect();
         let objective = DiffusionObjective::new(
-            encoder_of(&model, side, &device),
+            encoders_of(&model, side, num_vectors, &device),
             model.load_unet(&device).unwrap(),
             model.scheduler().noise_schedule().clone(),
-            LatentCache::new(&vae, &pictures, images.shape[2], &device),
-            prompt_ids(golden.get("tokenized_templates")),
+            latents,
+            prompts_of(&model, &golden, "tokenized_templates"),
         );
-        Self { name, golden, meta, objective, kept: RefCell::default() }
+        Self { name, golden, meta, objective, encoders, kept: RefCell::default() }
     }
 
     pub fn config(&self, key: &str) -> &Value {
@@ -128,11 +137,27 @@ impl Recording {
             .collect()
     }
 
-    pub fn vectors(&self, step: usize) -> Tensor<2> {
-        let all = self.golden.get("embeddings");
-        let width = all.shape[1];
-        let values = all.f32()[step * width..(step + 1) * width].to_vec();
-        Tensor::from_data(TensorData::new(values, [1, width]), &self.objective.device())
+    /// What was recorded for each text encoder at a step, `[num_vectors, width]`; `embeddings` before
+    /// it, `grads` in it.
+    pub fn recorded(&self, key: &str, step: usize) -> Vec<Golden> {
+        let each = self.encoders.iter().map(|(_, end)| {
+            let Golden { shape, values } = self.drawn(&format!("{key}{end}"), step);
+            // one vector for the only encoder has no axis of its own
+            let shape = if shape.len() == 1 { vec![1, shape[0]] } else { shape };
+            Golden { shape, values }
+        });
+        each.collect()
+    }
+
+    /// The same for all of so many steps, one behind the other.
+    pub fn all_recorded(&self, key: &str, steps: usize) -> Vec<f64> {
+        let each = (0..steps).flat_map(|step| self.recorded(key, step));
+        each.flat_map(|golden| golden.values).collect()
+    }
+
+    pub fn vectors(&self, step: usize) -> Vec<Tensor<2>> {
+        let device = self.objective.device();
+        self.recorded("embeddings", step).iter().map(|golden| tensor(golden, &device)).collect()
     }
 
     /// Runs our trainer on the recorded draws; `threshold` 0 never stops.
@@ -169,10 +194,15 @@ impl Recording {
             max_grad_norm: None,
             loss_scaling: false,
         };
-        let width = self.golden.get("embeddings").shape[1];
         let token = self.meta["placeholder"].as_str().unwrap();
-        let initial = values(self.vectors(0)).iter().map(|value| *value as f32).collect();
-        let initial = LearnedEmbedding::new(token, initial, 1, width).unwrap();
+        let start = self.recorded("embeddings", 0);
+        let num_vectors = start[0].shape[0];
+        let start = start.iter().zip(&self.encoders).map(|(golden, (key, _))| EncoderVectors {
+            key: key.clone(),
+            values: golden.f32(),
+            dim: golden.shape[1],
+        });
+        let initial = LearnedEmbedding::for_encoders(token, start.collect(), num_vectors).unwrap();
         let concept = Concept::new(&initial, &self.objective.device());
         let evaluation = self.evaluation();
         let objective =
@@ -182,7 +212,7 @@ impl Recording {
             _ => &[],
         };
         let dvar = Dvar::new(self.number("window") as usize, threshold).unwrap();
-        let seen = Rc::new(RefCell::new((Vec::new(), values(only(concept.vectors())))));
+        let seen = Rc::new(RefCell::new((Vec::new(), all_values(concept.vectors()))));
         let mut callbacks: Callbacks<'_> = vec![
             Box::new(DeterministicEval::from_losses(objective).stop_when(dvar).with_parts(parts)),
             Box::new(Collector(seen.clone())),
@@ -190,7 +220,7 @@ impl Recording {
         let mut trainer = Trainer::new(config, &self.objective, draws, concept);
         let stop = pollster::block_on(trainer.train(&mut callbacks));
         drop(callbacks);
-        *self.kept.borrow_mut() = values(only(trainer.concept().vectors()));
+        *self.kept.borrow_mut() = all_values(trainer.concept().vectors());
         let (records, embeddings) = Rc::into_inner(seen).unwrap().into_inner();
         (stop, records, embeddings)
     }
@@ -211,6 +241,10 @@ impl DrawSource for Recording {
     }
 }
 
+fn all_values(vectors: Vec<Tensor<2>>) -> Vec<f64> {
+    vectors.into_iter().flat_map(values).collect()
+}
+
 /// Keeps every record and the vectors after every update.
 struct Collector(Rc<RefCell<(Vec<Record>, Vec<f64>)>>);
 
@@ -222,7 +256,7 @@ impl Callback<Concept, TrainState> for Collector {
     fn after_update(&mut self, step: StepContext<'_, Concept>) -> Result<Control, TrainError> {
         let mut seen = self.0.borrow_mut();
         seen.0.push(step.record.clone());
-        seen.1.extend(values(only(step.model.vectors())));
+        seen.1.extend(all_values(step.model.vectors()));
         Ok(Control::Continue)
     }
 }
