@@ -10,22 +10,13 @@ use serde_json::Value;
 
 use crate::{
     golden::{self, Golden, Tensors, assert_close, assert_relative, number, numbers},
-    support::{
-        encoders_of, has_model, prompts_of, tensor, time_ids, tiny, values,
-        vectors_of,
-    },
+    support::{encoders_of, has_model, prompts_of, tensor, time_ids, tiny, values, vectors_of},
 };
 
 const SIDE: &str = "sdxl";
 
 fn device() -> Device {
     Device::flex()
-}
-
-/// The first `count` rows of a golden tensor.
-fn rows(golden: &Golden, count: usize) -> Vec<f64> {
-    let size: usize = golden.shape[1..].iter().product();
-    golden.values[..count * size].to_vec()
 }
 
 fn tracked(vectors: Vec<Tensor<2>>) -> Vec<Tensor<2>> {
@@ -133,25 +124,26 @@ fn objective_agrees(name: &str) {
     assert_close(&label("noisy_latents"), &values(noisy.clone()), want, 0.0, 1e-6);
 
     let prompts = encoder.prepare(&prompts_of(&model, &golden, "input_ids"));
-    let told = encoder.encode(&prompts, &vectors, &time_ids(get("time_ids")));
+    let told = || encoder.encode(&prompts, &vectors, &time_ids(get("time_ids")));
     for (name, got) in [
-        ("encoder_hidden_states", values(told.hidden_states.clone().inner())),
-        ("text_embeds", values(pooled(&told).inner())),
+        ("encoder_hidden_states", values(told().hidden_states.inner())),
+        ("text_embeds", values(pooled(&told()).inner())),
     ] {
         assert_close(&label(name), &got, &get(name).values, 2e-5, 0.0);
     }
-    // leaves of their own, to see the gradients that reach the text encoders
-    let states = told.hidden_states.clone().inner().autodiff().require_grad();
-    let ends = pooled(&told).inner().autodiff().require_grad();
-    let leaves = Conditioning {
-        hidden_states: states.clone(),
-        added: told.added.as_ref().map(|added| AddedConditioning {
-            text_embeds: ends.clone(),
-            time_ids: added.time_ids.clone(),
-        }),
-    };
     for unet in [unet.clone(), unet.with_gradient_checkpointing()] {
-        let predicted = unet.forward(noisy.clone(), &get("timesteps").values, leaves.clone());
+        let told = told();
+        // leaves of their own, to see the gradients that reach the text encoders
+        let states = told.hidden_states.clone().inner().autodiff().require_grad();
+        let ends = pooled(&told).inner().autodiff().require_grad();
+        let leaves = Conditioning {
+            hidden_states: states.clone(),
+            added: told.added.as_ref().map(|added| AddedConditioning {
+                text_embeds: ends.clone(),
+                time_ids: added.time_ids.clone(),
+            }),
+        };
+        let predicted = unet.forward(noisy.clone(), &get("timesteps").values, leaves);
         let want = &get("noise_pred").values;
         assert_close(&label("noise_pred"), &values(predicted.clone().inner()), want, 5e-5, 0.0);
         let loss = (predicted - noise.clone()).square().mean();

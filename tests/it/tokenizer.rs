@@ -94,6 +94,42 @@ fn tokenizers_that_pad_with_a_letter_of_the_vocabulary_cut_it_out_of_prompts() {
     }
 }
 
+#[test]
+fn tokens_that_older_libraries_add_in_a_file_of_their_own_follow_the_vocabulary() {
+    let plain = tokenizer("clip");
+    let next = plain.vocab_size();
+    let with = |json: String| plain.clone().with_added_tokens(json.as_bytes());
+    let added = format!(r#"{{"<second>": {}, "<first>": {next}}}"#, next + 1);
+    let mut both = with(added).unwrap();
+    assert_eq!(both.vocab_size(), next + 2);
+    assert_eq!(both.token_ids("<first> <second>"), [next as u32, next as u32 + 1]);
+    assert_eq!(both.add_placeholder("<third>", 1).unwrap(), [next as u32 + 2]);
+    for wrong in [format!(r#"{{"<first>": {}}}"#, next + 1), "[]".into(), "{".into()] {
+        let error = with(wrong).unwrap_err().to_string();
+        assert!(error.contains("added_tokens.json"), "{error}");
+    }
+}
+
+#[test]
+fn a_broken_tokenizer_json_is_an_error() {
+    for json in [
+        "",
+        "[]",
+        r#"{"model": {}}"#,
+        r#"{"model": {"vocab": {"a": 1}, "merges": []}}"#,
+        r#"{"model": {"vocab": {"a": 0, "<|startoftext|>": 1, "<|endoftext|>": 2}, "merges": ["a b"]}}"#,
+        r#"{"model": {"vocab": {"a": 0, "<|startoftext|>": 1, "<|endoftext|>": 2}, "merges": ["a"]}}"#,
+        r#"{"model": {"vocab": {"a": 0, "<|startoftext|>": 1, "<|endoftext|>": 2}, "merges": []},
+            "added_tokens": [3]}"#,
+    ] {
+        assert!(PromptTokenizer::clip_from_json(json.as_bytes(), None, None).is_err(), "{json}");
+        assert!(PromptTokenizer::bert_from_json(json.as_bytes(), None, None).is_err(), "{json}");
+    }
+    let whole =
+        r#"{"model": {"vocab": {"a": 0, "<|startoftext|>": 1, "<|endoftext|>": 2}, "merges": []}}"#;
+    assert!(PromptTokenizer::clip_from_json(whole.as_bytes(), Some(b"7"), None).is_ok());
+}
+
 /// Draws strings as `tests/fixtures/open_clip/make.py` does.
 struct Strings {
     state: u64,
