@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     concept::Method,
-    config::{ConfigError, InitStrategy, Initializer, TrainConfig, TrainOptions},
+    config::{ConfigError, InitStrategy, Initializer, TextEncoders, TrainConfig, TrainOptions},
     data::dataset::Dataset,
     embedding::LearnedEmbedding,
     eval::EvaluationDraws,
@@ -112,13 +112,10 @@ impl CheckedOptions {
     /// A model with one text encoder has no choice.
     fn check_text_encoders(&self) -> Result<(), SessionError> {
         let found = self.model.embedding_widths().0.len();
-        match self.config.text_encoders.only() {
-            Some(index) if found == 1 || index >= found => {
-                let model = self.model.name().into();
-                Err(SessionError::TextEncoders { wanted: index + 1, found, model })
-            }
-            _ => Ok(()),
+        if found > 1 || self.config.text_encoders == TextEncoders::Both {
+            return Ok(());
         }
+        Err(SessionError::TextEncoders { model: self.model.name().into() })
     }
 
     /// `triple` has only a third of the schedule's time steps for each interval.

@@ -103,13 +103,9 @@ pub enum SessionError {
         /// Steps of the schedule.
         steps: usize,
     },
-    /// The model has no such choice of text encoders.
-    #[error("`text_encoders` is {wanted}, but {model} has {found} in all; leave it out")]
+    /// The model has no second text encoder to choose from.
+    #[error("`text_encoders` chooses one of several, and {model} has one; leave it out")]
     TextEncoders {
-        /// Which one alone was to be trained, counted from 1.
-        wanted: usize,
-        /// How many there are.
-        found: usize,
         /// The model's name.
         model: String,
     },

@@ -52,7 +52,7 @@ pub enum Weights {
 
 /// The error for a file that is not there; `file` as messages name it.
 pub(super) fn missing(file: String) -> ModelError {
-    let remedy = "give the folder of a whole Stable Diffusion 1.x, 2.x or XL or LDM text-to-image \
-                  model in diffusers' layout";
+    let remedy = "give the folder of a whole Stable Diffusion 1.x, 2.x, XL or LDM text-to-image model \
+                  in diffusers' layout";
     ModelError::MissingFile { file, remedy: remedy.into() }
 }

@@ -50,7 +50,7 @@ impl ModelFamily {
             },
             supported: FAMILIES
                 .map(|family| format!("{} ({family})", family.class_name))
-                .join(" and "),
+                .join(", "),
         })
     }
 }

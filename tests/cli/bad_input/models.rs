@@ -165,7 +165,7 @@ fn bad_single_files() {
         (
             "an LCM",
             "m.safetensors",
-            only("model.diffusion_model.time_embed.cond_proj.weight", &[4, 4]),
+            only("model.diffusion_model.time_embed.cond_proj.weight", &[4, 4, 1]),
         ),
         ("a model without signal at its end", "m.safetensors", only("ztsnr", &[1, 1, 1])),
         ("an EDM model", "m.safetensors", only("edm_mean", &[1, 4, 1, 1])),
