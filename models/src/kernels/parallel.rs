@@ -39,6 +39,11 @@ pub(super) fn map<T: Send>(
     (0..count).into_par_iter().with_min_len(least).map(work).collect()
 }
 
+/// What `work` makes of each number below `count`, in order, where each is worth a thread.
+pub(crate) fn each<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
+    map(count, 2 * WORTH, work)
+}
+
 /// Whether this thread is as fast alone.
 fn alone(cost: usize) -> bool {
     cost < 2 * WORTH || rayon::current_num_threads() == 1

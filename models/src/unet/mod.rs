@@ -1,6 +1,8 @@
 //! The denoiser of Stable Diffusion 1.x, 2.x and XL and of CompVis' LDM (diffusers
 //! `UNet2DConditionModel`; Rombach et al. 2022, sections 3.2 and 3.3; Podell et al. 2023).
 
+#[cfg(feature = "flex")]
+mod apart;
 mod blocks;
 mod conditioning;
 mod config;

@@ -6,6 +6,8 @@ use burn::{
     tensor::{DType, Device, Tensor},
 };
 
+#[cfg(feature = "flex")]
+use super::apart;
 use super::{
     TimeIds, UNet2DConditionConfig,
     blocks::{DownBlock2D, MidBlock2D, UpBlock2D},
@@ -47,6 +49,23 @@ pub struct UNetPrefix {
     x: Tensor<4>,
     /// What the way up takes.
     skips: Vec<Tensor<4>>,
+}
+
+#[cfg(feature = "flex")]
+impl UNetPrefix {
+    pub(super) fn batch_size(&self) -> usize {
+        self.x.dims()[0]
+    }
+
+    /// That of one input.
+    pub(super) fn narrow(&self, input: usize) -> Self {
+        let narrow = |x: &Tensor<4>| x.clone().narrow(0, input, 1);
+        Self {
+            time: self.time.clone().narrow(0, input, 1),
+            x: narrow(&self.x),
+            skips: self.skips.iter().map(narrow).collect(),
+        }
+    }
 }
 
 impl Network for UNet2DConditionModel {
@@ -161,7 +180,20 @@ impl UNet2DConditionModel {
         stem: &UNetPrefix,
         conditioning: impl Into<Conditioning>,
     ) -> Tensor<4> {
-        let Conditioning { hidden_states, added } = conditioning.into();
+        let conditioning = conditioning.into();
+        #[cfg(feature = "flex")]
+        if let Some(prediction) = apart::forward(self, stem, &conditioning) {
+            return prediction;
+        }
+        self.forward_whole(stem, conditioning)
+    }
+
+    /// [`forward_from`](Self::forward_from) of all inputs at once.
+    pub(super) fn forward_whole(
+        &self,
+        stem: &UNetPrefix,
+        Conditioning { hidden_states, added }: Conditioning,
+    ) -> Tensor<4> {
         let given = Given {
             time: activate(Activation::Silu, self.time(stem.time.clone(), added)),
             text: hidden_states.cast(self.dtype()),

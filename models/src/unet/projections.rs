@@ -24,6 +24,12 @@ impl UNet2DConditionModel {
         weights
     }
 
+    /// Whether any of them is tracked by autodiff.
+    #[cfg(feature = "flex")]
+    pub(super) fn is_trained(&self) -> bool {
+        self.projections().values().any(Tensor::is_tracked)
+    }
+
     /// The same network with the given weights in place of its own, cast to its type, by the names
     /// and in the shapes of [`projections`](Self::projections). Tracked weights give a tracked prediction.
     /// Weights under other names are not used.

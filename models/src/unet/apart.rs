@@ -1,0 +1,147 @@
+//! A batch's inputs apart: each goes its own way through the network, so that whole passes are shared
+//! out among the cores, and not one layer after the other. What one input needs also stays in a
+//! core's own memory. The parts are the inputs, however many cores there are, so that the same run
+//! gives the same bits on all of them.
+
+use burn::tensor::{Device, Tensor};
+
+use super::{AddedConditioning, Conditioning, UNet2DConditionModel, UNetPrefix};
+use crate::kernels::each;
+
+/// [`UNet2DConditionModel::forward_from`]; nothing where it is not to be done so: for a single
+/// input, on other devices, and where weights are trained.
+pub(super) fn forward(
+    network: &UNet2DConditionModel,
+    prefix: &UNetPrefix,
+    conditioning: &Conditioning,
+) -> Option<Tensor<4>> {
+    let states = &conditioning.hidden_states;
+    let on_cpu = states.device().inner() == Device::flex();
+    if prefix.batch_size() < 2 || !on_cpu || network.is_trained() {
+        return None;
+    }
+    #[cfg(feature = "autodiff")]
+    if states.is_tracked() {
+        return Some(tracked::forward(network, prefix, conditioning));
+    }
+    let parts = each(prefix.batch_size(), |i| {
+        network.forward_whole(&prefix.narrow(i), conditioning.narrow(i))
+    });
+    Some(Tensor::cat(parts, 0))
+}
+
+impl Conditioning {
+    /// That of one input.
+    fn narrow(&self, input: usize) -> Self {
+        let added = self.added.as_ref().map(|added| AddedConditioning {
+            text_embeds: added.text_embeds.clone().narrow(0, input, 1),
+            time_ids: vec![added.time_ids[input]],
+        });
+        Self { hidden_states: self.hidden_states.clone().narrow(0, input, 1), added }
+    }
+}
+
+#[cfg(feature = "autodiff")]
+mod tracked {
+    use burn::backend::DispatchTensor;
+
+    use super::{AddedConditioning, Conditioning, Tensor, UNet2DConditionModel, UNetPrefix, each};
+    use crate::{
+        operation::{Operation, apply},
+        unet::TimeIds,
+    };
+
+    /// All passes as one operation of burn's graph, with a graph of its own for each.
+    #[derive(Clone, Debug)]
+    struct Apart {
+        network: UNet2DConditionModel,
+        prefix: UNetPrefix,
+        time_ids: Option<Vec<TimeIds>>,
+    }
+
+    /// One input's pass.
+    #[derive(Clone, Debug)]
+    pub(super) struct Part {
+        /// Where its graph begins.
+        given: Conditioning,
+        prediction: Tensor<4>,
+    }
+
+    pub(super) fn forward(
+        network: &UNet2DConditionModel,
+        prefix: &UNetPrefix,
+        Conditioning { hidden_states, added }: &Conditioning,
+    ) -> Tensor<4> {
+        let states = hidden_states.clone().into_dispatch();
+        let (embeds, time_ids) = match added {
+            Some(added) => {
+                (added.text_embeds.clone().into_dispatch(), Some(added.time_ids.clone()))
+            }
+            // it is not read
+            None => (states.clone(), None),
+        };
+        let apart = Apart { network: network.clone(), prefix: prefix.clone(), time_ids };
+        Tensor::from_dispatch(apply(&apart, [states, embeds]))
+    }
+
+    impl Apart {
+        fn conditioning(&self, [states, embeds]: [DispatchTensor; 2]) -> Conditioning {
+            let added = self.time_ids.clone().map(|time_ids| AddedConditioning {
+                text_embeds: Tensor::from_dispatch(embeds),
+                time_ids,
+            });
+            Conditioning { hidden_states: Tensor::from_dispatch(states), added }
+        }
+    }
+
+    impl Operation<2> for Apart {
+        type State = Vec<Part>;
+
+        fn forward(&self, inputs: [DispatchTensor; 2]) -> (DispatchTensor, Vec<Part>) {
+            let all = self.conditioning(inputs);
+            let parts = each(self.prefix.batch_size(), |i| {
+                let given = all.narrow(i).tracked();
+                let prediction = self.network.forward_whole(&self.prefix.narrow(i), given.clone());
+                Part { given, prediction }
+            });
+            let predictions = parts.iter().map(|part| part.prediction.clone().inner()).collect();
+            (Tensor::cat(predictions, 0).into_dispatch(), parts)
+        }
+
+        fn backward(
+            self,
+            parts: Vec<Part>,
+            gradient: DispatchTensor,
+            _: [bool; 2],
+        ) -> [Option<DispatchTensor>; 2] {
+            let gradient = Tensor::<4>::from_dispatch(gradient);
+            let gradients = each(parts.len(), |i| {
+                let Part { given, prediction } = &parts[i];
+                let share = gradient.clone().narrow(0, i, 1).autodiff();
+                let gradients = (prediction.clone() * share).sum().backward();
+                let states = given.hidden_states.grad(&gradients);
+                (states, given.added.as_ref().and_then(|added| added.text_embeds.grad(&gradients)))
+            });
+            let (states, embeds): (Vec<_>, Vec<_>) = gradients.into_iter().unzip();
+            let states: Option<Vec<_>> = states.into_iter().collect();
+            let embeds: Option<Vec<_>> = embeds.into_iter().collect();
+            [
+                states.map(|states| Tensor::cat(states, 0).into_dispatch()),
+                embeds.map(|embeds| Tensor::cat(embeds, 0).into_dispatch()),
+            ]
+        }
+    }
+
+    impl Conditioning {
+        /// The same as the beginning of a graph.
+        fn tracked(self) -> Self {
+            Self {
+                hidden_states: self.hidden_states.autodiff().require_grad(),
+                added: self.added.map(|added| AddedConditioning {
+                    text_embeds: added.text_embeds.autodiff().require_grad(),
+                    ..added
+                }),
+            }
+        }
+    }
+}
