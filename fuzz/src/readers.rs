@@ -4,8 +4,8 @@
 use std::{borrow::Cow, collections::BTreeMap, hint::black_box};
 
 use dvar::{
-    concept::LearnedAdapter, config::TrainOptions, data::decode::decode,
-    plot::CurvePoint, schedulers::SchedulerConfig, trainer::TrainState,
+    concept::LearnedAdapter, config::TrainOptions, data::decode::decode, plot::CurvePoint,
+    schedulers::SchedulerConfig, trainer::TrainState,
 };
 use dvar_models::{
     clip::{ClipConfig, ClipTextConfig},

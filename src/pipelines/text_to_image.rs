@@ -6,7 +6,7 @@ use std::{future::Future, pin::Pin};
 use burn::tensor::{Device, Tensor, TensorData};
 use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
 
-use super::{Conditioning, PipelineError, PromptEncoder, TimeIds};
+use super::{Conditioning, PipelineError, PromptEncoder, PromptIds, TimeIds};
 use crate::{
     data::image::Picture,
     rng::{Purpose, Stream},

@@ -263,7 +263,8 @@ fn what_was_learned_is_saved_for_both_text_encoders_and_drawn_again() {
     let file = embedding::write(&learned);
     assert_eq!(embedding::read(&file, "learned_embeds.safetensors").unwrap(), learned);
 
-    let generator = Generator::load(&model, Some(&learned), None, &Device::flex()).unwrap();
+    let generator =
+        Generator::load(&model, std::slice::from_ref(&learned), None, &Device::flex()).unwrap();
     let options = dvar::session::sampling_options(&run.checked.config, &model).unwrap();
     let options = dvar::pipelines::SamplingOptions { num_inference_steps: 2, ..options };
     let prompt = [format!("a photo of {}", run.checked.config.placeholder_token)];

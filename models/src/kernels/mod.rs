@@ -25,9 +25,9 @@ mod parallel;
 
 #[cfg(feature = "flex")]
 pub(crate) use layers::attention;
+pub(crate) use layers::{activate, conv2d, gated_gelu, group_norm, group_norm_silu, layer_norm};
 #[cfg(feature = "flex")]
 pub(crate) use parallel::each;
-pub(crate) use layers::{activate, conv2d, gated_gelu, group_norm, group_norm_silu, layer_norm};
 
 #[cfg(all(test, feature = "flex", feature = "autodiff"))]
 mod tests;

@@ -1,8 +1,6 @@
 //! The denoiser of Stable Diffusion 1.x, 2.x and XL and of CompVis' LDM (diffusers
 //! `UNet2DConditionModel`; Rombach et al. 2022, sections 3.2 and 3.3; Podell et al. 2023).
 
-#[cfg(feature = "flex")]
-mod apart;
 mod blocks;
 mod conditioning;
 mod config;
@@ -10,6 +8,7 @@ mod embeddings;
 mod flops;
 mod given;
 mod model;
+mod passes;
 mod projections;
 mod transformer;
 

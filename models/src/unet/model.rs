@@ -6,8 +6,6 @@ use burn::{
     tensor::{DType, Device, Tensor},
 };
 
-#[cfg(feature = "flex")]
-use super::apart;
 use super::{
     TimeIds, UNet2DConditionConfig,
     blocks::{DownBlock2D, MidBlock2D, UpBlock2D},
@@ -116,30 +114,9 @@ impl UNet2DConditionModel {
         Self { gradient_checkpointing: true, ..self }
     }
 
-    /// The prediction. Weights of a low type take f32 and give f32.
-    ///
-    /// # Shapes
-    ///
-    /// - sample: `[batch_size, in_channels, height, width]`
-    /// - timesteps: one for each sample, 0 to 999 for Stable Diffusion
-    /// - conditioning: of `batch_size` texts; their hidden states alone, but for SDXL
-    /// - output: `[batch_size, out_channels, height, width]`
-    ///
-    /// # Panics
-    ///
-    /// If the shapes are others, or SDXL is told hidden states alone.
-    pub fn forward(
-        &self,
-        sample: Tensor<4>,
-        timesteps: &[f64],
-        conditioning: impl Into<Conditioning>,
-    ) -> Tensor<4> {
-        self.forward_from(&self.stem(sample, timesteps), conditioning)
-    }
-
     /// What [`forward`](Self::forward) computes before the text enters: worth keeping where the
-    /// same latents meet other texts. With SDXL it enters early, with the time. Trained weights, see [`projections`](Self::projections), do
-    /// not enter it either.
+    /// same latents meet other texts. With SDXL the text enters early, with the time. Trained weights,
+    /// see [`projections`](Self::projections), do not enter it either.
     ///
     /// # Shapes
     ///
@@ -168,24 +145,6 @@ impl UNet2DConditionModel {
             }
         }
         UNetPrefix { time, x, skips }
-    }
-
-    /// The rest of [`forward`](Self::forward), with the same result.
-    ///
-    /// # Panics
-    ///
-    /// If the shapes are others.
-    pub fn forward_from(
-        &self,
-        stem: &UNetPrefix,
-        conditioning: impl Into<Conditioning>,
-    ) -> Tensor<4> {
-        let conditioning = conditioning.into();
-        #[cfg(feature = "flex")]
-        if let Some(prediction) = apart::forward(self, stem, &conditioning) {
-            return prediction;
-        }
-        self.forward_whole(stem, conditioning)
     }
 
     /// [`forward_from`](Self::forward_from) of all inputs at once.

@@ -1,16 +1,65 @@
-//! A batch's inputs apart: each goes its own way through the network, so that whole passes are shared
-//! out among the cores, and not one layer after the other. What one input needs also stays in a
-//! core's own memory. The parts are the inputs, however many cores there are, so that the same run
-//! gives the same bits on all of them.
+//! The whole way through the network.
+//!
+//! On the CPU a batch's inputs go apart: each its own way, so that whole passes are shared out among
+//! the cores, and not one layer after the other. What one input needs also stays in a core's own
+//! memory. The parts are the inputs, however many cores there are, so that the same run gives the
+//! same bits on all of them.
 
-use burn::tensor::{Device, Tensor};
+#[cfg(feature = "flex")]
+use burn::tensor::Device;
+use burn::tensor::Tensor;
 
-use super::{AddedConditioning, Conditioning, UNet2DConditionModel, UNetPrefix};
+#[cfg(feature = "flex")]
+use super::AddedConditioning;
+use super::{Conditioning, UNet2DConditionModel, UNetPrefix};
+#[cfg(feature = "flex")]
 use crate::kernels::each;
+
+impl UNet2DConditionModel {
+    /// The prediction. Weights of a low type take f32 and give f32.
+    ///
+    /// # Shapes
+    ///
+    /// - sample: `[batch_size, in_channels, height, width]`
+    /// - timesteps: one for each sample, 0 to 999 for Stable Diffusion
+    /// - conditioning: of `batch_size` texts; their hidden states alone, but for SDXL
+    /// - output: `[batch_size, out_channels, height, width]`
+    ///
+    /// # Panics
+    ///
+    /// If the shapes are others, or SDXL is told hidden states alone.
+    pub fn forward(
+        &self,
+        sample: Tensor<4>,
+        timesteps: &[f64],
+        conditioning: impl Into<Conditioning>,
+    ) -> Tensor<4> {
+        self.forward_from(&self.stem(sample, timesteps), conditioning)
+    }
+
+    /// The rest of [`forward`](Self::forward), with the same result.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes are others.
+    pub fn forward_from(
+        &self,
+        stem: &UNetPrefix,
+        conditioning: impl Into<Conditioning>,
+    ) -> Tensor<4> {
+        let conditioning = conditioning.into();
+        #[cfg(feature = "flex")]
+        if let Some(prediction) = apart(self, stem, &conditioning) {
+            return prediction;
+        }
+        self.forward_whole(stem, conditioning)
+    }
+}
 
 /// [`UNet2DConditionModel::forward_from`]; nothing where it is not to be done so: for a single
 /// input, on other devices, and where weights are trained.
-pub(super) fn forward(
+#[cfg(feature = "flex")]
+fn apart(
     network: &UNet2DConditionModel,
     prefix: &UNetPrefix,
     conditioning: &Conditioning,
@@ -30,6 +79,7 @@ pub(super) fn forward(
     Some(Tensor::cat(parts, 0))
 }
 
+#[cfg(feature = "flex")]
 impl Conditioning {
     /// That of one input.
     fn narrow(&self, input: usize) -> Self {
@@ -41,7 +91,7 @@ impl Conditioning {
     }
 }
 
-#[cfg(feature = "autodiff")]
+#[cfg(all(feature = "flex", feature = "autodiff"))]
 mod tracked {
     use burn::backend::DispatchTensor;
 
