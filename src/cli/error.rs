@@ -77,9 +77,12 @@ impl CliError {
             Self::Kept { error, .. } => return error.hint(),
             _ => return None,
         };
-        let of_several = |error: &(dyn Error + 'static)| match error.downcast_ref() {
-            Some(TokenizerError::Initializer { pieces, .. }) => pieces.len() > 1,
-            _ => false,
+        let of_several = |error: &(dyn Error + 'static)| {
+            let tokenizer = match error.downcast_ref() {
+                Some(PipelineError::Tokenizer(error)) => Some(error),
+                _ => error.downcast_ref(),
+            };
+            matches!(tokenizer, Some(TokenizerError::Initializer { pieces, .. }) if pieces.len() > 1)
         };
         if sources(error).any(of_several) {
             return Some("`--initializer-text` starts from all tokens of a text".into());
@@ -208,6 +211,10 @@ mod tests {
         let error =
             SessionError::NoScorer { option: "stopping", what: "samples", model: "m".into() };
         assert!(CliError::from(error).hint().unwrap().contains("`--clip`"));
+        let pieces = vec!["blue</w>".to_string(), "cat</w>".to_string()];
+        let initializer = TokenizerError::Initializer { word: "blue cat".into(), pieces };
+        let hint = CliError::from(SessionError::from(initializer)).hint();
+        assert!(hint.unwrap().contains("`--initializer-text`"));
         assert_eq!(code(TrainError::state("of another run")), 2);
         assert_eq!(code(DataError::NothingGiven), 2);
     }
