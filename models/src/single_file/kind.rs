@@ -162,7 +162,8 @@ impl Kind {
         if let Some((_, what)) = OTHERS.iter().find(|(is, _)| is(shapes)) {
             return Err(what);
         }
-        if metadata.iter().any(|(key, text)| key.starts_with("modelspec.") && is_fast(text)) {
+        let told = ["modelspec.title", "modelspec.architecture"];
+        if told.iter().filter_map(|key| metadata.get(*key)).any(|name| is_fast(name)) {
             return Err(FAST);
         }
         let has = |prefix: &str| has(shapes, prefix);
@@ -250,8 +251,8 @@ pub(super) const CALLED_FAST: &str = "by its name, it was made to draw in a few 
 
 /// Whether a name says that the model was made to draw in a few steps.
 pub(super) fn is_fast(name: &str) -> bool {
-    let words = name.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
-    words.into_iter().any(|word| ["turbo", "lightning", "lcm"].contains(&word.as_str()))
+    let mut words = name.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
+    words.any(|word| ["turbo", "lightning", "lcm"].contains(&word.as_str()))
 }
 
 fn has(shapes: &Shapes, prefix: &str) -> bool {
