@@ -18,8 +18,11 @@ use dvar_models::{
     weights::{Memory, with_replaced},
 };
 
+/// Reads bytes, and forgets what it made of them.
+pub type Reader = fn(&[u8]);
+
 /// All of them, by the name of their corpus.
-pub const TARGETS: [(&str, fn(&[u8])); 10] = [
+pub const TARGETS: [(&str, Reader); 10] = [
     ("adapter", adapter),
     ("configs", configs),
     ("embedding", embedding),

@@ -185,10 +185,10 @@ impl Concept {
     /// [`with_preserved_norm`](Self::with_preserved_norm) and
     /// [`with_one_text_encoder`](Self::with_one_text_encoder).
     pub fn update(&mut self, mut values: Vec<Tensor<2>>) {
-        for index in 0..self.initial.len() {
+        for (index, (vectors, initial)) in values.iter_mut().zip(&self.initial).enumerate() {
             if self.stays(index) {
                 // weight decay moves what has no gradient
-                values[index] = self.initial[index].clone();
+                *vectors = initial.clone();
             }
         }
         if self.preserves_norm {

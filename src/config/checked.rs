@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use super::{
-    ConfigError, InitStrategy, Logger, MixedPrecision, Stopping, TextEncoders, TrainOptions,
+    ConfigError, Logger, MixedPrecision, Stopping, TextEncoders, TrainOptions,
+    initializer::Initializer,
+    method::MethodConfig,
     range::{batch, count, not_negative, out_of_range, positive, required, set, share, within},
 };
 use crate::{
-    concept::{AdapterConfig, Method},
+    concept::Method,
     data::{
         dataset::Pairing,
         reading::Reading,
@@ -131,117 +133,6 @@ pub struct TrainConfig {
     pub exp_name: Option<String>,
     /// W&B user or team; whoever sends the run if open.
     pub wandb: Option<String>,
-}
-
-/// Where the vectors start.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Initializer {
-    /// At a known word.
-    Token(String),
-    /// At the tokens of a text.
-    Text(String),
-    /// At a learned embedding.
-    File(PathBuf),
-    /// At a token drawn from the seed.
-    Random,
-    /// At the token that CLIP finds nearest to the pictures.
-    Best,
-    /// At the token that CLIP finds farthest from them.
-    Worst,
-    /// At the word from which the deterministic loss is lowest before any training.
-    LowestLoss,
-}
-
-/// What is trained, with its settings.
-#[derive(Clone, Debug, PartialEq)]
-pub enum MethodConfig {
-    /// The vectors alone.
-    TextualInversion,
-    /// Low-rank additions to the UNet too.
-    DreamboothLora {
-        /// Rank of the additions.
-        rank: usize,
-        /// How strongly they count.
-        scale: f64,
-    },
-    /// Keys and values of the attention to the text too, with prior preservation.
-    CustomDiffusion {
-        /// What the concept is one of.
-        class_prompt: String,
-        /// Folder with pictures of the class; the run's own if open.
-        class_data_dir: Option<PathBuf>,
-        /// How many of them.
-        num_class_images: usize,
-        /// What the loss on the class counts.
-        prior_loss_weight: f64,
-    },
-}
-
-impl MethodConfig {
-    /// What is trained in the UNet.
-    pub fn adapter(&self) -> AdapterConfig {
-        match self {
-            Self::TextualInversion => AdapterConfig::None,
-            Self::DreamboothLora { rank, scale } => {
-                AdapterConfig::Lora { rank: *rank, scale: *scale }
-            }
-            Self::CustomDiffusion { .. } => AdapterConfig::CustomDiffusion,
-        }
-    }
-
-    fn new(o: &TrainOptions) -> Result<Self, ConfigError> {
-        Ok(match set("method", o.method.method) {
-            Method::TextualInversion => Self::TextualInversion,
-            Method::DreamboothLora => Self::DreamboothLora {
-                rank: within("lora_rank", o.method.lora_rank, 1..=1024, "from 1 to 1024")?,
-                scale: positive("lora_scale", o.method.lora_scale)?,
-            },
-            Method::CustomDiffusion => Self::CustomDiffusion {
-                class_prompt: required(
-                    "class_prompt",
-                    o.method.class_prompt.clone(),
-                    "a word for what the concept is one of, such as `cat`, for custom-diffusion",
-                )?,
-                class_data_dir: o.method.class_data_dir.clone(),
-                num_class_images: count("num_class_images", o.method.num_class_images)?,
-                prior_loss_weight: not_negative("prior_loss_weight", o.method.prior_loss_weight)?,
-            },
-        })
-    }
-}
-
-impl Initializer {
-    fn new(o: &TrainOptions) -> Result<Self, ConfigError> {
-        let strategy = o.start.init_strategy.unwrap_or(
-            match (&o.start.initializer_text, &o.start.initializer_file) {
-                (_, Some(_)) => InitStrategy::File,
-                (Some(_), None) => InitStrategy::Text,
-                (None, None) => InitStrategy::Token,
-            },
-        );
-        let token = "a known word such as `cat`, unless `init_strategy` names another start";
-        Ok(match strategy {
-            InitStrategy::Token => Self::Token(required(
-                "initializer_token",
-                o.start.initializer_token.clone(),
-                token,
-            )?),
-            InitStrategy::Text => Self::Text(required(
-                "initializer_text",
-                o.start.initializer_text.clone(),
-                "the text that the vectors start from",
-            )?),
-            InitStrategy::File => Self::File(required(
-                "initializer_file",
-                o.start.initializer_file.clone(),
-                "the learned embedding that the vectors start from",
-            )?),
-            InitStrategy::Random => Self::Random,
-            InitStrategy::Best => Self::Best,
-            InitStrategy::Worst => Self::Worst,
-            InitStrategy::LowestLoss => Self::LowestLoss,
-        })
-    }
 }
 
 impl TrainConfig {

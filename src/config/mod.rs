@@ -5,21 +5,25 @@ mod checked;
 mod drawing;
 mod error;
 mod groups;
+mod initializer;
 mod kinds;
+mod method;
 mod names;
 mod optimizers;
 mod options;
 mod presets;
 mod range;
 
-pub use checked::{Initializer, MethodConfig, TrainConfig};
+pub use checked::TrainConfig;
 pub use drawing::DrawingAdvice;
 pub use error::ConfigError;
 pub use groups::{
     DataOptions, EvaluationOptions, LogOptions, MethodOptions, OptimizerOptions, SampleOptions,
     StartOptions, StoppingOptions, TrainingOptions,
 };
+pub use initializer::Initializer;
 pub use kinds::{InitStrategy, Logger, MixedPrecision, Stopping, TextEncoders};
+pub use method::MethodConfig;
 pub use optimizers::{OptimizerKind, UnknownOptimizer};
 pub use options::TrainOptions;
 pub use presets::Preset;

@@ -360,10 +360,10 @@ fn each_bad_folder_or_list_has_its_own_message() {
     std::fs::write(&file, "text").unwrap();
     assert!(message(&file).contains("is a file, not a folder"));
     assert!(message(folder.path()).contains("found `notes.txt`"));
-    for name in ["b.heic", "c.gif", "z.txt", "a.bmp"] {
+    for name in ["b.heic", "c.avif", "z.txt", "a.psd"] {
         std::fs::write(folder.path().join(name), "x").unwrap();
     }
-    assert!(message(folder.path()).contains("found `a.bmp`, `b.heic`, `c.gif` and 2 more"));
+    assert!(message(folder.path()).contains("found `a.psd`, `b.heic`, `c.avif` and 2 more"));
 
     let gone = [folder.path().join("gone.png")];
     let error = Dataset::from_files(&gone, 64, CropMode::Center).unwrap_err();

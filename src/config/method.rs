@@ -1,0 +1,67 @@
+//! What is trained, checked.
+
+use std::path::PathBuf;
+
+use super::{
+    ConfigError, TrainOptions,
+    range::{count, not_negative, positive, required, set, within},
+};
+use crate::concept::{AdapterConfig, Method};
+
+/// What is trained, with its settings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MethodConfig {
+    /// The vectors alone.
+    TextualInversion,
+    /// Low-rank additions to the UNet too.
+    DreamboothLora {
+        /// Rank of the additions.
+        rank: usize,
+        /// How strongly they count.
+        scale: f64,
+    },
+    /// Keys and values of the attention to the text too, with prior preservation.
+    CustomDiffusion {
+        /// What the concept is one of.
+        class_prompt: String,
+        /// Folder with pictures of the class; the run's own if open.
+        class_data_dir: Option<PathBuf>,
+        /// How many of them.
+        num_class_images: usize,
+        /// What the loss on the class counts.
+        prior_loss_weight: f64,
+    },
+}
+
+impl MethodConfig {
+    /// What is trained in the UNet.
+    pub fn adapter(&self) -> AdapterConfig {
+        match self {
+            Self::TextualInversion => AdapterConfig::None,
+            Self::DreamboothLora { rank, scale } => {
+                AdapterConfig::Lora { rank: *rank, scale: *scale }
+            }
+            Self::CustomDiffusion { .. } => AdapterConfig::CustomDiffusion,
+        }
+    }
+
+    pub(super) fn new(o: &TrainOptions) -> Result<Self, ConfigError> {
+        Ok(match set("method", o.method.method) {
+            Method::TextualInversion => Self::TextualInversion,
+            Method::DreamboothLora => Self::DreamboothLora {
+                rank: within("lora_rank", o.method.lora_rank, 1..=1024, "from 1 to 1024")?,
+                scale: positive("lora_scale", o.method.lora_scale)?,
+            },
+            Method::CustomDiffusion => Self::CustomDiffusion {
+                class_prompt: required(
+                    "class_prompt",
+                    o.method.class_prompt.clone(),
+                    "a word for what the concept is one of, such as `cat`, for custom-diffusion",
+                )?,
+                class_data_dir: o.method.class_data_dir.clone(),
+                num_class_images: count("num_class_images", o.method.num_class_images)?,
+                prior_loss_weight: not_negative("prior_loss_weight", o.method.prior_loss_weight)?,
+            },
+        })
+    }
+}
