@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Cli, root};
+use crate::harness::{Cli, root, train_args};
 
 #[test]
 fn train_stops_by_dvar_and_leaves_what_generate_and_info_read() {
@@ -49,6 +49,21 @@ fn train_stops_by_dvar_and_leaves_what_generate_and_info_read() {
     assert!(cli.run(&["info", "run"]).ok().contains("DVAR stopped"));
     assert!(cli.run(&["info", "embedded"]).ok().contains("64 x 64 pixels"));
     assert!(cli.run(&["devices"]).ok().contains("cpu"));
+}
+
+#[test]
+fn a_run_gives_the_same_bytes_on_any_number_of_threads() {
+    let cli = Cli::new();
+    cli.concept("blue-umbrella", "pictures");
+    let run = |threads: &str| {
+        let run = format!("on-{threads}");
+        let more = ["-o", &run, "--train-batch-size", "3", "--eval-batch-size", "2"];
+        let mut command = cli.command(&train_args(&more));
+        cli.ran(command.env("RAYON_NUM_THREADS", threads).output().unwrap()).ok();
+        ["metrics.jsonl", "learned_embeds.safetensors", "samples_after.png"]
+            .map(|file| cli.read(&format!("{run}/{file}")))
+    };
+    assert!(run("1") == run("3"));
 }
 
 #[test]
