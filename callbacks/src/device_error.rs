@@ -13,6 +13,9 @@ pub struct DeviceError {
 const OUT_OF_MEMORY: [&str; 2] =
     ["out of device memory allocating ", "can't allocate buffer of size: "];
 
+/// How cubecl 0.11.3 hands on a panic that it caught.
+const PANICKED: &str = "CallError(task panicked on device runner thread: ";
+
 impl DeviceError {
     /// Takes the innermost cause out of burn's report, without its backtrace and the source of a
     /// kernel that did not compile. Only the report's words tell that memory is out.
@@ -25,6 +28,10 @@ impl DeviceError {
         let ends = ["\nBacktrace", "\nNo backtrace", "\n[Source]"];
         let end = ends.iter().filter_map(|end| report.find(end)).min();
         let said = &report[..end.unwrap_or(report.len())];
+        // a panic that met another one: the first is what happened
+        let said = said.rsplit_once(PANICKED).map_or(said, |(_, first)| {
+            first.strip_suffix(')').unwrap_or(first)
+        });
         let cause = said.rsplit("Caused by:").find(|cause| !cause.trim().is_empty());
         let cause = cause.unwrap_or(said).split_whitespace().collect::<Vec<_>>().join(" ");
         Self { cause, out_of_memory }
@@ -68,6 +75,9 @@ mod tests {
         assert_eq!(cause(kernel), "it does not compile: no header");
         assert_eq!(cause("no room\nNo backtrace available"), "no room");
         assert_eq!(cause("it failed\nCaused by:\n"), "it failed");
+        let twice = "Can't have an error when submitting a task: CallError(task panicked on device \
+            runner thread: no kernel (none))";
+        assert_eq!(cause(twice), "no kernel (none)");
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 mod probe;
 
+use std::{env, panic, thread};
+
 use burn::tensor::{DType, Device};
 
 use super::CliError;
-use crate::pipelines::ModelFolder;
+use crate::{pipelines::ModelFolder, tensor::on_device};
 
 /// A device that this build can name: flag value, what it is, and how to get it.
 struct Choice {
@@ -140,6 +142,27 @@ fn may_have_gpu() -> bool {
 fn unknown(name: &str) -> CliError {
     let known: Vec<&str> = CHOICES.iter().map(|choice| choice.name).collect();
     CliError::Input(format!("unknown device `{name}`; this build knows auto, {}", known.join(", ")))
+}
+
+/// Does a command's work on its device's own thread, where it repeats ([`on_device`]). A panic there
+/// becomes the error that the user is shown; its report is for who asks for `RUST_BACKTRACE`.
+pub(super) fn run<R: Send + 'static>(
+    device: &Device,
+    work: impl FnOnce() -> Result<R, CliError> + Send,
+) -> Result<R, CliError> {
+    let caller = thread::current().id();
+    on_device(device, || {
+        let here = thread::current().id();
+        if here != caller && env::var_os("RUST_BACKTRACE").is_none() {
+            let report = panic::take_hook();
+            panic::set_hook(Box::new(move |panic| {
+                if thread::current().id() != here {
+                    report(panic);
+                }
+            }));
+        }
+        work()
+    })?
 }
 
 /// Says on stderr which device `auto` took, for commands that do not say it themselves.

@@ -111,10 +111,23 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let options = sampling_options(args, advice, &model)?;
     let (device, device_name) = device::open(&args.device)?;
     device::check_precision(&model, &device, &device_name)?;
-    let Words { embeddings, tokenizers, .. } = words;
-    let adapter = adapter.as_ref();
-    let generator = Generator::with_tokenizers(&model, tokenizers, &embeddings, adapter, &device)?;
-    device::say(&args.device, &device_name);
+    device::run(&device, || {
+        let Words { embeddings, tokenizers, .. } = words;
+        let adapter = adapter.as_ref();
+        let generator =
+            Generator::with_tokenizers(&model, tokenizers, &embeddings, adapter, &device)?;
+        device::say(&args.device, &device_name);
+        draw(args, asked, negative.as_deref(), &generator, &options)
+    })
+}
+
+fn draw(
+    args: &GenerateArgs,
+    asked: Vec<String>,
+    negative: Option<&str>,
+    generator: &Generator,
+    options: &SamplingOptions,
+) -> Result<(), CliError> {
     let prompts: Vec<String> =
         asked.into_iter().flat_map(|prompt| vec![prompt; args.count]).collect();
     let own = OwnFolder::new(args.output_dir.as_deref(), || "generated".into())?;
@@ -123,7 +136,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let mut pictures = Vec::with_capacity(prompts.len());
     for prompts in prompts.chunks(BATCH) {
         let first = pictures.len();
-        let drawn = generator.draw(first, prompts, negative.as_deref(), &options, None);
+        let drawn = generator.draw(first, prompts, negative, options, None);
         for picture in pollster::block_on(drawn)? {
             let png = encode_png(picture.width(), picture.height(), picture.pixels());
             let path = folder.join(format!("{:04}.png", pictures.len()));

@@ -33,9 +33,10 @@ pub(super) fn run(args: &MergeArgs) -> Result<(), CliError> {
     })?;
     let model = model::of_run(&run.options()?)?.model.with_precision(DType::F32);
     let (device, _) = device::open("auto")?;
-    let unet = model.load_unet(&device)?;
-    let merged = adapter.merge(&unet, &device);
-    let merged = pollster::block_on(merged)?;
+    let merged = device::run(&device, || {
+        let unet = model.load_unet(&device)?;
+        Ok(pollster::block_on(adapter.merge(&unet, &device))?)
+    })?;
     let weights = with_replaced(model.files(), "unet", &merged)?;
     let config = model.files().read("unet/config.json")?;
     let own = OwnFolder::new(args.output_dir.as_deref(), || "merged".into())?;

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    rc::Rc,
+    sync::Arc,
 };
 
 use super::{
@@ -26,7 +26,7 @@ const CUSTOM_DIFFUSION: &str = "pytorch_custom_diffusion_weights.safetensors";
 pub(super) struct RunFolder {
     path: PathBuf,
     /// Where this process writes to it.
-    own: Option<Rc<OwnFolder>>,
+    own: Option<Arc<OwnFolder>>,
 }
 
 impl RunFolder {

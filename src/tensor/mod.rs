@@ -1,10 +1,12 @@
-//! Tensors on the host, and sums that repeat.
+//! Tensors on the host, sums and work that repeat.
 
 mod host;
+mod on_device;
 mod safetensors;
 mod total;
 
 pub use dvar_callbacks::DeviceError;
 pub use host::HostTensor;
+pub use on_device::on_device;
 pub(crate) use safetensors::{floats, to_safetensors};
 pub(crate) use total::total;

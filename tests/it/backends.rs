@@ -1,8 +1,11 @@
 //! One training step, one evaluation and one sampling step, the same code on every backend of
 //! this build, each against the golden.
 
-use burn::tensor::Device;
-use dvar::optim::{AdamWConfig, OptimizerConfig};
+use burn::tensor::{Device, Tensor};
+use dvar::{
+    optim::{AdamWConfig, OptimizerConfig},
+    tensor::{DeviceError, on_device},
+};
 
 use crate::{
     golden::{self, Tensors, assert_close, assert_relative, number},
@@ -84,5 +87,68 @@ fn ndarray_agrees_with_the_golden() {
 #[ignore = "wants a GPU, or a software adapter: `DVAR_DEVICE` names it"]
 fn the_gpu_agrees_with_the_golden() {
     let (name, device) = gpu();
-    agrees(&name, &device);
+    on_device(&device, || agrees(&name, &device)).unwrap();
+}
+
+/// The loss of the golden step at the golden's vectors, whenever it is called.
+fn evaluation(device: &Device) -> impl Fn() -> Vec<f64> {
+    let golden = Tensors::open("ti_grad_sd");
+    let model = tiny_sd();
+    let encoder = prompt_encoder(&model, device);
+    let unet = model.load_unet(device).unwrap();
+    let noise = tensor::<4>(golden.get("noise"), device);
+    let times = golden.get("timesteps").usize();
+    let latents = tensor::<4>(golden.get("latents"), device);
+    let noisy = model.scheduler().noise_schedule().add_noise(latents, noise.clone(), &times);
+    let prompts = encoder.prepare(&prompt_ids(golden.get("input_ids")));
+    let concept = tensor::<2>(golden.get("concept_embedding"), device);
+    move || {
+        let states = encode(&encoder, &prompts, &concept);
+        let times = &golden.get("timesteps").values;
+        let noise_pred = unet.forward(noisy.clone(), times, states);
+        values((noise_pred - noise.clone()).square().mean())
+    }
+}
+
+#[test]
+#[ignore = "wants a GPU, or a software adapter: `DVAR_DEVICE` names it"]
+fn the_gpu_gives_a_thousand_evaluations_the_same_bits() {
+    let (name, device) = gpu();
+    let different = on_device(&device, || {
+        let evaluate = evaluation(&device);
+        let first = evaluate();
+        (1..1000).filter(|_| evaluate() != first).count()
+    });
+    println!("{name}: {different:?} of 1000 evaluations differ from the first");
+    assert_eq!(different, Ok(0));
+}
+
+/// What burn asks before it works in place: with another answer the next operation gives a tensor
+/// of other strides.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+#[test]
+#[ignore = "wants a GPU, or a software adapter: `DVAR_DEVICE` names it"]
+fn the_gpu_may_reuse_each_of_100_000_new_buffers() {
+    let (name, device) = gpu();
+    // by batches, so that the thread is at work on some while others are asked for
+    let refused = || {
+        let new = || Tensor::<1>::empty([64], &device).try_into_primitive::<burn::backend::Cube>();
+        let batch = || {
+            let made: Vec<_> = (0..32).map(|_| new().unwrap()).collect();
+            made.iter().filter(|one| (0..50).any(|_| !one.can_mut())).count()
+        };
+        (0..3125).map(|_| batch()).sum::<usize>()
+    };
+    println!("{name}: {} of 100,000 refused elsewhere than on its thread", refused());
+    assert_eq!(on_device(&device, refused), Ok(0));
+}
+
+#[test]
+#[ignore = "wants a GPU, or a software adapter: `DVAR_DEVICE` names it"]
+fn the_gpu_reports_a_panic_of_its_thread_and_goes_on() {
+    let (_, device) = gpu();
+    let panicked = on_device(&device, || panic!("no kernel ({})", 1));
+    assert_eq!(panicked.map(|()| 0), Err(DeviceError::new("no kernel (1)")));
+    let read = || values(Tensor::<1>::from_floats([3.0], &device));
+    assert_eq!(on_device(&device, read), Ok(vec![3.0]));
 }

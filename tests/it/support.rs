@@ -1,5 +1,7 @@
 //! Golden tensors as burn tensors, and the golden models.
 
+use std::sync::OnceLock;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dvar::pipelines::{
     LATENT_DIFFUSION, ModelFolder, PromptEncoder, PromptIds, PromptTokenizers, Prompts, TimeIds,
@@ -162,6 +164,12 @@ pub fn prompt_encoder(model: &ModelFolder, device: &Device) -> PromptEncoder {
 /// The GPU that `DVAR_DEVICE` names (`cuda:0`, `cuda:1`, ..., `vulkan`, `wgpu`) and its name. By
 /// default the adapter that wgpu finds, a software one too.
 pub fn gpu() -> (String, Device) {
+    // a process opens wgpu's device once
+    static GPU: OnceLock<(String, Device)> = OnceLock::new();
+    GPU.get_or_init(open_gpu).clone()
+}
+
+fn open_gpu() -> (String, Device) {
     let name = std::env::var("DVAR_DEVICE").unwrap_or_else(|_| "wgpu".into());
     let (kind, index) = name.split_once(':').unwrap_or((&name, "0"));
     let device = match kind {

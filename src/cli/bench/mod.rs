@@ -77,37 +77,48 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
         Some(sizes) => random_weights::model(sizes)?,
         None => model::open(args.model.as_deref(), false)?,
     };
-    let dtype = config.mixed_precision.dtype();
-    let model = model.with_precision(dtype);
+    let model = model.with_precision(config.mixed_precision.dtype());
     let size = config.resolution.unwrap_or(model.native_resolution());
     model.check_size(size, size)?;
     let (device, name) = device::open(&args.device)?;
     device::check_precision(&model, &device, &name)?;
+    let work = || measure(args, &config, &model, (&device, &name), size);
+    let report = device::run(&device, work)?;
+    report.print(args.json);
+    Ok(())
+}
+
+fn measure(
+    args: &BenchArgs,
+    config: &TrainConfig,
+    model: &ModelFolder,
+    (device, name): (&Device, &str),
+    size: usize,
+) -> Result<Report, CliError> {
     let clock = Instant::now();
-    let session = pollster::block_on(session(&config, &model, size, &device))?;
+    let session = pollster::block_on(session(config, model, size, device))?;
     device.sync().map_err(DeviceError::new)?;
     let load = clock.elapsed();
-    let (phases, forward_alone) = pollster::block_on(time(&session, &config, args.steps))?;
+    let (phases, forward_alone) = pollster::block_on(time(&session, config, args.steps))?;
     let [_, height, width] = session.objective.latents.latent_shape();
     let operations = model.unet_config().operations([height, width], model.text_length());
-    let (batch, eval) = (args.train_batch_size as f64, eval_batch as f64);
+    let (batch, eval) = (args.train_batch_size as f64, config.eval_batch_size as f64);
     let memory = device.memory_pool_usage();
-    let report = Report {
+    let dtype = config.mixed_precision.dtype();
+    Ok(Report {
         model: model.name().to_string(),
         precision: dtype.name().into(),
         resolution: size,
         batch: args.train_batch_size,
-        eval_batch,
+        eval_batch: config.eval_batch_size,
         load,
         phases,
         forward_alone,
         operations: batch * (operations.forward + operations.backward) + eval * operations.forward,
         device_memory_mb: memory.map(|memory| memory.bytes_reserved as f64 / (1 << 20) as f64),
-        ceiling: ceiling(&device, &name, dtype)?,
-        device: name,
-    };
-    report.print(args.json);
-    Ok(())
+        ceiling: ceiling(device, name, dtype)?,
+        device: name.to_string(),
+    })
 }
 
 /// A run on made-up pictures: only their size matters for the time.

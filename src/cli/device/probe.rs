@@ -10,7 +10,7 @@ use std::{
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use crate::tensor::DeviceError;
+use crate::tensor::{DeviceError, on_device};
 
 /// Kernels are compiled and tuned first, which takes seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -25,7 +25,10 @@ pub(super) fn check(device: &Device) -> Result<(), String> {
     // the reason is told in one line in place of the report
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
-    let checked = within(PATIENCE, move || first_kernels(&device));
+    let checked = within(PATIENCE, move || {
+        let checked = on_device(&device, || first_kernels(&device));
+        checked.map_err(|panic| panic.cause().to_string())?
+    });
     panic::set_hook(hook);
     checked
 }

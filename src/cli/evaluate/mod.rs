@@ -20,7 +20,7 @@ use crate::{
 };
 
 use report::{Counts, Report};
-use subject::Generated;
+use subject::{Generated, Subject};
 
 pub(super) use args::EvaluateArgs;
 
@@ -37,15 +37,26 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
     } else {
         folder::subject(args)?
     };
-    let clip = args.clip.as_deref().or(subject.clip.as_deref());
-    let scorers = scorers(args, clip, subject.model.as_ref(), &device)?;
-    device::say(&args.device, &device_name);
+    device::run(&device, || {
+        let clip = args.clip.as_deref().or(subject.clip.as_deref());
+        let scorers = scorers(args, clip, subject.model.as_ref(), &device)?;
+        device::say(&args.device, &device_name);
+        score(args, subject, &scorers, &device)
+    })
+}
+
+fn score(
+    args: &EvaluateArgs,
+    subject: Subject,
+    scorers: &Scorers,
+    device: &Device,
+) -> Result<(), CliError> {
     let references = scorers.references(&subject.references);
     let mut counts = Counts::of_references(subject.references.len());
     let mut scores = Scores::default();
     let generated = match subject.generated {
         Generated::Saved(groups) => groups,
-        Generated::ToDraw(drawing) => drawing.draw(&device)?,
+        Generated::ToDraw(drawing) => drawing.draw(device)?,
     };
     for group in generated {
         let generated = PromptPictures { pictures: group.pictures.load()?, prompt: group.prompt };
@@ -54,7 +65,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
         let scored = pollster::block_on(scorers.score(&references, &generated));
         scores = scores.and(scored?);
     }
-    let report = Report::new(&scores, counts, &scorers);
+    let report = Report::new(&scores, counts, scorers);
     let json = serde_json::to_string_pretty(&report)?;
     if let Some(file) = &args.output {
         output::write(file, format!("{json}\n").as_bytes())?;

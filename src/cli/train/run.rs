@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     callbacks::Interrupt,
-    cli::{CliError, convert::write_formats, report::write_own, run_folder::RunFolder},
+    cli::{
+        CliError, convert::write_formats, device, report::write_own, run_folder::RunFolder,
+    },
     early_stopping::StopReason,
     session::{self, Outcome, PreparedRun},
 };
@@ -19,7 +21,8 @@ use crate::{
 pub(in crate::cli) fn run(args: TrainArgs) -> Result<(), CliError> {
     let (prepared, folder, device_name) = plan::prepare(&args)?;
     report::announce(&prepared, &folder, &device_name);
-    pollster::block_on(make(prepared, folder, args.dashboard()))
+    let device = prepared.device.clone();
+    device::run(&device, || pollster::block_on(make(prepared, folder, args.dashboard())))
 }
 
 async fn make(prepared: PreparedRun, folder: RunFolder, dashboard: bool) -> Result<(), CliError> {
