@@ -29,9 +29,9 @@ impl DeviceError {
         let end = ends.iter().filter_map(|end| report.find(end)).min();
         let said = &report[..end.unwrap_or(report.len())];
         // a panic that met another one: the first is what happened
-        let said = said.rsplit_once(PANICKED).map_or(said, |(_, first)| {
-            first.strip_suffix(')').unwrap_or(first)
-        });
+        let said = said
+            .rsplit_once(PANICKED)
+            .map_or(said, |(_, first)| first.strip_suffix(')').unwrap_or(first));
         let cause = said.rsplit("Caused by:").find(|cause| !cause.trim().is_empty());
         let cause = cause.unwrap_or(said).split_whitespace().collect::<Vec<_>>().join(" ");
         Self { cause, out_of_memory }

@@ -10,9 +10,7 @@ use super::{
 };
 use crate::{
     callbacks::Interrupt,
-    cli::{
-        CliError, convert::write_formats, device, report::write_own, run_folder::RunFolder,
-    },
+    cli::{CliError, convert::write_formats, device, report::write_own, run_folder::RunFolder},
     early_stopping::StopReason,
     session::{self, Outcome, PreparedRun},
 };
