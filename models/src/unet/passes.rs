@@ -65,7 +65,8 @@ fn apart(
     conditioning: &Conditioning,
 ) -> Option<Tensor<4>> {
     let states = &conditioning.hidden_states;
-    let on_cpu = states.device().inner() == Device::flex();
+    // in a browser there is one thread, and parts cost: each transforms the filters anew
+    let on_cpu = states.device().inner() == Device::flex() && cfg!(not(target_arch = "wasm32"));
     if prefix.batch_size() < 2 || !on_cpu || network.is_trained() {
         return None;
     }
