@@ -35,9 +35,10 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
         write(path, &file.bytes)?;
         println!("embedding  {}", path.display());
     }
-    let word = match args.to.is_named_by_file() {
-        true => stem.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        false => embedding.placeholder_token().to_owned(),
+    let word = if args.to.is_named_by_file() {
+        stem.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    } else {
+        embedding.placeholder_token().to_owned()
     };
     println!("token      {}", in_prompts(args.to, &word));
     Ok(())

@@ -97,9 +97,8 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let model = model.with_prediction_type(prediction_type)?;
     let model = model.with_precision(args.mixed_precision.dtype());
     let words = Words::read(&args.embedding, &model, args.long_prompts)?;
-    let understood = |prompt: &String| match args.literal_prompts {
-        true => Ok(prompt.clone()),
-        false => words.understood(prompt),
+    let understood = |prompt: &String| {
+        if args.literal_prompts { Ok(prompt.clone()) } else { words.understood(prompt) }
     };
     let asked: Vec<String> = args.prompt.iter().map(understood).collect::<Result<_, _>>()?;
     let negative = args.negative_prompt.as_ref().map(understood).transpose()?;

@@ -121,9 +121,10 @@ pub(super) fn say_cut<'a>(tokenizers: &PromptTokenizers, prompts: impl Iterator<
             continue;
         }
         said.push(prompt);
-        let lost = match lost.is_empty() {
-            true => String::new(),
-            false => format!(", and with its end `{}` is lost", lost.join("`, `")),
+        let lost = if lost.is_empty() {
+            String::new()
+        } else {
+            format!(", and with its end `{}` is lost", lost.join("`, `"))
         };
         eprintln!(
             "warning: of the {tokens} tokens of the prompt `{prompt}` only {room} are drawn{lost}; \

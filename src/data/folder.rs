@@ -37,10 +37,8 @@ impl Dataset {
         reading: impl Into<Reading>,
     ) -> Result<Self, DataError> {
         let reading = reading.into();
-        let mut files = match reading.kohya_folders {
-            true => repeated_files(folder)?,
-            false => picture_files(folder)?,
-        };
+        let mut files =
+            if reading.kohya_folders { repeated_files(folder)? } else { picture_files(folder)? };
         if reading.masks {
             files.retain(|file| !is_mask(file));
         }

@@ -212,9 +212,10 @@ impl DiffusionObjective {
         let mut weights = Vec::with_capacity(count * height * width);
         for (picture, flip) in draws.pictures.iter().zip(&draws.flips) {
             for row in masks[*picture].chunks(width) {
-                match flip {
-                    true => weights.extend(row.iter().rev().map(|counts| counts / all)),
-                    false => weights.extend(row.iter().map(|counts| counts / all)),
+                if *flip {
+                    weights.extend(row.iter().rev().map(|counts| counts / all));
+                } else {
+                    weights.extend(row.iter().map(|counts| counts / all));
                 }
             }
         }

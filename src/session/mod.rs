@@ -21,6 +21,7 @@ mod trial;
 
 use burn::tensor::Device;
 use captions::Captions;
+use dvar_models::vae::AutoencoderKl;
 
 pub use best::Best;
 pub use checked::{CheckedOptions, advice, begun_with, fingerprint};
@@ -86,12 +87,7 @@ impl Session {
         let vae = model.load_vae(device)?;
         let size = dataset.pictures().first().map_or(0, Picture::width);
         model.check_size(size, size)?;
-        let latents = |dataset: &Dataset| {
-            let pictures: Vec<Vec<f32>> =
-                dataset.pictures().iter().map(Picture::to_pixel_values).collect();
-            let cache = LatentCache::new(&vae, &pictures, size, device);
-            cache.with_time_ids(dataset.time_ids().to_vec())
-        };
+        let latents = |dataset: &Dataset| latents_of(dataset, &vae, size, device);
         let captions = Captions::new(config, dataset, encoder.tokenizers())?;
         let noise_schedule = model.scheduler().noise_schedule().clone();
         let unet = if config.gradient_checkpointing {
@@ -205,6 +201,13 @@ impl Session {
             _ => Box::new(eval.stop_when(config.criterion.clone()).with_parts(parts)),
         }
     }
+}
+
+/// The latents of a data set's pictures, which are `size` high and wide.
+fn latents_of(dataset: &Dataset, vae: &AutoencoderKl, size: usize, device: &Device) -> LatentCache {
+    let pictures: Vec<_> = dataset.pictures().iter().map(Picture::to_pixel_values).collect();
+    let cache = LatentCache::new(vae, &pictures, size, device);
+    cache.with_time_ids(dataset.time_ids().to_vec())
 }
 
 fn evaluation_draws(config: &TrainConfig, ranges: DrawRanges) -> EvaluationDraws {
