@@ -17,6 +17,21 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 
 /// Writes a file that no other process writes now, and removes what a killed one had begun of it.
 pub(super) fn write_alone(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    remove_begun_of(path)?;
+    write(path, bytes)
+}
+
+/// Removes a file that no other process writes now, if it is there, and what a killed one had begun
+/// of it.
+pub(super) fn remove_alone(path: &Path) -> Result<(), CliError> {
+    remove_begun_of(path)?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CliError::write(path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn remove_begun_of(path: &Path) -> Result<(), CliError> {
     let begun = format!(".{}.tmp-", path.file_name().unwrap_or_default().display());
     let folder = path.parent().unwrap_or(Path::new("."));
     let removed = fs::read_dir(folder).and_then(|entries| {
@@ -28,8 +43,7 @@ pub(super) fn write_alone(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
         }
         Ok(())
     });
-    removed.map_err(|error| CliError::write(folder, error))?;
-    write(path, bytes)
+    removed.map_err(|error| CliError::write(folder, error))
 }
 
 /// Waits until no other process is in turn for what is made of this folder, and is it until the file
@@ -231,6 +245,20 @@ mod tests {
         let left: Vec<_> = fs::read_dir(scratch.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
         assert!(OwnFolder::new(Some(scratch.path()), PathBuf::new).is_err());
+    }
+
+    #[test]
+    fn a_file_goes_with_what_was_begun_of_it_and_nothing_else() {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = |name: &str| scratch.path().join(name);
+        for name in ["a.failed", ".a.failed.tmp-7", ".ba.failed.tmp-7"] {
+            fs::write(file(name), "why").unwrap();
+        }
+        remove_alone(&file("a.failed")).unwrap();
+        remove_alone(&file("a.failed")).unwrap();
+        let left: Vec<_> =
+            fs::read_dir(scratch.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, [".ba.failed.tmp-7"]);
     }
 
     #[test]

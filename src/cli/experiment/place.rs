@@ -125,12 +125,7 @@ impl Place {
         lock: File,
         interrupts: &Interrupts,
     ) -> Result<(), CliError> {
-        match fs::remove_file(self.failed()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(CliError::write(&self.failed(), error));
-            }
-            _ => {}
-        }
+        output::remove_alone(&self.failed())?;
         let program = std::env::current_exe()?;
         let mut command = Command::new(program);
         command.arg("train");
