@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Tensor, TensorData};
 
+use super::lora::low_rank;
 use crate::rng::{Purpose, Stream};
 
 /// What is trained beside the vectors.
@@ -23,8 +24,8 @@ pub enum AdapterConfig {
     CustomDiffusion,
 }
 
-const DOWN: &str = ".lora_down";
-const UP: &str = ".lora_up";
+pub(super) const DOWN: &str = ".lora_down";
+pub(super) const UP: &str = ".lora_up";
 
 impl AdapterConfig {
     /// Whether the layer of this name (see `UNet2DConditionModel::projections`) is trained.
@@ -74,8 +75,7 @@ impl AdapterConfig {
             Self::Lora { scale, .. } => {
                 let down = trained.get(format!("{layer}{DOWN}").as_str())?.clone();
                 let up = trained.get(format!("{layer}{UP}").as_str())?.clone();
-                let delta = down.transpose().matmul(up.transpose());
-                Some(weight.clone().cast(DType::F32) + delta.mul_scalar(*scale))
+                Some(low_rank(weight.clone(), down, up, *scale))
             }
         };
         let named = |entry: (&String, &Tensor<2>)| Some((entry.0.clone(), changed(entry)?));

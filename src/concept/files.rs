@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 use dvar_models::unet::UNet2DConditionModel;
-use safetensors::SafeTensors;
 
-use super::{AdapterConfig, HostTensor, names};
+use super::{
+    AdapterConfig, CustomDiffusion, HostTensor, Lora,
+    adapter::{DOWN, UP},
+    names,
+    stored::Stored,
+};
 use crate::{
     embedding::{EmbeddingError, EncoderVectors, LearnedEmbedding},
-    tensor::{DeviceError, to_safetensors},
+    pipelines::PromptEncoder,
+    tensor::DeviceError,
 };
 
 /// A concept as it is saved: the vectors and, for methods that train the UNet, its adapter.
@@ -21,26 +26,20 @@ pub struct LearnedConcept {
     pub adapter: Option<LearnedAdapter>,
 }
 
-/// What a method changed in the UNet.
+/// What is changed in a model's weights.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LearnedAdapter {
-    kind: Kind,
-    /// For each layer: LoRA's `down`, `[rank, in]`, and `up`, `[out, rank]`, with the scale in
-    /// it; or Custom Diffusion's weight, `[out, in]`.
-    layers: BTreeMap<String, Vec<HostTensor>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    Lora,
-    CustomDiffusion,
+pub enum LearnedAdapter {
+    /// Low-rank additions, of a run's own or of any tool.
+    Lora(Lora),
+    /// Custom Diffusion's keys and values.
+    CustomDiffusion(CustomDiffusion),
 }
 
 /// Why an adapter file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AdapterError {
     /// The file is not what its name says.
-    #[error("cannot read the adapter `{file}`: {problem}; give a file that `dvar train` wrote")]
+    #[error("cannot use the adapter `{file}`: {problem}")]
     File {
         /// The file.
         file: String,
@@ -52,12 +51,26 @@ pub enum AdapterError {
         "the adapter does not fit this model at `{layer}`: it needs {wanted}, the model has {found}; give the `--model` that it was trained with"
     )]
     Fit {
-        /// The layer, by diffusers' name.
+        /// The layer, as the file calls it.
         layer: String,
         /// Inputs and outputs.
         wanted: String,
         /// Inputs and outputs, or nothing.
         found: String,
+    },
+    /// The model lacks layers.
+    #[error(
+        "`{file}` does not fit this model: `{layer}` is not in it, one of {unknown} such layers among {count}; give the `--model` that it was trained with"
+    )]
+    Unknown {
+        /// The file.
+        file: String,
+        /// The first of the layers, as the file calls it.
+        layer: String,
+        /// How many are not in the model.
+        unknown: usize,
+        /// How many the file has.
+        count: usize,
     },
     /// The device failed while a weight was read from it.
     #[error("{0}")]
@@ -89,35 +102,44 @@ impl LearnedConcept {
             encoders.push(EncoderVectors { key, values: tensor.values, dim });
         }
         let embedding = LearnedEmbedding::for_encoders(placeholder_token, encoders, num_vectors)?;
-        let kind = match adapter {
-            AdapterConfig::None => return Ok(Self { embedding, adapter: None }),
-            AdapterConfig::Lora { .. } => Kind::Lora,
-            AdapterConfig::CustomDiffusion => Kind::CustomDiffusion,
-        };
-        let mut layers: BTreeMap<String, Vec<HostTensor>> = BTreeMap::new();
-        for mut tensor in rest {
-            let layer = tensor.name.trim_end_matches(".lora_down").trim_end_matches(".lora_up");
-            let layer = layer.to_string();
-            match adapter {
-                AdapterConfig::Lora { scale, .. } if tensor.name.ends_with(".lora_up") => {
-                    tensor.values.iter_mut().for_each(|value| *value *= scale as f32);
-                }
-                AdapterConfig::CustomDiffusion => tensor = transposed(&tensor),
-                _ => {}
+        let adapter = match adapter {
+            AdapterConfig::None => None,
+            AdapterConfig::Lora { scale, .. } => {
+                Some(LearnedAdapter::Lora(Lora::of_denoiser(pairs(rest, scale))))
             }
-            layers.entry(layer).or_default().push(tensor);
-        }
-        Ok(Self { embedding, adapter: Some(LearnedAdapter { kind, layers }) })
+            AdapterConfig::CustomDiffusion => {
+                Some(LearnedAdapter::CustomDiffusion(CustomDiffusion::new(rest)))
+            }
+        };
+        Ok(Self { embedding, adapter })
     }
+}
+
+/// LoRA's `down` and `up` of each layer, with the scale in the latter.
+fn pairs(trained: Vec<HostTensor>, scale: f64) -> BTreeMap<String, (HostTensor, HostTensor)> {
+    let (downs, ups): (Vec<_>, Vec<_>) =
+        trained.into_iter().partition(|tensor| tensor.name.ends_with(DOWN));
+    let layer = |tensor: &HostTensor, ending: &str| {
+        tensor.name.strip_suffix(ending).unwrap_or(&tensor.name).to_string()
+    };
+    let mut ups: BTreeMap<String, HostTensor> =
+        ups.into_iter().map(|up| (layer(&up, UP), up)).collect();
+    let pair = |down: HostTensor| {
+        let layer = layer(&down, DOWN);
+        let mut up = ups.remove(&layer)?;
+        up.values.iter_mut().for_each(|value| *value *= scale as f32);
+        Some((layer, (down, up)))
+    };
+    downs.into_iter().filter_map(pair).collect()
 }
 
 impl LearnedAdapter {
     /// The usual name of such a file: what diffusers' `load_lora_weights` and `load_attn_procs`
     /// look for.
     pub fn file_name(&self) -> &'static str {
-        match self.kind {
-            Kind::Lora => "pytorch_lora_weights.safetensors",
-            Kind::CustomDiffusion => "pytorch_custom_diffusion_weights.safetensors",
+        match self {
+            Self::Lora(_) => "pytorch_lora_weights.safetensors",
+            Self::CustomDiffusion(_) => "pytorch_custom_diffusion_weights.safetensors",
         }
     }
 
@@ -127,73 +149,70 @@ impl LearnedAdapter {
     ///
     /// [`AdapterError::File`] if a tensor's values and shape disagree.
     pub fn to_bytes(&self) -> Result<Vec<u8>, AdapterError> {
-        let failed = |problem: safetensors::SafeTensorError| AdapterError::File {
-            file: self.file_name().into(),
-            problem: problem.to_string(),
+        let bytes = match self {
+            Self::Lora(lora) => lora.to_peft(),
+            Self::CustomDiffusion(weights) => weights.to_bytes(),
         };
-        let mut tensors: Vec<(String, Vec<usize>, &[f32])> = Vec::new();
-        for (layer, parts) in &self.layers {
-            for part in parts {
-                let name = match self.kind {
-                    Kind::Lora if part.name.ends_with("_down") => {
-                        format!("unet.{layer}.lora_A.weight")
-                    }
-                    Kind::Lora => format!("unet.{layer}.lora_B.weight"),
-                    Kind::CustomDiffusion => custom_name(layer),
-                };
-                tensors.push((name, part.shape.to_vec(), &part.values));
-            }
-            // diffusers wants every attention named; those that are unchanged by nothing
-            let prefix = layer.strip_suffix(".attn2.to_k");
-            if let (Kind::CustomDiffusion, Some(prefix)) = (self.kind, prefix) {
-                tensors.push((format!("{prefix}.attn1.processor"), vec![0], &[]));
-            }
-        }
-        to_safetensors(tensors, ("format", "pt")).map_err(failed)
+        bytes.map_err(|problem| AdapterError::File { file: self.file_name().into(), problem })
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    /// Reads a LoRA of any tool, or Custom Diffusion's weights, from a safetensors file or one of
+    /// PyTorch; `file` is what messages call it.
     ///
     /// # Errors
     ///
     /// [`AdapterError::File`] if it is anything else.
     pub fn from_bytes(bytes: &[u8], file: &str) -> Result<Self, AdapterError> {
-        let broken = |problem: String| AdapterError::File { file: file.into(), problem };
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| broken(error.to_string()))?;
-        let mut kind = None;
-        let mut layers: BTreeMap<String, Vec<HostTensor>> = BTreeMap::new();
-        let mut views = tensors.tensors();
-        views.sort_by(|(a, _), (b, _)| a.cmp(b)); // LoRA's down before its up
-        for (name, view) in views {
-            if name.ends_with(".attn1.processor") {
-                continue;
+        Self::with_peft_config(bytes, file, None)
+    }
+
+    /// The same with PEFT's `adapter_config.json`, which lies beside a file that PEFT wrote itself and
+    /// holds what such a file does not say.
+    ///
+    /// # Errors
+    ///
+    /// [`AdapterError::File`] as [`from_bytes`](Self::from_bytes), and if the configuration is broken.
+    pub fn with_peft_config(
+        bytes: &[u8],
+        file: &str,
+        config: Option<&str>,
+    ) -> Result<Self, AdapterError> {
+        let read = || {
+            let stored = Stored::read(bytes)?;
+            if CustomDiffusion::is_in(&stored) {
+                return Ok(Self::CustomDiffusion(CustomDiffusion::read(stored)?));
             }
-            let (layer, part, of) = parse(&name)
-                .ok_or_else(|| broken(format!("`{name}` is no tensor of an adapter")))?;
-            if *kind.get_or_insert(of) != of {
-                return Err(broken("it mixes LoRA and Custom Diffusion".into()));
+            Ok(Self::Lora(Lora::read(file, stored, config)?))
+        };
+        read().map_err(|problem| AdapterError::File { file: file.into(), problem })
+    }
+
+    /// The networks with this in their weights.
+    ///
+    /// # Errors
+    ///
+    /// [`AdapterError`] if the model lacks a layer, or has it in another shape.
+    pub fn apply(
+        &self,
+        unet: UNet2DConditionModel,
+        encoder: PromptEncoder,
+        device: &Device,
+    ) -> Result<(UNet2DConditionModel, PromptEncoder), AdapterError> {
+        match self {
+            Self::Lora(lora) => lora.apply(unet, encoder),
+            Self::CustomDiffusion(weights) => {
+                let weights = weights.merged(&unet, device)?;
+                Ok((unet.with_weights(&weights), encoder))
             }
-            let tensor = HostTensor::from_view(part, &view);
-            let tensor = tensor.map_err(|problem| broken(format!("`{name}` {problem}")))?;
-            if tensor.values.iter().any(|value| !value.is_finite()) {
-                return Err(broken(format!("`{name}` holds a value that is not finite")));
-            }
-            layers.entry(layer).or_default().push(tensor);
         }
-        let kind = kind.ok_or_else(|| broken("it holds no tensor".into()))?;
-        let parts = if kind == Kind::Lora { 2 } else { 1 };
-        if let Some((layer, _)) = layers.iter().find(|(_, found)| found.len() != parts) {
-            return Err(broken(format!("`{layer}` is not whole")));
-        }
-        Ok(Self { kind, layers })
     }
 
     /// The changed weights as a checkpoint holds them: by diffusers' names, `out * in` values each.
     ///
     /// # Errors
     ///
-    /// [`AdapterError::Fit`] if the model lacks a layer, or has it in another shape;
-    /// [`AdapterError::Device`] if a weight cannot be read.
+    /// [`AdapterError`] if the model lacks a layer, or has it in another shape, if more than the
+    /// denoiser is changed, or if a weight cannot be read.
     pub async fn merge(
         &self,
         unet: &UNet2DConditionModel,
@@ -213,74 +232,17 @@ impl LearnedAdapter {
     ///
     /// # Errors
     ///
-    /// [`AdapterError::Fit`] if the model lacks a layer, or has it in another shape.
+    /// Those of [`merge`](Self::merge).
     pub(super) fn merged(
         &self,
         unet: &UNet2DConditionModel,
         device: &Device,
     ) -> Result<BTreeMap<String, Tensor<2>>, AdapterError> {
-        let frozen = unet.projections();
-        let mut merged = BTreeMap::new();
-        for (layer, parts) in &self.layers {
-            let (input, output) = match (self.kind, parts.as_slice()) {
-                (Kind::Lora, [down, up]) if down.shape[0] == up.shape[1] => {
-                    (down.shape[1], up.shape[0])
-                }
-                (_, parts) => (parts[0].shape[1], parts[0].shape[0]),
-            };
-            let found = frozen.get(layer);
-            let weight = found.filter(|weight| weight.dims() == [input, output]);
-            let weight = weight.ok_or_else(|| AdapterError::Fit {
-                layer: layer.clone(),
-                wanted: format!("{input} to {output}"),
-                found: found.map_or("none".into(), |weight| {
-                    let [input, output] = weight.dims();
-                    format!("{input} to {output}")
-                }),
-            })?;
-            let on_device = |part: usize| -> Tensor<2> { parts[part].to_device(device) };
-            let weight = match self.kind {
-                Kind::CustomDiffusion => on_device(0).transpose(),
-                Kind::Lora => {
-                    weight.clone().cast(DType::F32)
-                        + on_device(0).transpose().matmul(on_device(1).transpose())
-                }
-            };
-            merged.insert(layer.clone(), weight);
+        match self {
+            Self::Lora(lora) => lora.merged(unet),
+            Self::CustomDiffusion(weights) => weights.merged(unet, device),
         }
-        Ok(merged)
     }
-}
-
-/// Custom Diffusion's key or value weight, as diffusers names it.
-fn custom_name(layer: &str) -> String {
-    match layer.rsplit_once('.') {
-        Some((attention, projection)) => {
-            format!("{attention}.processor.{projection}_custom_diffusion.weight")
-        }
-        None => layer.to_string(),
-    }
-}
-
-/// Layer, part and kind of an adapter file's tensor.
-fn parse(name: &str) -> Option<(String, &'static str, Kind)> {
-    let name = name.strip_suffix(".weight")?;
-    if let Some(lora) = name.strip_prefix("unet.") {
-        let down = lora.strip_suffix(".lora_A").map(|layer| (layer.into(), ".lora_down"));
-        let up = || Some((lora.strip_suffix(".lora_B")?.into(), ".lora_up"));
-        return down.or_else(up).map(|(layer, part)| (layer, part, Kind::Lora));
-    }
-    let (attention, projection) =
-        name.strip_suffix("_custom_diffusion")?.split_once(".processor.")?;
-    Some((format!("{attention}.{projection}"), "", Kind::CustomDiffusion))
-}
-
-fn transposed(tensor: &HostTensor) -> HostTensor {
-    let [rows, columns] = tensor.shape;
-    let values = (0..columns)
-        .flat_map(|column| (0..rows).map(move |row| tensor.values[row * columns + column]))
-        .collect();
-    HostTensor { name: tensor.name.clone(), shape: [columns, rows], values }
 }
 
 #[cfg(test)]

@@ -2,9 +2,12 @@
 //! Diffusion some of the UNet's attention weights beside them.
 
 mod adapter;
+mod custom_diffusion;
 mod files;
+mod lora;
 mod method;
 mod names;
+mod stored;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -18,7 +21,9 @@ use crate::{
 
 pub use crate::tensor::HostTensor;
 pub use adapter::AdapterConfig;
+pub use custom_diffusion::CustomDiffusion;
 pub use files::{AdapterError, LearnedAdapter, LearnedConcept};
+pub use lora::{Lora, LoraFormat, LoraLayer, LoraNames, Part};
 pub use method::Method;
 
 /// One trained tensor.
@@ -74,20 +79,9 @@ impl ConceptWeights {
         unet: &UNet2DConditionModel,
         device: &Device,
     ) -> Result<Self, AdapterError> {
-        let encoders = embedding.encoders().iter();
-        let vectors = encoders.map(|encoder| vectors(encoder, embedding, device)).collect();
+        let vectors = vectors_of(std::slice::from_ref(embedding), device);
         let projections = adapter.map(|adapter| adapter.merged(unet, device)).transpose()?;
         Ok(Self { vectors, projections: projections.unwrap_or_default() })
-    }
-
-    /// The same with the vectors of another embedding behind its own.
-    #[must_use]
-    pub fn with_more(mut self, embedding: &LearnedEmbedding, device: &Device) -> Self {
-        for (all, encoder) in self.vectors.iter_mut().zip(embedding.encoders()) {
-            let more = vectors(encoder, embedding, device);
-            *all = Tensor::cat(vec![all.clone(), more], 0);
-        }
-        self
     }
 
     /// The denoiser under these weights.
@@ -95,7 +89,7 @@ impl ConceptWeights {
         if self.projections.is_empty() {
             Cow::Borrowed(base)
         } else {
-            Cow::Owned(base.with_projections(&self.projections))
+            Cow::Owned(base.with_weights(&self.projections))
         }
     }
 }
@@ -281,6 +275,18 @@ impl HostTensor {
     pub fn to_device(&self, device: &Device) -> Tensor<2> {
         to_device(self.values.clone(), self.shape, device)
     }
+}
+
+/// The vectors of embeddings behind each other, `[num_vectors, width]` for each text encoder; of none,
+/// none.
+pub fn vectors_of(embeddings: &[LearnedEmbedding], device: &Device) -> Vec<Tensor<2>> {
+    let encoders = embeddings.first().map_or(0, |first| first.encoders().len());
+    let behind_each_other = |encoder: usize| {
+        let each = embeddings.iter();
+        let each = each.map(|learned| vectors(&learned.encoders()[encoder], learned, device));
+        Tensor::cat(each.collect(), 0)
+    };
+    (0..encoders).map(behind_each_other).collect()
 }
 
 /// The vectors for one text encoder of `embedding`.

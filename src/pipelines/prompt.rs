@@ -42,6 +42,16 @@ impl PromptEncoder {
         Self { family, tokenizers, text_encoders, no_prompt_is_zero }
     }
 
+    /// The same with each text encoder, by its number from 0, as `change` gives it.
+    pub(crate) fn with_text_encoders(
+        self,
+        mut change: impl FnMut(usize, Box<dyn TextEncoder>) -> Box<dyn TextEncoder>,
+    ) -> Self {
+        let encoders = self.text_encoders.into_iter().enumerate();
+        let text_encoders = encoders.map(|(number, encoder)| change(number, encoder)).collect();
+        Self { text_encoders, ..self }
+    }
+
     /// The tokenizers, which know the placeholder.
     pub fn tokenizers(&self) -> &PromptTokenizers {
         &self.tokenizers

@@ -5,7 +5,7 @@ use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
 
 use super::SessionError;
 use crate::{
-    concept::{ConceptWeights, LearnedAdapter},
+    concept::{LearnedAdapter, vectors_of},
     data::image::Picture,
     embedding::LearnedEmbedding,
     pipelines::{
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Generator {
     encoder: PromptEncoder,
-    /// With the adapter in it.
+    /// With the adapters in it.
     unet: UNet2DConditionModel,
     vae: AutoencoderKl,
     scheduler: SchedulerConfig,
@@ -28,7 +28,7 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Loads a model's networks and puts learned concepts into them; the adapter is the first one's.
+    /// Loads a model's networks and puts learned concepts and an adapter into them.
     ///
     /// # Errors
     ///
@@ -57,25 +57,33 @@ impl Generator {
         device: &Device,
     ) -> Result<Self, SessionError> {
         let encoder = model.load_prompt_encoder(tokenizers, device)?;
-        let unet = model.load_unet(device)?;
-        let weights = match embeddings {
-            [first, others @ ..] => {
-                let weights = ConceptWeights::from_learned(first, adapter, &unet, device)?;
-                others.iter().fold(weights, |weights, other| weights.with_more(other, device))
-            }
+        let vectors = match embeddings {
             [] => {
                 let widths = model.embedding_widths().0.into_iter();
-                let vectors = widths.map(|(_, width)| Tensor::zeros([1, width], device));
-                ConceptWeights::new(vectors.collect())
+                widths.map(|(_, width)| Tensor::zeros([1, width], device)).collect()
             }
+            embeddings => vectors_of(embeddings, device),
         };
-        Ok(Self {
+        let generator = Self {
             encoder,
-            unet: weights.unet(&unet).into_owned(),
+            unet: model.load_unet(device)?,
             vae: model.load_vae(device)?,
             scheduler: model.scheduler().clone(),
-            vectors: weights.vectors,
-        })
+            vectors,
+        };
+        adapter.into_iter().try_fold(generator, Self::with_adapter)
+    }
+
+    /// The same with what an adapter changes in the denoiser and the text encoders, on top of what
+    /// others have changed.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError`] if the adapter is of another model.
+    pub fn with_adapter(self, adapter: &LearnedAdapter) -> Result<Self, SessionError> {
+        let device = self.vectors[0].device();
+        let (unet, encoder) = adapter.apply(self.unet, self.encoder, &device)?;
+        Ok(Self { unet, encoder, ..self })
     }
 
     /// Draws one picture for each prompt; see [`TextToImage::generate`].

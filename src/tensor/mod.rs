@@ -8,5 +8,5 @@ mod total;
 pub use dvar_callbacks::DeviceError;
 pub use host::HostTensor;
 pub use on_device::on_device;
-pub(crate) use safetensors::{floats, to_safetensors};
+pub(crate) use safetensors::{float_type, floats, to_safetensors};
 pub(crate) use total::total;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use burn::tensor::DType;
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensorError, tensor::TensorView};
 
@@ -40,6 +41,17 @@ pub(crate) fn floats(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
         Dtype::BF16 => convert(bytes, |value| bf16::from_le_bytes(value).to_f32()),
         Dtype::F32 => convert(bytes, f32::from_le_bytes),
         Dtype::F64 => convert(bytes, |value| f64::from_le_bytes(value) as f32),
+        _ => return None,
+    })
+}
+
+/// What safetensors calls a type of floats; none for others.
+pub(crate) fn float_type(dtype: DType) -> Option<Dtype> {
+    Some(match dtype {
+        DType::F16 => Dtype::F16,
+        DType::BF16 => Dtype::BF16,
+        DType::F32 => Dtype::F32,
+        DType::F64 => Dtype::F64,
         _ => return None,
     })
 }

@@ -17,10 +17,10 @@ use std::{
 };
 
 pub use self::kind::Kind;
+pub use self::unet::UNetNames;
 use self::{
     kind::{CALLED_FAST, CLIP, OPEN_CLIP, Shapes, UNET, VAE, XL_CLIP, XL_OPEN_CLIP},
     open_clip::{OpenClipNames, PROJECTION},
-    unet::UNetNames,
     vae::VaeNames,
 };
 use crate::{

@@ -172,6 +172,11 @@ impl UNet2DConditionModel {
         widened(conv2d(&self.conv_out, group_norm_silu(&self.conv_norm_out, x)))
     }
 
+    /// Residual blocks of a level on the way down.
+    pub fn layers_per_block(&self) -> usize {
+        self.config.layers_per_block
+    }
+
     /// The type it computes in.
     fn dtype(&self) -> DType {
         self.conv_in.weight.dtype()

@@ -3,13 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use burn::{
-    module::{Param, ParamId},
-    nn::Linear,
-    tensor::Tensor,
-};
+use burn::{nn::Linear, tensor::Tensor};
 
 use super::{UNet2DConditionModel, transformer::Transformer2D};
+use crate::weights::change_weights;
 
 impl UNet2DConditionModel {
     /// The weights of every linear layer in an attention or in the gate of a feed-forward layer,
@@ -31,18 +28,11 @@ impl UNet2DConditionModel {
     }
 
     /// The same network with the given weights in place of its own, cast to its type, by the names
-    /// and in the shapes of [`projections`](Self::projections). Tracked weights give a tracked prediction.
-    /// Weights under other names are not used.
+    /// and in the shapes of [`change_weights`]. Tracked weights give a tracked prediction. Weights under
+    /// other names are not used.
     #[must_use]
-    pub fn with_projections(&self, weights: &BTreeMap<String, Tensor<2>>) -> Self {
-        let mut changed = self.clone();
-        changed.each_projection(&mut |name, linear| {
-            if let Some(weight) = weights.get(name) {
-                linear.weight =
-                    Param::initialized(ParamId::new(), weight.clone().cast(linear.weight.dtype()));
-            }
-        });
-        changed
+    pub fn with_weights(&self, weights: &BTreeMap<String, Tensor<2>>) -> Self {
+        change_weights(self.clone(), &mut |name, _| weights.get(name).cloned())
     }
 
     /// The same network, but keys and values of a text's first token carry no gradient, as Custom

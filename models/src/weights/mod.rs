@@ -3,6 +3,7 @@
 //! Everything is checked before anything runs: each expected tensor must be there with its
 //! shape, and no other may be (known buffers aside).
 
+mod change;
 mod failure;
 mod folder;
 #[cfg(feature = "hub")]
@@ -21,6 +22,7 @@ mod source;
 mod tensors;
 pub mod torch;
 
+pub use change::{ChangeWeight, change_weights};
 pub use folder::Folder;
 pub use key_map::{KeyMap, Network};
 pub use load::load;

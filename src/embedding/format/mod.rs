@@ -14,6 +14,7 @@ mod safetensors;
 mod torch;
 mod torch_zip;
 
+pub(crate) use names::BUNDLE;
 pub use peer::{EmbeddingFormat, Written};
 pub use read::{read, read_from};
 pub use safetensors::write;

@@ -15,8 +15,8 @@ pub(super) const SDXL: [&str; 2] = ["clip_l", "clip_g"];
 
 /// An embedding that lies in a LoRA: `bundle_emb.TOKEN.ENCODER`, or `bundle_emb.TOKEN` and
 /// [`AUTOMATIC1111`] behind it.
-const BUNDLE: &str = "bundle_emb.";
-const AUTOMATIC1111: &str = ".string_to_param.*";
+pub(crate) const BUNDLE: &str = "bundle_emb.";
+pub(super) const AUTOMATIC1111: &str = ".string_to_param.*";
 
 /// Beginnings of names, and what a file with them is.
 const OTHERS: [(&str, &str); 16] = [

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{EncoderVectors, LearnedEmbedding},
-    names::{KOHYA, ONETRAINER},
+    names::{AUTOMATIC1111, BUNDLE, KOHYA, ONETRAINER},
     safetensors::write_as,
     torch_zip,
 };
@@ -80,6 +80,20 @@ impl EmbeddingFormat {
             (Self::Onetrainer, _) => vec![safetensors(ONETRAINER)],
             (Self::A1111 | Self::Kohya | Self::Comfyui, _) => vec![safetensors(KOHYA)],
         }
+    }
+}
+
+impl LearnedEmbedding {
+    /// Its tensors as they lie inside of a LoRA: names, shapes and values.
+    pub(crate) fn bundled(&self) -> impl Iterator<Item = (String, Vec<usize>, &[f32])> {
+        self.encoders().iter().map(|encoder| {
+            let token = self.placeholder_token();
+            let name = match &encoder.key {
+                Some(key) => format!("{BUNDLE}{token}.{key}"),
+                None => format!("{BUNDLE}{token}{AUTOMATIC1111}"),
+            };
+            (name, vec![self.num_vectors(), encoder.dim], &encoder.values[..])
+        })
     }
 }
 

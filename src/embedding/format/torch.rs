@@ -2,16 +2,14 @@
 
 use std::io::{Read, Seek};
 
-use burn::tensor::DType;
 use dvar_models::weights::torch::{TorchError, TorchFile, Value};
-use safetensors::Dtype;
 
 use super::{
     super::FileProblem,
     contents::{Contents, Rows, size},
     names::{Meaning, meaning},
 };
-use crate::tensor::floats;
+use crate::tensor::{float_type, floats};
 
 /// Finds the tensors of diffusers' `{token: tensor}` or AUTOMATIC1111's `{string_to_param: ..}`; a
 /// file may also be one tensor and nothing else.
@@ -45,13 +43,8 @@ fn rows(
 ) -> Result<Rows, FileProblem> {
     let tensor = file.tensor(value)?;
     let (count, dim) = size(tensor.shape())?;
-    let dtype = match tensor.dtype() {
-        DType::F16 => Dtype::F16,
-        DType::BF16 => Dtype::BF16,
-        DType::F32 => Dtype::F32,
-        DType::F64 => Dtype::F64,
-        other => return Err(FileProblem::Element(format!("{other:?}"))),
-    };
+    let dtype = float_type(tensor.dtype())
+        .ok_or_else(|| FileProblem::Element(format!("{:?}", tensor.dtype())))?;
     let bytes = tensor.read(reader)?;
     let values = floats(dtype, &bytes).ok_or_else(|| FileProblem::Element(format!("{dtype:?}")))?;
     Ok(Rows { values, count, dim })

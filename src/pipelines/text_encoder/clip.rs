@@ -5,9 +5,9 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, Int, Tensor};
 use dvar_models::{
     ModelError,
-    clip::{ClipTextConfig, ClipTextModelWithProjection, ClipTextTransformer},
+    clip::{ClipTextConfig, ClipTextModel, ClipTextModelWithProjection, ClipTextTransformer},
     tokenizer::PromptTokenizer,
-    weights::{self, ModelSource},
+    weights::{self, ChangeWeight, ModelSource, change_weights},
 };
 
 use super::{TextEncoder, TextEncoderConfig, with_added_tokens};
@@ -114,8 +114,8 @@ impl TextEncoderConfig for Config {
     ) -> Result<Box<dyn TextEncoder>, ModelError> {
         let tower = || weights::load(self.sizes.init(device), source, folder, precision);
         Ok(Box::new(match self.taken {
-            Taken::Last => Encoder::Last(tower()?.text_model),
-            Taken::Penultimate => Encoder::Penultimate(tower()?.text_model),
+            Taken::Last => Encoder::Last(tower()?),
+            Taken::Penultimate => Encoder::Penultimate(tower()?),
             Taken::PenultimateAndPooled => {
                 let model = self.sizes.init_with_projection(device);
                 Encoder::Projected(weights::load(model, source, folder, precision)?)
@@ -126,15 +126,15 @@ impl TextEncoderConfig for Config {
 
 #[derive(Debug)]
 enum Encoder {
-    Last(ClipTextTransformer),
-    Penultimate(ClipTextTransformer),
+    Last(ClipTextModel),
+    Penultimate(ClipTextModel),
     Projected(ClipTextModelWithProjection),
 }
 
 impl Encoder {
     fn tower(&self) -> &ClipTextTransformer {
         match self {
-            Self::Last(tower) | Self::Penultimate(tower) => tower,
+            Self::Last(model) | Self::Penultimate(model) => &model.text_model,
             Self::Projected(model) => &model.text_model,
         }
     }
@@ -155,8 +155,8 @@ impl TextEncoder for Encoder {
         ends: &[usize],
     ) -> (Tensor<3>, Option<Tensor<2>>) {
         match self {
-            Self::Last(tower) => (tower.forward(token_embeddings), None),
-            Self::Penultimate(tower) => (tower.penultimate(token_embeddings), None),
+            Self::Last(model) => (model.text_model.forward(token_embeddings), None),
+            Self::Penultimate(model) => (model.text_model.penultimate(token_embeddings), None),
             Self::Projected(model) => {
                 let (states, pooled) = model.forward(token_embeddings, ends);
                 (states, Some(pooled))
@@ -166,5 +166,13 @@ impl TextEncoder for Encoder {
 
     fn hidden_states(&self, token_embeddings: Tensor<3>) -> Vec<Tensor<3>> {
         self.tower().hidden_states(token_embeddings)
+    }
+
+    fn with_changed_weights(self: Box<Self>, change: &mut ChangeWeight<'_>) -> Box<dyn TextEncoder> {
+        Box::new(match *self {
+            Self::Last(model) => Self::Last(change_weights(model, change)),
+            Self::Penultimate(model) => Self::Penultimate(change_weights(model, change)),
+            Self::Projected(model) => Self::Projected(change_weights(model, change)),
+        })
     }
 }

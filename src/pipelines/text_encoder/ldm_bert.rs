@@ -7,7 +7,7 @@ use dvar_models::{
     ModelError,
     ldm_bert::{LdmBertConfig, LdmBertModel},
     tokenizer::PromptTokenizer,
-    weights::{self, ModelSource},
+    weights::{self, ChangeWeight, ModelSource, change_weights},
 };
 
 use super::{TextEncoder, TextEncoderConfig, with_added_tokens};
@@ -82,5 +82,9 @@ impl TextEncoder for LdmBertModel {
 
     fn hidden_states(&self, token_embeddings: Tensor<3>) -> Vec<Tensor<3>> {
         self.hidden_states(token_embeddings)
+    }
+
+    fn with_changed_weights(self: Box<Self>, change: &mut ChangeWeight<'_>) -> Box<dyn TextEncoder> {
+        Box::new(change_weights(*self, change))
     }
 }

@@ -6,7 +6,7 @@ pub mod ldm_bert;
 use std::fmt::Debug;
 
 use burn::tensor::{DType, Device, Int, Tensor};
-use dvar_models::{ModelError, tokenizer::PromptTokenizer, weights::ModelSource};
+use dvar_models::{ModelError, tokenizer::PromptTokenizer, weights::{ChangeWeight, ModelSource}};
 
 use super::PipelineError;
 
@@ -59,6 +59,10 @@ pub trait TextEncoder: Debug + Send + Sync {
 
     /// What goes into the first layer and what comes out of each.
     fn hidden_states(&self, token_embeddings: Tensor<3>) -> Vec<Tensor<3>>;
+
+    /// The same encoder with other weights where `change` gives some, as a LoRA does; see
+    /// [`change_weights`](dvar_models::weights::change_weights).
+    fn with_changed_weights(self: Box<Self>, change: &mut ChangeWeight<'_>) -> Box<dyn TextEncoder>;
 }
 
 /// The tokenizer with what was added to it before it was saved, which older versions of transformers

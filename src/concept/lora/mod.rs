@@ -1,0 +1,239 @@
+//! Low-rank additions to a model's weights (LoRA, Hu et al. 2022), as tools pass them on.
+
+mod names;
+mod read;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use dvar_models::{
+    single_file::UNetNames,
+    unet::UNet2DConditionModel,
+    weights::{ChangeWeight, change_weights},
+};
+
+pub use names::{LoraNames, Part};
+pub use write::LoraFormat;
+
+use super::{AdapterError, HostTensor};
+use crate::pipelines::PromptEncoder;
+
+/// `weight + scale * up @ down` in f32: the one way in which a LoRA enters a network.
+///
+/// # Shapes
+///
+/// - weight, output: `[in, out]`
+/// - down: `[rank, in]`
+/// - up: `[out, rank]`
+pub(super) fn low_rank(
+    weight: Tensor<2>,
+    down: Tensor<2>,
+    up: Tensor<2>,
+    scale: f64,
+) -> Tensor<2> {
+    let delta = down.transpose().matmul(up.transpose());
+    weight.cast(DType::F32) + delta.mul_scalar(scale)
+}
+
+/// Low-rank additions to the weights of a denoiser and of text encoders.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lora {
+    /// What messages call it.
+    file: String,
+    names: LoraNames,
+    /// By part, and by diffusers' or the original code's name of the layer.
+    layers: BTreeMap<(Part, String), LoraLayer>,
+    /// How strongly all of it counts.
+    scale: f64,
+    holds_embedding: bool,
+}
+
+/// `alpha / rank * up @ down`, of one layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoraLayer {
+    /// What the file calls the layer.
+    given: String,
+    down: Factor,
+    up: Factor,
+    /// As the file says, or the rank.
+    alpha: f64,
+}
+
+/// A tensor with its rows first, whatever its other dimensions.
+#[derive(Clone, Debug, PartialEq)]
+struct Factor {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+impl Factor {
+    fn rows(&self) -> usize {
+        self.shape.first().copied().unwrap_or(0)
+    }
+
+    fn columns(&self) -> usize {
+        self.shape.iter().skip(1).product()
+    }
+
+    fn on(&self, device: &Device) -> Tensor<2> {
+        let data = TensorData::new(self.values.clone(), [self.rows(), self.columns()]);
+        Tensor::from_data(data, device)
+    }
+}
+
+impl LoraLayer {
+    /// Rows of `down`.
+    pub fn rank(&self) -> usize {
+        self.down.rows()
+    }
+
+    /// What the product is multiplied by, times the rank.
+    pub fn alpha(&self) -> f64 {
+        self.alpha
+    }
+
+    fn added_to(&self, weight: Tensor<2>, scale: f64) -> Result<Tensor<2>, AdapterError> {
+        let (found, wanted) = (weight.dims(), [self.down.columns(), self.up.rows()]);
+        if found != wanted {
+            let sizes = |[input, output]: [usize; 2]| format!("{input} to {output}");
+            return Err(AdapterError::Fit {
+                layer: self.given.clone(),
+                wanted: sizes(wanted),
+                found: sizes(found),
+            });
+        }
+        let device = weight.device();
+        let scale = scale * self.alpha / self.rank() as f64;
+        Ok(low_rank(weight, self.down.on(&device), self.up.on(&device), scale))
+    }
+}
+
+impl Lora {
+    /// A trained one: `down`, `[rank, in]`, and `up`, `[out, rank]`, of each of the denoiser's layers,
+    /// with the scale in it.
+    pub(super) fn of_denoiser(trained: BTreeMap<String, (HostTensor, HostTensor)>) -> Self {
+        let factor = |tensor: HostTensor| Factor {
+            shape: tensor.shape.to_vec(),
+            values: tensor.values,
+        };
+        let layers = trained.into_iter().map(|(name, (down, up))| {
+            let alpha = down.shape[0] as f64;
+            let layer =
+                LoraLayer { given: name.clone(), down: factor(down), up: factor(up), alpha };
+            ((Part::Denoiser, name), layer)
+        });
+        Self {
+            file: "the trained LoRA".into(),
+            names: LoraNames::Peft,
+            layers: layers.collect(),
+            scale: 1.0,
+            holds_embedding: false,
+        }
+    }
+
+    /// The same, which counts `scale` times as strongly.
+    #[must_use]
+    pub fn scaled(self, scale: f64) -> Self {
+        Self { scale: self.scale * scale, ..self }
+    }
+
+    /// How the file names its tensors.
+    pub fn names(&self) -> LoraNames {
+        self.names
+    }
+
+    /// The layers that it changes.
+    pub fn layers(&self) -> impl Iterator<Item = (Part, &LoraLayer)> {
+        self.layers.iter().map(|((part, _), layer)| (*part, layer))
+    }
+
+    /// Whether the file also holds a learned embedding.
+    pub fn holds_embedding(&self) -> bool {
+        self.holds_embedding
+    }
+
+    /// The networks with this in their weights.
+    ///
+    /// # Errors
+    ///
+    /// [`AdapterError`] if the model lacks a layer, or has it in another shape.
+    pub fn apply(
+        &self,
+        unet: UNet2DConditionModel,
+        encoder: PromptEncoder,
+    ) -> Result<(UNet2DConditionModel, PromptEncoder), AdapterError> {
+        let mut application = Application::new(self, &unet);
+        let unet = change_weights(unet, &mut application.change(Part::Denoiser));
+        let encoder = encoder.with_text_encoders(|number, encoder| {
+            encoder.with_changed_weights(&mut application.change(Part::TextEncoder(number)))
+        });
+        application.finish()?;
+        Ok((unet, encoder))
+    }
+
+    /// The denoiser's weights, `[in, out]`, with this in them, by diffusers' names.
+    ///
+    /// # Errors
+    ///
+    /// [`AdapterError`] as [`apply`](Self::apply), and if it changes more than the denoiser.
+    pub(super) fn merged(
+        &self,
+        unet: &UNet2DConditionModel,
+    ) -> Result<BTreeMap<String, Tensor<2>>, AdapterError> {
+        let (mut merged, mut application) = (BTreeMap::new(), Application::new(self, unet));
+        let mut change = application.change(Part::Denoiser);
+        change_weights(unet.clone(), &mut |name, weight| {
+            merged.extend(change(name, weight).map(|weight| (name.to_string(), weight)));
+            None
+        });
+        drop(change);
+        application.finish()?;
+        Ok(merged)
+    }
+}
+
+/// What of a LoRA has not found its place yet.
+struct Application<'a> {
+    lora: &'a Lora,
+    /// The layers under diffusers' names.
+    layers: BTreeMap<(Part, String), &'a LoraLayer>,
+    unused: BTreeSet<(Part, String)>,
+    problem: Option<AdapterError>,
+}
+
+impl<'a> Application<'a> {
+    fn new(lora: &'a Lora, unet: &UNet2DConditionModel) -> Self {
+        let originals = UNetNames::of_layers(unet.layers_per_block());
+        let layers = lora.layers.iter().map(|((part, layer), factors)| {
+            let original = (*part == Part::Denoiser).then(|| originals.layer(layer)).flatten();
+            ((*part, original.unwrap_or_else(|| layer.clone())), factors)
+        });
+        let layers: BTreeMap<_, _> = layers.collect();
+        let unused = layers.keys().cloned().collect();
+        Self { lora, layers, unused, problem: None }
+    }
+
+    fn change(&mut self, part: Part) -> Box<ChangeWeight<'_>> {
+        Box::new(move |name, weight| {
+            let key = (part, name.to_string());
+            let layer = self.layers.get(&key)?;
+            self.unused.remove(&key);
+            let added = layer.added_to(weight, self.lora.scale);
+            added.map_err(|problem| self.problem.get_or_insert(problem)).ok()
+        })
+    }
+
+    fn finish(self) -> Result<(), AdapterError> {
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
+        let Some(first) = self.unused.first() else { return Ok(()) };
+        Err(AdapterError::Unknown {
+            file: self.lora.file.clone(),
+            layer: self.layers[first].given.clone(),
+            unknown: self.unused.len(),
+            count: self.layers.len(),
+        })
+    }
+}

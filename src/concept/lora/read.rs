@@ -1,0 +1,162 @@
+//! A LoRA from a file's tensors.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{
+    super::stored::Stored,
+    Factor, Lora, LoraLayer,
+    names::{Key, Part, Piece, other_method},
+};
+use crate::embedding::BUNDLE;
+
+/// Where diffusers keeps PEFT's configuration.
+const PEFT_CONFIG: &str = "lora_adapter_metadata";
+
+/// The tensors of one layer.
+#[derive(Default)]
+struct Pieces {
+    given: String,
+    down: Option<Factor>,
+    up: Option<Factor>,
+    mid: Option<Factor>,
+    alpha: Option<f64>,
+}
+
+impl Lora {
+    /// Sorts a file's tensors into layers. `config` is PEFT's `adapter_config.json`, where one lies
+    /// beside the file.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in words that fit after the file's name.
+    pub(in crate::concept) fn read(
+        file: &str,
+        stored: Stored,
+        config: Option<&str>,
+    ) -> Result<Self, String> {
+        if let Some(method) = stored.tensors.keys().find_map(|name| other_method(name)) {
+            return Err(format!(
+                "it is {method}, which changes weights in another way than LoRA and is not known \
+                 here; give a LoRA or a LoCon"
+            ));
+        }
+        let config = Config::read(stored.metadata.get(PEFT_CONFIG).map(String::as_str), config)?;
+        let (mut pieces, mut names) = (BTreeMap::<_, Pieces>::new(), None);
+        let holds_embedding = stored.tensors.keys().any(|name| name.starts_with(BUNDLE));
+        for (name, (shape, values)) in stored.tensors {
+            if name.starts_with(BUNDLE) {
+                continue;
+            }
+            let key = Key::read(&name).ok_or_else(|| {
+                format!("`{name}` is no tensor of a LoRA that is known here; give a LoRA or a LoCon")
+            })?;
+            if values.iter().any(|value| !value.is_finite()) {
+                return Err(format!("`{name}` holds a value that is not finite"));
+            }
+            names.get_or_insert(key.names);
+            let layer = pieces.entry((key.part, key.layer)).or_default();
+            layer.given = key.given.into();
+            let factor = Factor { shape, values };
+            let taken = match key.piece {
+                Piece::Alpha => match factor.values[..] {
+                    [alpha] => layer.alpha.replace(f64::from(alpha)).is_some(),
+                    _ => return Err(format!("`{name}` is no single number")),
+                },
+                Piece::Down => layer.down.replace(factor).is_some(),
+                Piece::Up => layer.up.replace(factor).is_some(),
+                Piece::Mid => layer.mid.replace(factor).is_some(),
+            };
+            if taken {
+                return Err(format!("`{name}` is there twice, under different names"));
+            }
+        }
+        let names = names.ok_or("it holds no tensor of a LoRA")?;
+        let layers = pieces.into_iter().map(|((part, name), pieces)| {
+            let layer = pieces.whole(config.alpha(part, &name), config.by_root(part))?;
+            Ok(((part, name), layer))
+        });
+        let layers = layers.collect::<Result<_, String>>()?;
+        Ok(Self { file: file.into(), names, layers, scale: 1.0, holds_embedding })
+    }
+}
+
+impl Pieces {
+    /// `alpha` is that of the file's metadata; `by_root` says that the root of the rank divides it.
+    fn whole(self, alpha: Option<f64>, by_root: bool) -> Result<LoraLayer, String> {
+        let Self { given, down, up, mid, alpha: own } = self;
+        let (Some(mut down), Some(up)) = (down, up) else {
+            return Err(format!("`{given}` is not whole: it needs a down and an up matrix"));
+        };
+        let rank = down.rows();
+        if rank == 0 || up.columns() != rank || down.values.is_empty() || up.values.is_empty() {
+            return Err(format!(
+                "`{given}` has a down matrix of {:?} and an up matrix of {:?}, which do not fit",
+                down.shape, up.shape
+            ));
+        }
+        if let Some(mid) = mid {
+            down = through(&mid, &down).ok_or_else(|| {
+                format!("`{given}` has a middle of {:?}, which does not fit", mid.shape)
+            })?;
+        }
+        let alpha = own.or(alpha).unwrap_or(rank as f64);
+        let alpha = if by_root { alpha * (rank as f64).sqrt() } else { alpha };
+        Ok(LoraLayer { given, down, up, alpha })
+    }
+}
+
+/// The kernels of the middle behind the plain `down`, `[rank, in, 1, 1]`, as one `down`:
+/// `[rank, in, height, width]` of the middle's `[rank, rank, height, width]`.
+fn through(mid: &Factor, down: &Factor) -> Option<Factor> {
+    let (rank, inputs) = (down.rows(), down.columns());
+    let &[outer, inner, height, width] = &mid.shape[..] else { return None };
+    if outer != rank || inner != rank || !down.shape[2..].iter().all(|side| *side == 1) {
+        return None;
+    }
+    let area = height * width;
+    let mut values = vec![0.0; rank * inputs * area];
+    for (row, kernels) in values.chunks_mut(inputs * area).zip(mid.values.chunks(inner * area)) {
+        for (kernel, weights) in kernels.chunks(area).zip(down.values.chunks(inputs)) {
+            for (place, weight) in row.chunks_mut(area).zip(weights) {
+                place.iter_mut().zip(kernel).for_each(|(sum, value)| *sum += value * weight);
+            }
+        }
+    }
+    Some(Factor { shape: vec![rank, inputs, height, width], values })
+}
+
+/// What PEFT's configuration says of alpha: that of a file alone, or those of several networks.
+struct Config(Value);
+
+impl Config {
+    fn read(inside: Option<&str>, beside: Option<&str>) -> Result<Self, String> {
+        let Some(json) = inside.or(beside) else { return Ok(Self(Value::Null)) };
+        let json: Value = serde_json::from_str(json)
+            .map_err(|error| format!("its configuration of PEFT does not parse ({error})"))?;
+        Ok(Self(json))
+    }
+
+    fn get(&self, part: Part, key: &str) -> Option<&Value> {
+        let network = match part {
+            Part::Denoiser => "unet",
+            Part::TextEncoder(0) => "text_encoder",
+            Part::TextEncoder(_) => "text_encoder_2",
+        };
+        self.0.get(format!("{network}.{key}")).or_else(|| self.0.get(key))
+    }
+
+    fn alpha(&self, part: Part, layer: &str) -> Option<f64> {
+        let pattern = self.get(part, "alpha_pattern").and_then(Value::as_object);
+        let own = pattern.into_iter().flatten().find(|(name, _)| {
+            layer.strip_suffix(name.as_str()).is_some_and(|l| l.is_empty() || l.ends_with('.'))
+        });
+        own.map(|(_, alpha)| alpha).or_else(|| self.get(part, "lora_alpha"))?.as_f64()
+    }
+
+    /// Whether alpha counts by the root of the rank (rsLoRA, Kalajdzievski 2023).
+    fn by_root(&self, part: Part) -> bool {
+        self.get(part, "use_rslora").and_then(Value::as_bool).unwrap_or(false)
+    }
+}

@@ -1,0 +1,57 @@
+//! The tensors of a file on the host, in f32.
+
+use std::{collections::BTreeMap, io::Cursor};
+
+use dvar_models::weights::torch::TorchFile;
+use safetensors::SafeTensors;
+
+use crate::tensor::{float_type, floats};
+
+/// Shapes and values by name, and what the file says of itself.
+pub(super) struct Stored {
+    pub tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Stored {
+    /// Reads a safetensors file or one of PyTorch, in which nothing is run.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in words that fit after the file's name.
+    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        let no_floats = |name: &str, kind: &dyn std::fmt::Debug| {
+            format!("`{name}` is stored as {kind:?}; save it again in f32, f16 or bf16")
+        };
+        if bytes.starts_with(b"PK") || bytes.starts_with(b"\x80") {
+            let mut reader = Cursor::new(bytes);
+            let file = TorchFile::open(&mut reader).map_err(|error| error.to_string())?;
+            let saved = file.state_dict().map_err(|error| error.to_string())?;
+            let tensors = saved.into_iter().map(|(name, tensor)| {
+                let stored = float_type(tensor.dtype())
+                    .ok_or_else(|| no_floats(&name, &tensor.dtype()))?;
+                let bytes = tensor.read(&mut reader).map_err(|error| error.to_string())?;
+                let values = floats(stored, &bytes).unwrap_or_default();
+                Ok((name, (tensor.shape().to_vec(), values)))
+            });
+            return Ok(Self {
+                tensors: tensors.collect::<Result<_, String>>()?,
+                metadata: BTreeMap::new(),
+            });
+        }
+        let damaged = |error: safetensors::SafeTensorError| {
+            format!("it is damaged, cut off or no safetensors file ({error})")
+        };
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+        let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
+        let tensors = file.tensors().into_iter().map(|(name, view)| {
+            let values = floats(view.dtype(), view.data())
+                .ok_or_else(|| no_floats(&name, &view.dtype()))?;
+            Ok((name, (view.shape().to_vec(), values)))
+        });
+        Ok(Self {
+            tensors: tensors.collect::<Result<_, String>>()?,
+            metadata: header.metadata().clone().unwrap_or_default().into_iter().collect(),
+        })
+    }
+}
