@@ -2,13 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CliError, learned::read_named, output::write, run_folder::plain_name};
-use crate::embedding::{EmbeddingFormat, LearnedEmbedding, Written};
+use super::{
+    CliError,
+    learned::{read_adapter, read_named},
+    output::write,
+    run_folder::plain_name,
+};
+use crate::{
+    concept::{LearnedAdapter, LearnedConcept, LoraFormat},
+    embedding::{EmbeddingError, EmbeddingFormat, LearnedEmbedding, Written},
+};
 
 /// Flags of `dvar convert`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ConvertArgs {
-    /// Embedding file of any known form; `FILE=TOKEN` gives it another token
+    /// Embedding file or LoRA of any known form; `FILE=TOKEN` gives an embedding another token
     #[arg(value_name = "FILE")]
     file: String,
     /// The tool that is to read it
@@ -21,15 +29,19 @@ pub(super) struct ConvertArgs {
 }
 
 pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
-    let embedding = read_named(&args.file)?;
+    let embedding = match read_named(&args.file) {
+        Err(CliError::Part(error))
+            if error.downcast_ref().is_some_and(EmbeddingError::is_about_adapter) =>
+        {
+            return lora(args);
+        }
+        read => read?,
+    };
     let files = args.to.write(&embedding);
     let stem = stem(args, &embedding, &files)?;
     let paths: Vec<PathBuf> = files.iter().map(|file| with_ending(&stem, file)).collect();
     if let Some(path) = paths.iter().find(|path| path.exists()) {
-        return Err(CliError::Input(format!(
-            "`{}` exists already; choose another file with `--output`",
-            path.display()
-        )));
+        return Err(exists(path));
     }
     for (path, file) in paths.iter().zip(&files) {
         write(path, &file.bytes)?;
@@ -42,6 +54,45 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
     };
     println!("token      {}", in_prompts(args.to, &word));
     Ok(())
+}
+
+/// Writes a LoRA by the names that a tool reads.
+fn lora(args: &ConvertArgs) -> Result<(), CliError> {
+    let given = Path::new(&args.file);
+    let LearnedAdapter::Lora(lora) = read_adapter(given)? else {
+        return Err(CliError::Input(format!(
+            "`{}` holds Custom Diffusion's weights, which only diffusers and dvar read; nothing is to \
+             be converted",
+            args.file
+        )));
+    };
+    let bytes = match args.to {
+        EmbeddingFormat::Diffusers => lora.to_peft(),
+        _ => lora.to_kohya(None),
+    };
+    let name = || {
+        let stem = given.file_stem().unwrap_or_default().to_string_lossy();
+        PathBuf::from(format!("{stem}-{}.safetensors", args.to.name()))
+    };
+    let path = match &args.output {
+        None => name(),
+        Some(folder) if folder.is_dir() => folder.join(name()),
+        Some(file) => file.clone(),
+    };
+    if path.exists() {
+        return Err(exists(&path));
+    }
+    let bytes = bytes.map_err(|problem| CliError::Failed(format!("`{}`: {problem}", args.file)))?;
+    write(&path, &bytes)?;
+    println!("lora       {}", path.display());
+    Ok(())
+}
+
+fn exists(path: &Path) -> CliError {
+    CliError::Input(format!(
+        "`{}` exists already; choose another file with `--output`",
+        path.display()
+    ))
 }
 
 /// How the word is written in a prompt.
@@ -96,6 +147,25 @@ pub(super) fn write_formats(
             write(&path, &file.bytes)?;
             println!("embedding  {}, for {}", path.display(), format.name());
         }
+    }
+    Ok(())
+}
+
+/// Writes a run's LoRA in the forms that it was asked for, each in a folder of its name.
+pub(super) fn write_lora_formats(
+    folder: &Path,
+    formats: &[LoraFormat],
+    concept: &LearnedConcept,
+) -> Result<(), CliError> {
+    let Some(LearnedAdapter::Lora(lora)) = &concept.adapter else { return Ok(()) };
+    for format in formats {
+        let folder = folder.join(format.name());
+        std::fs::create_dir_all(&folder).map_err(|error| CliError::write(&folder, error))?;
+        let name = plain_name(concept.embedding.placeholder_token());
+        let path = folder.join(format!("{name}.safetensors"));
+        let bytes = format.write(lora, &concept.embedding).map_err(CliError::Failed)?;
+        write(&path, &bytes)?;
+        println!("lora       {}, for {}", path.display(), format.name());
     }
     Ok(())
 }

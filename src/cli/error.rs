@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dvar_models::{ModelError, tokenizer::TokenizerError};
+use dvar_models::{ModelError, single_file::IS_LORA, tokenizer::TokenizerError};
 
 use crate::{
     concept::AdapterError,
@@ -86,6 +86,20 @@ impl CliError {
         };
         if sources(error).any(of_several) {
             return Some("`--initializer-text` starts from all tokens of a text".into());
+        }
+        let of_adapter = |error: &(dyn Error + 'static)| {
+            let learned = error.downcast_ref().is_some_and(EmbeddingError::is_about_adapter);
+            let is_lora = |error: &ModelError| {
+                matches!(error, ModelError::Invalid { reason, .. } if reason == IS_LORA)
+            };
+            let model = match error.downcast_ref() {
+                Some(PipelineError::Model(error)) => Some(error),
+                _ => error.downcast_ref(),
+            };
+            learned || model.is_some_and(is_lora)
+        };
+        if sources(error).any(of_adapter) {
+            return Some("`dvar generate --lora FILE` draws with it".into());
         }
         let option = option_of(error)?;
         let flag = format!("--{}", option.replace('_', "-"));

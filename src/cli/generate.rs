@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use super::{
     CliError, device,
-    learned::read_adapter,
+    learned::{read_adapter, read_lora, split},
     model,
     output::{self, OwnFolder},
     prompts::{Words, say_cut},
 };
 use crate::{
+    concept::{LearnedAdapter, Lora},
     config::{DrawingAdvice, MixedPrecision},
     data::png::{encode_grid, encode_png},
     pipelines::{BATCH, LongPrompts, ModelFolder, SamplingOptions},
@@ -28,8 +29,12 @@ pub(super) struct GenerateArgs {
     #[arg(long, short, value_name = "FILE")]
     embedding: Vec<String>,
     /// What DreamBooth-LoRA or Custom Diffusion changed in the denoiser
-    #[arg(long, value_name = "FILE", requires = "embedding")]
+    #[arg(long, value_name = "FILE")]
     adapter: Option<PathBuf>,
+    /// LoRA or LoCon of any tool for the denoiser and the text encoders, and how strongly it counts, 1
+    /// if left out; may be repeated
+    #[arg(long, value_name = "FILE[:SCALE]")]
+    lora: Vec<String>,
     /// Folder of the model in diffusers' layout, a single file of Stable Diffusion 1.x, 2.x or
     /// XL, or `embedded` [default: embedded]
     #[arg(long, short, value_name = "PATH")]
@@ -106,6 +111,9 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     words.check_used(all.clone())?;
     say_cut(&words.tokenizers, all);
     let adapter = args.adapter.as_deref().map(read_adapter).transpose()?;
+    let loras = args.lora.iter().map(|given| read_lora(given));
+    let loras = loras.collect::<Result<Vec<_>, _>>()?;
+    say_embeddings(&loras, &args.lora, &args.embedding);
     let advice = DrawingAdvice::new(&advice)?;
     let options = sampling_options(args, advice, &model)?;
     let (device, device_name) = device::open(&args.device)?;
@@ -115,9 +123,25 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
         let adapter = adapter.as_ref();
         let generator =
             Generator::with_tokenizers(&model, tokenizers, &embeddings, adapter, &device)?;
+        let generator = loras.into_iter().map(LearnedAdapter::Lora).try_fold(
+            generator,
+            |generator, lora| generator.with_adapter(&lora),
+        )?;
         device::say(&args.device, &device_name);
         draw(args, asked, negative.as_deref(), &generator, &options)
     })
+}
+
+/// Says of each LoRA that also holds an embedding, if nobody asks for that.
+fn say_embeddings(loras: &[Lora], given: &[String], embeddings: &[String]) {
+    for (lora, given) in loras.iter().zip(given) {
+        let is_asked_for = |embedding: &String| given.starts_with(split(embedding).0);
+        if lora.holds_embedding() && !embeddings.iter().any(is_asked_for) {
+            eprintln!(
+                "note: `{given}` holds a learned embedding too; `--embedding` takes it from the same file"
+            );
+        }
+    }
 }
 
 fn draw(

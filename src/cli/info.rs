@@ -2,8 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CliError, learned::read_embedding, model};
-use crate::{config::TrainOptions, pipelines::ModelFolder, trainer::TrainState};
+use super::{
+    CliError,
+    learned::{read_adapter, read_embedding},
+    model,
+};
+use crate::{
+    concept::{LearnedAdapter, LoraLayer, Part},
+    config::TrainOptions,
+    embedding::EmbeddingError,
+    pipelines::ModelFolder,
+    trainer::TrainState,
+};
 
 /// A file beyond this is more likely a model than anything else.
 const LARGE: u64 = 64 << 20;
@@ -11,7 +21,7 @@ const LARGE: u64 = 64 << 20;
 /// Flags of `dvar info`.
 #[derive(Debug, clap::Args)]
 pub(super) struct InfoArgs {
-    /// Model folder or file, run folder or embedding file; `embedded` is the model in this program
+    /// Model folder or file, run folder, embedding file or LoRA; `embedded` is the model in this program
     #[arg(value_name = "FILE|DIR")]
     path: PathBuf,
 }
@@ -22,8 +32,19 @@ pub(super) fn run(args: &InfoArgs) -> Result<(), CliError> {
         // a file that is no model may be an embedding, or hold one
         match model::open(Some(path), false) {
             Ok(model) => model_folder(&model),
-            Err(no_model) => embedding(path)
-                .map_err(|no_embedding| if is_large(path) { no_model } else { no_embedding }),
+            Err(no_model) => match (embedding(path), read_adapter(path)) {
+                // a LoRA may hold an embedding
+                (Ok(()), adapter) => {
+                    adapter.iter().for_each(|adapter| changes(path, adapter));
+                    Ok(())
+                }
+                (Err(error), adapter) if is_about_adapter(&error) => {
+                    changes(path, &adapter?);
+                    Ok(())
+                }
+                (Err(_), _) if is_large(path) => Err(no_model),
+                (Err(no_embedding), _) => Err(no_embedding),
+            },
         }
     } else if path.join("config.toml").is_file() {
         training_run(path)
@@ -35,6 +56,11 @@ pub(super) fn run(args: &InfoArgs) -> Result<(), CliError> {
             path.display()
         )))
     }
+}
+
+fn is_about_adapter(error: &CliError) -> bool {
+    let CliError::Part(error) = error else { return false };
+    error.downcast_ref().is_some_and(EmbeddingError::is_about_adapter)
 }
 
 fn is_large(path: &Path) -> bool {
@@ -62,6 +88,34 @@ fn embedding(path: &Path) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+fn changes(path: &Path, adapter: &LearnedAdapter) {
+    let LearnedAdapter::Lora(lora) = adapter else {
+        println!("adapter    {}, of Custom Diffusion", path.display());
+        return;
+    };
+    println!("lora       {}", path.display());
+    println!("format     {}", lora.format_in_words());
+    let parts = [Part::Denoiser, Part::TextEncoder(0), Part::TextEncoder(1)];
+    for (part, name) in parts.into_iter().zip(["denoiser", "text encoder", "text encoder 2"]) {
+        let layers = || lora.layers().filter(|(of, _)| *of == part).map(|(_, layer)| layer);
+        let count = layers().count();
+        if count > 0 {
+            println!(
+                "layers     {count} of the {name}: rank {}, alpha {}",
+                span(layers().map(|layer| layer.rank() as f64)),
+                span(layers().map(LoraLayer::alpha)),
+            );
+        }
+    }
+}
+
+/// The only number, or the least and the greatest.
+fn span(numbers: impl Iterator<Item = f64>) -> String {
+    let ends = |(least, most): (f64, f64), next: f64| (least.min(next), most.max(next));
+    let (least, most) = numbers.fold((f64::INFINITY, f64::NEG_INFINITY), ends);
+    if least == most { least.to_string() } else { format!("{least} to {most}") }
 }
 
 fn training_run(folder: &Path) -> Result<(), CliError> {

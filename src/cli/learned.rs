@@ -1,14 +1,14 @@
 //! Files of what was learned: an embedding, and what a method changed in the denoiser.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufReader, Read},
     path::Path,
 };
 
 use super::CliError;
 use crate::{
-    concept::LearnedAdapter,
+    concept::{LearnedAdapter, Lora},
     embedding::{self, LearnedEmbedding},
 };
 
@@ -58,11 +58,46 @@ fn read_one(path: &Path) -> Result<LearnedEmbedding, CliError> {
     Ok(embedding::read_from(&mut BufReader::new(file), &path.display().to_string())?)
 }
 
-/// Reads an adapter that `dvar train` wrote.
+/// Reads an adapter: a LoRA of any tool, or Custom Diffusion's weights.
 pub(super) fn read_adapter(path: &Path) -> Result<LearnedAdapter, CliError> {
     let bytes = read_limited(path, MAX_ADAPTER_BYTES);
     let bytes = bytes.map_err(|error| CliError::read(path, error))?;
-    Ok(LearnedAdapter::from_bytes(&bytes, &path.display().to_string())?)
+    // PEFT's own files say nothing of alpha
+    let is_peft = path.file_stem().is_some_and(|stem| stem == "adapter_model");
+    let config = path.with_file_name("adapter_config.json");
+    let config = match is_peft && config.is_file() {
+        true => Some(fs::read_to_string(&config).map_err(|error| CliError::read(&config, error))?),
+        false => None,
+    };
+    let file = path.display().to_string();
+    Ok(LearnedAdapter::with_peft_config(&bytes, &file, config.as_deref())?)
+}
+
+/// Reads the LoRA that `FILE` or `FILE:SCALE` names.
+pub(super) fn read_lora(given: &str) -> Result<Lora, CliError> {
+    let (path, scale) = split_scale(given)?;
+    match read_adapter(path)? {
+        LearnedAdapter::Lora(lora) => Ok(lora.scaled(scale)),
+        LearnedAdapter::CustomDiffusion(_) => Err(CliError::Input(format!(
+            "`{}` holds Custom Diffusion's weights and is no LoRA; give it with `--adapter`",
+            path.display()
+        ))),
+    }
+}
+
+/// File and scale; the names of files may hold a `:`.
+fn split_scale(given: &str) -> Result<(&Path, f64), CliError> {
+    let whole = Path::new(given);
+    let Some((path, scale)) = given.rsplit_once(':').filter(|_| !whole.is_file()) else {
+        return Ok((whole, 1.0));
+    };
+    match scale.parse::<f64>() {
+        Ok(scale) if scale.is_finite() => Ok((Path::new(path), scale)),
+        _ if Path::new(path).is_file() => Err(CliError::Input(format!(
+            "`--lora {given}` ends in `{scale}`, which is no number; write such as `{path}:0.8`"
+        ))),
+        _ => Ok((whole, 1.0)),
+    }
 }
 
 /// Reads a file, but at most `limit + 1` bytes of it: more than `limit` bytes say that it is longer,
@@ -88,6 +123,22 @@ mod tests {
         assert_eq!(split(path), (path, None));
         let given = format!("{path}=<a>");
         assert_eq!(split(&given), (path, Some("<a>")));
+    }
+
+    #[test]
+    fn a_scale_stands_behind_the_file_whatever_its_name() {
+        let split = |given| split_scale(given).map(|(path, scale)| (path.to_str().unwrap(), scale));
+        assert_eq!(split("none.pt").unwrap(), ("none.pt", 1.0));
+        assert_eq!(split("none.pt:-0.5").unwrap(), ("none.pt", -0.5));
+        assert_eq!(split(r"C:\ink.pt").unwrap(), (r"C:\ink.pt", 1.0));
+        assert_eq!(split(r"C:\ink.pt:2").unwrap(), (r"C:\ink.pt", 2.0));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ink.pt");
+        std::fs::write(&path, "").unwrap();
+        for wrong in ["much", "nan", "inf", ""] {
+            let given = format!("{}:{wrong}", path.display());
+            assert!(split_scale(&given).unwrap_err().to_string().contains("is no number"));
+        }
     }
 
     #[test]

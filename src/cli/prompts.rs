@@ -58,7 +58,7 @@ impl Words {
         if let Some(network) = network(prompt) {
             return Err(CliError::Input(format!(
                 "`{network}` in a prompt loads nothing here; leave it out and give the file with \
-                 `--adapter`, or give `--literal-prompts` to draw from the text as it stands"
+                 `--lora FILE:0.8`, or give `--literal-prompts` to draw from the text as it stands"
             )));
         }
         const MARK: &str = "embedding:";

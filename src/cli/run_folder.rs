@@ -120,6 +120,11 @@ impl RunFolder {
         self.path.join("embeddings")
     }
 
+    /// The LoRA as other tools read it, a folder for each.
+    pub(super) fn loras(&self) -> PathBuf {
+        self.path.join("loras")
+    }
+
     /// The vectors as they started.
     pub(super) fn initial_embedding(&self) -> PathBuf {
         self.path.join("initial_embeds.safetensors")

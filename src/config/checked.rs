@@ -9,7 +9,7 @@ use super::{
     range::{batch, count, not_negative, out_of_range, positive, required, set, share, within},
 };
 use crate::{
-    concept::Method,
+    concept::{LoraFormat, Method},
     data::{
         dataset::Pairing,
         reading::Reading,
@@ -46,6 +46,8 @@ pub struct TrainConfig {
     pub resolution: Option<usize>,
     /// Other tools that get the embedding in a form of their own.
     pub embedding_formats: Vec<EmbeddingFormat>,
+    /// Other tools that get the LoRA in a form of their own.
+    pub lora_formats: Vec<LoraFormat>,
     /// How the pictures are read.
     pub reading: Reading,
     /// Captions in place of the built-in ones: `{}` stands for the concept, `[caption]` for the text
@@ -176,6 +178,7 @@ impl TrainConfig {
             resolution: (o.data.resolution)
                 .map(|r| within("resolution", Some(r), 8..=2048, "from 8 to 2048"))
                 .transpose()?,
+            lora_formats: lora_formats(&o)?,
             embedding_formats: o.data.embedding_format.clone().unwrap_or_default(),
             reading: reading(&o)?,
             caption_templates: caption_templates(&o)?,
@@ -262,6 +265,17 @@ fn reading(o: &TrainOptions) -> Result<Reading, ConfigError> {
 }
 
 /// The user's captions, or for texts beside the pictures these alone.
+fn lora_formats(o: &TrainOptions) -> Result<Vec<LoraFormat>, ConfigError> {
+    let formats = o.method.lora_format.clone().unwrap_or_default();
+    match formats.first() {
+        Some(format) if o.method.method != Some(Method::DreamboothLora) => {
+            let expected = "left out, or with the method `dreambooth-lora`, which alone learns a LoRA";
+            Err(out_of_range("lora_format", format!("`{}`", format.name()), expected))
+        }
+        _ => Ok(formats),
+    }
+}
+
 fn caption_templates(o: &TrainOptions) -> Result<Vec<String>, ConfigError> {
     let templates = o.pictures.caption_template.clone().unwrap_or_default();
     if let Some(bare) = templates.iter().find(|t| !names_concept(t) && !names_caption(t)) {

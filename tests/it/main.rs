@@ -14,6 +14,7 @@ mod embedding;
 mod embedding_files;
 mod golden;
 mod ldm;
+mod lora;
 mod lr_schedules;
 mod made_xl;
 mod methods;

@@ -195,7 +195,7 @@ type Other = (fn(&Shapes) -> bool, &'static str);
 
 /// What people have under such a name, the first that fits.
 const OTHERS: [Other; 14] = [
-    (is_lora, "it is a LoRA, which changes a model and is none; give the model itself"),
+    (is_lora, IS_LORA),
     (is_embedding, "it is a learned embedding and no model; give the model that it is for"),
     (
         |s| has(s, "control_model.") || has(s, "input_hint_block."),
@@ -241,6 +241,9 @@ const OTHERS: [Other; 14] = [
     (|s| has(s, VAE) && !has(s, UNET), "it is an autoencoder alone; give the whole checkpoint"),
 ];
 
+/// What is said of a LoRA.
+pub const IS_LORA: &str = "it is a LoRA, which changes a model and is none; give the model itself";
+
 /// What is said of models that were made to draw in a few steps.
 pub(super) const FAST: &str = "it was made to draw in a few steps (turbo, lightning or LCM), and \
                                learns no concept by the loss of its base; give the base model";
@@ -265,7 +268,7 @@ fn holds(shapes: &Shapes, part: &str) -> bool {
 }
 
 fn is_lora(shapes: &Shapes) -> bool {
-    let parts = ["lora_up", "lora_down", "lora_A.", "lora_B.", "lora.up", "lora.down", ".hada_w1_"];
+    let parts = ["lora_up", "lora_down", "lora_A.", "lora_B.", "lora.up", "lora.down", ".hada_w1_", ".lokr_w1"];
     parts.iter().any(|part| holds(shapes, part))
 }
 

@@ -16,7 +16,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-pub use self::kind::Kind;
+pub use self::kind::{IS_LORA, Kind};
 pub use self::unet::UNetNames;
 use self::{
     kind::{CALLED_FAST, CLIP, OPEN_CLIP, Shapes, UNET, VAE, XL_CLIP, XL_OPEN_CLIP},

@@ -10,7 +10,13 @@ use super::{
 };
 use crate::{
     callbacks::Interrupt,
-    cli::{CliError, convert::write_formats, device, report::write_own, run_folder::RunFolder},
+    cli::{
+        CliError,
+        convert::{write_formats, write_lora_formats},
+        device,
+        report::write_own,
+        run_folder::RunFolder,
+    },
     early_stopping::StopReason,
     session::{self, Outcome, PreparedRun},
 };
@@ -48,6 +54,7 @@ fn conclude(
     let (config, folder) = (&prepared.checked.config, &observer.folder);
     let formats = &config.embedding_formats;
     write_formats(&folder.embeddings(), formats, &outcome.kept().embedding)?;
+    write_lora_formats(&folder.loras(), &config.lora_formats, outcome.kept())?;
     let Outcome { steps, stop, best, clip_i_before, clip_i, initializer_token, .. } = outcome;
     let scores = [("clip_i_before", clip_i_before), ("clip_i_after", clip_i)];
     observer.logs()?.finish(steps, &scores)?;

@@ -76,8 +76,13 @@ impl Lora {
         to_safetensors(tensors, ("format", "pt")).map_err(|error| error.to_string())
     }
 
-    /// sd-scripts' names: with SDXL, those of the original code, as it has them.
-    fn to_kohya(&self, bundled: Option<&LearnedEmbedding>) -> Result<Vec<u8>, String> {
+    /// sd-scripts' names: with SDXL, those of the original code, as it has them. `bundled` lies in the
+    /// same file.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor's values and shape disagree, in words that fit after the file's name.
+    pub fn to_kohya(&self, bundled: Option<&LearnedEmbedding>) -> Result<Vec<u8>, String> {
         let originals = UNetNames::of_layers(PUBLISHED_LAYERS);
         let is_xl = self.is_xl();
         let scale = self.scale;

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{concept::Method, config::TextEncoders};
+use crate::{
+    concept::{LoraFormat, Method},
+    config::TextEncoders,
+};
 
 /// What is trained beside the vectors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +36,10 @@ pub struct MethodOptions {
     /// dreambooth-lora: how strongly the additions count
     #[cfg_attr(feature = "cli", arg(long, value_name = "SCALE"))]
     pub lora_scale: Option<f64>,
+    /// dreambooth-lora: other tools that are to read the LoRA, which get it in a form of their own in
+    /// `loras/TOOL`; `bundle` is kohya's with the embedding in it; several with commas between
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TOOL", value_delimiter = ','))]
+    pub lora_format: Option<Vec<LoraFormat>>,
     /// SDXL: the text encoders whose vectors are trained: 1, 2 or both [default: both]
     #[cfg_attr(feature = "cli", arg(long, value_name = "WHICH"))]
     pub text_encoders: Option<TextEncoders>,
@@ -41,6 +48,6 @@ pub struct MethodOptions {
 impl MethodOptions {
     /// Those that a page has: no files.
     pub(in crate::config) fn on_page(self) -> Self {
-        Self { class_data_dir: None, ..self }
+        Self { class_data_dir: None, lora_format: None, ..self }
     }
 }

@@ -18,16 +18,22 @@ pub(super) const SDXL: [&str; 2] = ["clip_l", "clip_g"];
 pub(crate) const BUNDLE: &str = "bundle_emb.";
 pub(super) const AUTOMATIC1111: &str = ".string_to_param.*";
 
+/// What a file is called that changes a model's weights.
+pub(in crate::embedding) const LORA: &str = "a LoRA";
+
+/// The same, of Custom Diffusion's.
+pub(in crate::embedding) const CUSTOM_DIFFUSION: &str = "Custom Diffusion's weights";
+
 /// Beginnings of names, and what a file with them is.
 const OTHERS: [(&str, &str); 16] = [
     ("model.diffusion_model.", "a checkpoint of a whole model"),
     ("cond_stage_model.", "a checkpoint of a whole model"),
     ("conditioner.", "a checkpoint of a whole model"),
     ("state_dict", "a checkpoint of a whole model"),
-    ("lora_", "a LoRA"),
-    ("unet.", "a LoRA"),
-    ("text_encoder.", "a LoRA"),
-    ("transformer.", "a LoRA"),
+    ("lora_", LORA),
+    ("unet.", LORA),
+    ("text_encoder.", LORA),
+    ("transformer.", LORA),
     ("control_model.", "a ControlNet"),
     ("controlnet_", "a ControlNet"),
     ("down_blocks.", "a denoiser"),
@@ -109,9 +115,13 @@ fn other_kind(names: &[&str]) -> Option<&'static str> {
         "_lora.down",
         "_lora.up",
         ".hada_w1_a",
+        ".lokr_w1",
     ];
     if names.iter().any(|name| lora.iter().any(|part| name.contains(part))) {
-        return Some("a LoRA");
+        return Some(LORA);
+    }
+    if names.iter().any(|name| name.ends_with("_custom_diffusion.weight")) {
+        return Some(CUSTOM_DIFFUSION);
     }
     let is_any = |start: &str| names.iter().any(|name| name.starts_with(start));
     OTHERS.iter().find(|(start, _)| is_any(start)).map(|(_, kind)| *kind)

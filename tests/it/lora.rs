@@ -1,0 +1,354 @@
+//! LoRA files of other tools: what the model predicts with them, against diffusers, and that all
+//! names mean the same.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use dvar::{
+    concept::{LearnedAdapter, Lora, LoraNames, Part},
+    embedding::{self, LearnedEmbedding},
+    pipelines::{ModelFolder, PromptIds, TimeIds},
+};
+use half::{bf16, f16};
+use pollster::block_on;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use crate::{
+    golden::{self, Tensors, assert_close},
+    support::values,
+};
+
+fn lora(bytes: &[u8]) -> Lora {
+    match LearnedAdapter::from_bytes(bytes, "the file").unwrap() {
+        LearnedAdapter::Lora(lora) => lora,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refused(tensors: &File) -> String {
+    LearnedAdapter::from_bytes(&tensors.bytes(), "the file").unwrap_err().to_string()
+}
+
+/// What a model of the set predicts with these weights.
+fn predicted(kind: &str, golden: &Tensors, adapter: Option<&LearnedAdapter>) -> Vec<f64> {
+    let device = Device::flex();
+    let model = ModelFolder::open(&golden::more().join(format!("models/tiny-{kind}"))).unwrap();
+    let tokenizers = model.tokenizers().unwrap();
+    let mut encoder = model.load_prompt_encoder(tokenizers, &device).unwrap();
+    let mut unet = model.load_unet(&device).unwrap();
+    if let Some(adapter) = adapter {
+        (unet, encoder) = adapter.apply(unet, encoder, &device).unwrap();
+    }
+    let tensor = |name: &str| golden.get(&format!("{kind}.{name}"));
+    let widths = model.embedding_widths().0;
+    let ids = match widths.len() {
+        1 => vec![tensor("input_ids")],
+        _ => vec![tensor("input_ids_1"), tensor("input_ids_2")],
+    };
+    let rows = 0..ids[0].shape[0];
+    let prompts = rows.clone().map(|row| {
+        let of = ids.iter().map(|ids| {
+            let length = ids.shape[1];
+            ids.values[row * length..][..length].iter().map(|id| *id as u32).collect()
+        });
+        PromptIds(of.collect())
+    });
+    let sizes = rows.map(|row| match widths.len() {
+        1 => TimeIds::whole(8, 8),
+        _ => TimeIds(tensor("time_ids").f32()[row * 6..][..6].try_into().unwrap()),
+    });
+    let vectors: Vec<_> =
+        widths.iter().map(|(_, width)| Tensor::zeros([1, *width], &device)).collect();
+    let prompts = encoder.prepare(&prompts.collect::<Vec<_>>());
+    let told = encoder.encode(&prompts, &vectors, &sizes.collect::<Vec<_>>());
+    let sample = tensor("sample");
+    let shape: [usize; 4] = sample.shape.clone().try_into().unwrap();
+    let sample = Tensor::<4>::from_data(TensorData::new(sample.f32(), shape), &device);
+    values(unet.forward(sample, &tensor("timesteps").values, told))
+}
+
+#[test]
+fn every_lora_of_the_set_changes_the_prediction_as_in_diffusers() {
+    let (golden, about) = (Tensors::open("lora_more"), golden::json("lora_more"));
+    let mut checked = 0;
+    for (file, about) in about["files"].as_object().unwrap() {
+        let bytes = fs::read(golden::more().join("files/lora").join(file)).unwrap();
+        for (scale, about) in about["scales"].as_object().unwrap() {
+            let name = about["tensor"].as_str().unwrap();
+            let kind = name.split('.').next().unwrap();
+            let adapter = LearnedAdapter::Lora(lora(&bytes).scaled(scale.parse().unwrap()));
+            let ours = predicted(kind, &golden, Some(&adapter));
+            assert_close(name, &ours, &golden.get(name).values, 5e-5, 0.0);
+            let base = &golden.get(&format!("{kind}.noise_pred.base")).values;
+            let effect = ours.iter().zip(base).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(effect > 0.01, "{name} changes the prediction by {effect}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 0);
+}
+
+/// Tensors by name, and metadata, to be written.
+#[derive(Clone, Default)]
+struct File {
+    tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl File {
+    fn read(bytes: &[u8]) -> Self {
+        let file = SafeTensors::deserialize(bytes).unwrap();
+        let tensors = file.tensors().into_iter().map(|(name, view)| {
+            (name, (view.dtype(), view.shape().to_vec(), view.data().to_vec()))
+        });
+        Self { tensors: tensors.collect(), metadata: BTreeMap::new() }
+    }
+
+    fn with(mut self, name: &str, shape: &[usize], values: &[f32]) -> Self {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.tensors.insert(name.into(), (Dtype::F32, shape.to_vec(), bytes));
+        self
+    }
+
+    fn renamed(&self, name: impl Fn(&str) -> String) -> Self {
+        let tensors = self.tensors.iter().map(|(old, tensor)| (name(old), tensor.clone()));
+        Self { tensors: tensors.collect(), metadata: self.metadata.clone() }
+    }
+
+    /// The same values, which all are numbers of the type, as that.
+    fn stored(&self, dtype: Dtype) -> Self {
+        let mut stored = self.clone();
+        for (of, _, bytes) in stored.tensors.values_mut() {
+            let values = bytes.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+            *bytes = match dtype {
+                Dtype::F16 => values.flat_map(|v| f16::from_f32(v).to_le_bytes()).collect(),
+                _ => values.flat_map(|v| bf16::from_f32(v).to_le_bytes()).collect(),
+            };
+            *of = dtype;
+        }
+        stored
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let views = self.tensors.iter().map(|(name, (dtype, shape, bytes))| {
+            (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+        });
+        let metadata = self.metadata.clone().into_iter().collect();
+        safetensors::serialize(views, Some(metadata)).unwrap()
+    }
+}
+
+const ATTENTION: &str = "mid_block.attentions.0.transformer_blocks.0.attn2";
+const TEXT: &str = "text_model.encoder.layers.0.self_attn";
+
+/// A small one by PEFT's names: rank 2, in denoiser and text encoder.
+fn small() -> File {
+    let layers = [format!("unet.{ATTENTION}.to_out.0"), format!("text_encoder.{TEXT}.out_proj")];
+    layers.iter().fold(File::default(), |file, layer| {
+        let down = [0.5, 1.0, -0.25, 2.0, 0.125, -1.0];
+        let up = [1.0, -0.5, 0.75, 0.25, 0.0, 2.0, 1.5, -1.0];
+        file.with(&format!("{layer}.lora_A.weight"), &[2, 3], &down)
+            .with(&format!("{layer}.lora_B.weight"), &[4, 2], &up)
+    })
+}
+
+/// sd-scripts' name for one of PEFT's.
+fn flat(name: &str) -> String {
+    let (layer, end) = name.split_once(".lora_").unwrap();
+    let layer = layer.replace("text_encoder.", "te.").replace('.', "_");
+    let end = if end == "A.weight" { "lora_down.weight" } else { "lora_up.weight" };
+    format!("lora_{layer}.{end}")
+}
+
+#[test]
+fn the_same_lora_is_read_under_every_name_and_in_every_type() {
+    let small = small();
+    let want = lora(&small.bytes()).to_peft().unwrap();
+    let old = |name: &str| name.replace(".lora_A.", ".down.").replace(".lora_B.", ".up.");
+    let kohya = small.renamed(flat);
+    let kohya_with_alpha = kohya.tensors.keys().filter_map(|name| name.strip_suffix(".lora_up.weight"));
+    let kohya_with_alpha = kohya_with_alpha
+        .fold(kohya.clone(), |file, layer| file.with(&format!("{layer}.alpha"), &[], &[2.0]));
+    for (what, file, names) in [
+        ("half", small.stored(Dtype::F16), LoraNames::Peft),
+        ("brain", small.stored(Dtype::BF16), LoraNames::Peft),
+        ("kohya", kohya, LoraNames::Kohya),
+        ("kohya with alpha", kohya_with_alpha.stored(Dtype::F16), LoraNames::Kohya),
+        (
+            "adapters with names",
+            small.renamed(|name| name.replace(".weight", ".default.weight")),
+            LoraNames::Peft,
+        ),
+        (
+            "old",
+            small.renamed(|name| {
+                let between = if name.starts_with("unet") { ".lora." } else { ".lora_linear_layer." };
+                old(name).replace(".down.", &format!("{between}down.")).replace(".up.", &format!("{between}up."))
+            }),
+            LoraNames::OldDiffusers,
+        ),
+        (
+            "processors",
+            small.renamed(|name| {
+                let name = old(name).replace(".attn2.to_out.0.", ".attn2.processor.to_out_lora.");
+                name.replace(".out_proj.", ".to_out_lora.")
+            }),
+            LoraNames::OldDiffusers,
+        ),
+    ] {
+        let read = lora(&file.bytes());
+        assert_eq!(read.names(), names, "{what}");
+        assert!(read.to_peft().unwrap() == want, "{what}");
+        assert!(lora(&read.to_kohya(None).unwrap()).to_peft().unwrap() == want, "{what}");
+        let about: Vec<_> = read.layers().map(|(part, l)| (part, l.rank(), l.alpha())).collect();
+        assert_eq!(about, [(Part::Denoiser, 2, 2.0), (Part::TextEncoder(0), 2, 2.0)]);
+    }
+}
+
+#[test]
+fn alpha_is_taken_from_tensors_or_from_pefts_configuration() {
+    let config = r#"{"unet.lora_alpha": 8, "unet.r": 2, "text_encoder.lora_alpha": 1,
+        "text_encoder.alpha_pattern": {"self_attn.out_proj": 3, "proj": 4},
+        "unet.use_rslora": false}"#;
+    let alphas = |lora: &Lora| lora.layers().map(|(_, layer)| layer.alpha()).collect::<Vec<_>>();
+    let mut file = small();
+    file.metadata.insert("lora_adapter_metadata".into(), config.into());
+    assert_eq!(alphas(&lora(&file.bytes())), [8.0, 3.0]);
+    let own = file.clone().with(&format!("unet.{ATTENTION}.to_out.0.alpha"), &[1], &[0.5]);
+    assert_eq!(alphas(&lora(&own.bytes())), [0.5, 3.0]);
+
+    let peft = |name: &str| name.replace("unet.", "base_model.model.");
+    let peft = File::default().tensors.into_iter().chain(
+        small().renamed(peft).tensors.into_iter().filter(|(name, _)| name.starts_with("base")),
+    );
+    let peft = File { tensors: peft.collect(), metadata: BTreeMap::new() }.bytes();
+    let beside = r#"{"peft_type": "LORA", "lora_alpha": 4, "r": 2, "use_rslora": true}"#;
+    let read = LearnedAdapter::with_peft_config(&peft, "the file", Some(beside)).unwrap();
+    let LearnedAdapter::Lora(read) = read else { panic!("a LoRA") };
+    let [alpha] = alphas(&read)[..] else { panic!("one layer") };
+    assert!((alpha / 2.0 - 4.0 / 2_f64.sqrt()).abs() < 1e-12, "{alpha}");
+    let broken = LearnedAdapter::with_peft_config(&peft, "the file", Some("{")).unwrap_err();
+    assert!(broken.to_string().contains("configuration of PEFT does not parse"), "{broken}");
+}
+
+/// The weights of the set's smallest model that a file changes, by their names, and its own.
+fn merged(file: &File) -> BTreeMap<String, (Vec<f32>, Vec<f64>)> {
+    let device = Device::flex();
+    let folder = golden::more().join("models/tiny-sd1");
+    let unet = ModelFolder::open(&folder).unwrap().load_unet(&device).unwrap();
+    let adapter = LearnedAdapter::from_bytes(&file.bytes(), "the file").unwrap();
+    let merged = block_on(adapter.merge(&unet, &device)).unwrap();
+    let own = Tensors::at(&folder.join("unet/diffusion_pytorch_model.safetensors"));
+    merged
+        .into_iter()
+        .map(|(name, values)| (name.clone(), (values, own.get(&name).values.clone())))
+        .collect()
+}
+
+#[test]
+fn a_convolution_takes_factors_over_its_kernel_with_or_without_a_middle() {
+    const LAYER: &str = "down_blocks.0.downsamplers.0.conv";
+    const FLAT: &str = "lora_unet_down_blocks_0_downsamplers_0_conv";
+    let folder = golden::more().join("models/tiny-sd1");
+    let own = Tensors::at(&folder.join("unet/diffusion_pytorch_model.safetensors"));
+    let weight = format!("{LAYER}.weight");
+    let [outputs, inputs, height, width] = own.get(&weight).shape[..] else { panic!("4-D") };
+    let (rank, area) = (2, height * width);
+    let numbers = |count: usize, first: i32| -> Vec<f32> {
+        (0..count as i32).map(|i| ((i * 7 + first) % 11 - 5) as f32 / 8.0).collect()
+    };
+    let (up, mid) = (numbers(outputs * rank, 1), numbers(rank * rank * area, 2));
+    let (thin, wide) = (numbers(rank * inputs, 3), numbers(rank * inputs * area, 4));
+    let file = File::default()
+        .with(&format!("{FLAT}.lora_up.weight"), &[outputs, rank, 1, 1], &up)
+        .with(&format!("{FLAT}.alpha"), &[], &[0.5]);
+    let down = format!("{FLAT}.lora_down.weight");
+    let plain = file.clone().with(&down, &[rank, inputs, height, width], &wide);
+    let tucker = file
+        .with(&down, &[rank, inputs, 1, 1], &thin)
+        .with(&format!("{FLAT}.lora_mid.weight"), &[rank, rank, height, width], &mid);
+    let through = |a: usize, i: usize, place: usize| -> f32 {
+        (0..rank).map(|b| mid[(a * rank + b) * area + place] * thin[b * inputs + i]).sum()
+    };
+    let straight = |a: usize, i: usize, place: usize| wide[(a * inputs + i) * area + place];
+    let kinds: [(&File, &dyn Fn(usize, usize, usize) -> f32); 2] =
+        [(&plain, &straight), (&tucker, &through)];
+    for (file, down) in kinds {
+        let merged = merged(file);
+        assert_eq!(merged.len(), 1);
+        let (ours, own) = &merged[&weight];
+        for (index, (ours, own)) in ours.iter().zip(own).enumerate() {
+            let (o, i, place) = (index / (inputs * area), index / area % inputs, index % area);
+            let delta: f32 = (0..rank).map(|a| up[o * rank + a] * down(a, i, place)).sum();
+            let want = own + 0.5 / rank as f64 * f64::from(delta);
+            assert!((f64::from(*ours) - want).abs() < 1e-5, "{index}: {ours} for {want}");
+        }
+        // what is written for others does the same
+        let written = File::read(&lora(&file.bytes()).to_peft().unwrap());
+        let again = self::merged(&written);
+        let close = again[&weight].0.iter().zip(ours).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(close, "the weights are the same after a conversion");
+    }
+}
+
+#[test]
+fn what_does_not_fit_the_model_is_told_by_its_first_name_and_by_number() {
+    let device = Device::flex();
+    let model = ModelFolder::open(&golden::more().join("models/tiny-sd1")).unwrap();
+    let apply = |file: &File| {
+        let encoder = model.load_prompt_encoder(model.tokenizers().unwrap(), &device).unwrap();
+        let unet = model.load_unet(&device).unwrap();
+        let adapter = LearnedAdapter::from_bytes(&file.bytes(), "ink.safetensors").unwrap();
+        adapter.apply(unet, encoder, &device).unwrap_err().to_string()
+    };
+    let said = apply(&small());
+    assert!(said.contains("does not fit this model at") && said.contains("3 to 4"), "{said}");
+    let pair = |file: File, layer: &str| {
+        file.with(&format!("{layer}.lora_down.weight"), &[1, 1], &[0.0])
+            .with(&format!("{layer}.lora_up.weight"), &[1, 1], &[0.0])
+    };
+    let strange = pair(File::default(), "lora_unet_no_such_layer");
+    let strange = pair(strange, "lora_te2_text_model_encoder_layers_0_mlp_fc1");
+    let said = apply(&strange);
+    assert!(
+        said.starts_with("`ink.safetensors` does not fit this model: `lora_unet_no_such_layer` is not in it, one of 2 such layers among 2;"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_no_lora_is_refused_by_its_name() {
+    for (name, told) in [
+        ("lora_unet_a.dora_scale", "it is DoRA,"),
+        ("unet.a.lora_magnitude_vector", "it is DoRA,"),
+        ("lora_unet_a.hada_w1_a", "it is LoHa,"),
+        ("lora_unet_a.lokr_w1", "it is LoKr,"),
+        ("some.weight", "`some.weight` is no tensor of a LoRA that is known here"),
+    ] {
+        let said = refused(&small().with(name, &[1, 1], &[0.0]));
+        assert!(said.contains(told), "{said}");
+    }
+    let layer = format!("unet.{ATTENTION}.to_q");
+    let half = File::default().with(&format!("{layer}.lora_A.weight"), &[1, 4], &[0.0; 4]);
+    assert!(refused(&half).contains("is not whole"));
+    let uneven = half.with(&format!("{layer}.lora_B.weight"), &[4, 2], &[0.0; 8]);
+    assert!(refused(&uneven).contains("do not fit"));
+    let twice = small().with(&flat(&format!("unet.{ATTENTION}.to_out.0.lora_A.weight")), &[2, 3], &[0.0; 6]);
+    assert!(refused(&twice).contains("is there twice"));
+    let infinite = small().with(&format!("unet.{ATTENTION}.to_out.0.alpha"), &[], &[f32::INFINITY]);
+    assert!(refused(&infinite).contains("not finite"));
+    let pickled = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/torch/weights.bin");
+    let said = LearnedAdapter::from_bytes(&fs::read(pickled).unwrap(), "a.bin").unwrap_err();
+    assert!(said.to_string().contains("is no tensor of a LoRA"), "{said}");
+}
+
+#[test]
+fn a_bundle_holds_the_embedding_beside_the_lora() {
+    let learned = LearnedEmbedding::new("<my.cat>", vec![0.5; 6], 2, 3).unwrap();
+    let plain = lora(&small().bytes());
+    let bundle = plain.to_kohya(Some(&learned)).unwrap();
+    assert_eq!(embedding::read(&bundle, "other name").unwrap(), learned);
+    let read = lora(&bundle);
+    assert!(read.holds_embedding() && !plain.holds_embedding());
+    assert_eq!(read.to_peft().unwrap(), plain.to_peft().unwrap());
+}
