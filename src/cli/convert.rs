@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::{
     CliError,
-    learned::{read_adapter, read_named},
+    learned::{read_adapter, read_named, split},
     output::write,
     run_folder::plain_name,
 };
 use crate::{
-    concept::{LearnedAdapter, LearnedConcept, LoraFormat},
+    concept::{LearnedAdapter, LearnedConcept, Lora, LoraFormat},
     embedding::{EmbeddingError, EmbeddingFormat, LearnedEmbedding, Written},
 };
 
@@ -53,7 +53,15 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
         embedding.placeholder_token().to_owned()
     };
     println!("token      {}", in_prompts(args.to, &word));
-    Ok(())
+    // a file that is no LoRA too was an embedding alone
+    match read_adapter(Path::new(split(&args.file).0)) {
+        Ok(LearnedAdapter::Lora(lora)) => {
+            let mut path = stem.into_os_string();
+            path.push("-lora.safetensors");
+            write_lora(&lora, args.to, Path::new(&path))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a LoRA by the names that a tool reads.
@@ -61,14 +69,10 @@ fn lora(args: &ConvertArgs) -> Result<(), CliError> {
     let given = Path::new(&args.file);
     let LearnedAdapter::Lora(lora) = read_adapter(given)? else {
         return Err(CliError::Input(format!(
-            "`{}` holds Custom Diffusion's weights, which only diffusers and dvar read; nothing is to \
-             be converted",
+            "`{}` holds Custom Diffusion's weights, which diffusers and dvar read as they are; there \
+             is nothing to convert",
             args.file
         )));
-    };
-    let bytes = match args.to {
-        EmbeddingFormat::Diffusers => lora.to_peft(),
-        _ => lora.to_kohya(None),
     };
     let name = || {
         let stem = given.file_stem().unwrap_or_default().to_string_lossy();
@@ -79,11 +83,19 @@ fn lora(args: &ConvertArgs) -> Result<(), CliError> {
         Some(folder) if folder.is_dir() => folder.join(name()),
         Some(file) => file.clone(),
     };
+    write_lora(&lora, args.to, &path)
+}
+
+fn write_lora(lora: &Lora, to: EmbeddingFormat, path: &Path) -> Result<(), CliError> {
     if path.exists() {
-        return Err(exists(&path));
+        return Err(exists(path));
     }
-    let bytes = bytes.map_err(|problem| CliError::Failed(format!("`{}`: {problem}", args.file)))?;
-    write(&path, &bytes)?;
+    // all tools but diffusers read sd-scripts' names
+    let bytes = match to {
+        EmbeddingFormat::Diffusers => lora.to_peft(),
+        _ => lora.to_kohya(None),
+    };
+    write(path, &bytes.map_err(CliError::Failed)?)?;
     println!("lora       {}", path.display());
     Ok(())
 }

@@ -89,9 +89,7 @@ impl CliError {
         }
         let of_adapter = |error: &(dyn Error + 'static)| {
             let learned = error.downcast_ref().is_some_and(EmbeddingError::is_about_adapter);
-            let is_lora = |error: &ModelError| {
-                matches!(error, ModelError::Invalid { reason, .. } if reason == IS_LORA)
-            };
+            let is_lora = |error: &ModelError| matches!(error, ModelError::Invalid { reason, .. } if reason == IS_LORA);
             let model = match error.downcast_ref() {
                 Some(PipelineError::Model(error)) => Some(error),
                 _ => error.downcast_ref(),

@@ -123,10 +123,10 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
         let adapter = adapter.as_ref();
         let generator =
             Generator::with_tokenizers(&model, tokenizers, &embeddings, adapter, &device)?;
-        let generator = loras.into_iter().map(LearnedAdapter::Lora).try_fold(
-            generator,
-            |generator, lora| generator.with_adapter(&lora),
-        )?;
+        let generator = loras
+            .into_iter()
+            .map(LearnedAdapter::Lora)
+            .try_fold(generator, |generator, lora| generator.with_adapter(&lora))?;
         device::say(&args.device, &device_name);
         draw(args, asked, negative.as_deref(), &generator, &options)
     })

@@ -97,7 +97,8 @@ impl CustomDiffusion {
             Err(AdapterError::Fit {
                 layer: layer.clone(),
                 wanted: format!("{input} to {output}"),
-                found: found.map_or("none".into(), |[input, output]| format!("{input} to {output}")),
+                found: found
+                    .map_or("none".into(), |[input, output]| format!("{input} to {output}")),
             })
         });
         merged.collect()

@@ -23,13 +23,15 @@ impl Stored {
         let no_floats = |name: &str, kind: &dyn std::fmt::Debug| {
             format!("`{name}` is stored as {kind:?}; save it again in f32, f16 or bf16")
         };
-        if bytes.starts_with(b"PK") || bytes.starts_with(b"\x80") {
+        // no PyTorch file has a brace there, where the header of safetensors begins
+        let is_safetensors = bytes.get(8) == Some(&b'{');
+        if !is_safetensors && (bytes.starts_with(b"PK") || bytes.starts_with(b"\x80")) {
             let mut reader = Cursor::new(bytes);
             let file = TorchFile::open(&mut reader).map_err(|error| error.to_string())?;
             let saved = file.state_dict().map_err(|error| error.to_string())?;
             let tensors = saved.into_iter().map(|(name, tensor)| {
-                let stored = float_type(tensor.dtype())
-                    .ok_or_else(|| no_floats(&name, &tensor.dtype()))?;
+                let stored =
+                    float_type(tensor.dtype()).ok_or_else(|| no_floats(&name, &tensor.dtype()))?;
                 let bytes = tensor.read(&mut reader).map_err(|error| error.to_string())?;
                 let values = floats(stored, &bytes).unwrap_or_default();
                 Ok((name, (tensor.shape().to_vec(), values)))
@@ -45,8 +47,8 @@ impl Stored {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
         let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
         let tensors = file.tensors().into_iter().map(|(name, view)| {
-            let values = floats(view.dtype(), view.data())
-                .ok_or_else(|| no_floats(&name, &view.dtype()))?;
+            let values =
+                floats(view.dtype(), view.data()).ok_or_else(|| no_floats(&name, &view.dtype()))?;
             Ok((name, (view.shape().to_vec(), values)))
         });
         Ok(Self {

@@ -269,7 +269,8 @@ fn lora_formats(o: &TrainOptions) -> Result<Vec<LoraFormat>, ConfigError> {
     let formats = o.method.lora_format.clone().unwrap_or_default();
     match formats.first() {
         Some(format) if o.method.method != Some(Method::DreamboothLora) => {
-            let expected = "left out, or with the method `dreambooth-lora`, which alone learns a LoRA";
+            let expected =
+                "left out, or with the method `dreambooth-lora`, which alone learns a LoRA";
             Err(out_of_range("lora_format", format!("`{}`", format.name()), expected))
         }
         _ => Ok(formats),

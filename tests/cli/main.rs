@@ -9,6 +9,7 @@ mod harness;
 #[cfg(feature = "hub")]
 mod hub;
 mod ldm;
+mod lora;
 mod methods;
 mod official;
 mod pickled;

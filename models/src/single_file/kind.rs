@@ -268,7 +268,16 @@ fn holds(shapes: &Shapes, part: &str) -> bool {
 }
 
 fn is_lora(shapes: &Shapes) -> bool {
-    let parts = ["lora_up", "lora_down", "lora_A.", "lora_B.", "lora.up", "lora.down", ".hada_w1_", ".lokr_w1"];
+    let parts = [
+        "lora_up",
+        "lora_down",
+        "lora_A.",
+        "lora_B.",
+        "lora.up",
+        "lora.down",
+        ".hada_w1_",
+        ".lokr_w1",
+    ];
     parts.iter().any(|part| holds(shapes, part))
 }
 

@@ -123,7 +123,10 @@ mod tests {
     fn a_layer_has_one_name_there_and_here() {
         let names = UNetNames::of_layers(2);
         for (original, ours) in [
-            ("input_blocks.4.1.transformer_blocks.1.attn2.to_out.0", "down_blocks.1.attentions.0.transformer_blocks.1.attn2.to_out.0"),
+            (
+                "input_blocks.4.1.transformer_blocks.1.attn2.to_out.0",
+                "down_blocks.1.attentions.0.transformer_blocks.1.attn2.to_out.0",
+            ),
             ("input_blocks.3.0.op", "down_blocks.0.downsamplers.0.conv"),
             ("input_blocks.7.0.skip_connection", "down_blocks.2.resnets.0.conv_shortcut"),
             ("middle_block.1.proj_in", "mid_block.attentions.0.proj_in"),

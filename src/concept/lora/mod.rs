@@ -26,12 +26,7 @@ use crate::pipelines::PromptEncoder;
 /// - weight, output: `[in, out]`
 /// - down: `[rank, in]`
 /// - up: `[out, rank]`
-pub(super) fn low_rank(
-    weight: Tensor<2>,
-    down: Tensor<2>,
-    up: Tensor<2>,
-    scale: f64,
-) -> Tensor<2> {
+pub(super) fn low_rank(weight: Tensor<2>, down: Tensor<2>, up: Tensor<2>, scale: f64) -> Tensor<2> {
     let delta = down.transpose().matmul(up.transpose());
     weight.cast(DType::F32) + delta.mul_scalar(scale)
 }
@@ -113,10 +108,8 @@ impl Lora {
     /// A trained one: `down`, `[rank, in]`, and `up`, `[out, rank]`, of each of the denoiser's layers,
     /// with the scale in it.
     pub(super) fn of_denoiser(trained: BTreeMap<String, (HostTensor, HostTensor)>) -> Self {
-        let factor = |tensor: HostTensor| Factor {
-            shape: tensor.shape.to_vec(),
-            values: tensor.values,
-        };
+        let factor =
+            |tensor: HostTensor| Factor { shape: tensor.shape.to_vec(), values: tensor.values };
         let layers = trained.into_iter().map(|(name, (down, up))| {
             let alpha = down.shape[0] as f64;
             let layer =

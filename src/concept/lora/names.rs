@@ -70,11 +70,8 @@ pub(super) const FLAT: [(&str, Part); 4] = [
 ];
 
 /// diffusers' beginnings.
-const DOTTED: [(&str, Part); 3] = [
-    ("unet.", Part::Denoiser),
-    ("text_encoder.", TEXT),
-    ("text_encoder_2.", Part::TextEncoder(1)),
-];
+const DOTTED: [(&str, Part); 3] =
+    [("unet.", Part::Denoiser), ("text_encoder.", TEXT), ("text_encoder_2.", Part::TextEncoder(1))];
 
 /// Behind [`DOTTED`] or in its place, in files that PEFT wrote itself.
 const PEFT: &str = "base_model.model.";
@@ -156,9 +153,9 @@ impl<'a> Key<'a> {
 /// sd-scripts' name with dots in their places.
 fn dotted(flat: &str) -> String {
     const KEPT: &str = "\0";
-    let marked = WORDS.iter().fold(flat.to_string(), |name, word| {
-        name.replace(word, &word.replace('_', KEPT))
-    });
+    let marked = WORDS
+        .iter()
+        .fold(flat.to_string(), |name, word| name.replace(word, &word.replace('_', KEPT)));
     marked.replace('_', ".").replace(KEPT, "_")
 }
 
@@ -208,15 +205,9 @@ mod tests {
             (format!("base_model.model.{LAYER}.lora_A.default.weight"), LoraNames::Peft),
             (format!("unet.base_model.model.{LAYER}.lora_A.weight"), LoraNames::Peft),
             (format!("unet.{LAYER}.lora.down.weight"), LoraNames::OldDiffusers),
-            (
-                format!("unet.{block}.processor.to_out_lora.down.weight"),
-                LoraNames::OldDiffusers,
-            ),
+            (format!("unet.{block}.processor.to_out_lora.down.weight"), LoraNames::OldDiffusers),
             (format!("{block}.processor.to_out_lora.down.weight"), LoraNames::OldDiffusers),
-            (
-                format!("lora_unet_{}.lora_down.weight", LAYER.replace('.', "_")),
-                LoraNames::Kohya,
-            ),
+            (format!("lora_unet_{}.lora_down.weight", LAYER.replace('.', "_")), LoraNames::Kohya),
         ] {
             let key = Key::read(&name).unwrap();
             let found = (key.names, key.part, key.layer.as_str(), key.piece);

@@ -50,7 +50,9 @@ impl Lora {
                 continue;
             }
             let key = Key::read(&name).ok_or_else(|| {
-                format!("`{name}` is no tensor of a LoRA that is known here; give a LoRA or a LoCon")
+                format!(
+                    "`{name}` is no tensor of a LoRA that is known here; give a LoRA or a LoCon"
+                )
             })?;
             if values.iter().any(|value| !value.is_finite()) {
                 return Err(format!("`{name}` holds a value that is not finite"));

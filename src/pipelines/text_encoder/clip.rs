@@ -168,7 +168,10 @@ impl TextEncoder for Encoder {
         self.tower().hidden_states(token_embeddings)
     }
 
-    fn with_changed_weights(self: Box<Self>, change: &mut ChangeWeight<'_>) -> Box<dyn TextEncoder> {
+    fn with_changed_weights(
+        self: Box<Self>,
+        change: &mut ChangeWeight<'_>,
+    ) -> Box<dyn TextEncoder> {
         Box::new(match *self {
             Self::Last(model) => Self::Last(change_weights(model, change)),
             Self::Penultimate(model) => Self::Penultimate(change_weights(model, change)),

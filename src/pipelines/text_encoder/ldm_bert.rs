@@ -84,7 +84,10 @@ impl TextEncoder for LdmBertModel {
         self.hidden_states(token_embeddings)
     }
 
-    fn with_changed_weights(self: Box<Self>, change: &mut ChangeWeight<'_>) -> Box<dyn TextEncoder> {
+    fn with_changed_weights(
+        self: Box<Self>,
+        change: &mut ChangeWeight<'_>,
+    ) -> Box<dyn TextEncoder> {
         Box::new(change_weights(*self, change))
     }
 }

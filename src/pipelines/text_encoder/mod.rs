@@ -6,7 +6,11 @@ pub mod ldm_bert;
 use std::fmt::Debug;
 
 use burn::tensor::{DType, Device, Int, Tensor};
-use dvar_models::{ModelError, tokenizer::PromptTokenizer, weights::{ChangeWeight, ModelSource}};
+use dvar_models::{
+    ModelError,
+    tokenizer::PromptTokenizer,
+    weights::{ChangeWeight, ModelSource},
+};
 
 use super::PipelineError;
 
@@ -62,7 +66,8 @@ pub trait TextEncoder: Debug + Send + Sync {
 
     /// The same encoder with other weights where `change` gives some, as a LoRA does; see
     /// [`change_weights`](dvar_models::weights::change_weights).
-    fn with_changed_weights(self: Box<Self>, change: &mut ChangeWeight<'_>) -> Box<dyn TextEncoder>;
+    fn with_changed_weights(self: Box<Self>, change: &mut ChangeWeight<'_>)
+    -> Box<dyn TextEncoder>;
 }
 
 /// The tokenizer with what was added to it before it was saved, which older versions of transformers

@@ -1,0 +1,151 @@
+//! LoRAs of any tool to draw with, and for any tool.
+
+use std::fs;
+
+use dvar::{concept::LearnedAdapter, embedding};
+
+use crate::harness::{Cli, Ran};
+
+/// A small run of DreamBooth-LoRA with its files for other tools.
+fn trained() -> Cli {
+    let cli = Cli::new();
+    cli.concept("blue-umbrella", "pictures");
+    let method = ["--method", "dreambooth-lora", "--lora-format", "diffusers,kohya,bundle"];
+    let steps = ["--max-train-steps", "3", "--learning-rate", "0.02", "--num-samples", "1"];
+    cli.train(&[&method[..], &steps, &["-o", "run"]].concat()).ok();
+    cli
+}
+
+fn draw(cli: &Cli, prompt: &str, output: &str, more: &[&str]) -> Ran {
+    let base = ["generate", "--prompt", prompt, "-n", "1", "--steps", "2", "--device", "cpu"];
+    cli.run(&[&base[..], &["-o", output], more].concat())
+}
+
+const OWN: &str = "run/pytorch_lora_weights.safetensors";
+const KOHYA: &str = "run/loras/kohya/umb.safetensors";
+const BUNDLE: &str = "run/loras/bundle/umb.safetensors";
+
+#[test]
+fn a_run_leaves_its_lora_in_every_form_and_each_draws_the_same() {
+    let cli = trained();
+    assert_eq!(cli.read(OWN), cli.read("run/loras/diffusers/umb.safetensors"));
+    let words = ["--embedding", "run/learned_embeds.safetensors"];
+    let picture = |output: &str, more: &[&str]| {
+        draw(&cli, "a <umb>", output, more).ok();
+        cli.read(&format!("{output}/0000.png"))
+    };
+    let adapted = picture("adapted", &[&words[..], &["--adapter", OWN]].concat());
+    for (output, more) in [
+        ("own", ["--lora", OWN]),
+        ("kohya", ["--lora", KOHYA]),
+        ("whole", ["--lora", "run/loras/bundle/umb.safetensors:1"]),
+    ] {
+        assert!(picture(output, &[&words[..], &more].concat()) == adapted, "{output}");
+    }
+    let bundled = picture("bundled", &["--embedding", BUNDLE, "--lora", BUNDLE]);
+    assert!(bundled == adapted);
+    let plain = picture("plain", &words);
+    assert!(plain != adapted, "the LoRA changes the picture");
+    let none = format!("{KOHYA}:0");
+    assert!(picture("none", &[&words[..], &["--lora", &none]].concat()) == plain);
+    let (half, other) = (format!("{KOHYA}:1.5"), format!("{OWN}:-1.5"));
+    let both = picture("both", &[&words[..], &["--lora", &half, "--lora", &other]].concat());
+    assert!(both != adapted && picture("one", &[&words[..], &["--lora", &half]].concat()) != both);
+}
+
+#[test]
+fn a_lora_draws_without_an_embedding_and_says_that_it_holds_one() {
+    let cli = trained();
+    draw(&cli, "an umbrella", "plain", &[]).ok();
+    for (flag, file) in [("--lora", KOHYA), ("--adapter", OWN)] {
+        let output = flag.trim_start_matches('-');
+        let ran = draw(&cli, "an umbrella", output, &[flag, file]);
+        assert!(ran.stderr.is_empty(), "{ran:?}");
+        ran.ok();
+        assert!(cli.read(&format!("{output}/0000.png")) != cli.read("plain/0000.png"));
+    }
+    let ran = draw(&cli, "an umbrella", "bundle", &["--lora", BUNDLE]);
+    assert!(ran.stderr.contains("holds a learned embedding too"), "{ran:?}");
+}
+
+#[test]
+fn info_tells_the_names_the_ranks_and_the_parts() {
+    let cli = trained();
+    let said = cli.run(&["info", KOHYA]).ok();
+    assert!(
+        said.starts_with("lora       run/loras/kohya/umb.safetensors\nformat     kohya\n"),
+        "{said}"
+    );
+    assert!(said.contains(" of the denoiser: rank 4, alpha 4\n"), "{said}");
+    let said = cli.run(&["info", OWN]).ok();
+    assert!(said.contains("format     diffusers (PEFT)"), "{said}");
+    let said = cli.run(&["info", BUNDLE]).ok();
+    assert!(said.contains("token      <umb>\n") && said.contains("format     kohya\n"), "{said}");
+}
+
+#[test]
+fn convert_writes_a_lora_for_other_tools_and_back() {
+    let cli = trained();
+    let said = cli.run(&["convert", OWN, "--to", "a1111"]).ok();
+    assert_eq!(said, "lora       pytorch_lora_weights-a1111.safetensors\n");
+    assert_eq!(cli.read("pytorch_lora_weights-a1111.safetensors"), cli.read(KOHYA));
+    cli.run(&["convert", KOHYA, "--to", "diffusers", "-o", "back.safetensors"]).ok();
+    assert_eq!(cli.read("back.safetensors"), cli.read(OWN));
+    let again = cli.run(&["convert", KOHYA, "--to", "diffusers", "-o", "back.safetensors"]);
+    assert_eq!(again.code, Some(2));
+    assert!(again.stderr.contains("exists already"), "{again:?}");
+    // of a bundle both parts
+    let said = cli.run(&["convert", BUNDLE, "--to", "diffusers"]).ok();
+    assert!(said.contains("embedding  umb.safetensors\n"), "{said}");
+    assert!(said.contains("lora       umb-lora.safetensors\n"), "{said}");
+    assert_eq!(cli.read("umb-lora.safetensors"), cli.read(OWN));
+    let learned = cli.read("run/learned_embeds.safetensors");
+    let read = |bytes: &[u8]| embedding::read(bytes, "x").unwrap();
+    assert_eq!(read(&cli.read("umb.safetensors")), read(&learned));
+}
+
+#[test]
+fn a_lora_in_a_wrong_place_and_a_wrong_lora_are_told_so() {
+    let cli = trained();
+    let refused = |ran: Ran, told: &[&str]| {
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(told.iter().all(|told| ran.stderr.contains(told)), "{ran:?}");
+    };
+    let word = ["generate", "--prompt", "a <umb>"];
+    let lora = ["it is a LoRA", "`dvar generate --lora FILE` draws with it"];
+    refused(cli.run(&[&word[..], &["--embedding", KOHYA]].concat()), &lora);
+    refused(cli.run(&[&word[..], &["--model", KOHYA]].concat()), &lora);
+    refused(draw(&cli, "a <lora:umb:1>", "x", &[]), &["give the file with `--lora FILE:0.8`"]);
+    let loud = format!("{KOHYA}:loud");
+    refused(draw(&cli, "an umbrella", "x", &["--lora", &loud]), &["`loud`, which is no number"]);
+    refused(draw(&cli, "an umbrella", "x", &["--lora", "none.pt:2"]), &["cannot read `none.pt`"]);
+    let words = "run/learned_embeds.safetensors";
+    refused(
+        draw(&cli, "an umbrella", "x", &["--lora", words]),
+        &["cannot use the adapter", "`<umb>` is no tensor of a LoRA"],
+    );
+    refused(
+        cli.train(&["-o", "more", "--max-train-steps", "1", "--lora-format", "kohya"]),
+        &["option `lora_format` is `kohya`", "`dreambooth-lora`"],
+    );
+    assert!(!cli.path("more").exists() && !cli.path("x").exists(), "nothing was begun");
+    let LearnedAdapter::Lora(own) = LearnedAdapter::from_bytes(&cli.read(OWN), OWN).unwrap() else {
+        panic!("a LoRA")
+    };
+    let bytes = own.to_kohya(None).unwrap();
+    let foreign = String::from_utf8_lossy(&bytes).contains("lora_unet_mid_block");
+    assert!(foreign, "the name is there to be replaced");
+    let name = |bytes: &[u8]| bytes.starts_with(b"lora_unet_mid_block");
+    let mut bytes = bytes;
+    while let Some(at) = bytes.windows(19).position(name) {
+        bytes[at..at + 19].copy_from_slice(b"lora_unet_mid_blocc");
+    }
+    fs::write(cli.path("foreign.safetensors"), bytes).unwrap();
+    refused(
+        draw(&cli, "an umbrella", "x", &["--lora", "foreign.safetensors"]),
+        &[
+            "`foreign.safetensors` does not fit this model: `lora_unet_mid_blocc",
+            "such layers among",
+        ],
+    );
+}
