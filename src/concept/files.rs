@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use dvar_models::unet::UNet2DConditionModel;
 
 use super::{
-    AdapterConfig, CustomDiffusion, HostTensor, Lora,
+    AdapterConfig, AdapterError, CustomDiffusion, HostTensor, Lora,
     adapter::{DOWN, UP},
     names,
     stored::Stored,
@@ -33,48 +33,6 @@ pub enum LearnedAdapter {
     Lora(Lora),
     /// Custom Diffusion's keys and values.
     CustomDiffusion(CustomDiffusion),
-}
-
-/// Why an adapter file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum AdapterError {
-    /// The file is not what its name says.
-    #[error("cannot use the adapter `{file}`: {problem}")]
-    File {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The model has no such layer, or of another shape.
-    #[error(
-        "the adapter does not fit this model at `{layer}`: it needs {wanted}, the model has {found}; give the `--model` that it was trained with"
-    )]
-    Fit {
-        /// The layer, as the file calls it.
-        layer: String,
-        /// Inputs and outputs.
-        wanted: String,
-        /// Inputs and outputs, or nothing.
-        found: String,
-    },
-    /// The model lacks layers.
-    #[error(
-        "`{file}` does not fit this model: `{layer}` is not in it, one of {unknown} such layers among {count}; give the `--model` that it was trained with"
-    )]
-    Unknown {
-        /// The file.
-        file: String,
-        /// The first of the layers, as the file calls it.
-        layer: String,
-        /// How many are not in the model.
-        unknown: usize,
-        /// How many the file has.
-        count: usize,
-    },
-    /// The device failed while a weight was read from it.
-    #[error("{0}")]
-    Device(#[from] DeviceError),
 }
 
 impl LearnedConcept {

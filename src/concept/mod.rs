@@ -3,6 +3,7 @@
 
 mod adapter;
 mod custom_diffusion;
+mod error;
 mod files;
 mod lora;
 mod method;
@@ -22,7 +23,8 @@ use crate::{
 pub use crate::tensor::HostTensor;
 pub use adapter::AdapterConfig;
 pub use custom_diffusion::CustomDiffusion;
-pub use files::{AdapterError, LearnedAdapter, LearnedConcept};
+pub use error::AdapterError;
+pub use files::{LearnedAdapter, LearnedConcept};
 pub use lora::{Lora, LoraFormat, LoraLayer, LoraNames, Part};
 pub use method::Method;
 

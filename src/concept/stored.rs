@@ -42,7 +42,7 @@ impl Stored {
             });
         }
         let damaged = |error: safetensors::SafeTensorError| {
-            format!("it is damaged, cut off or no safetensors file ({error})")
+            format!("it is damaged, cut off or no safetensors file ({error}); fetch it again")
         };
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
         let file = SafeTensors::deserialize(bytes).map_err(damaged)?;

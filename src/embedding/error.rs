@@ -1,6 +1,5 @@
 //! Why an embedding cannot be made, read or used.
 
-use super::format;
 use crate::{pipelines::EmbeddingWidths, tensor::DeviceError};
 
 /// Why an embedding cannot be made or read.
@@ -144,15 +143,4 @@ pub enum FileProblem {
     /// Read, but refused by [`LearnedEmbedding::for_encoders`](super::LearnedEmbedding::for_encoders).
     #[error("{0}")]
     Invalid(Box<EmbeddingError>),
-}
-
-impl EmbeddingError {
-    /// Whether it is about a file that changes a model's weights and holds no embedding.
-    pub fn is_about_adapter(&self) -> bool {
-        let kinds = [format::LORA, format::CUSTOM_DIFFUSION];
-        let Self::File { problem: FileProblem::OtherKind { kind, .. }, .. } = self else {
-            return false;
-        };
-        kinds.contains(kind)
-    }
 }

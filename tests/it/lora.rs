@@ -280,8 +280,8 @@ fn a_convolution_takes_factors_over_its_kernel_with_or_without_a_middle() {
         (0..rank).map(|b| mid[(a * rank + b) * area + place] * thin[b * inputs + i]).sum()
     };
     let straight = |a: usize, i: usize, place: usize| wide[(a * inputs + i) * area + place];
-    let kinds: [(&File, &dyn Fn(usize, usize, usize) -> f32); 2] =
-        [(&plain, &straight), (&tucker, &through)];
+    type Down<'a> = &'a dyn Fn(usize, usize, usize) -> f32;
+    let kinds: [(&File, Down<'_>); 2] = [(&plain, &straight), (&tucker, &through)];
     for (file, down) in kinds {
         let merged = merged(file);
         assert_eq!(merged.len(), 1);

@@ -15,7 +15,6 @@ mod torch;
 mod torch_zip;
 
 pub(crate) use names::BUNDLE;
-pub(super) use names::{CUSTOM_DIFFUSION, LORA};
 pub use peer::{EmbeddingFormat, Written};
 pub use read::{read, read_from};
 pub use safetensors::write;

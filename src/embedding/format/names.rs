@@ -1,6 +1,6 @@
 //! What the tensors of a file are, told by their names.
 
-use super::super::FileProblem;
+use super::super::{EmbeddingError, FileProblem};
 
 /// Names of a format, not of a token: kohya's, and OneTrainer's as it spells it.
 const NAMELESS: [&str; 2] = ["emb_params", "emp_params"];
@@ -19,10 +19,10 @@ pub(crate) const BUNDLE: &str = "bundle_emb.";
 pub(super) const AUTOMATIC1111: &str = ".string_to_param.*";
 
 /// What a file is called that changes a model's weights.
-pub(in crate::embedding) const LORA: &str = "a LoRA";
+const LORA: &str = "a LoRA";
 
 /// The same, of Custom Diffusion's.
-pub(in crate::embedding) const CUSTOM_DIFFUSION: &str = "Custom Diffusion's weights";
+const CUSTOM_DIFFUSION: &str = "Custom Diffusion's weights";
 
 /// Beginnings of names, and what a file with them is.
 const OTHERS: [(&str, &str); 16] = [
@@ -125,6 +125,16 @@ fn other_kind(names: &[&str]) -> Option<&'static str> {
     }
     let is_any = |start: &str| names.iter().any(|name| name.starts_with(start));
     OTHERS.iter().find(|(start, _)| is_any(start)).map(|(_, kind)| *kind)
+}
+
+impl EmbeddingError {
+    /// Whether it is about a file that changes a model's weights and holds no embedding.
+    pub fn is_about_adapter(&self) -> bool {
+        let Self::File { problem: FileProblem::OtherKind { kind, .. }, .. } = self else {
+            return false;
+        };
+        [LORA, CUSTOM_DIFFUSION].contains(kind)
+    }
 }
 
 #[cfg(test)]
