@@ -176,7 +176,7 @@ fn renamed(layer: &str, part: Part) -> String {
 }
 
 /// Methods that change weights in another way, by what their names hold.
-const OTHERS: [(&str, &str); 8] = [
+const OTHERS: [(&str, &str); 9] = [
     (".dora_scale", "DoRA"),
     (".lora_magnitude_vector", "DoRA"),
     (".hada_", "LoHa"),
@@ -185,11 +185,15 @@ const OTHERS: [(&str, &str); 8] = [
     ("_boft_", "BOFT"),
     (".on_input", "IA3"),
     (".diff", "whole differences of weights"),
+    (".diff_b", "whole differences of weights"),
 ];
 
 /// The name of such a method that a tensor belongs to.
 pub(super) fn other_method(name: &str) -> Option<&'static str> {
-    OTHERS.iter().find(|(part, _)| name.contains(part)).map(|(_, method)| *method)
+    // `diffusion_model` begins as `.diff` does
+    let is_of =
+        |part: &str| name.ends_with(part) || !part.starts_with(".diff") && name.contains(part);
+    OTHERS.iter().find(|(part, _)| is_of(part)).map(|(_, method)| *method)
 }
 
 #[cfg(test)]
@@ -254,6 +258,8 @@ mod tests {
             ("lora_unet_a.lokr_w1", Some("LoKr")),
             ("unet.a.lora_magnitude_vector", Some("DoRA")),
             ("lora_unet_a.dora_scale", Some("DoRA")),
+            ("lora_unet_a.diff_b", Some("whole differences of weights")),
+            ("model.diffusion_model.a.lora_up.weight", None),
             ("lora_unet_a.lora_up.weight", None),
         ] {
             assert_eq!(other_method(name), method);

@@ -114,7 +114,11 @@ impl Pieces {
 fn through(mid: &Factor, down: &Factor) -> Option<Factor> {
     let (rank, inputs) = (down.rows(), down.columns());
     let &[outer, inner, height, width] = &mid.shape[..] else { return None };
-    if outer != rank || inner != rank || !down.shape[2..].iter().all(|side| *side == 1) {
+    if outer != rank
+        || inner != rank
+        || mid.values.is_empty()
+        || !down.shape[2..].iter().all(|side| *side == 1)
+    {
         return None;
     }
     let area = height * width;
