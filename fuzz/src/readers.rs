@@ -80,7 +80,7 @@ pub fn picture(bytes: &[u8]) {
 pub fn single_file(bytes: &[u8]) {
     let Some((first, bytes)) = bytes.split_first() else { return };
     let file = if first % 2 == 0 { "model.safetensors" } else { "model.ckpt" };
-    if let Ok(model) = SingleFile::open(holding(file, bytes), file) {
+    if let Ok(model) = SingleFile::open(&holding(file, bytes), file) {
         for part in ["unet", "vae", "text_encoder"] {
             let _ = black_box(with_replaced(&model, part, &BTreeMap::new()));
         }

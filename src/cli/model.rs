@@ -51,7 +51,7 @@ pub(super) fn open(model: Option<&Path>, ema: bool) -> Result<ModelFolder, CliEr
 fn single_file(file: &Path, ema: bool) -> Result<ModelFolder, CliError> {
     let folder = Folder(file.parent().map(Path::to_path_buf).unwrap_or_default());
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let mut model = SingleFile::open(folder, &name)?;
+    let mut model = SingleFile::open(&folder, &name)?;
     if ema {
         model = model.with_ema()?;
     }

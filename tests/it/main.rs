@@ -12,6 +12,7 @@ mod determinism;
 mod early_stopping;
 mod embedding;
 mod embedding_files;
+mod full_size;
 mod golden;
 mod ldm;
 mod lora;

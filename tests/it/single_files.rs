@@ -59,8 +59,8 @@ fn folder(name: &str) -> Folder {
     Folder(golden::more().join("models").join(name))
 }
 
-fn single(file: &str) -> Result<SingleFile<Folder>, ModelError> {
-    SingleFile::open(Folder(golden::more().join("files/single")), file)
+fn single(file: &str) -> Result<SingleFile, ModelError> {
+    SingleFile::open(&Folder(golden::more().join("files/single")), file)
 }
 
 /// All files of a folder, its weights left out: the tiny models are not of the published sizes.
@@ -84,7 +84,7 @@ fn files_of(folder: &Path) -> Memory {
     Memory(files)
 }
 
-fn twin(file: &str, of: &str) -> SingleFile<Folder> {
+fn twin(file: &str, of: &str) -> SingleFile {
     single(file).unwrap().with_files(files_of(&folder(of).0))
 }
 

@@ -3,7 +3,8 @@
 //!
 //! A [`SingleFile`] reads as the folder in diffusers' layout that would hold the same model: its
 //! configurations and CLIP's tokenizer are in the program, its tensors are renamed while they are
-//! read, one at a time.
+//! read, one at a time. The file is opened once, so that all parts are of the file that was checked;
+//! what a part does not need is never read.
 
 mod kind;
 mod names;
@@ -19,7 +20,7 @@ use std::{
 pub use self::kind::{IS_LORA, Kind};
 pub use self::unet::UNetNames;
 use self::{
-    kind::{CALLED_FAST, CLIP, OPEN_CLIP, Shapes, UNET, VAE, XL_CLIP, XL_OPEN_CLIP},
+    kind::{CALLED_FAST, CLIP, OPEN_CLIP, UNET, VAE, XL_CLIP, XL_OPEN_CLIP},
     open_clip::{OpenClipNames, PROJECTION},
     vae::VaeNames,
 };
@@ -36,37 +37,35 @@ const EMA: &str = "model_ema.diffusion_model";
 
 /// A whole model in one file.
 #[derive(Debug)]
-pub struct SingleFile<S> {
-    source: S,
-    file: String,
+pub struct SingleFile {
+    tensors: Tensors,
     kind: Kind,
     files: Memory,
     names: BTreeSet<String>,
     ema: bool,
 }
 
-impl<S: ModelSource> SingleFile<S> {
+impl SingleFile {
     /// Opens `file` of `source` and finds out what it is.
     ///
     /// # Errors
     ///
     /// [`ModelError`] if it cannot be read, or is no model that is read from one file: what it is.
-    pub fn open(source: S, file: &str) -> Result<Self, ModelError> {
-        let tensors = stored(&source, file)?;
+    pub fn open(source: &impl ModelSource, file: &str) -> Result<Self, ModelError> {
+        let invalid = |reason: &str| ModelError::Invalid {
+            file: source.display(file),
+            reason: reason.into(),
+        };
+        let Weights::Stored(tensors) = source.weights(file)? else {
+            return Err(invalid("its weights are random numbers"));
+        };
         let shapes = tensors.shapes();
         let kind = Kind::of(&shapes, tensors.metadata());
         // of such a model, often nothing tells but what the file is called
         let kind = if kind::is_fast(file) { kind.and(Err(CALLED_FAST)) } else { kind };
-        let kind = kind.map_err(|what| ModelError::Invalid {
-            file: source.display(file),
-            reason: what.into(),
-        })?;
-        Ok(Self::new(source, file, kind, &shapes))
-    }
-
-    fn new(source: S, file: &str, kind: Kind, shapes: &Shapes) -> Self {
-        let names = shapes.keys().cloned().collect();
-        Self { source, file: file.into(), kind, files: kind.files(), names, ema: false }
+        let kind = kind.map_err(invalid)?;
+        let names = shapes.into_keys().collect();
+        Ok(Self { tensors, kind, files: kind.files(), names, ema: false })
     }
 
     /// What it is.
@@ -90,7 +89,7 @@ impl<S: ModelSource> SingleFile<S> {
             return Ok(Self { ema: true, ..self });
         }
         let reason = "it holds no averaged weights (`model_ema.`); read it without".into();
-        Err(ModelError::Invalid { file: self.source.display(&self.file), reason })
+        Err(ModelError::Invalid { file: self.tensors.file().into(), reason })
     }
 
     /// The names that begin with `prefix`, without it.
@@ -116,7 +115,7 @@ impl<S: ModelSource> SingleFile<S> {
     }
 }
 
-impl<S: ModelSource> ModelSource for SingleFile<S> {
+impl ModelSource for SingleFile {
     fn display(&self, file: &str) -> String {
         format!("{file} of {}", self.kind.name())
     }
@@ -130,7 +129,7 @@ impl<S: ModelSource> ModelSource for SingleFile<S> {
     }
 
     fn weights(&self, part: &str) -> Result<Weights, ModelError> {
-        let tensors = stored(&self.source, &self.file)?;
+        let tensors = self.tensors.clone();
         Ok(Weights::Stored(match part {
             "unet" => self.unet(tensors),
             "vae" => {
@@ -166,15 +165,4 @@ fn clip(tensors: Tensors, prefix: &str) -> Tensors {
 fn open_clip(tensors: Tensors, prefix: &str, names: OpenClipNames) -> Tensors {
     let translate = |name: &str| Some(names.translate(name.strip_prefix(prefix)?));
     tensors.renamed(|name| translate(name).unwrap_or_default())
-}
-
-/// The tensors of a file, all of them.
-fn stored(source: &impl ModelSource, file: &str) -> Result<Tensors, ModelError> {
-    match source.weights(file)? {
-        Weights::Stored(tensors) => Ok(tensors),
-        Weights::Random => {
-            let reason = "its weights are random numbers".into();
-            Err(ModelError::Invalid { file: source.display(file), reason })
-        }
-    }
 }

@@ -13,7 +13,8 @@ use super::{failure::Failure, pickled, safetensors};
 use crate::ModelError;
 
 /// The tensors of one part of a model; of their values, no two are in memory.
-#[derive(Debug, Default)]
+/// Copies share their files.
+#[derive(Clone, Debug, Default)]
 pub struct Tensors {
     /// How messages name their files, the first one's name first.
     files: Vec<String>,

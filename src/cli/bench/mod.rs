@@ -43,6 +43,9 @@ pub(super) struct BenchArgs {
     /// What the text encoder and the denoiser compute in: no (f32), fp16 or bf16
     #[arg(long, value_name = "TYPE", default_value = "no")]
     mixed_precision: MixedPrecision,
+    /// Compute the denoiser's activations again in the backward pass: less memory, more time
+    #[arg(long)]
+    gradient_checkpointing: bool,
     /// Steps that are timed, after three that are not
     #[arg(long, value_name = "N", default_value_t = 20)]
     steps: usize,
@@ -65,6 +68,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
     options.start.initializer_token = Some("a".into());
     options.training.train_batch_size = Some(args.train_batch_size);
     options.training.mixed_precision = Some(args.mixed_precision);
+    options.training.gradient_checkpointing = Some(args.gradient_checkpointing);
     options.evaluation.eval_batch_size = Some(eval_batch);
     if !(1..=100_000).contains(&args.steps) {
         return Err(CliError::Input(format!(
