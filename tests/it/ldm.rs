@@ -4,6 +4,7 @@ use std::fs;
 
 use burn::tensor::Device;
 use dvar::pipelines::{LATENT_DIFFUSION, ModelFolder, PipelineError};
+use serde_json::{Map, json};
 use tempfile::TempDir;
 
 use crate::{
@@ -43,6 +44,40 @@ fn a_folder_without_index_and_with_the_usual_names_is_the_same_model() {
     });
     let table = values(only(prompt_encoder(&whole, &device).token_tables()));
     assert_eq!(values(only(renamed.unwrap().token_tables())), table);
+}
+
+/// transformers 5 writes no `vocab.txt`.
+#[test]
+fn a_tokenizer_json_alone_reads_every_prompt_as_the_vocabulary_does() {
+    let folder = assemble(&[
+        ("bert", "tiny-ldm/bert"),
+        ("tokenizer", "tiny-ldm/tokenizer"),
+        ("scheduler", "tiny-ldm/scheduler"),
+        ("unet", "tiny-ldm/unet"),
+        ("vqvae", "tiny-ldm/vqvae"),
+    ]);
+    let path = |name: &str| folder.path().join("tokenizer").join(name);
+    let vocab = fs::read_to_string(path("vocab.txt")).unwrap();
+    let ids = vocab.lines().enumerate().map(|(id, token)| (token.to_string(), json!(id)));
+    let whole = json!({
+        "normalizer": {"type": "BertNormalizer", "lowercase": true},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": Map::from_iter(ids)},
+    });
+    fs::write(path("tokenizer.json"), whole.to_string()).unwrap();
+    fs::remove_file(path("vocab.txt")).unwrap();
+    fs::remove_file(path("special_tokens_map.json")).unwrap();
+
+    let read = |model: ModelFolder| {
+        let golden = golden::json("tokenizer_bert");
+        let mut tokenizers = model.tokenizers().unwrap();
+        tokenizers.add_placeholder(golden["placeholder"].as_str().unwrap(), 1).unwrap();
+        let rows = golden["rows"].as_array().unwrap().iter();
+        let texts: Vec<_> = rows.map(|row| row["prompt"].as_str().unwrap().to_string()).collect();
+        texts.iter().map(|text| tokenizers.encode(text)).collect::<Vec<_>>()
+    };
+    let read_by_json = read(ModelFolder::open(folder.path()).unwrap());
+    assert!(!read_by_json.is_empty());
+    assert_eq!(read_by_json, read(tiny("ldm")));
 }
 
 #[test]

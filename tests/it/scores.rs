@@ -13,6 +13,7 @@ use dvar::{
 use dvar_models::weights::Folder;
 use pollster::block_on;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::{
     golden::{self, Tensors, assert_close, numbers},
@@ -101,6 +102,38 @@ fn dino_scores_agree_with_transformers_from_the_files_on() {
     assert_close("pairwise_cos", &cosines, &tensors.get("pairwise_cos").values, 2e-5, 0.0);
     let mean = block_on(known.mean_similarity(&seen)).unwrap();
     assert_close("mean_pairwise", &[mean], &[golden::number(&meta["mean_pairwise"])], 2e-5, 0.0);
+}
+
+/// A scorer's folder as transformers 5 writes it: how its pictures are prepared stands within
+/// `processor_config.json`.
+fn as_today(name: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for file in std::fs::read_dir(&files(name).0).unwrap().map(|file| file.unwrap()) {
+        std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+    }
+    let old = folder.path().join("preprocessor_config.json");
+    let processor = serde_json::json!({
+        "image_processor": golden::json_at(&old), "processor_class": "CLIPProcessor",
+    });
+    std::fs::remove_file(old).unwrap();
+    std::fs::write(folder.path().join("processor_config.json"), processor.to_string()).unwrap();
+    folder
+}
+
+#[test]
+fn scorers_as_todays_libraries_write_them_see_the_same() {
+    let (_, pictures) = clip_pictures();
+    let folder = as_today("tiny-clip");
+    let today = ClipScorer::open(&Folder(folder.path().into()), ".", &device()).unwrap();
+    let seen = |scorer: &ClipScorer| values(scorer.image_features(&pictures).unit());
+    assert_eq!(seen(&today), seen(&clip()));
+
+    let folder = as_today("tiny-dino");
+    let today = DinoScorer::open(&Folder(folder.path().into()), &device()).unwrap();
+    let known = DinoScorer::open(&files("tiny-dino"), &device()).unwrap();
+    for picture in &pictures {
+        assert_eq!(today.pixel_values(picture), known.pixel_values(picture));
+    }
 }
 
 fn lpips(folder: &str) -> LpipsScorer {

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     path::Path,
+    sync::{Arc, Mutex},
 };
 
 use burn::{
@@ -21,7 +22,7 @@ use dvar_models::{
     single_file::SingleFile,
     tokenizer::{PromptTokenizer, openai_clip},
     weights::{
-        Folder, Memory, ModelSource,
+        FileSource, Folder, Memory, ModelSource, Pieces,
         torch::{TorchError, TorchFile},
     },
 };
@@ -181,6 +182,49 @@ fn averaged_weights_are_read_where_they_are_asked_for_and_there() {
         let same = last[0].iter().filter(|(name, values)| averaged[0][*name] == **values);
         assert_eq!(same.count(), 0, "{file}: averaged weights are the last ones");
         assert_eq!((&averaged[1], &averaged[2]), (&last[1], &last[2]), "only the denoiser's");
+    }
+}
+
+/// A file in memory, and the place and length of each read of it.
+#[derive(Debug, Default)]
+struct Recorded {
+    bytes: Vec<u8>,
+    reads: Mutex<Vec<(u64, usize)>>,
+}
+
+impl FileSource for Recorded {
+    fn size(&self, _: &str) -> Option<u64> {
+        Some(self.bytes.len() as u64)
+    }
+
+    fn read(&self, _: &str, offset: u64, length: usize) -> std::io::Result<Vec<u8>> {
+        self.reads.lock().unwrap().push((offset, length));
+        Ok(self.bytes[offset as usize..][..length].to_vec())
+    }
+}
+
+#[test]
+fn a_model_reads_no_value_of_its_file_twice_and_none_that_it_does_not_need() {
+    for (file, name) in twins() {
+        let bytes = fs::read(golden::more().join("files/single").join(&file)).unwrap();
+        let length = bytes.len();
+        let recorded = Arc::new(Recorded { bytes, ..Recorded::default() });
+        let single = SingleFile::open(&Pieces(recorded.clone()), &file).unwrap();
+        recorded.reads.lock().unwrap().clear();
+        all_weights(&open(single.with_files(files_of(&folder(&name).0))));
+
+        let mut reads = recorded.reads.lock().unwrap().clone();
+        reads.sort_unstable();
+        for pair in reads.windows(2) {
+            let [(start, length), (next, _)] = [pair[0], pair[1]];
+            assert!(start + length as u64 <= next, "{file}: {pair:?}");
+        }
+        let read: usize = reads.iter().map(|(_, length)| length).sum();
+        println!("{file}: {read} of {length} bytes in {} reads", reads.len());
+        // such as the optimiser's state and averaged weights
+        if description()["files"][&file]["ema_keys"].is_number() {
+            assert!(2 * read < length, "{file}: {read} of {length} bytes were read");
+        }
     }
 }
 

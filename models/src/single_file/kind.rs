@@ -194,11 +194,14 @@ impl Kind {
 type Other = (fn(&Shapes) -> bool, &'static str);
 
 /// What people have under such a name, the first that fits.
-const OTHERS: [Other; 14] = [
+const OTHERS: [Other; 15] = [
     (is_lora, IS_LORA),
     (is_embedding, "it is a learned embedding and no model; give the model that it is for"),
     (
-        |s| has(s, "control_model.") || has(s, "input_hint_block."),
+        |s| {
+            let begins = ["control_model.", "input_hint_block.", "controlnet_"];
+            begins.iter().any(|prefix| has(s, prefix))
+        },
         "it is a ControlNet, which guides a model and is none; give the model itself",
     ),
     (
@@ -229,6 +232,10 @@ const OTHERS: [Other; 14] = [
     (
         is_inpainting,
         "its denoiser takes more than noisy latents (inpainting or editing), which dvar does not train; give a text-to-image model",
+    ),
+    (
+        |s| holds(s, ".down_blocks.") || holds(s, ".up_blocks."),
+        "some of its names are diffusers' (it is half converted, or several parts in one); give the original file or the folder in diffusers' layout",
     ),
     (
         |s| has(s, "down_blocks.") || has(s, "text_model."),

@@ -1,7 +1,7 @@
 //! The tensors of a PyTorch file, as burn-store takes them.
 
 use std::{
-    io::{Read, Seek},
+    io::{BufReader, Read, Seek},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -24,10 +24,11 @@ pub(super) fn tensors<R: Read + Seek + Send + 'static>(
     is_checkpoint: bool,
     failure: &Failure,
 ) -> Result<Vec<PackTensor>, TorchError> {
+    let mut many_small = BufReader::new(&mut reader);
     let file = if is_checkpoint {
-        TorchFile::open_checkpoint(&mut reader)?
+        TorchFile::open_checkpoint(&mut many_small)?
     } else {
-        TorchFile::open(&mut reader)?
+        TorchFile::open(&mut many_small)?
     };
     let tensors = file.state_dict()?;
     let reader = Arc::new(Mutex::new(reader));

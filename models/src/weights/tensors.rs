@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufReader, Read, Seek},
+    io::{Read, Seek},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -39,7 +39,7 @@ impl Tensors {
         let is_checkpoint = [".ckpt", ".pt"].iter().any(|ending| file.ends_with(ending));
         let is_pickled = [".bin", ".pth"].iter().any(|ending| file.ends_with(ending));
         let tensors = if is_pickled || is_checkpoint {
-            let tensors = pickled::tensors(BufReader::new(reader), is_checkpoint, &failure);
+            let tensors = pickled::tensors(reader, is_checkpoint, &failure);
             tensors.map(|tensors| (tensors, BTreeMap::new())).map_err(|error| error.to_string())
         } else {
             safetensors::tensors(reader, &failure)

@@ -119,7 +119,7 @@ fn bad_single_files() {
     let header = |tensors: &[(&str, &str, &[usize])]| {
         let (mut offset, mut entries) = (0, Vec::new());
         for (name, dtype, shape) in tensors {
-            let size = if dtype.starts_with("F8") { 1 } else { 4 };
+            let size = if dtype.ends_with('8') || dtype.starts_with("F8") { 1 } else { 4 };
             let end = offset + size * shape.iter().product::<usize>();
             let entry = serde_json::json!({
                 "dtype": dtype, "shape": shape, "data_offsets": [offset, end]
@@ -142,14 +142,41 @@ fn bad_single_files() {
         ("first_stage_model.quant_conv.weight", "F32", &[1]),
         (first, "F32", &[1, 4, 3, 3]),
     ]);
+    let nf4 = header(&[
+        (first, "U8", &[18, 1, 1, 1]),
+        ("model.diffusion_model.input_blocks.0.0.weight.absmax", "F32", &[1]),
+    ]);
+    let checkpoint = fs::read(golden.join("files/single/sd1.ckpt")).unwrap();
+    let embedding = fs::read(golden.join("files/embeddings/rinongal-parameterdict.pt")).unwrap();
     for (case, file, bytes) in [
         ("cut off", "m.safetensors", tiny[..tiny.len() / 2].to_vec()),
         ("of other sizes than the published", "m.safetensors", tiny),
         ("a web page", "m.ckpt", b"<!doctype html>".to_vec()),
+        ("a checkpoint cut off", "m.ckpt", checkpoint[..checkpoint.len() / 2].to_vec()),
+        ("an embedding of PyTorch", "m.pt", embedding),
         ("a GGUF", "m.gguf", b"GGUF\x03\0\0\0 and more".to_vec()),
         ("in 8 bits", "m.safetensors", header(&[(first, "F8_E4M3", &[1, 4, 3, 3])])),
         ("a LoRA", "m.safetensors", only("lora_unet_mid_block.lora_up.weight", &[4, 1, 1, 1])),
         ("an embedding", "m.safetensors", only("<cat>", &[1, 768])),
+        (
+            "a LoRA of today's libraries",
+            "m.safetensors",
+            only("unet.down_blocks.0.attn1.to_q.lora_A.weight", &[4, 1, 1, 1]),
+        ),
+        ("quantised to 4 bits (NF4)", "m.safetensors", nf4),
+        (
+            "half converted",
+            "m.safetensors",
+            header(&[
+                (first, "F32", &[1, 4, 3, 3]),
+                ("first_stage_model.encoder.down_blocks.0.resnets.0.conv1.weight", "F32", &[1]),
+            ]),
+        ),
+        (
+            "a ControlNet in diffusers' layout",
+            "m.safetensors",
+            only("controlnet_cond_embedding.conv_in.weight", &[4, 1, 3, 3]),
+        ),
         ("a ControlNet", "m.safetensors", only("control_model.time_embed.0.weight", &[4, 1, 1, 1])),
         (
             "a Flux model",
