@@ -1,13 +1,20 @@
 //! The device that `--device` names, and the list of `dvar devices`.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod probe;
+#[cfg(feature = "cuda")]
+mod toolkit;
 
 use std::{env, panic, thread};
 
 use burn::tensor::{DType, Device};
 
 use super::CliError;
-use crate::{pipelines::ModelFolder, tensor::on_device};
+use crate::{
+    pipelines::ModelFolder,
+    tensor::{computes_in, on_device},
+};
 
 /// A device that this build can name: flag value, what it is, and how to get it.
 struct Choice {
@@ -15,7 +22,15 @@ struct Choice {
     about: &'static str,
     /// A GPU, unless it is one in software.
     gpu: bool,
-    open: fn(usize) -> Result<Device, String>,
+    open: fn(usize) -> Result<Device, Unusable>,
+}
+
+/// Why a device cannot be had.
+enum Unusable {
+    /// The machine has none.
+    Absent(String),
+    /// It has one, which does not work.
+    Broken(String),
 }
 
 /// In the order of preference for `auto`.
@@ -25,7 +40,7 @@ const CHOICES: &[Choice] = &[
         name: "cuda",
         about: "NVIDIA GPU; `cuda:1` is the second one",
         gpu: true,
-        open: open_cuda,
+        open: cuda::open,
     },
     #[cfg(feature = "vulkan")]
     Choice {
@@ -58,35 +73,46 @@ const CHOICES: &[Choice] = &[
 use burn::tensor::wgpu::WgpuBackend;
 
 #[cfg(feature = "wgpu")]
-fn open_wgpu(api: Option<WgpuBackend>) -> Result<Device, String> {
+fn open_wgpu(api: Option<WgpuBackend>) -> Result<Device, Unusable> {
     let options = Device::wgpu_options();
     let options = match api {
         Some(api) => options.graphics_api(api),
         None => options,
     };
-    options.init().map_err(|error| error.to_string())
+    options.init().map_err(|error| Unusable::Absent(error.to_string()))
 }
 
 /// Deprecated in burn in favour of flex; kept here to compare the two.
 #[cfg(feature = "ndarray")]
 #[allow(deprecated)]
-fn open_ndarray(_: usize) -> Result<Device, String> {
+fn open_ndarray(_: usize) -> Result<Device, Unusable> {
     Ok(Device::ndarray())
 }
 
-#[cfg(feature = "cuda")]
-fn open_cuda(index: usize) -> Result<Device, String> {
-    // burn panics on a thread of its own where there is no driver: look for it first
-    let drivers = ["/dev/nvidiactl", "/dev/dxg"];
-    let found = drivers.iter().any(|file| std::path::Path::new(file).exists());
-    if !found && cfg!(target_os = "linux") {
-        return Err("no NVIDIA driver is loaded".into());
+/// The device of this kind and number, if it computes. Panics are among the ways in which drivers
+/// fail; what they say is part of the answer, and their reports are not shown.
+fn usable(choice: &Choice, index: usize) -> Result<Device, Unusable> {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let device = (choice.open)(index).and_then(|device| {
+        if choice.gpu {
+            let failed = |reason| Unusable::Broken(said_of(choice, reason));
+            probe::check(&device).map_err(failed)?;
+        }
+        Ok(device)
+    });
+    panic::set_hook(report);
+    device
+}
+
+/// What a failure at the first kernels means, where that is known.
+fn said_of(choice: &Choice, reason: String) -> String {
+    #[cfg(feature = "cuda")]
+    if let Some(advice) = cuda::advice(&reason).filter(|_| choice.name == "cuda") {
+        return advice;
     }
-    let count = Device::enumerate(burn::tensor::DeviceType::Cuda).len();
-    if index >= count {
-        return Err(format!("there are {count} NVIDIA GPUs, counted from 0"));
-    }
-    Ok(Device::cuda(index))
+    let _ = choice;
+    format!("it fails at its first kernels: {reason}")
 }
 
 /// The device that `--device` names, and how to call it in messages.
@@ -105,32 +131,30 @@ pub(super) fn open(name: &str) -> Result<(Device, String), CliError> {
     if name.contains(':') && kind != "cuda" {
         return Err(unknown(name));
     }
-    let device = (choice.open)(index)
-        .map_err(|reason| CliError::Input(format!("device `{name}` cannot be used: {reason}")))?;
+    let refused = |reason| format!("device `{name}` cannot be used: {reason}");
+    let device = usable(choice, index).map_err(|unusable| match unusable {
+        Unusable::Absent(reason) => CliError::Input(refused(reason)),
+        Unusable::Broken(reason) => CliError::Failed(refused(reason)),
+    })?;
     Ok((device, name.to_string()))
 }
 
 /// The best device: a GPU that works, but none in software, or else the CPU.
 fn automatic() -> Option<(&'static Choice, Device)> {
     let gpus = may_have_gpu();
-    CHOICES.iter().filter(|choice| gpus || !choice.gpu).find_map(|choice| {
-        if !choice.gpu {
-            return Some((choice, (choice.open)(0).ok()?));
+    let choices = CHOICES.iter().filter(|choice| gpus || !choice.gpu);
+    choices.into_iter().find_map(|choice| match usable(choice, 0) {
+        Ok(device) => suits_auto(choice, &device).then_some((choice, device)),
+        Err(Unusable::Absent(_)) => None,
+        Err(Unusable::Broken(reason)) => {
+            eprintln!("note: `{}` is passed over: {reason}", choice.name);
+            None
         }
-        let device = (choice.open)(0).ok().filter(is_hardware)?;
-        if let Err(reason) = probe::check(&device) {
-            eprintln!(
-                "note: `{}` is passed over, it fails at its first kernels: {reason}",
-                choice.name
-            );
-            return None;
-        }
-        Some((choice, device))
     })
 }
 
 fn suits_auto(choice: &Choice, device: &Device) -> bool {
-    !choice.gpu || (is_hardware(device) && probe::check(device).is_ok())
+    !choice.gpu || is_hardware(device)
 }
 
 /// Asking for a GPU where none can be starts software in its place, and makes drivers complain.
@@ -187,15 +211,16 @@ pub(super) fn list() -> Result<(), CliError> {
     for choice in CHOICES {
         let mut index = 0;
         loop {
-            let state = match (choice.open)(index) {
+            let state = match usable(choice, index) {
                 Ok(device) => {
                     if best.is_none() && suits_auto(choice, &device) {
                         best = Some(choice.name);
                     }
                     describe(choice, &device)
                 }
-                Err(reason) if index == 0 => format!("not here: {reason}"),
-                Err(_) => break,
+                Err(Unusable::Absent(_)) if index > 0 => break,
+                Err(Unusable::Absent(reason)) => format!("not here: {reason}"),
+                Err(Unusable::Broken(reason)) => format!("does not work: {reason}"),
             };
             let name = match index {
                 0 => choice.name.to_string(),
@@ -217,7 +242,7 @@ pub(super) fn list() -> Result<(), CliError> {
 /// Which part it is, its memory where that is known, and the types that it computes in.
 fn describe(choice: &Choice, device: &Device) -> String {
     let types = [DType::F32, DType::F16, DType::BF16];
-    let types = types.into_iter().filter(|dtype| device.supports_dtype(*dtype));
+    let types = types.into_iter().filter(|dtype| computes_in(device, *dtype));
     let part = if !choice.gpu {
         None
     } else if is_hardware(device) {
@@ -300,7 +325,7 @@ mod tests {
                 assert_eq!(is_hardware(&device), !software, "{part}");
                 assert_eq!(describe(choice, &device).contains("not for `auto`"), software);
             }
-            Err(reason) => assert!(!reason.is_empty()),
+            Err(Unusable::Absent(reason) | Unusable::Broken(reason)) => assert!(!reason.is_empty()),
         }
     }
 }

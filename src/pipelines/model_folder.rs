@@ -16,6 +16,7 @@ use super::{
     text_encoder::TextEncoderConfig,
 };
 use crate::schedulers::{BetaSchedule, PredictionType, SchedulerConfig};
+use crate::tensor::computes_in;
 
 /// A model folder with its configurations, all checked; weights are yet to be loaded.
 #[derive(Clone, Debug)]
@@ -165,12 +166,12 @@ impl ModelFolder {
     ///
     /// [`PipelineError::Precision`] if it does not.
     pub fn check_precision(&self, device: &Device, name: &str) -> Result<(), PipelineError> {
-        if device.supports_dtype(self.precision) {
+        if computes_in(device, self.precision) {
             return Ok(());
         }
         let instead = match self.precision {
-            DType::BF16 if device.supports_dtype(DType::F16) => "fp16",
-            DType::F16 if device.supports_dtype(DType::BF16) => "bf16",
+            DType::BF16 if computes_in(device, DType::F16) => "fp16",
+            DType::F16 if computes_in(device, DType::BF16) => "bf16",
             _ => "no",
         };
         Err(PipelineError::Precision {

@@ -2,7 +2,6 @@
 //! first kernels.
 
 use std::{
-    panic,
     sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::Duration,
@@ -10,7 +9,7 @@ use std::{
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use crate::tensor::{DeviceError, on_device};
+use crate::tensor::{DeviceError, computes_in, on_device};
 
 /// Kernels are compiled and tuned first, which takes seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -22,15 +21,10 @@ const SIDE: usize = 64;
 /// device that never answers ends or holds the program.
 pub(super) fn check(device: &Device) -> Result<(), String> {
     let device = device.clone();
-    // the reason is told in one line in place of the report
-    let hook = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
-    let checked = within(PATIENCE, move || {
+    within(PATIENCE, move || {
         let checked = on_device(&device, || first_kernels(&device));
         checked.map_err(|panic| panic.cause().to_string())?
-    });
-    panic::set_hook(hook);
-    checked
+    })
 }
 
 /// What `ask` answers on a thread of its own, if it does in time.
@@ -61,7 +55,7 @@ fn first_kernels(device: &Device) -> Result<(), String> {
     let data = TensorData::new(matrix.clone(), [SIDE, SIDE]);
     let factor = Tensor::<2>::from_data(data, device);
     let product = factor.clone().matmul(factor);
-    let half = device.supports_dtype(DType::F16);
+    let half = computes_in(device, DType::F16);
     let cast = if half { product.clone().cast(DType::F16) } else { product.clone().int().float() };
     for (what, tensor) in [("a product of matrices", product), ("a cast", cast)] {
         let values = pollster::block_on(tensor.into_data_async());

@@ -1,0 +1,45 @@
+//! NVIDIA GPUs: whether there is one, and what is missing where it cannot compute.
+
+use std::{panic, path::Path};
+
+use burn::tensor::{Device, DeviceType};
+
+use super::{Unusable, toolkit};
+
+/// The GPU of this number.
+pub(super) fn open(index: usize) -> Result<Device, Unusable> {
+    let files = ["/dev/nvidiactl", "/dev/dxg"];
+    if cfg!(target_os = "linux") && !files.iter().any(|file| Path::new(file).exists()) {
+        return Err(Unusable::Absent("no NVIDIA driver is loaded".into()));
+    }
+    // burn says of each of these only that there are 0 GPUs
+    match panic::catch_unwind(cudarc::driver::result::init) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            return Err(Unusable::Broken(format!("NVIDIA's driver answers {error}")));
+        }
+        Err(_) => {
+            return Err(Unusable::Broken(
+                "NVIDIA's driver is loaded, but its library libcuda is not found; install it too, \
+                 or start the container with `--gpus all`"
+                    .into(),
+            ));
+        }
+    }
+    let count = Device::enumerate(DeviceType::Cuda).len();
+    if index >= count {
+        return Err(Unusable::Absent(format!("there are {count} NVIDIA GPUs, counted from 0")));
+    }
+    toolkit::prepare().map_err(Unusable::Broken)?;
+    Ok(Device::cuda(index))
+}
+
+/// What a user can do about a failure of the first kernels, if it is one of those.
+pub(super) fn advice(reason: &str) -> Option<String> {
+    reason.contains("UNSUPPORTED_PTX_VERSION").then(|| {
+        "NVIDIA's compiler NVRTC is newer than the driver; update the driver, or install a compiler \
+         of the CUDA version that `nvidia-smi` shows, such as `pip install \
+         'nvidia-cuda-nvrtc-cu12==12.4.*'`"
+            .into()
+    })
+}
