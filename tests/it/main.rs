@@ -14,6 +14,7 @@ mod embedding;
 mod embedding_files;
 mod full_size;
 mod golden;
+mod gpu_runs;
 mod ldm;
 mod lora;
 mod lr_schedules;
