@@ -50,6 +50,10 @@ static inline unsigned long long __umul64hi(unsigned long long a, unsigned long 
 static inline int __float_as_int(float x) { int bits; memcpy(&bits, &x, 4); return bits; }
 static inline float __int_as_float(int bits) { float x; memcpy(&x, &bits, 4); return x; }
 
+// PTX's max.NaN and min.NaN: NaN where either is.
+static inline float nan_max(float a, float b) { return a != a ? a : b != b ? b : fmaxf(a, b); }
+static inline float nan_min(float a, float b) { return a != a ? a : b != b ? b : fminf(a, b); }
+
 // One block at a time, one thread at a time: no other can come between.
 template <class T> static inline T atomicAdd(T* at, T value) { T old = *at; *at = old + value; return old; }
 template <class T> static inline T atomicMax(T* at, T value) { T old = *at; *at = max(old, value); return old; }

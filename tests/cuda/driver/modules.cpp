@@ -49,6 +49,9 @@ static std::string for_the_cpu(const std::string& source) {
     text = std::regex_replace(
         text, std::regex("asm volatile\\(\"atom\\.relaxed\\.add\\.f32 %0, \\[%1\\], %2;\" : \"=f\"\\(result\\) : \"l\"\\((\\w+)\\), \"f\"\\((\\w+)\\) \\);"),
         "result = atomicAdd((float*)$1, $2);");
+    text = std::regex_replace(
+        text, std::regex("asm\\(\"(max|min)\\.NaN\\.f32 %0, %1, %2;\" : \"=f\"\\(result\\) : \"f\"\\((\\w+)\\), \"f\"\\((\\w+)\\)\\);"),
+        "result = nan_$1($2, $3);");
     std::smatch found;
     std::string name = "unknown";
     if (std::regex_search(text, found, std::regex("__global__ void __launch_bounds__\\(\\d+\\)\\s*(__cluster_dims__\\([^)]*\\))?\\s*(\\w+)\\("))) name = found[2];
