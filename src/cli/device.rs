@@ -5,11 +5,13 @@ mod cuda;
 mod probe;
 #[cfg(feature = "cuda")]
 mod toolkit;
+mod unusable;
 
 use std::{env, panic, thread};
 
 use burn::tensor::{DType, Device};
 
+use self::unusable::Unusable;
 use super::CliError;
 use crate::{
     pipelines::ModelFolder,
@@ -23,14 +25,6 @@ struct Choice {
     /// A GPU, unless it is one in software.
     gpu: bool,
     open: fn(usize) -> Result<Device, Unusable>,
-}
-
-/// Why a device cannot be had.
-enum Unusable {
-    /// The machine has none.
-    Absent(String),
-    /// It has one, which does not work.
-    Broken(String),
 }
 
 /// In the order of preference for `auto`.

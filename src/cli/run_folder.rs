@@ -69,6 +69,7 @@ impl RunFolder {
         // nothing more can be done about a folder that will not go
         let _ = fs::remove_file(self.config());
         let _ = fs::remove_dir(self.path.join("state"));
+        let _ = fs::remove_dir_all(self.logs());
         if let Some(own) = &self.own {
             own.discard();
         }

@@ -6,8 +6,8 @@ mod on_device;
 mod safetensors;
 mod total;
 
-pub use dvar_callbacks::DeviceError;
 pub use dtypes::computes_in;
+pub use dvar_callbacks::DeviceError;
 pub use host::HostTensor;
 pub use on_device::on_device;
 pub(crate) use safetensors::{float_type, floats, to_safetensors};

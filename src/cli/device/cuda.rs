@@ -4,7 +4,7 @@ use std::{panic, path::Path};
 
 use burn::tensor::{Device, DeviceType};
 
-use super::{Unusable, toolkit};
+use super::{toolkit, unusable::Unusable};
 
 /// The GPU of this number.
 pub(super) fn open(index: usize) -> Result<Device, Unusable> {
