@@ -37,6 +37,7 @@ mod operation;
 mod precision;
 #[cfg(feature = "embedded")]
 pub mod pretrained;
+pub mod product;
 mod resnet;
 pub mod single_file;
 pub mod tokenizer;

@@ -9,6 +9,7 @@ use burn::{
 use crate::{
     kernels::{conv2d, group_norm_silu},
     layers::{conv, group_norm, linear},
+    product,
 };
 
 /// `x + conv2(silu(norm2(conv1(silu(norm1(x))) + time)))`, with a 1x1 convolution on the short
@@ -58,7 +59,7 @@ impl ResnetBlock2D {
     pub(crate) fn forward(&self, x: Tensor<4>, time_embedding: Option<Tensor<2>>) -> Tensor<4> {
         let mut hidden = conv2d(&self.conv1, group_norm_silu(&self.norm1, x.clone()));
         if let (Some(projection), Some(time)) = (&self.time_emb_proj, time_embedding) {
-            let time = projection.forward(time); // [batch_size, channels_out]
+            let time = product::linear(projection, time); // [batch_size, channels_out]
             hidden = hidden + time.unsqueeze_dims::<4>(&[2, 3]);
         }
         let hidden = conv2d(&self.conv2, group_norm_silu(&self.norm2, hidden));

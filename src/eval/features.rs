@@ -1,6 +1,7 @@
 //! What a scorer sees in pictures or texts, kept for as many comparisons as are wanted.
 
 use burn::tensor::Tensor;
+use dvar_models::product::matmul;
 
 use crate::{pipelines::PipelineError, tensor::DeviceError};
 
@@ -35,7 +36,7 @@ impl Features {
     ///
     /// [`PipelineError::Device`] if the result cannot be read.
     pub async fn mean_similarity(&self, other: &Self) -> Result<f64, PipelineError> {
-        let similarities = read(self.unit().matmul(other.unit().transpose())).await?;
+        let similarities = read(matmul(self.unit(), other.unit().transpose())).await?;
         Ok(similarities.iter().sum::<f64>() / similarities.len() as f64)
     }
 

@@ -2,6 +2,7 @@
 //! strategies `best` and `worst`).
 
 use burn::tensor::Tensor;
+use dvar_models::product::matmul;
 
 use super::{ClipScorer, Features, features::read};
 use crate::{data::templates::fill, pipelines::PipelineError};
@@ -38,7 +39,7 @@ impl<'a> WordScores<'a> {
             .flat_map(|word| self.templates.iter().map(move |template| fill(template, word)))
             .collect();
         let texts = self.scorer.text_features(&captions).unit();
-        let cosines = texts.matmul(self.pictures.clone().transpose());
+        let cosines = matmul(texts, self.pictures.clone().transpose());
         read(cosines.reshape([words.len(), self.templates.len()]).mean_dim(1)).await
     }
 }

@@ -1,6 +1,7 @@
 //! Texts to hidden states, with the learned vectors in the placeholder's places.
 
 use burn::tensor::{Int, Tensor, TensorData};
+use dvar_models::product::matmul;
 
 use super::{
     AddedConditioning, Conditioning, ModelFamily, PromptIds, PromptTokenizers, TimeIds,
@@ -149,7 +150,7 @@ impl PromptEncoder {
     ) -> impl Iterator<Item = (&'a dyn TextEncoder, Tensor<3>)> {
         let encoders = self.text_encoders.iter().map(|encoder| &**encoder);
         let embeddings = prompts.0.iter().zip(vectors).map(|(prompts, vectors)| {
-            let learned = prompts.placement.clone().matmul(vectors.clone());
+            let learned = matmul(prompts.placement.clone(), vectors.clone());
             prompts.frozen.clone() + learned.reshape(prompts.frozen.shape())
         });
         encoders.zip(embeddings)

@@ -6,7 +6,10 @@ use burn::{
     tensor::{FloatDType, Tensor},
 };
 
-use crate::operation::{Operation, apply};
+use crate::{
+    operation::{Operation, apply},
+    product::matmul,
+};
 
 /// From these bytes of scores on: below, the graph may as well keep them.
 const WORTHWHILE: usize = 16 << 20;
@@ -79,7 +82,7 @@ impl ChunkedAttention {
     /// Scores of scaled queries, the first of which is number `first`.
     fn scores(&self, query: Tensor<4>, key: &Tensor<4>, first: usize) -> Tensor<4> {
         let [_, _, count, _] = query.dims();
-        let scores = query.matmul(key.clone().transpose()).cast(FloatDType::F32);
+        let scores = matmul(query, key.clone().transpose()).cast(FloatDType::F32);
         match &self.mask {
             Some(mask) => scores + mask.clone().narrow(2, first, count).cast(FloatDType::F32),
             None => scores,
@@ -107,7 +110,7 @@ impl Operation<3> for ChunkedAttention {
             let sum = shares.clone().sum_dim(3);
             // Divided before the product: thousands of values together pass what f16 holds.
             let shares = (shares / sum.clone()).cast(dtype);
-            outputs.push(shares.matmul(value.clone()).cast(FloatDType::F32));
+            outputs.push(matmul(shares, value.clone()).cast(FloatDType::F32));
             log_sums.push(largest + sum.log());
         }
         let output = Self::join(Tensor::cat(outputs, 2), dtype);
@@ -135,19 +138,19 @@ impl Operation<3> for ChunkedAttention {
             let (query, gradient) = (chunk(&query), chunk(&gradient));
             let shares = (self.scores(query.clone(), &key, first) - chunk(&log_sum)).exp();
             if to_value {
-                let found = shares.clone().cast(dtype).transpose().matmul(gradient.clone());
+                let found = matmul(shares.clone().cast(dtype).transpose(), gradient.clone());
                 add(&mut value_to, found);
             }
             if !to_query && !to_key {
                 continue;
             }
-            let to_shares = gradient.matmul(value.clone().transpose()).cast(FloatDType::F32);
+            let to_shares = matmul(gradient, value.clone().transpose()).cast(FloatDType::F32);
             let to_scores = (shares * (to_shares - chunk(&mean))).cast(dtype);
             if to_key {
-                add(&mut key_to, to_scores.clone().transpose().matmul(query));
+                add(&mut key_to, matmul(to_scores.clone().transpose(), query));
             }
             if to_query {
-                queries_to.push(to_scores.matmul(key.clone()).mul_scalar(scale(width)));
+                queries_to.push(matmul(to_scores, key.clone()).mul_scalar(scale(width)));
             }
         }
         let query_to = to_query.then(|| Tensor::cat(queries_to, 2));

@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, activation::softmax};
 
 #[cfg(feature = "flex")]
 use crate::kernels;
-use crate::precision::widened;
+use crate::{precision::widened, product::matmul};
 
 #[cfg(feature = "extension")]
 mod chunked;
@@ -53,15 +53,12 @@ pub(crate) fn plain(
         x.reshape([batch_size, length, heads, width]).swap_dims(1, 2)
     };
     let scale = (width as f64).powf(-0.5);
-    let scores = split(query).mul_scalar(scale).matmul(split(key).transpose());
+    let scores = matmul(split(query).mul_scalar(scale), split(key).transpose());
     let (scores, dtype) = (widened(scores), value.dtype());
     let scores = match mask {
         Some(mask) => scores + mask,
         None => scores,
     };
-    softmax(scores, 3).cast(dtype).matmul(split(value)).swap_dims(1, 2).reshape([
-        batch_size,
-        query_length,
-        channels,
-    ])
+    let attended = matmul(softmax(scores, 3).cast(dtype), split(value));
+    attended.swap_dims(1, 2).reshape([batch_size, query_length, channels])
 }

@@ -12,6 +12,7 @@ use crate::{
     kernels::activate,
     layers::{layer_norm, linear},
     precision::in_f32,
+    product,
 };
 
 pub(super) struct ClipEncoderConfig {
@@ -84,16 +85,16 @@ impl ClipEncoderLayer {
         let normed = in_f32(x.clone(), |x| self.layer_norm1.forward(x));
         let attention = &self.self_attn;
         let attended = multi_head_attention(
-            attention.q_proj.forward(normed.clone()),
-            attention.k_proj.forward(normed.clone()),
-            attention.v_proj.forward(normed),
+            product::linear(&attention.q_proj, normed.clone()),
+            product::linear(&attention.k_proj, normed.clone()),
+            product::linear(&attention.v_proj, normed),
             attention.heads,
             mask,
         );
-        let x = x + attention.out_proj.forward(attended);
+        let x = x + product::linear(&attention.out_proj, attended);
         let normed = in_f32(x.clone(), |x| self.layer_norm2.forward(x));
-        let hidden = self.mlp.fc1.forward(normed);
-        x + self.mlp.fc2.forward(activate(self.mlp.activation, hidden))
+        let hidden = product::linear(&self.mlp.fc1, normed);
+        x + product::linear(&self.mlp.fc2, activate(self.mlp.activation, hidden))
     }
 }
 

@@ -9,6 +9,7 @@ use burn::{
 use super::{ClipConfig, ClipTextTransformer, ClipVisionTransformer};
 use crate::{
     layers::linear,
+    product,
     weights::{KeyMap, Network},
 };
 
@@ -52,7 +53,7 @@ impl ClipModel {
     /// - pixel_values: `[batch_size, 3, image_size, image_size]`, normalised
     /// - output: `[batch_size, projection_dim]`
     pub fn image_features(&self, pixel_values: Tensor<4>) -> Tensor<2> {
-        self.visual_projection.forward(self.vision_model.forward(pixel_values))
+        product::linear(&self.visual_projection, self.vision_model.forward(pixel_values))
     }
 
     /// Features of texts, not normalised.
@@ -67,6 +68,6 @@ impl ClipModel {
         let shape = [input_ids.len(), ids.len() / input_ids.len().max(1)];
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, shape), &device);
         let states = self.text_model.forward(self.text_model.token_embeddings(ids));
-        self.text_projection.forward(self.text_model.pool(states, input_ids))
+        product::linear(&self.text_projection, self.text_model.pool(states, input_ids))
     }
 }

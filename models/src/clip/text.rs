@@ -13,6 +13,7 @@ use super::{
 use crate::{
     layers::{layer_norm, linear},
     precision::widened,
+    product,
     weights::{KeyMap, Network},
 };
 
@@ -127,7 +128,7 @@ impl ClipTextModelWithProjection {
         let (states, last) = tower.encoder.penultimate_and_last(embeddings, Some(mask));
         let pooled = tower.final_layer_norm.forward(widened(at(last, ends)));
         let dtype = self.text_projection.weight.dtype();
-        let projected = self.text_projection.forward(pooled.cast(dtype));
+        let projected = product::linear(&self.text_projection, pooled.cast(dtype));
         (widened(states), widened(projected).squeeze_dim(1))
     }
 }

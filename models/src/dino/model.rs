@@ -15,6 +15,7 @@ use crate::{
     attention::multi_head_attention,
     kernels::activate,
     layers::{layer_norm, linear},
+    product,
     weights::{KeyMap, Network},
 };
 
@@ -124,15 +125,16 @@ impl ViTLayer {
         let attention = &self.attention.attention;
         let normed = self.layernorm_before.forward(x.clone());
         let attended = multi_head_attention(
-            attention.query.forward(normed.clone()),
-            attention.key.forward(normed.clone()),
-            attention.value.forward(normed),
+            product::linear(&attention.query, normed.clone()),
+            product::linear(&attention.key, normed.clone()),
+            product::linear(&attention.value, normed),
             attention.heads,
             None,
         );
-        let x = x + self.attention.output.dense.forward(attended);
-        let hidden = self.intermediate.dense.forward(self.layernorm_after.forward(x.clone()));
-        x + self.output.dense.forward(activate(self.activation, hidden))
+        let x = x + product::linear(&self.attention.output.dense, attended);
+        let hidden =
+            product::linear(&self.intermediate.dense, self.layernorm_after.forward(x.clone()));
+        x + product::linear(&self.output.dense, activate(self.activation, hidden))
     }
 }
 

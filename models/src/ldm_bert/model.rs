@@ -13,6 +13,7 @@ use crate::{
     kernels::activate,
     layers::{layer_norm, linear},
     precision::{in_f32, widened},
+    product,
     weights::{KeyMap, Network},
 };
 
@@ -93,16 +94,16 @@ impl LdmBertEncoderLayer {
         let normed = in_f32(x.clone(), |x| self.self_attn_layer_norm.forward(x));
         let attention = &self.self_attn;
         let attended = multi_head_attention(
-            attention.q_proj.forward(normed.clone()),
-            attention.k_proj.forward(normed.clone()),
-            attention.v_proj.forward(normed),
+            product::linear(&attention.q_proj, normed.clone()),
+            product::linear(&attention.k_proj, normed.clone()),
+            product::linear(&attention.v_proj, normed),
             attention.heads,
             None,
         );
-        let x = x + attention.out_proj.forward(attended);
+        let x = x + product::linear(&attention.out_proj, attended);
         let normed = in_f32(x.clone(), |x| self.final_layer_norm.forward(x));
-        let hidden = self.fc1.forward(normed);
-        x + self.fc2.forward(activate(self.activation, hidden))
+        let hidden = product::linear(&self.fc1, normed);
+        x + product::linear(&self.fc2, activate(self.activation, hidden))
     }
 }
 

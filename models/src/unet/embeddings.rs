@@ -7,7 +7,7 @@ use burn::{
 };
 
 use super::UNet2DConditionConfig;
-use crate::{Activation, kernels::activate, layers::linear};
+use crate::{Activation, kernels::activate, layers::linear, product};
 
 /// Sinusoids of each time step or size, computed in f32 in torch's order so that the last bits agree.
 ///
@@ -56,6 +56,9 @@ impl TimestepEmbedding {
     /// - sinusoids: `[batch_size, width]`, with SDXL's second one behind the text's pooled state
     /// - output: `[batch_size, time_embed_dim]`
     pub(super) fn forward(&self, sinusoids: Tensor<2>) -> Tensor<2> {
-        self.linear_2.forward(activate(Activation::Silu, self.linear_1.forward(sinusoids)))
+        product::linear(
+            &self.linear_2,
+            activate(Activation::Silu, product::linear(&self.linear_1, sinusoids)),
+        )
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     kernels::{self, conv2d, gated_gelu},
     layers::{conv, group_norm, layer_norm, linear},
     precision::widened,
+    product,
 };
 
 /// The transformers' own group normalisation, whatever `norm_eps` says.
@@ -57,8 +58,9 @@ impl Attention {
     /// - context: `[batch_size, length, context_dim]`
     /// - output: the shape of `x`
     fn forward(&self, x: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
-        let query = self.to_q.forward(x);
-        let (mut key, mut value) = (self.to_k.forward(context.clone()), self.to_v.forward(context));
+        let query = product::linear(&self.to_q, x);
+        let (mut key, mut value) =
+            (product::linear(&self.to_k, context.clone()), product::linear(&self.to_v, context));
         if self.first_token_detached {
             (key, value) = (detach_first(key), detach_first(value));
         }
@@ -66,7 +68,7 @@ impl Attention {
         let inputs = [query, key, value];
         let [query, key, value] = if self.upcast { inputs.map(widened) } else { inputs };
         let attended = multi_head_attention(query, key, value, self.heads, None);
-        self.to_out.forward(attended.cast(dtype))
+        product::linear(&self.to_out, attended.cast(dtype))
     }
 }
 
@@ -86,7 +88,7 @@ struct FeedForward {
 
 impl FeedForward {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.out.forward(gated_gelu(self.proj.forward(x)))
+        product::linear(&self.out, gated_gelu(product::linear(&self.proj, x)))
     }
 }
 
@@ -162,7 +164,7 @@ impl Projection {
     fn to_pixels(&self, x: Tensor<4>) -> Tensor<3> {
         match self {
             Self::Conv(conv) => pixels(conv2d(conv, x)),
-            Self::Linear(linear) => linear.forward(pixels(x)),
+            Self::Linear(layer) => product::linear(layer, pixels(x)),
         }
     }
 
@@ -170,7 +172,7 @@ impl Projection {
     fn to_picture(&self, x: Tensor<3>, shape: [usize; 4]) -> Tensor<4> {
         match self {
             Self::Conv(conv) => conv2d(conv, x.swap_dims(1, 2).reshape(shape)),
-            Self::Linear(linear) => linear.forward(x).swap_dims(1, 2).reshape(shape),
+            Self::Linear(layer) => product::linear(layer, x).swap_dims(1, 2).reshape(shape),
         }
     }
 }

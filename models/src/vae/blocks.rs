@@ -11,6 +11,7 @@ use crate::{
     attention::multi_head_attention,
     kernels,
     layers::{Downsample2D, Upsample2D, group_norm, linear},
+    product,
     resnet::{ResnetBlock2D, ResnetBlock2DConfig},
 };
 
@@ -61,13 +62,13 @@ impl SpatialAttention {
         let pixels = kernels::group_norm(&self.group_norm, x.clone());
         let pixels = pixels.reshape([batch_size, channels, height * width]).swap_dims(1, 2);
         let attended = multi_head_attention(
-            self.to_q.forward(pixels.clone()),
-            self.to_k.forward(pixels.clone()),
-            self.to_v.forward(pixels),
+            product::linear(&self.to_q, pixels.clone()),
+            product::linear(&self.to_k, pixels.clone()),
+            product::linear(&self.to_v, pixels),
             1,
             None,
         );
-        let out = self.to_out.forward(attended).swap_dims(1, 2);
+        let out = product::linear(&self.to_out, attended).swap_dims(1, 2);
         x + out.reshape([batch_size, channels, height, width])
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use dvar_models::{
+    product::matmul,
     single_file::UNetNames,
     unet::UNet2DConditionModel,
     weights::{ChangeWeight, change_weights},
@@ -27,7 +28,7 @@ use crate::pipelines::PromptEncoder;
 /// - down: `[rank, in]`
 /// - up: `[out, rank]`
 pub(super) fn low_rank(weight: Tensor<2>, down: Tensor<2>, up: Tensor<2>, scale: f64) -> Tensor<2> {
-    let delta = down.transpose().matmul(up.transpose());
+    let delta = matmul(down.transpose(), up.transpose());
     weight.cast(DType::F32) + delta.mul_scalar(scale)
 }
 
