@@ -2,17 +2,15 @@
 //! an f32 product to TF32 (ten binary digits in place of 23) on NVIDIA GPUs of compute capability 8.0
 //! and more: an evaluation is then off by 8e-5, where a run moves it by less than 1e-2.
 
-#[cfg(feature = "cuda")]
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::{nn::Linear, tensor::Tensor};
 
-#[cfg(feature = "cuda")]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code))]
 static TF32: AtomicBool = AtomicBool::new(false);
 
 /// Whether f32 products of this program may be rounded to TF32 where a GPU has it: faster, and less
 /// exact (PyTorch's `torch.backends.cuda.matmul.allow_tf32`). They may not unless this is called.
-#[cfg(feature = "cuda")]
 pub fn allow_tf32(allowed: bool) {
     TF32.store(allowed, Ordering::Relaxed);
 }

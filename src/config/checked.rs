@@ -67,6 +67,8 @@ pub struct TrainConfig {
     pub mixed_precision: MixedPrecision,
     /// Whether the backward pass computes the UNet's activations again.
     pub gradient_checkpointing: bool,
+    /// Whether f32 products may be rounded to TF32.
+    pub tf32: bool,
     /// What ends the run.
     pub stopping: Stopping,
     /// DVAR at its start.
@@ -192,6 +194,7 @@ impl TrainConfig {
                 "gradient_checkpointing",
                 o.training.gradient_checkpointing,
             ),
+            tf32: o.training.tf32.unwrap_or(false),
             stopping,
             criterion: Dvar::new(window, threshold)?,
             plateau: Plateau::new(window, threshold)?,

@@ -6,7 +6,7 @@ use super::ConfigError;
 
 /// The options as a run's `config.toml` orders them. The order is part of the file's bytes, of which
 /// a saved state holds a mark: an option that is new goes to the end.
-const NAMES: [&str; 91] = [
+const NAMES: [&str; 92] = [
     "model",
     "train_data_dir",
     "placeholder_token",
@@ -98,6 +98,7 @@ const NAMES: [&str; 91] = [
     "kohya_folders",
     "text_encoders",
     "lora_format",
+    "tf32",
 ];
 
 /// The option of this name.

@@ -21,7 +21,7 @@ mod trial;
 
 use burn::tensor::Device;
 use captions::Captions;
-use dvar_models::vae::AutoencoderKl;
+use dvar_models::{product::allow_tf32, vae::AutoencoderKl};
 
 pub use best::Best;
 pub use checked::{CheckedOptions, advice, begun_with, fingerprint};
@@ -81,6 +81,7 @@ impl Session {
         class: Option<&Dataset>,
         device: &Device,
     ) -> Result<Self, SessionError> {
+        allow_tf32(config.tf32);
         let Tokens { tokenizers, initial } = tokens;
         let num_vectors = tokenizers.num_vectors();
         let encoder = model.load_prompt_encoder(tokenizers, device)?;

@@ -40,6 +40,13 @@ pub struct TrainingOptions {
             default_missing_value = "true")
     )]
     pub gradient_checkpointing: Option<bool>,
+    /// Round the factors of f32 products to TF32 where an NVIDIA GPU has it: faster, less exact
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+            default_missing_value = "true")
+    )]
+    pub tf32: Option<bool>,
     /// Updates between two checkpoints
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub save_steps: Option<usize>,
