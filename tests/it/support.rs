@@ -161,8 +161,8 @@ pub fn prompt_encoder(model: &ModelFolder, device: &Device) -> PromptEncoder {
     model.load_prompt_encoder(tokenizers, device).expect("the golden text encoder loads")
 }
 
-/// The GPU that `DVAR_DEVICE` names (`cuda:0`, `cuda:1`, ..., `vulkan`, `wgpu`) and its name. By
-/// default the adapter that wgpu finds, a software one too.
+/// The GPU that `DVAR_DEVICE` names (`cuda:0`, `cuda:1`, ..., `vulkan`, `wgpu`, `webgpu`) and its name.
+/// By default the adapter that wgpu finds, a software one too.
 pub fn gpu() -> (String, Device) {
     // a process opens wgpu's device once
     static GPU: OnceLock<(String, Device)> = OnceLock::new();
@@ -182,7 +182,29 @@ fn open_gpu() -> (String, Device) {
         }
         #[cfg(feature = "wgpu")]
         "wgpu" => Device::wgpu_options().init().unwrap(),
+        #[cfg(feature = "wgpu")]
+        "webgpu" => Device::wgpu_options().setup(as_every_browser()).init().unwrap(),
         _ => panic!("this build has no GPU `{name}` ({kind} number {index})"),
     };
     (name, device)
+}
+
+/// The adapter that wgpu finds, with no more than WebGPU's default limits, which every browser has: 256
+/// invocations and 16 KiB for a workgroup, 8 storage buffers. wgpu refuses kernels that want more. Of its
+/// features it has the types that burn asks the adapter for; a browser's adapter has no 64 bits.
+#[cfg(feature = "wgpu")]
+fn as_every_browser() -> burn::tensor::wgpu::WgpuSetup {
+    use burn::tensor::wgpu::{WgpuSetup, wgpu};
+
+    let instance = wgpu::Instance::default();
+    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
+    let types = wgpu::Features::SHADER_INT64 | wgpu::Features::SHADER_F64;
+    let wanted = wgpu::DeviceDescriptor {
+        required_features: adapter.features() & (types | wgpu::Features::SHADER_F16),
+        required_limits: wgpu::Limits::default(),
+        ..Default::default()
+    };
+    let (device, queue) = pollster::block_on(adapter.request_device(&wanted)).unwrap();
+    let backend = adapter.get_info().backend;
+    WgpuSetup { instance, adapter, device, queue, backend }
 }
