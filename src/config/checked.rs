@@ -12,7 +12,7 @@ use crate::{
     concept::{LoraFormat, Method},
     data::{
         dataset::Pairing,
-        reading::Reading,
+        reading::{CropMode, Reading},
         templates::{LearnableProperty, names_caption, names_concept},
     },
     early_stopping::{Dvar, Plateau, ScorePatience},
@@ -246,6 +246,11 @@ fn reading(o: &TrainOptions) -> Result<Reading, ConfigError> {
     let templates = pictures.caption_template.iter().flatten();
     let captions = asked(pictures.captions) || templates.into_iter().any(|t| names_caption(t));
     let custom = o.method.method == Some(Method::CustomDiffusion);
+    let crop = set("crop", o.data.crop);
+    if custom && crop == CropMode::None {
+        let expected = "`center` or `squash` with custom-diffusion, which rescales within a square";
+        return Err(out_of_range("crop", "`none`", expected));
+    }
     for (option, used) in [("captions", captions), ("masked_loss", asked(pictures.masked_loss))] {
         if custom && used {
             let expected =
@@ -259,11 +264,12 @@ fn reading(o: &TrainOptions) -> Result<Reading, ConfigError> {
         return Err(out_of_range(option, "set", "given with `captions`, whose tags it changes"));
     }
     Ok(Reading {
-        crop: set("crop", o.data.crop),
+        crop,
         background: pictures.background,
         masks: asked(pictures.masked_loss),
         captions,
         kohya_folders: asked(pictures.kohya_folders),
+        ..Reading::default()
     })
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     decode::{MIN_SIDE, decode},
     error::DataError,
+    framing::{Framing, MAX_ASPECT, STEPS},
     image::Picture,
     reading::{CropMode, Reading},
     resize::Filter,
@@ -44,12 +45,13 @@ impl From<(String, Vec<u8>)> for PictureFile {
 
 impl Dataset {
     /// Prepares pictures from (name, file content), in the order given; each becomes RGB,
-    /// `resolution` x `resolution` pixels, resized by bicubic.
+    /// `resolution` x `resolution` pixels or, with [`CropMode::None`], of about as many, resized by
+    /// bicubic.
     ///
     /// # Errors
     ///
     /// [`DataError::NothingGiven`], [`DataError::Resolution`], or what [`decode`] says of the first
-    /// bad picture.
+    /// bad picture; with [`CropMode::None`] also [`DataError::TooNarrow`] from 4 to 1 on.
     pub fn from_bytes(
         files: Vec<(String, Vec<u8>)>,
         resolution: usize,
@@ -64,31 +66,31 @@ impl Dataset {
         resolution: usize,
         reading: Reading,
     ) -> Result<Self, DataError> {
-        let (lowest, highest) = (MIN_SIDE, MAX_RESOLUTION);
+        let keeps_shape = reading.crop == CropMode::None;
+        let lowest = if keeps_shape { STEPS * reading.multiple } else { MIN_SIDE };
+        let highest = MAX_RESOLUTION;
         if !(lowest..=highest).contains(&resolution) {
             return Err(DataError::Resolution { resolution, lowest, highest });
         }
-        let square = |picture: Picture, filter| {
-            let picture = match reading.crop {
-                CropMode::Center => picture.center_crop(),
-                CropMode::Squash => picture,
-            };
-            picture.resize(resolution, resolution, filter)
-        };
+        let framing = Framing::new(reading, resolution);
         let (mut names, mut pictures, mut masks) = (Vec::new(), Vec::new(), Vec::new());
         let (mut captions, mut transparent, mut time_ids) = (Vec::new(), 0, Vec::new());
         for file in files {
             let PictureFile { name, bytes, mask, caption } = file?;
             let picture = decode(&bytes, &name)?;
             transparent += usize::from(picture.is_transparent());
-            time_ids.push(reading.crop.time_ids([picture.height(), picture.width()], resolution));
+            let (width, height) = (picture.width(), picture.height());
+            if keeps_shape && width.max(height) > MAX_ASPECT * width.min(height) {
+                return Err(DataError::TooNarrow { name, width, height, limit: MAX_ASPECT });
+            }
+            time_ids.push(framing.time_ids([height, width]));
             let mask = if reading.masks { read_mask(mask, &picture)? } else { None };
             let picture = match reading.background {
                 Some(background) => picture.over(background.0),
                 None => picture.into_rgb(),
             };
-            pictures.push(square(picture, Filter::Bicubic));
-            masks.push(mask.map(|mask| square(mask, Filter::Bilinear)));
+            pictures.push(framing.apply(&picture, Filter::Bicubic));
+            masks.push(mask.map(|mask| framing.apply(&mask, Filter::Bilinear)));
             captions.push(caption);
             names.push(name);
         }
@@ -101,7 +103,7 @@ impl Dataset {
         Ok(Self { names, pictures, masks, captions, transparent, time_ids })
     }
 
-    /// The pictures, RGB, `resolution` x `resolution`; at least one.
+    /// The pictures, RGB; at least one.
     pub fn pictures(&self) -> &[Picture] {
         &self.pictures
     }
@@ -132,17 +134,33 @@ impl Dataset {
         self.masks.iter().flatten()
     }
 
-    /// What each place of a picture counts, from 0 to 1, `height * width` values for each picture: the
-    /// mean of the mask there, 1 in a picture without; none where masks were not read. The sides must
-    /// divide the pictures'.
-    pub fn masks(&self, height: usize, width: usize) -> Option<Vec<Vec<f32>>> {
+    /// What each block of `side * side` pixels of a picture counts, from 0 to 1, row by row: the mean of
+    /// the mask there, 1 in a picture without; none where masks were not read. `side` must divide the
+    /// pictures' sides.
+    pub fn masks(&self, side: usize) -> Option<Vec<Vec<f32>>> {
         self.masks.iter().any(Option::is_some).then(|| {
-            let mean = |mask: &Option<Picture>| match mask {
-                Some(mask) => mask.means(height, width),
-                None => vec![1.0; height * width],
+            let means = |(mask, picture): (&Option<Picture>, &Picture)| {
+                let (height, width) = (picture.height() / side, picture.width() / side);
+                match mask {
+                    Some(mask) => mask.means(height, width),
+                    None => vec![1.0; height * width],
+                }
             };
-            self.masks.iter().map(mean).collect()
+            self.masks.iter().zip(&self.pictures).map(means).collect()
         })
+    }
+
+    /// Width and height of the pictures, and how many have these, in the order of the first of each.
+    pub fn sizes(&self) -> Vec<([usize; 2], usize)> {
+        let mut sizes: Vec<([usize; 2], usize)> = Vec::new();
+        for picture in &self.pictures {
+            let size = [picture.width(), picture.height()];
+            match sizes.iter_mut().find(|(known, _)| *known == size) {
+                Some((_, count)) => *count += 1,
+                None => sizes.push((size, 1)),
+            }
+        }
+        sizes
     }
 }
 
@@ -158,17 +176,6 @@ fn read_mask(
         return Err(DataError::MaskSize { name, mask: sizes[0], picture: sizes[1] });
     }
     Ok(Some(mask.first_channel()))
-}
-
-impl CropMode {
-    fn time_ids(self, original: [usize; 2], resolution: usize) -> TimeIds {
-        let shorter = original[0].min(original[1]);
-        let cut_off = |side: usize| match self {
-            Self::Center => (side - shorter) / 2 * resolution / shorter,
-            Self::Squash => 0,
-        };
-        TimeIds::new(original, original.map(cut_off), [resolution; 2])
-    }
 }
 
 /// Which picture and which caption template a running index means.
@@ -238,16 +245,6 @@ mod tests {
             let (picture, template) = pairing.pair(index, pictures, templates);
             prop_assert!(picture < pictures && template < templates);
         }
-    }
-
-    #[test]
-    fn sizes_are_the_files_and_cuts_those_of_the_resized_picture() {
-        let told = |crop: CropMode, original| crop.time_ids(original, 512).0;
-        let wide = [600, 1200];
-        assert_eq!(told(CropMode::Center, wide), [600.0, 1200.0, 0.0, 256.0, 512.0, 512.0]);
-        assert_eq!(told(CropMode::Squash, wide), [600.0, 1200.0, 0.0, 0.0, 512.0, 512.0]);
-        assert_eq!(told(CropMode::Center, [90, 60])[2..4], [128.0, 0.0]);
-        assert_eq!(told(CropMode::Center, [64, 64])[2..4], [0.0, 0.0]);
     }
 
     #[test]

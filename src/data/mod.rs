@@ -9,6 +9,7 @@ pub mod decode;
 pub mod error;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
+pub(crate) mod framing;
 pub mod image;
 pub mod png;
 pub mod reading;

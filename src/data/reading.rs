@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// How a picture that is not square becomes square.
+/// What becomes of the shape of a picture that is not square.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
@@ -15,13 +15,18 @@ pub enum CropMode {
     Center,
     /// Resize both sides to the resolution, changing the proportions.
     Squash,
+    /// Keep the proportions, at about as many pixels as a square of the resolution has: resize until
+    /// both sides reach multiples of [`Reading::multiple`], and cut off evenly what is beyond.
+    None,
 }
 
 /// How a concept's pictures are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading {
-    /// How a picture becomes square.
+    /// What becomes of a picture's shape.
     pub crop: CropMode,
+    /// What the sides of pictures that keep their proportions are multiples of; the model says it.
+    pub multiple: usize,
     /// What lies behind transparent parts; if none, the colours that the file hides there.
     pub background: Option<Background>,
     /// Reads masks: `cat.mask.png` beside `cat.png`, or else the picture's own opacity.
@@ -31,6 +36,20 @@ pub struct Reading {
     /// Reads the folders in the folder, whose names begin with how often each of their pictures
     /// counts, as kohya names them: `10_mycat`.
     pub kohya_folders: bool,
+}
+
+impl Default for Reading {
+    /// Squares from the middle, and nothing beside them.
+    fn default() -> Self {
+        Self {
+            crop: CropMode::Center,
+            multiple: 8,
+            background: None,
+            masks: false,
+            captions: false,
+            kohya_folders: false,
+        }
+    }
 }
 
 impl From<CropMode> for Reading {

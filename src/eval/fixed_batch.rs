@@ -2,13 +2,14 @@
 //! (arXiv 2302.04841v1, section 4): its value depends on the concept alone, so it shows convergence
 //! where the training loss shows noise.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor, TensorData};
 
 use super::switches::EvaluationSwitches;
 use crate::{
     concept::ConceptWeights,
     objective::{Batch, DiffusionObjective, DrawRanges, Draws},
     rng::{Purpose, Stream},
+    tensor::total,
 };
 
 /// The names of the intervals of time steps that are looked at apart, with `triple`.
@@ -121,13 +122,16 @@ pub struct FixedBatch {
     triple: bool,
     each_input: bool,
     /// Where everything is fixed: the whole schedule's batches, then each interval's with `triple`.
-    prepared: Vec<Vec<Batch>>,
+    prepared: Vec<Vec<Round>>,
 }
+
+/// One round's inputs: a batch for each size of its pictures, and which of the inputs it holds.
+type Round = Vec<(Vec<usize>, Batch)>;
 
 impl FixedBatch {
     /// Prepares given rounds, which then stay on the device.
     pub fn new(objective: &DiffusionObjective, rounds: &[Draws]) -> Self {
-        let prepared = vec![batches(objective, rounds)];
+        let prepared = vec![in_batches(objective, rounds)];
         Self { draws: None, triple: false, each_input: false, prepared }
     }
 
@@ -135,7 +139,7 @@ impl FixedBatch {
     #[must_use]
     pub fn with_intervals(mut self, objective: &DiffusionObjective, rounds: &[Vec<Draws>]) -> Self {
         self.triple = true;
-        self.prepared.extend(rounds.iter().map(|rounds| batches(objective, rounds)));
+        self.prepared.extend(rounds.iter().map(|rounds| in_batches(objective, rounds)));
         self
     }
 
@@ -158,7 +162,7 @@ impl FixedBatch {
         Self { each_input: true, ..self }
     }
 
-    /// The mean objective over all rounds, without gradient, reduced in f32, and each interval's
+    /// The mean objective over the inputs of all rounds, without gradient, reduced in f32, and each interval's
     /// after it, each `[1]`; at the end, where they are asked for, the objective of each input of a
     /// round, `[batch_size]` for each round. `evaluation` counts the evaluations of the run from 0.
     pub fn losses(
@@ -176,15 +180,17 @@ impl FixedBatch {
             }
         };
         let (mut losses, mut inputs) = (Vec::new(), Vec::new());
-        for (part, batches) in prepared.iter().enumerate() {
+        for (part, rounds) in prepared.iter().enumerate() {
             let mut means = Vec::new();
-            for batch in batches {
+            for round in rounds {
                 if self.each_input && part == 0 {
-                    let (mean, each) = objective.loss_and_each_input(weights, batch);
-                    means.push(mean);
-                    inputs.push(each);
+                    let losses = round.iter().map(|b| objective.loss_and_each_input(weights, &b.1));
+                    let (each_mean, each_input): (Vec<_>, Vec<_>) = losses.unzip();
+                    means.push(mean(round, each_mean));
+                    inputs.push(in_order(round, each_input));
                 } else {
-                    means.push(objective.loss(weights, batch));
+                    let losses = round.iter().map(|(_, batch)| objective.loss(weights, batch));
+                    means.push(mean(round, losses.collect()));
                 }
             }
             losses.push(Tensor::cat(means, 0).mean());
@@ -194,25 +200,53 @@ impl FixedBatch {
     }
 }
 
+/// The mean over a round's inputs, given that over each batch's.
+fn mean(round: &Round, mut means: Vec<Tensor<1>>) -> Tensor<1> {
+    if means.len() > 1 {
+        let inputs: usize = round.iter().map(|(places, _)| places.len()).sum();
+        for (mean, (places, _)) in means.iter_mut().zip(round) {
+            *mean = mean.clone().mul_scalar(places.len() as f64 / inputs as f64);
+        }
+    }
+    total(Tensor::cat(means, 0))
+}
+
+/// What was computed of each input of each batch, in the order of the round's inputs.
+fn in_order(round: &Round, values: Vec<Tensor<1>>) -> Tensor<1> {
+    let values = Tensor::cat(values, 0);
+    let places: Vec<usize> = round.iter().flat_map(|(places, _)| places.clone()).collect();
+    let mut order: Vec<i32> = (0..places.len() as i32).collect();
+    order.sort_by_key(|computed| places[*computed as usize]);
+    let order = TensorData::new(order, [places.len()]);
+    let order = Tensor::<1, Int>::from_data(order, &values.device());
+    values.select(0, order)
+}
+
 fn prepare(
     objective: &DiffusionObjective,
     draws: &EvaluationDraws,
     triple: bool,
     evaluation: usize,
-) -> Vec<Vec<Batch>> {
+) -> Vec<Vec<Round>> {
     let rounds = draws.draw(evaluation);
     let intervals = if triple { 0..INTERVALS.len() } else { 0..0 };
     let apart = intervals.map(|interval| draws.interval(interval, &rounds));
-    std::iter::once(rounds.clone()).chain(apart).map(|r| batches(objective, &r)).collect()
+    std::iter::once(rounds.clone()).chain(apart).map(|r| in_batches(objective, &r)).collect()
 }
 
 /// A single round also keeps what the UNet makes of it before the text; of many, that would take
 /// much memory.
-fn batches(objective: &DiffusionObjective, rounds: &[Draws]) -> Vec<Batch> {
-    match rounds {
-        [round] => vec![objective.with_stem(objective.batch(round))],
-        _ => rounds.iter().map(|draws| objective.batch(draws)).collect(),
-    }
+fn in_batches(objective: &DiffusionObjective, rounds: &[Draws]) -> Vec<Round> {
+    let batch = |draws: &Draws, places: Vec<usize>| {
+        let batch = objective.batch(&draws.part(&places));
+        let kept = rounds.len() == 1;
+        (places, if kept { objective.with_stem(batch) } else { batch })
+    };
+    let round = |draws: &Draws| {
+        let by_size = objective.latents.by_size(&draws.pictures).into_iter();
+        by_size.map(|places| batch(draws, places)).collect()
+    };
+    rounds.iter().map(round).collect()
 }
 
 #[cfg(test)]

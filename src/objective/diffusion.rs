@@ -119,8 +119,13 @@ impl DiffusionObjective {
     }
 
     /// Puts the draws of one micro-batch together.
+    ///
+    /// # Panics
+    ///
+    /// If there are none, or their pictures are of several sizes.
     pub fn batch(&self, draws: &Draws) -> Batch {
         let (latents, mask) = self.instances(draws);
+        let [_, shape @ ..] = latents.dims();
         let captions =
             draws.templates.iter().enumerate().map(|(i, template)| match draws.rescales.get(i) {
                 Some(rescale) => CAPTION_PREFIXES.len() * template + rescale.prefix,
@@ -132,7 +137,7 @@ impl DiffusionObjective {
             });
         let mut inputs = Inputs {
             captions: captions.map(|i| self.templates[i].clone()).collect(),
-            noise: self.noise(&draws.noise, draws.pictures.len()),
+            noise: self.noise(&draws.noise, draws.pictures.len(), shape),
             timesteps: draws.timesteps.clone(),
             time_ids: self.latents.time_ids(&draws.pictures),
             latents,
@@ -141,10 +146,11 @@ impl DiffusionObjective {
             return self.prepare(inputs, self.masked(draws));
         };
         let count = drawn.pictures.len();
-        let posterior_noise = self.noise(&drawn.posterior_noise, count);
+        // a method that has such pictures has all of one size
+        let posterior_noise = self.noise(&drawn.posterior_noise, count, shape);
         let class = prior.latents.sample(&drawn.pictures, &drawn.flips, posterior_noise);
         inputs.latents = Tensor::cat(vec![inputs.latents, class], 0);
-        inputs.noise = Tensor::cat(vec![inputs.noise, self.noise(&drawn.noise, count)], 0);
+        inputs.noise = Tensor::cat(vec![inputs.noise, self.noise(&drawn.noise, count, shape)], 0);
         inputs.timesteps.extend(&drawn.timesteps);
         inputs.time_ids.extend(prior.latents.time_ids(&drawn.pictures));
         inputs.captions.extend(vec![prior.caption.clone(); count]);
@@ -180,8 +186,8 @@ impl DiffusionObjective {
     /// Scaled latents of the concept's pictures, and where each shows its picture.
     fn instances(&self, draws: &Draws) -> (Tensor<4>, Vec<f32>) {
         let count = draws.pictures.len();
-        let posterior_noise = self.noise(&draws.posterior_noise, count);
-        let [_, height, width] = self.latents.latent_shape();
+        let shape @ [_, height, width] = self.latents.latent_shape(draws.pictures[0]);
+        let posterior_noise = self.noise(&draws.posterior_noise, count, shape);
         let Some(rescaled) = self.rescaled.as_ref().filter(|_| !draws.rescales.is_empty()) else {
             let latents = self.latents.sample(&draws.pictures, &draws.flips, posterior_noise);
             return (latents, vec![1.0; count * height * width]);
@@ -206,7 +212,7 @@ impl DiffusionObjective {
     /// masked errors over all places, as sd-scripts has it; `[batch_size, 1, height, width]`.
     fn masked(&self, draws: &Draws) -> Option<Tensor<4>> {
         let masks = self.masks.as_ref()?;
-        let [channels, height, width] = self.latents.latent_shape();
+        let [channels, height, width] = self.latents.latent_shape(draws.pictures[0]);
         let count = draws.pictures.len();
         let all = (count * channels * height * width) as f32;
         let mut weights = Vec::with_capacity(count * height * width);
@@ -226,14 +232,14 @@ impl DiffusionObjective {
     /// What each squared error counts in a batch of the concept's pictures and then `class` of its
     /// class: the masked mean of each of the first, averaged, plus `weight` times the plain mean of
     /// the others. As in the reference, the mask counts places, not channels: the concept's part is
-    /// their number times larger than a mean over its elements.
+    /// their number times larger than a mean over its elements. All pictures are of one size.
     ///
     /// # Shapes
     ///
     /// - mask: `height * width` values for each of the concept's pictures
     /// - output: `[batch_size, 1, height, width]`
     pub fn error_weights(&self, mask: &[f32], class: usize, weight: f64) -> Tensor<4> {
-        let [channels, height, width] = self.latents.latent_shape();
+        let [channels, height, width] = self.latents.latent_shape(0);
         let places = height * width;
         let count = mask.len() / places;
         let mut weights: Vec<f32> = mask
@@ -249,10 +255,14 @@ impl DiffusionObjective {
         Tensor::from_data(TensorData::new(weights, shape), &self.device())
     }
 
-    fn noise(&self, values: &[f32], count: usize) -> Tensor<4> {
-        let [channels, height, width] = self.latents.latent_shape();
+    /// The first of the values drawn for each of `count` inputs, as many as its latents have.
+    fn noise(&self, values: &[f32], count: usize, latent_shape: [usize; 3]) -> Tensor<4> {
+        let [channels, height, width] = latent_shape;
+        let each = values.chunks(values.len() / count);
+        let values: Vec<f32> =
+            each.flat_map(|values| &values[..channels * height * width]).copied().collect();
         let shape = [count, channels, height, width];
-        Tensor::from_data(TensorData::new(values.to_vec(), shape), &self.device())
+        Tensor::from_data(TensorData::new(values, shape), &self.device())
     }
 
     /// The loss of a batch under the given weights. Tracked weights give a tracked loss; plain

@@ -1,6 +1,6 @@
 //! The random numbers of one training step.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::BTreeMap};
 
 use super::rescaling::Rescale;
 use crate::{
@@ -17,9 +17,10 @@ pub struct Draws {
     pub templates: Vec<usize>,
     /// Whether the picture is mirrored.
     pub flips: Vec<bool>,
-    /// Standard normal, `[batch_size, channels, height, width]`.
+    /// Standard normal, for each input `[channels, height, width]` of the largest picture's latents;
+    /// smaller ones take the first of these.
     pub posterior_noise: Vec<f32>,
-    /// Standard normal, the same shape.
+    /// Standard normal, as many.
     pub noise: Vec<f32>,
     /// From 0 to the schedule's last step.
     pub timesteps: Vec<usize>,
@@ -27,6 +28,35 @@ pub struct Draws {
     pub rescales: Vec<Rescale>,
     /// The same for pictures of the concept's class, for methods that train on them.
     pub prior: Option<Box<Draws>>,
+}
+
+impl Draws {
+    /// The inputs at these places alone; those of the class stay.
+    #[must_use]
+    pub fn part(&self, places: &[usize]) -> Self {
+        fn of<T: Clone>(values: &[T], places: &[usize], each: usize) -> Vec<T> {
+            places.iter().flat_map(|place| values[place * each..][..each].to_vec()).collect()
+        }
+        let per_input = |values: &[f32]| values.len() / self.pictures.len();
+        Self {
+            pictures: of(&self.pictures, places, 1),
+            templates: of(&self.templates, places, 1),
+            flips: of(&self.flips, places, 1),
+            posterior_noise: of(
+                &self.posterior_noise,
+                places,
+                per_input(&self.posterior_noise),
+            ),
+            noise: of(&self.noise, places, per_input(&self.noise)),
+            timesteps: of(&self.timesteps, places, 1),
+            rescales: if self.rescales.is_empty() {
+                Vec::new()
+            } else {
+                of(&self.rescales, places, 1)
+            },
+            prior: self.prior.clone(),
+        }
+    }
 }
 
 /// Where training steps get their random numbers from.
@@ -44,7 +74,7 @@ pub struct DrawRanges {
     pub pictures: usize,
     /// Caption templates.
     pub templates: usize,
-    /// Values in one input's latents.
+    /// Values in the latents of the largest picture.
     pub latent_size: usize,
     /// First step of the noise schedule that is trained on.
     pub min_timestep: usize,
@@ -80,9 +110,11 @@ pub struct SeededDraws {
     batch_size: usize,
     pairing: Pairing,
     class_pictures: usize,
-    /// The epoch that was asked for last, and the order of its pairs: an epoch is shuffled once,
-    /// not for every micro-batch.
-    order: RefCell<Option<(usize, Vec<usize>)>>,
+    /// The pictures, those of one size together.
+    sizes: Vec<Vec<usize>>,
+    /// For each size the epoch that was asked for last, and the order of its pairs: an epoch is shuffled
+    /// once, not for every micro-batch.
+    order: RefCell<BTreeMap<usize, (usize, Vec<usize>)>>,
 }
 
 impl DrawSource for SeededDraws {
@@ -115,7 +147,15 @@ impl SeededDraws {
         pairing: Pairing,
         class_pictures: usize,
     ) -> Self {
-        Self { ranges, batch_size, pairing, class_pictures, order: RefCell::new(None) }
+        let sizes = vec![(0..ranges.pictures).collect()];
+        Self { ranges, batch_size, pairing, class_pictures, sizes, order: RefCell::default() }
+    }
+
+    /// The same with pictures of several sizes, each list those of one: a micro-batch has pictures of
+    /// one of them.
+    #[must_use]
+    pub fn with_sizes(self, sizes: Vec<Vec<usize>>) -> Self {
+        Self { sizes, order: RefCell::default(), ..self }
     }
 
     /// The same with micro-batches of another size.
@@ -139,26 +179,44 @@ impl SeededDraws {
         }
     }
 
-    /// Picture and template of each input: the pairs in random order, every pair once before any
-    /// comes again.
+    /// Picture and template of each input: the pairs of a size in random order, every pair once before
+    /// any comes again.
     fn pairs(&self, micro: usize) -> Vec<(usize, usize)> {
-        let DrawRanges { seed, pictures, templates, .. } = self.ranges;
-        let round = pictures * templates;
-        let mut order = self.order.borrow_mut();
-        (micro * self.batch_size..(micro + 1) * self.batch_size)
+        let DrawRanges { seed, templates, .. } = self.ranges;
+        let (size, turn) = self.turn(micro);
+        let pictures = &self.sizes[size];
+        let round = pictures.len() * templates;
+        let mut orders = self.order.borrow_mut();
+        (turn * self.batch_size..(turn + 1) * self.batch_size)
             .map(|input| {
                 let (epoch, place) = (input / round, input % round);
-                let order = match &*order {
-                    Some((of, order)) if *of == epoch => order,
-                    _ => {
-                        let shuffled =
-                            Stream::new(seed, Purpose::Pairs, epoch as u64).permutation(round);
-                        &order.insert((epoch, shuffled)).1
-                    }
+                let shuffled = || {
+                    let step = epoch * self.sizes.len() + size;
+                    (epoch, Stream::new(seed, Purpose::Pairs, step as u64).permutation(round))
                 };
-                self.pairing.pair(order[place], pictures, templates)
+                let order = orders.entry(size).or_insert_with(shuffled);
+                if order.0 != epoch {
+                    *order = shuffled();
+                }
+                let (picture, template) =
+                    self.pairing.pair(order.1[place], pictures.len(), templates);
+                (pictures[picture], template)
             })
             .collect()
+    }
+
+    /// Whose turn a micro-batch is, and how many that size had before: of as many micro-batches in a row
+    /// as there are pictures, in random order, each size has as many as it has pictures, so that no
+    /// picture comes more often than another.
+    fn turn(&self, micro: usize) -> (usize, usize) {
+        let (round, place) = (micro / self.ranges.pictures, micro % self.ranges.pictures);
+        let of = self.sizes.iter().enumerate().flat_map(|(size, p)| vec![size; p.len()]);
+        let of: Vec<usize> = of.collect();
+        let order = Stream::new(self.ranges.seed, Purpose::Sizes, round as u64)
+            .permutation(self.ranges.pictures);
+        let size = of[order[place]];
+        let before = order[..place].iter().filter(|turn| of[**turn] == size).count();
+        (size, round * self.sizes[size].len() + before)
     }
 }
 
@@ -190,6 +248,42 @@ mod tests {
             })
             .collect();
         assert_eq!(pairs.len(), 3 * 57);
+    }
+
+    #[test]
+    fn batches_are_of_one_size_and_each_picture_comes_as_often_as_the_others() {
+        let sizes = vec![vec![0, 3, 4], vec![1], vec![2]];
+        let draws = DrawRanges { pictures: 5, templates: 7, ..source(3).ranges };
+        let draws = SeededDraws::new(draws, 3, Pairing::AllPairs, 0).with_sizes(sizes.clone());
+        let mut pairs = BTreeMap::<(usize, usize), usize>::new();
+        let mut turns = Vec::new();
+        for micro in 0..5 * 7 {
+            let Draws { pictures, templates, .. } = draws.draw(micro);
+            let size = sizes.iter().position(|size| size.contains(&pictures[0])).unwrap();
+            assert!(pictures.iter().all(|picture| sizes[size].contains(picture)), "{pictures:?}");
+            turns.push(size);
+            for pair in pictures.into_iter().zip(templates) {
+                *pairs.entry(pair).or_default() += 1;
+            }
+        }
+        // whatever the batch size: here each pair comes once for each of a batch's inputs
+        assert_eq!(pairs.len(), 5 * 7);
+        assert!(pairs.values().all(|count| *count == 3), "{pairs:?}");
+        for round in turns.chunks(5) {
+            let of = |size| round.iter().filter(|turn| **turn == size).count();
+            assert_eq!([of(0), of(1), of(2)], [3, 1, 1]);
+        }
+        assert!(turns.chunks(5).any(|round| round != &turns[..5]), "in random order");
+    }
+
+    #[test]
+    fn a_part_of_the_draws_holds_what_its_inputs_drew() {
+        let whole = source(4).draw(1);
+        let part = whole.part(&[2, 0]);
+        assert_eq!(part.pictures, [whole.pictures[2], whole.pictures[0]]);
+        assert_eq!(part.timesteps, [whole.timesteps[2], whole.timesteps[0]]);
+        assert_eq!(part.noise, [&whole.noise[4..6], &whole.noise[..2]].concat());
+        assert_eq!(whole.part(&[0, 1, 2, 3]), whole);
     }
 
     #[test]

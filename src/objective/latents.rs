@@ -9,11 +9,19 @@ use dvar_models::{unet::TimeIds, vae::AutoencoderKl};
 /// exactly as without the cache.
 #[derive(Clone, Debug)]
 pub struct LatentCache {
-    /// `[2 * pictures, channels, height, width]`: picture 0, its mirror image, picture 1, …
-    mean: Tensor<4>,
-    std: Tensor<4>,
+    /// Pictures of one size together.
+    sizes: Vec<OneSize>,
+    /// Where each picture is: in which of these, and as which of its pictures.
+    places: Vec<(usize, usize)>,
     scaling_factor: f64,
     time_ids: Vec<TimeIds>,
+}
+
+/// `[2 * pictures, channels, height, width]`: a picture, its mirror image, the next picture, …
+#[derive(Clone, Debug)]
+struct OneSize {
+    mean: Tensor<4>,
+    std: Tensor<4>,
 }
 
 impl LatentCache {
@@ -21,24 +29,37 @@ impl LatentCache {
     ///
     /// # Shapes
     ///
-    /// - pictures: each `3 * size * size` values in [-1, 1], channel by channel
-    pub fn new(vae: &AutoencoderKl, pictures: &[Vec<f32>], size: usize, device: &Device) -> Self {
-        let (mut means, mut stds) = (Vec::new(), Vec::new());
+    /// - pictures: each `[1, 3, height, width]`, in [-1, 1]
+    ///
+    /// # Panics
+    ///
+    /// If there are none.
+    pub fn new(vae: &AutoencoderKl, pictures: &[TensorData], device: &Device) -> Self {
+        assert!(!pictures.is_empty(), "no pictures");
+        let (mut sizes, mut places) = (Vec::<(Vec<_>, Vec<_>)>::new(), Vec::new());
+        let (mut known, mut time_ids) = (Vec::new(), Vec::new());
         for picture in pictures {
-            let data = TensorData::new(picture.clone(), [1, 3, size, size]);
-            let pixels = Tensor::<4>::from_data(data, device);
+            let pixels = Tensor::<4>::from_data(picture.clone(), device);
+            let [_, _, height, width] = pixels.dims();
+            time_ids.push(TimeIds::whole(height, width));
+            let size = known.iter().position(|size| *size == [height, width]);
+            let size = size.unwrap_or_else(|| {
+                known.push([height, width]);
+                sizes.push(Default::default());
+                sizes.len() - 1
+            });
+            let (means, stds) = &mut sizes[size];
+            places.push((size, means.len() / 2));
             for pixels in [pixels.clone(), pixels.flip([3])] {
                 let moments = vae.encode(pixels);
                 stds.push(moments.std());
                 means.push(moments.mean);
             }
         }
-        Self {
-            mean: Tensor::cat(means, 0),
-            std: Tensor::cat(stds, 0),
-            scaling_factor: vae.scaling_factor,
-            time_ids: vec![TimeIds::whole(size, size); pictures.len()],
-        }
+        let one_size =
+            |(means, stds)| OneSize { mean: Tensor::cat(means, 0), std: Tensor::cat(stds, 0) };
+        let sizes = sizes.into_iter().map(one_size).collect();
+        Self { sizes, places, scaling_factor: vae.scaling_factor, time_ids }
     }
 
     /// The same pictures, of which SDXL is told these sizes, one for each.
@@ -54,18 +75,34 @@ impl LatentCache {
 
     /// How many pictures there are.
     pub fn pictures(&self) -> usize {
-        self.mean.dims()[0] / 2
+        self.places.len()
     }
 
-    /// Channels, height and width of one picture's latents.
-    pub fn latent_shape(&self) -> [usize; 3] {
-        let [_, channels, height, width] = self.mean.dims();
+    /// Channels, height and width of a picture's latents.
+    pub fn latent_shape(&self, picture: usize) -> [usize; 3] {
+        let [_, channels, height, width] = self.sizes[self.places[picture].0].mean.dims();
         [channels, height, width]
+    }
+
+    /// Values in the latents of the largest picture.
+    pub fn most_values(&self) -> usize {
+        let values = (0..self.pictures()).map(|i| self.latent_shape(i).iter().product());
+        values.max().unwrap_or(0)
+    }
+
+    /// The places of a list of pictures, those with pictures of one size together; each list rises.
+    pub fn by_size(&self, pictures: &[usize]) -> Vec<Vec<usize>> {
+        let mut by_size = vec![Vec::new(); self.sizes.len()];
+        for (place, picture) in pictures.iter().enumerate() {
+            by_size[self.places[*picture].0].push(place);
+        }
+        by_size.retain(|places| !places.is_empty());
+        by_size
     }
 
     /// Where the cache lives.
     pub fn device(&self) -> Device {
-        self.mean.device()
+        self.sizes[0].mean.device()
     }
 
     /// `(mean + std * noise) * scaling_factor` of the chosen pictures.
@@ -74,16 +111,24 @@ impl LatentCache {
     ///
     /// - pictures, flips: one for each input
     /// - noise, output: `[batch_size, channels, height, width]`
+    ///
+    /// # Panics
+    ///
+    /// If there are none, or they are of several sizes.
     pub fn sample(&self, pictures: &[usize], flips: &[bool], noise: Tensor<4>) -> Tensor<4> {
         let rows: Vec<i32> = pictures
             .iter()
             .zip(flips)
-            .map(|(i, flip)| (2 * i + usize::from(*flip)) as i32)
+            .map(|(i, flip)| (2 * self.places[*i].1 + usize::from(*flip)) as i32)
             .collect();
+        let size = self.places[pictures[0]].0;
+        let alike = pictures.iter().all(|picture| self.places[*picture].0 == size);
+        assert!(alike, "pictures of several sizes in one batch");
+        let OneSize { mean, std } = &self.sizes[size];
         let count = rows.len();
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), &self.device());
-        let mean = self.mean.clone().select(0, rows.clone());
-        let std = self.std.clone().select(0, rows);
+        let mean = mean.clone().select(0, rows.clone());
+        let std = std.clone().select(0, rows);
         (mean + std * noise).mul_scalar(self.scaling_factor)
     }
 }

@@ -15,6 +15,7 @@ use super::{
     EmbeddingWidths, ModelFamily, PipelineError, PromptEncoder, PromptTokenizers, TextEncoderPart,
     text_encoder::TextEncoderConfig,
 };
+use crate::data::framing::STEPS;
 use crate::schedulers::{BetaSchedule, PredictionType, SchedulerConfig};
 use crate::tensor::computes_in;
 
@@ -233,6 +234,21 @@ impl ModelFolder {
     pub fn native_resolution(&self) -> usize {
         let latents = self.unet.sample_size;
         latents.map(|size| size * self.vae.downscale()).or(self.vae.sample_size).unwrap_or(512)
+    }
+
+    /// What the sides of pictures that keep their proportions are multiples of, at a resolution.
+    ///
+    /// With it, all levels of the denoiser halve evenly: the 64 pixels that other trainers take for
+    /// Stable Diffusion. The denoiser takes other latents too, so that a resolution with too few such
+    /// steps, where much would be cut off, has smaller ones.
+    pub fn side_multiple(&self, resolution: usize) -> usize {
+        let least = self.vae.downscale();
+        let levels = self.unet.block_out_channels.len();
+        let mut multiple = least << (levels - 1);
+        while multiple > least && multiple * STEPS > resolution {
+            multiple /= 2;
+        }
+        multiple
     }
 
     /// Checks that pictures of this size become whole latents.

@@ -29,6 +29,8 @@ pub enum Purpose {
     SamplingVariance,
     /// Which tags of a caption are left out, and in what order the others stand.
     Captions,
+    /// The order in which pictures of several sizes have their turns.
+    Sizes,
 }
 
 impl AsRef<str> for Purpose {
@@ -48,6 +50,7 @@ impl AsRef<str> for Purpose {
             Self::Sampling => "sampling",
             Self::SamplingVariance => "sampling-noise",
             Self::Captions => "captions",
+            Self::Sizes => "sizes",
         }
     }
 }

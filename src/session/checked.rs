@@ -59,12 +59,14 @@ impl CheckedOptions {
         }
         let model = model.with_beta_schedule(options.training.beta_schedule)?;
         let model = model.with_prediction_type(options.training.prediction_type)?;
-        let config = TrainConfig::new(&options)?;
+        let mut config = TrainConfig::new(&options)?;
+        let resolution = config.resolution.unwrap_or(model.native_resolution());
+        config.reading.multiple = model.side_multiple(resolution);
         let model = model.with_precision(config.mixed_precision.dtype());
         Ok(Self { options, config, model })
     }
 
-    /// Height and width of the training pictures.
+    /// Height and width of the training pictures, where they are square; the root of their area else.
     pub fn size(&self) -> usize {
         self.config.resolution.unwrap_or(self.model.native_resolution())
     }
@@ -97,12 +99,16 @@ impl CheckedOptions {
         Ok(start)
     }
 
-    /// Checks the captions of the run's pictures.
+    /// Checks the run's pictures and their captions.
     ///
     /// # Errors
     ///
-    /// [`SessionError`] if one does not name the concept, or has no room for all its vectors.
-    pub fn check_captions(&self, start: &Start, dataset: &Dataset) -> Result<(), SessionError> {
+    /// [`SessionError`] if a picture has a side that the model does not take, or if a caption does not
+    /// name the concept or has no room for all its vectors.
+    pub fn check_pictures(&self, start: &Start, dataset: &Dataset) -> Result<(), SessionError> {
+        for ([width, height], _) in dataset.sizes() {
+            self.model.check_size(width, height)?;
+        }
         let mut tokenizers = self.model.tokenizers()?;
         let (token, count) = (&self.config.placeholder_token, start.num_vectors(&self.config));
         tokenizers.add_placeholder(token, count)?;

@@ -19,7 +19,7 @@ mod samples;
 mod search;
 mod trial;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, TensorData};
 use captions::Captions;
 use dvar_models::{product::allow_tf32, vae::AutoencoderKl};
 
@@ -86,9 +86,10 @@ impl Session {
         let num_vectors = tokenizers.num_vectors();
         let encoder = model.load_prompt_encoder(tokenizers, device)?;
         let vae = model.load_vae(device)?;
-        let size = dataset.pictures().first().map_or(0, Picture::width);
-        model.check_size(size, size)?;
-        let latents = |dataset: &Dataset| latents_of(dataset, &vae, size, device);
+        for ([width, height], _) in dataset.sizes() {
+            model.check_size(width, height)?;
+        }
+        let latents = |dataset: &Dataset| latents_of(dataset, &vae, device);
         let captions = Captions::new(config, dataset, encoder.tokenizers())?;
         let noise_schedule = model.scheduler().noise_schedule().clone();
         let unet = if config.gradient_checkpointing {
@@ -100,8 +101,7 @@ impl Session {
         let mut objective =
             DiffusionObjective::new(encoder, unet, noise_schedule, latents(dataset), templates);
         objective.captions_of_pictures = of_pictures;
-        let [_, height, width] = objective.latents.latent_shape();
-        objective.masks = dataset.masks(height, width);
+        objective.masks = dataset.masks(vae.downscale);
         let mut rescaled_size = None;
         if let (
             MethodConfig::CustomDiffusion { class_prompt, prior_loss_weight, .. },
@@ -115,6 +115,7 @@ impl Session {
             });
             objective.unet = objective.unet.with_first_token_detached();
             let pictures = dataset.pictures().to_vec();
+            let size = pictures.first().map_or(0, Picture::width);
             objective.rescaled = Some(RescaledPictures { vae, pictures, size });
             rescaled_size = Some(size);
         }
@@ -138,7 +139,7 @@ impl Session {
             seed: config.seed,
             pictures: objective.latents.pictures(),
             templates: captions,
-            latent_size: objective.latents.latent_shape().iter().product(),
+            latent_size: objective.latents.most_values(),
             min_timestep: timesteps.start,
             max_timestep: timesteps.end,
             flip: config.flip,
@@ -147,6 +148,8 @@ impl Session {
         let class_pictures = objective.prior.as_ref().map_or(0, |prior| prior.latents.pictures());
         let draws =
             SeededDraws::new(ranges, config.train_batch_size, config.pairing, class_pictures);
+        let all: Vec<usize> = (0..ranges.pictures).collect();
+        let draws = draws.with_sizes(objective.latents.by_size(&all));
         let evaluation_draws = evaluation_draws(config, ranges);
         let mut evaluation =
             FixedBatch::from_draws(&objective, evaluation_draws.clone(), config.triple);
@@ -204,10 +207,13 @@ impl Session {
     }
 }
 
-/// The latents of a data set's pictures, which are `size` high and wide.
-fn latents_of(dataset: &Dataset, vae: &AutoencoderKl, size: usize, device: &Device) -> LatentCache {
-    let pictures: Vec<_> = dataset.pictures().iter().map(Picture::to_pixel_values).collect();
-    let cache = LatentCache::new(vae, &pictures, size, device);
+/// The latents of a data set's pictures.
+fn latents_of(dataset: &Dataset, vae: &AutoencoderKl, device: &Device) -> LatentCache {
+    let pixels = |picture: &Picture| {
+        TensorData::new(picture.to_pixel_values(), [1, 3, picture.height(), picture.width()])
+    };
+    let pictures: Vec<_> = dataset.pictures().iter().map(pixels).collect();
+    let cache = LatentCache::new(vae, &pictures, device);
     cache.with_time_ids(dataset.time_ids().to_vec())
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use dvar::{
     concept::{AdapterConfig, Concept, ConceptWeights, LearnedConcept},
     embedding::LearnedEmbedding,
@@ -126,7 +126,8 @@ fn custom_diffusion(adapted: fn(UNet2DConditionModel) -> UNet2DConditionModel) {
     let noise = tensor::<4>(get("noise"), &device);
     let vae = model.load_vae(&device).unwrap();
     let size = latents.dims()[2] * vae.downscale;
-    let cache = LatentCache::new(&vae, &[vec![0.0; 3 * size * size]], size, &device);
+    let black = TensorData::zeros::<f32, _>([1, 3, size, size]);
+    let cache = LatentCache::new(&vae, &[black], &device);
     let schedule = model.scheduler().noise_schedule().clone();
     let objective = DiffusionObjective::new(encoder, unet, schedule, cache, Vec::new());
     let inputs = Inputs {

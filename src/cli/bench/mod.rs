@@ -104,7 +104,7 @@ fn measure(
     device.sync().map_err(DeviceError::new)?;
     let load = clock.elapsed();
     let (phases, forward_alone) = pollster::block_on(time(&session, config, args.steps))?;
-    let [_, height, width] = session.objective.latents.latent_shape();
+    let [_, height, width] = session.objective.latents.latent_shape(0);
     let operations = model.unet_config().operations([height, width], model.text_length());
     let (batch, eval) = (args.train_batch_size as f64, config.eval_batch_size as f64);
     let memory = device.memory_pool_usage();

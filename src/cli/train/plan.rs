@@ -22,7 +22,7 @@ pub(in crate::cli) fn check(
     class_pictures::check(&checked.config)?;
     let config = &checked.config;
     let dataset = Dataset::from_folder(&config.train_data_dir, checked.size(), config.reading)?;
-    checked.check_captions(&start, &dataset)?;
+    checked.check_pictures(&start, &dataset)?;
     Ok((checked, start, dataset))
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cli::{CliError, output, run_folder::RunFolder},
     config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig},
-    data::left_out,
+    data::{left_out, reading::CropMode},
     early_stopping::StopReason,
     objective::Draws,
     plot::{CurvePoint, Watched, curve_svg},
@@ -102,6 +102,11 @@ pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, device_name: &str)
 /// Says what of the pictures does not show: what is transparent, and what is left out.
 fn say_of_pictures(run: &PreparedRun) {
     let CheckedOptions { config, .. } = &run.checked;
+    if config.reading.crop == CropMode::None {
+        let sizes = run.dataset.sizes().into_iter();
+        let sizes = sizes.map(|([width, height], count)| format!("{count} of {width} x {height}"));
+        println!("sizes      {}", sizes.collect::<Vec<_>>().join(", "));
+    }
     let transparent = run.dataset.transparent();
     if transparent > 0 && !config.reading.masks && config.reading.background.is_none() {
         println!(

@@ -45,7 +45,8 @@ pub struct DataOptions {
     /// Height and width of the training pictures [default: the model's]
     #[cfg_attr(feature = "cli", arg(long, value_name = "PIXELS"))]
     pub resolution: Option<usize>,
-    /// How a picture becomes square: `center` crops, `squash` distorts
+    /// What becomes of a picture that is not square: `center` cuts a square out of it, `squash`
+    /// distorts it to one, `none` keeps its proportions at a square's area
     #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
     pub crop: Option<CropMode>,
     /// How pictures meet templates: `all-pairs` or `official`

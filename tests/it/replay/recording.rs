@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use dvar::{
     callbacks::DeterministicEval,
     concept::Concept,
@@ -42,10 +42,14 @@ impl Recording {
         let side = meta["model"].as_str().unwrap();
         let model = tiny(side);
         let images = golden.get("base_images");
-        let pixels: usize = images.shape[1..].iter().product();
-        let pictures: Vec<Vec<f32>> = images.f32().chunks(pixels).map(<[f32]>::to_vec).collect();
+        let [_, channels, height, width] = images.shape[..] else { panic!("not four axes") };
+        let pictures = images.f32();
+        let pictures = pictures.chunks(channels * height * width);
+        let pictures: Vec<TensorData> = pictures
+            .map(|values| TensorData::new(values.to_vec(), [1, channels, height, width]))
+            .collect();
         let vae = model.load_vae(&device).unwrap();
-        let mut latents = LatentCache::new(&vae, &pictures, images.shape[2], &device);
+        let mut latents = LatentCache::new(&vae, &pictures, &device);
         if let Some(sizes) = golden.find("time_ids_per_image") {
             latents = latents.with_time_ids(time_ids(sizes));
         }
