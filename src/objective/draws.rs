@@ -42,11 +42,7 @@ impl Draws {
             pictures: of(&self.pictures, places, 1),
             templates: of(&self.templates, places, 1),
             flips: of(&self.flips, places, 1),
-            posterior_noise: of(
-                &self.posterior_noise,
-                places,
-                per_input(&self.posterior_noise),
-            ),
+            posterior_noise: of(&self.posterior_noise, places, per_input(&self.posterior_noise)),
             noise: of(&self.noise, places, per_input(&self.noise)),
             timesteps: of(&self.timesteps, places, 1),
             rescales: if self.rescales.is_empty() {

@@ -135,6 +135,107 @@ fn a_transparent_picture_is_said_and_takes_a_background_or_masks_the_loss() {
     assert!(said.contains("`red` is no colour"), "{said}");
 }
 
+/// A picture with a slope of colours.
+fn slope(cli: &Cli, file: &str, width: u32, height: u32) {
+    let color = |x: u32, length: u32| (x * 255 / length) as u8;
+    let pixel = |x, y| image::Rgb([color(x, width), color(y, height), 90]);
+    image::RgbImage::from_fn(width, height, pixel).save(cli.path(file)).unwrap();
+}
+
+#[test]
+fn pictures_that_keep_their_proportions_are_trained_on_by_size() {
+    let cli = Cli::new();
+    fs::create_dir(cli.path("pictures")).unwrap();
+    for (file, width, height) in
+        [("a.png", 160, 90), ("b.png", 90, 160), ("c.png", 100, 100), ("d.png", 320, 180)]
+    {
+        slope(&cli, &format!("pictures/{file}"), width, height);
+    }
+    let wide = ["--crop", "none", "--eval-batch-size", "5", "--each-input"];
+    let (said, losses_of_all) = losses(&cli, "all", &wide);
+    assert!(said.contains("sizes      2 of 88 x 48, 1 of 48 x 88, 1 of 64 x 64"), "{said}");
+    assert_eq!(losses(&cli, "again", &wide).1, losses_of_all, "drawn from the seed");
+
+    // the evaluation is the mean over its inputs, and each has its own place
+    let metrics = String::from_utf8(cli.read("all/metrics.jsonl")).unwrap();
+    let step: serde_json::Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
+    let each = |input: usize| step[format!("eval_loss_input_{input}")].as_f64().unwrap();
+    let mean = (0..5).map(each).sum::<f64>() / 5.0;
+    assert!((mean - losses_of_all[0].1).abs() < 1e-6, "{mean}, {losses_of_all:?}");
+    let sample = image::image_dimensions(cli.path("all/samples/0000.png")).unwrap();
+    assert_eq!(sample, (64, 64), "drawn at the resolution");
+
+    // squares stay squares, to the last bit
+    for file in ["a.png", "b.png", "d.png"] {
+        fs::remove_file(cli.path(&format!("pictures/{file}"))).unwrap();
+    }
+    let (said, kept) = losses(&cli, "kept", &["--crop", "none"]);
+    assert!(said.contains("sizes      1 of 64 x 64"), "{said}");
+    assert_eq!(kept, losses(&cli, "cut", &[]).1);
+}
+
+#[test]
+fn the_input_at_a_place_of_the_evaluation_is_the_same_whatever_the_sizes_beside_it() {
+    let cli = Cli::new();
+    fs::create_dir(cli.path("pictures")).unwrap();
+    let each = |folder: &str| {
+        losses(&cli, folder, &["--crop", "none", "--eval-batch-size", "3", "--each-input"]);
+        let metrics = String::from_utf8(cli.read(&format!("{folder}/metrics.jsonl"))).unwrap();
+        let step: serde_json::Value =
+            serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
+        [0, 1, 2].map(|input| step[format!("eval_loss_input_{input}")].as_f64().unwrap())
+    };
+    for (file, width, height) in [("a.png", 80, 80), ("b.png", 160, 90), ("c.png", 90, 90)] {
+        slope(&cli, &format!("pictures/{file}"), width, height);
+    }
+    let first = each("first");
+    // b's size changes to one of as many pixels
+    slope(&cli, "pictures/b.png", 90, 160);
+    let turned = each("turned");
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-6;
+    assert!(near(first[0], turned[0]) && near(first[2], turned[2]), "{first:?} {turned:?}");
+    assert!(!near(first[1], turned[1]), "{first:?} {turned:?}");
+}
+
+#[test]
+fn proportions_that_cannot_be_kept_are_refused() {
+    let cli = Cli::new();
+    let pictures = cli.concept("koala", "pictures");
+    let custom = ["--method", "custom-diffusion", "--class-prompt", "bear", "--crop", "none"];
+    let said = refused(&cli, &custom);
+    assert!(said.contains("`crop` is `none`; it must be `center` or `squash` with"), "{said}");
+    let said = refused(&cli, &["--crop", "none", "--resolution", "24"]);
+    assert!(said.contains("a resolution of 24 pixels cannot be used: choose 32 to"), "{said}");
+    slope(&cli, "pictures/line.png", 500, 100);
+    let said = refused(&cli, &["--crop", "none"]);
+    assert!(said.contains("500 x 100 pixels, one side over 4 times the other"), "{said}");
+    slope(&cli, "pictures/line.png", 400, 100);
+    let said = refused(&cli, &["--crop", "none", "--resolution", "1600"]);
+    assert!(said.contains("3200"), "{said}");
+    fs::remove_dir_all(pictures).unwrap();
+}
+
+#[test]
+fn masks_of_pictures_that_keep_their_proportions_weigh_them() {
+    let cli = Cli::new();
+    fs::create_dir(cli.path("pictures")).unwrap();
+    slope(&cli, "pictures/a.png", 160, 90);
+    slope(&cli, "pictures/b.png", 90, 160);
+    let (_, plain) = losses(&cli, "plain", &["--crop", "none"]);
+    for (white, folder) in [(255, "whole"), (128, "half")] {
+        let mask = image::GrayImage::from_pixel(160, 90, image::Luma([white]));
+        mask.save(cli.path("pictures/a.mask.png")).unwrap();
+        let mask = image::GrayImage::from_pixel(90, 160, image::Luma([white]));
+        mask.save(cli.path("pictures/b.mask.png")).unwrap();
+        let (_, masked) = losses(&cli, folder, &["--crop", "none", "--masked-loss"]);
+        for (plain, masked) in plain.iter().zip(&masked).take(1) {
+            let share = f64::from(white) / 255.0;
+            assert!((plain.0 * share - masked.0).abs() < 1e-5, "{plain:?} {masked:?}");
+            assert!((plain.1 * share - masked.1).abs() < 1e-5, "{plain:?} {masked:?}");
+        }
+    }
+}
+
 #[test]
 fn masks_are_wanted_where_they_are_asked_for() {
     let cli = Cli::new();
