@@ -41,6 +41,23 @@ fn train(cli: &Cli, output: &str, more: &[&str]) -> Ran {
 }
 
 #[test]
+fn sdxl_is_told_the_true_sizes_of_pictures_that_keep_their_proportions() {
+    let cli = scratch();
+    let metrics = |folder: &str, size: [u32; 2]| {
+        fs::remove_dir_all(cli.path("pictures")).unwrap();
+        fs::create_dir(cli.path("pictures")).unwrap();
+        let gray = image::GrayImage::from_pixel(size[0], size[1], image::Luma([90]));
+        gray.save(cli.path("pictures/a.png")).unwrap();
+        train(&cli, folder, &["--crop", "none"]).ok();
+        cli.read(&format!("{folder}/metrics.jsonl"))
+    };
+    // all three are the same grey at the same size; the last has another original size
+    let first = metrics("first", [160, 90]);
+    assert_eq!(metrics("again", [160, 90]), first);
+    assert_ne!(metrics("larger", [320, 180]), first);
+}
+
+#[test]
 fn sdxl_trains_resumes_and_draws() {
     let cli = scratch();
     let said = cli.run(&["info", "xl"]).ok();

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use dvar::{
     concept::{Concept, Method},
     config::{MixedPrecision, TrainConfig, TrainOptions},
-    data::dataset::Dataset,
+    data::{dataset::Dataset, png::encode_png, reading::CropMode},
     early_stopping::StopReason,
     pipelines::ModelFolder,
     session::{
@@ -185,6 +185,27 @@ fn two_runs_with_one_seed_end_in_the_same_bytes() {
     for kind in KINDS {
         let bytes = || states_of(kind, 3, 1, None).last().unwrap().to_bytes().unwrap();
         assert_eq!(bytes(), bytes(), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_run_on_pictures_of_several_sizes_ends_in_the_same_bytes_whole_or_resumed() {
+    for kind in [(Method::TextualInversion, "sam"), (Method::DreamboothLora, "adamw")] {
+        let mut options = options(MixedPrecision::No, kind, 5, 2);
+        options.data.crop = Some(CropMode::None);
+        let run = prepared(options);
+        let pictures = [(90_usize, 160_usize), (160, 90), (100, 100), (64, 64)].map(|(w, h)| {
+            let pixels: Vec<u8> = (0..w * h * 3).map(|i| (i * 7 % 251) as u8).collect();
+            (format!("{w}x{h}.png"), encode_png(w, h, &pixels).unwrap())
+        });
+        let (size, reading) = (run.checked.size(), run.checked.config.reading);
+        let dataset = Dataset::from_bytes(pictures.to_vec(), size, reading).unwrap();
+        let sizes = [([48, 88], 1), ([88, 48], 1), ([64, 64], 2)];
+        assert_eq!(dataset.sizes(), sizes);
+        let run = PreparedRun { dataset, ..run };
+        let whole = states(&run, None, 3);
+        let bytes = |states: &[TrainState]| states.last().unwrap().to_bytes().unwrap();
+        assert_eq!(bytes(&whole), bytes(&states(&run, Some(&whole[0]), 3)), "{kind:?}");
     }
 }
 
