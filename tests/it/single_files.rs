@@ -257,3 +257,19 @@ fn a_file_without_a_tokenizer_gets_clips() {
     let (clip, text) = (clip.unwrap(), "A photo of the naïve café, 2024!");
     assert_eq!(tokenizers.encode(text).0, [clip.encode(text, 77)]);
 }
+
+#[test]
+fn an_embedding_of_any_tool_given_as_a_model_is_named() {
+    let folder = golden::more().join("files/embeddings");
+    let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = names.map(|name| name.into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| !name.ends_with(".png")).collect();
+    names.sort();
+    assert!(names.iter().any(|name| name.ends_with(".pt")), "{names:?}");
+    for name in names {
+        let problem = SingleFile::open(&Folder(folder.clone()), &name).unwrap_err().to_string();
+        // a bundle is a LoRA with embeddings in it
+        let kind = if name.contains("bundle") { "a LoRA" } else { "a learned embedding" };
+        assert!(problem.contains(&format!("it is {kind}")), "{name}: {problem}");
+    }
+}

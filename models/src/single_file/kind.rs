@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use crate::{tokenizer::openai_clip, weights::Memory};
+use crate::{
+    tokenizer::openai_clip,
+    weights::{Memory, torch::IS_EMBEDDING},
+};
 
 /// Shapes by name.
 pub(super) type Shapes = BTreeMap<String, Vec<usize>>;
@@ -74,6 +77,7 @@ impl Kind {
         matches!(self, Self::StableDiffusionXl | Self::StableDiffusionXlVelocity)
     }
 
+    /// Where they are from: `configs/README.md`.
     fn configs(self) -> Configs {
         match self {
             Self::StableDiffusion1 => Configs {
@@ -196,7 +200,7 @@ type Other = (fn(&Shapes) -> bool, &'static str);
 /// What people have under such a name, the first that fits.
 const OTHERS: [Other; 15] = [
     (is_lora, IS_LORA),
-    (is_embedding, "it is a learned embedding and no model; give the model that it is for"),
+    (is_embedding, IS_EMBEDDING),
     (
         |s| {
             let begins = ["control_model.", "input_hint_block.", "controlnet_"];

@@ -64,6 +64,7 @@ impl SingleFile {
         // of such a model, often nothing tells but what the file is called
         let kind = if kind::is_fast(file) { kind.and(Err(CALLED_FAST)) } else { kind };
         let kind = kind.map_err(invalid)?;
+        tensors.check_types()?;
         let names = shapes.into_keys().collect();
         Ok(Self { tensors, kind, files: kind.files(), names, ema: false })
     }

@@ -51,7 +51,7 @@ impl Tensors {
         let remapper = M::KEYS.remapper();
         let remapper =
             remapper.map_err(|reason| ModelError::Invalid { file: file.clone(), reason })?;
-        let (tensors, failures) = self.into_parts();
+        let (tensors, failures) = self.into_parts()?;
         let (tensors, _) = remapper.remap(tensors);
         let to_burn = ChainAdapter::new(PyTorchToBurnAdapter, Precision(dtype));
         let adapter = Box::new(ChainAdapter::new(SqueezeLinear, to_burn));

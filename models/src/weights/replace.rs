@@ -27,7 +27,7 @@ pub fn with_replaced(
     let invalid = |reason: String| ModelError::Invalid { file: shown.clone(), reason };
     let mut written: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
     let mut found = 0;
-    for tensor in tensors.into_parts().0 {
+    for tensor in tensors.into_parts()?.0 {
         let (name, dtype, shape, _, bytes) =
             tensor.into_parts().map_err(|error| invalid(error.to_string()))?;
         let shape = shape.to_vec();

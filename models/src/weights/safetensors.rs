@@ -17,7 +17,8 @@ use super::failure::Failure;
 const LARGEST_HEADER: u64 = 100_000_000;
 
 /// All tensors of a safetensors file, and what it says of itself. The tensors' values are read when
-/// each is asked for, so that no two are in memory; the last failure to do so is left in `failure`.
+/// each is asked for, so that no two are in memory; the last failure to do so is left in `failure`,
+/// and a type that is not read at once: by its names, the file may be something else altogether.
 ///
 /// # Errors
 ///
@@ -29,12 +30,13 @@ pub(super) fn tensors<R: Read + Seek + Send + 'static>(
     let (metadata, values) = header(&mut reader)?;
     let reader = Arc::new(Mutex::new(reader));
     let lazy = |(name, info): (String, &safetensors::tensor::TensorInfo)| {
-        let dtype = burn_dtype(info.dtype).ok_or_else(|| {
-            format!(
+        let dtype = burn_dtype(info.dtype).unwrap_or_else(|| {
+            failure.set(format!(
                 "`{name}` is of type {:?}, which is not read; give a file in f32, f16 or bf16",
                 info.dtype
-            )
-        })?;
+            ));
+            DType::U8
+        });
         let (start, end) = info.data_offsets;
         let (from, length) = (values + start as u64, end - start);
         let (reader, failure) = (reader.clone(), failure.clone());
@@ -52,11 +54,11 @@ pub(super) fn tensors<R: Read + Seek + Send + 'static>(
                 PackError::ValidationError(text)
             })
         };
-        Ok(PackTensor::deferred(name, dtype, info.shape.clone(), None, length, read))
+        PackTensor::deferred(name, dtype, info.shape.clone(), None, length, read)
     };
     // in an order that does not change, for messages
     let tensors: BTreeMap<_, _> = metadata.tensors().into_iter().collect();
-    let tensors = tensors.into_iter().map(lazy).collect::<Result<_, String>>()?;
+    let tensors = tensors.into_iter().map(lazy).collect();
     Ok((tensors, metadata.metadata().clone().unwrap_or_default().into_iter().collect()))
 }
 

@@ -105,9 +105,23 @@ impl Tensors {
         failures.iter().find_map(Failure::take).map_or(Ok(()), Err)
     }
 
+    /// Checks that the values are of types that are read.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Invalid`] names a tensor that is not.
+    pub(crate) fn check_types(&self) -> Result<(), ModelError> {
+        Self::failure(&self.failures)
+    }
+
     /// The tensors, and where failures to read them are left.
-    pub(super) fn into_parts(self) -> (Vec<PackTensor>, Vec<Failure>) {
-        (self.tensors, self.failures)
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check_types`](Self::check_types).
+    pub(super) fn into_parts(self) -> Result<(Vec<PackTensor>, Vec<Failure>), ModelError> {
+        self.check_types()?;
+        Ok((self.tensors, self.failures))
     }
 }
 

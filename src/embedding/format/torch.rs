@@ -58,8 +58,11 @@ impl From<TorchError> for FileProblem {
             TorchError::Io(error) => Self::Zip(error.to_string()),
             TorchError::Repacked => Self::Zip("it was packed again".into()),
             TorchError::Pickle(reason) | TorchError::Tensor { reason, .. } => Self::Pickle(reason),
-            TorchError::NoDictionary | TorchError::NoTensor(_) => Self::NoTensor,
+            TorchError::NoDictionary | TorchError::NoTensor(_) | TorchError::Embedding => {
+                Self::NoTensor
+            }
             TorchError::ForeignGlobal(name) => Self::ForeignGlobal(name),
+            TorchError::Type => Self::Element("fp8 or another type that is not read".into()),
             TorchError::BigEndian => Self::Element("big-endian numbers".into()),
             TorchError::TooLarge => Self::TooLarge,
         }

@@ -148,6 +148,8 @@ fn bad_single_files() {
     ]);
     let checkpoint = fs::read(golden.join("files/single/sd1.ckpt")).unwrap();
     let embedding = fs::read(golden.join("files/embeddings/rinongal-parameterdict.pt")).unwrap();
+    let pickled = fs::read(root().join("tests/fixtures/torch/bad_fp8.bin")).unwrap();
+    let eight_bits = |name| header(&[(name, "F8_E4M3", &[4, 1, 1, 1])]);
     for (case, file, bytes) in [
         ("cut off", "m.safetensors", tiny[..tiny.len() / 2].to_vec()),
         ("of other sizes than the published", "m.safetensors", tiny),
@@ -155,7 +157,21 @@ fn bad_single_files() {
         ("a checkpoint cut off", "m.ckpt", checkpoint[..checkpoint.len() / 2].to_vec()),
         ("an embedding of PyTorch", "m.pt", embedding),
         ("a GGUF", "m.gguf", b"GGUF\x03\0\0\0 and more".to_vec()),
-        ("in 8 bits", "m.safetensors", header(&[(first, "F8_E4M3", &[1, 4, 3, 3])])),
+        ("in 8 bits", "m.safetensors", {
+            let names = [
+                "cond_stage_model.transformer.text_model.final_layer_norm.bias",
+                "first_stage_model.quant_conv.weight",
+            ];
+            let [text, vae] = names.map(|name| (name, "F8_E4M3", &[1][..]));
+            header(&[text, vae, (first, "F8_E4M3", &[1, 4, 3, 3])])
+        }),
+        ("a checkpoint in 8 bits", "m.ckpt", pickled),
+        ("a Flux model in 8 bits", "m.safetensors", eight_bits("double_blocks.0.img_attn.qkv.weight")),
+        (
+            "a Stable Diffusion 3 model in 8 bits",
+            "m.safetensors",
+            eight_bits("model.diffusion_model.joint_blocks.0.x.weight"),
+        ),
         ("a LoRA", "m.safetensors", only("lora_unet_mid_block.lora_up.weight", &[4, 1, 1, 1])),
         ("an embedding", "m.safetensors", only("<cat>", &[1, 768])),
         (

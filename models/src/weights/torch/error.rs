@@ -1,5 +1,9 @@
 //! What can be wrong with a PyTorch file.
 
+/// What is said of a learned embedding where a model was asked for.
+pub(crate) const IS_EMBEDDING: &str =
+    "it is a learned embedding and no model; give the model that it is for";
+
 /// Why a PyTorch file was refused. Each message continues "`file` is not usable: ".
 #[derive(Debug, thiserror::Error)]
 pub enum TorchError {
@@ -47,6 +51,15 @@ pub enum TorchError {
          transformers save them"
     )]
     NoDictionary,
+    /// A type of numbers that is not read.
+    #[error(
+        "its numbers have 8 bits (fp8) or another type that is not read; give a file in f32, f16 or \
+         bf16"
+    )]
+    Type,
+    /// A learned embedding, where the weights of a network were asked for.
+    #[error("{IS_EMBEDDING}")]
+    Embedding,
     /// Written on a big-endian machine.
     #[error("its numbers are big-endian; save it again on another machine")]
     BigEndian,

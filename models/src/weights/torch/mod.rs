@@ -22,6 +22,7 @@ use self::{
     objects::{Index, Object},
     pickle::{Foreign, Pickle},
 };
+pub(crate) use self::error::IS_EMBEDDING;
 pub use self::{error::TorchError, tensor::StoredTensor, value::Value};
 
 /// The longest name of a tensor; that of Stable Diffusion's longest has 69 bytes.
@@ -76,7 +77,12 @@ impl TorchFile {
     /// [`TorchError`] if there is anything else in it, or if a tensor reaches out of its storage.
     pub fn state_dict(&self) -> Result<BTreeMap<String, StoredTensor>, TorchError> {
         let Pickle { objects, root, .. } = &self.pickle;
-        let trained = objects.entries(*root).get("state_dict").copied();
+        let entries = objects.entries(*root);
+        // AUTOMATIC1111's and the original code's form, and a tensor alone
+        if entries.contains_key("string_to_param") || self.root().is_tensor() {
+            return Err(TorchError::Embedding);
+        }
+        let trained = entries.get("state_dict").copied();
         let trained = trained.filter(|_| self.foreign == Foreign::Skipped);
         let Object::Dict(pairs) = objects.get(trained.unwrap_or(*root)) else {
             return Err(TorchError::NoDictionary);

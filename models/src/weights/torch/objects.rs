@@ -69,6 +69,8 @@ impl Global {
             ("collections", "OrderedDict") => Global::OrderedDict,
             ("__builtin__" | "builtins", "set") => Global::Set,
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Global::RebuildTensor,
+            // by which alone PyTorch saves types without a storage of their own
+            ("torch._utils", "_rebuild_tensor_v3") => return Err(TorchError::Type),
             ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
             ("torch.nn.modules.container", "ParameterDict") => Global::ParameterDict,
             ("torch", class) => Global::Storage(storage_type(class).ok_or_else(foreign)?),
