@@ -6,6 +6,7 @@ import { DrawView } from "./draw_view";
 import { readLearned } from "./embedding_file";
 import { EngineError } from "./engine";
 import { measure } from "./measure";
+import { ModelChoice } from "./model_choice";
 import { explain, hideNotice, notify } from "./notice";
 import { RunControl } from "./run_control";
 import { withoutEmpty } from "./run_parts";
@@ -18,7 +19,13 @@ const device = new DeviceChoice(() => {
   studio.close("The device was changed");
   void prepare();
 });
-const studio = new Studio(device, {
+const model = new ModelChoice(() => {
+  studio.close("Another model was taken");
+  hideNotice();
+  void offerSavedRun();
+  void prepare();
+});
+const studio = new Studio(device, model, {
   phase: ({ name }) => run.phase(name),
   step: (event) => run.step(event),
   samples: (samples) => run.samples(samples),
@@ -31,7 +38,7 @@ const draw = new DrawView(async (learned, request) => {
   const { pngs } = await engine.ask("draw", { learned: learned.bytes, request });
   return pngs;
 });
-const run = new RunControl(studio, device, start, draw, leave);
+const run = new RunControl(studio, device, model, start, draw, leave);
 
 /** Back to the first screen. */
 function leave(): void {
@@ -45,16 +52,24 @@ async function prepare(): Promise<void> {
   try {
     const { opened } = await studio.open();
     start.defaults(opened);
+    model.opened(opened.model.name);
     if (opened.uncached) {
       notify("The browser's storage is full: the page works, but will load the model again next time.");
     }
   } catch (error) {
-    if (error instanceof EngineError && error.name === "DeviceError") {
+    const name = error instanceof EngineError ? error.name : undefined;
+    if (name === "DeviceError") {
       device.fallBack();
       notify(`${explain(error)} The page goes on on the CPU.`);
       return prepare();
     }
-    if (error instanceof EngineError && error.name === "Ended") return;
+    if (name === "Ended") return;
+    if (model.own !== undefined && name !== "DownloadError") {
+      model.refuse();
+      void offerSavedRun();
+      notify(`${explain(error)} The page keeps to its own model.`);
+      return prepare();
+    }
     notify(explain(error), { label: "Try again", act: () => void prepare() });
   }
 }
@@ -67,7 +82,7 @@ async function measureBoth(): Promise<void> {
   try {
     for (const kind of ["webgpu", "cpu"] as const) {
       start.status(`Measuring the ${kind === "cpu" ? "CPU" : "GPU"}`);
-      device.remember(kind, await measure(kind, withoutEmpty(options), pictures));
+      device.remember(kind, await measure(kind, model.asked, withoutEmpty(options), pictures));
     }
     start.status("");
   } catch (error) {
@@ -104,6 +119,7 @@ async function offerSavedRun(): Promise<void> {
   if (!setup || !checkpoint) return;
   const token = String(setup.options.placeholder_token);
   const go = byId("offer-go");
+  go.hidden = false;
   if (finished) {
     byId("offer-text").textContent = `Your last visit learned ${token}.`;
     go.textContent = "Show it";
@@ -111,6 +127,12 @@ async function offerSavedRun(): Promise<void> {
   } else {
     byId("offer-text").textContent = `Your last visit was learning ${token}. Nothing of it is lost.`;
     go.textContent = `Go on from step ${checkpoint.step}`;
+    // a checkpoint of the visitor's is not kept: it may be larger than what a browser stores
+    go.hidden = setup.model !== model.own;
+    if (go.hidden) {
+      const taken = setup.model === undefined ? "take the page's own model" : `drop \`${setup.model}\` here`;
+      byId("offer-text").textContent += ` To go on, ${taken}.`;
+    }
     go.onclick = () => void run.resume({ ...setup, checkpoint, records, samples });
   }
   byId("offer").hidden = false;

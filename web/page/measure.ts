@@ -1,7 +1,6 @@
 // How fast GPU and CPU really are here: a few steps on each, of which nothing is kept.
 
 import { Engine } from "./engine";
-import { modelUrl } from "./model_url";
 import type { DeviceKind, Options, Picture } from "./protocol";
 
 const STEPS = 6;
@@ -9,11 +8,16 @@ const STEPS = 6;
 const WARM = 3;
 
 /** Steps a second of one device with these options. */
-export async function measure(device: DeviceKind, options: Options, pictures: Picture[]): Promise<number> {
+export async function measure(
+  device: DeviceKind,
+  model: string | File,
+  options: Options,
+  pictures: Picture[],
+): Promise<number> {
   const seconds: number[] = [];
   const engine = new Engine({ step: (event) => seconds.push(event.seconds) });
   try {
-    await engine.ask("open", { device, model: modelUrl() });
+    await engine.ask("open", { device, model });
     const short = { max_train_steps: STEPS, num_inference_steps: 1, validation_prompt: ["{}"], sample_frequency: undefined };
     const run = { options: { ...options, ...short }, pictures, records: [], samples: [], keep: false };
     await engine.ask("train", { run });

@@ -125,7 +125,8 @@ export async function fetchModel(
   return { name: manifest.name, files: source(blobs) };
 }
 
-function source(blobs: Map<string, Blob>): ModelSource {
+/** What wasm reads these files from, a piece at a time. */
+export function source(blobs: Map<string, Blob>): ModelSource {
   const reader = new FileReaderSync();
   return {
     size: (path) => blobs.get(path)?.size,

@@ -35,7 +35,7 @@ export function explain(error: unknown): string {
     case "MemoryError":
       return "The browser's memory was not enough. Make Batch (train_batch_size) or Evaluation batch (eval_batch_size) smaller, or close other tabs, and train again.";
     case "ModelError":
-      return `${sentence(error.message)} The model's files on this site are not usable.`;
+      return `${sentence(error.message)} The model cannot be used.`;
     case "DeviceError":
       return `The GPU failed: ${sentence(error.message.replace(/^the device failed: /, ""))}`;
     default:

@@ -1,6 +1,7 @@
 // The concept's pictures: from files, the clipboard, a drop, or an example.
 
 import { byId, element } from "./dom";
+import { isModel } from "./model_choice";
 import type { Picture, Refusal } from "./protocol";
 
 /** The chosen pictures and how they look. */
@@ -57,8 +58,8 @@ export class Pictures {
   }
 
   private async add(files: FileList | null | undefined): Promise<void> {
-    // the list is emptied with the input that it belongs to
-    const given = [...(files ?? [])];
+    // the list is emptied with the input that it belongs to; models are taken elsewhere
+    const given = [...(files ?? [])].filter((file) => !isModel(file));
     if (given.length === 0) return;
     const before = this.own ? this.chosen : [];
     const added: Picture[] = [];

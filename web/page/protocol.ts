@@ -92,6 +92,8 @@ export interface Run {
   samples: Samples[];
   /** Whether it is stored, in place of the run stored before, and pictures are drawn before it. */
   keep: boolean;
+  /** The name of the visitor's checkpoint that learns, where it is not the site's model. */
+  model?: string | undefined;
 }
 
 export interface DrawRequest {
@@ -107,7 +109,8 @@ export type Phase = "loading" | "encoding" | "drawing" | "training";
 
 /** What the page asks for; each is answered once, by `Answer`. */
 export interface Requests {
-  open: { ask: { device: DeviceKind; model: string }; reply: Opened };
+  /** `model` is the address of a folder of this site, or a checkpoint of the visitor's. */
+  open: { ask: { device: DeviceKind; model: string | File }; reply: Opened };
   check: { ask: { options: Options; pictures: Picture[] }; reply: { refused: Refusal[] } };
   train: { ask: { run: Run }; reply: Finished };
   draw: {

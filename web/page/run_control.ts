@@ -4,6 +4,7 @@ import type { DeviceChoice } from "./device";
 import { byId, download } from "./dom";
 import type { DrawView } from "./draw_view";
 import { EngineError, type Engine } from "./engine";
+import type { ModelChoice } from "./model_choice";
 import { type Action, explain, hideNotice, notify } from "./notice";
 import type { Checkpoint, Events, Finished, Options, Phase, Picture, Run, Samples, StepRecord, StopReason } from "./protocol";
 import { ResultView } from "./result_view";
@@ -32,6 +33,7 @@ export class RunControl {
   constructor(
     private readonly studio: Studio,
     private readonly device: DeviceChoice,
+    private readonly model: ModelChoice,
     private readonly view: StartView,
     private readonly draw: DrawView,
     /** Shows the first screen. */
@@ -63,14 +65,14 @@ export class RunControl {
       view.status("");
       await alone(async (keep) => {
         if (!keep) notify("Another tab of this page is learning, and its run is the one that is kept. This one is lost if the tab is closed before you have saved the result.");
-        await this.train({ ...opened.defaults, ...wanted }, { options: wanted, pictures: good, records: [], samples: [], keep });
+        await this.train({ ...opened.defaults, ...wanted }, { options: wanted, pictures: good, model: this.model.own, records: [], samples: [], keep });
       });
     });
   }
 
   /** Goes on with a stored run. */
-  resume({ options, pictures, checkpoint, records, samples }: Omit<Run, "keep">): Promise<void> {
-    const run = { options, pictures, checkpoint, records, samples, keep: true };
+  resume({ options, pictures, model, checkpoint, records, samples }: Omit<Run, "keep">): Promise<void> {
+    const run = { options, pictures, model, checkpoint, records, samples, keep: true };
     goBack(run);
     return this.once(async () => {
       const { opened } = await this.studio.open();
@@ -157,7 +159,7 @@ export class RunControl {
     const finished = await this.toTheEnd();
     const { defaults, device } = (await this.studio.open()).opened;
     const usual = ["train_batch_size", "eval_batch_size"].every((size) => shown[size] === defaults[size]);
-    if (usual && this.training.speed) this.device.remember(device.kind, this.training.speed);
+    if (usual && run.model === undefined && this.training.speed) this.device.remember(device.kind, this.training.speed);
     showOnly("training", "result");
     this.end(shown, finished, run.records, run.samples);
     this.offer(shown, finished, defaults);

@@ -28,10 +28,10 @@ export class RunHost {
 
   /** Stores what the run is made of, so that it can go on after a reload. */
   async begin(): Promise<void> {
-    const { options, pictures, checkpoint, samples } = this.run;
+    const { options, pictures, model, checkpoint, samples } = this.run;
     if (!this.run.keep) return;
     if (!checkpoint) await this.saved.clear();
-    this.whole = await this.saved.write({ setup: { options, pictures }, samples });
+    this.whole = await this.saved.write({ setup: { options, pictures, model }, samples });
   }
 
   /** The losses of the fixed batch, of all steps that evaluated it. */

@@ -4,7 +4,7 @@ import type { Checkpoint, Finished, Options, Picture, Samples, StepRecord } from
 
 /** What is stored, each part under its own key. */
 export interface Parts {
-  setup: { options: Options; pictures: Picture[] };
+  setup: { options: Options; pictures: Picture[]; model?: string | undefined };
   checkpoint: Checkpoint;
   records: StepRecord[];
   samples: Samples[];

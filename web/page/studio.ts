@@ -3,7 +3,7 @@
 import type { DeviceChoice } from "./device";
 import { byId } from "./dom";
 import { Engine } from "./engine";
-import { modelUrl } from "./model_url";
+import type { ModelChoice } from "./model_choice";
 import type { Events, Opened } from "./protocol";
 
 type Handlers = { [N in keyof Events]?: (event: Events[N]) => void };
@@ -17,6 +17,7 @@ export class Studio {
 
   constructor(
     private readonly device: DeviceChoice,
+    private readonly model: ModelChoice,
     private readonly handlers: Omit<Handlers, "loading">,
   ) {}
 
@@ -29,7 +30,7 @@ export class Studio {
       loading: (event) => this.progress(event),
     });
     const { engine } = this;
-    this.opening ??= engine.ask("open", { device: this.device.kind, model: modelUrl() });
+    this.opening ??= engine.ask("open", { device: this.device.kind, model: this.model.asked });
     try {
       const opened = await this.opening;
       this.seen = true;

@@ -5,7 +5,7 @@ import wasm from "./pkg/dvar_web_bg.wasm?url";
 
 import { asFailure, breaks } from "./failure";
 import { watchDevices } from "./gpu_watch";
-import { Downloads, fetchModel } from "./model_files";
+import { Downloads, fetchModel, source } from "./model_files";
 import type { Events, FromWorker, Opened, RequestName, Requests, ToWorker } from "./protocol";
 import { RunHost } from "./run_host";
 
@@ -34,15 +34,21 @@ async function open({ device, model }: Requests["open"]["ask"]): Promise<Opened>
   downloads.expect(WASM_SIZE);
   const whole = async (blob: Blob) => blob.size === WASM_SIZE;
   const program = await downloads.file(new URL(wasm, self.location.href).href, whole);
-  const { name, files } = await fetchModel(model, downloads);
-  await downloads.forgetOthers();
+  let make: () => Promise<Studio>;
+  if (model instanceof File) {
+    make = () => Studio.open_file(device, source(new Map([[model.name, model]])), model.name);
+  } else {
+    const { name, files } = await fetchModel(model, downloads);
+    await downloads.forgetOthers();
+    make = () => Studio.open(device, files, name);
+  }
   const response = new Response(program, { headers: { "content-type": "application/wasm" } });
   await init({ module_or_path: response });
   on_panic((message: string) => {
     panic = message;
     broken(message);
   });
-  studio = await Studio.open(device, files, name);
+  studio = await make();
   return {
     device: studio.device(),
     model: studio.model(),

@@ -14,6 +14,7 @@ mod learned;
 mod options;
 mod panic;
 mod pictures;
+mod single_file;
 mod source;
 mod studio;
 mod train;

@@ -14,7 +14,7 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use crate::{
     device,
     error::PageError,
-    generate, options, pictures,
+    generate, options, pictures, single_file,
     source::{ModelSource, PageFiles},
     train,
 };
@@ -45,6 +45,22 @@ impl Studio {
         let (device, kind, device_name) = device::open(&device).await?;
         let files = Pieces(Arc::new(PageFiles::new(files)));
         let model = ModelFolder::new(files, name.unwrap_or_else(|| "the model".into()))?;
+        Ok(Self { device, kind, device_name, model })
+    }
+
+    /// The same for a checkpoint in one file, the only one of `files`.
+    ///
+    /// # Errors
+    ///
+    /// `DeviceError` without the device, `ModelError` if the file is no model that is read from one,
+    /// `InputError` if it is larger than a page can hold.
+    pub async fn open_file(
+        device: String,
+        files: ModelSource,
+        file: String,
+    ) -> Result<Studio, PageError> {
+        let (device, kind, device_name) = device::open(&device).await?;
+        let model = single_file::open(PageFiles::new(files), &file, kind == "cpu")?;
         Ok(Self { device, kind, device_name, model })
     }
 

@@ -29,9 +29,6 @@ use crate::{
     weights::{Memory, ModelSource, Tensors, Weights},
 };
 
-/// The endings of such files.
-pub const ENDINGS: [&str; 3] = ["safetensors", "ckpt", "pt"];
-
 /// The averaged copy of the denoiser that some trainers leave; its names have lost their dots.
 const EMA: &str = "model_ema.diffusion_model";
 
@@ -72,6 +69,15 @@ impl SingleFile {
     /// What it is.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// How many numbers its denoiser, autoencoder and text encoders have.
+    pub fn values(&self) -> u64 {
+        let parts = [UNET, VAE, CLIP, OPEN_CLIP, XL_CLIP, XL_OPEN_CLIP];
+        let shapes = self.tensors.shapes().into_iter();
+        let shapes = shapes.filter(|(name, _)| parts.iter().any(|part| name.starts_with(part)));
+        // by more bits than a browser counts its memory with
+        shapes.map(|(_, shape)| shape.iter().map(|side| *side as u64).product::<u64>()).sum()
     }
 
     /// The same weights with other configurations than those published for the kind.

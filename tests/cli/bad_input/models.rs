@@ -166,7 +166,11 @@ fn bad_single_files() {
             header(&[text, vae, (first, "F8_E4M3", &[1, 4, 3, 3])])
         }),
         ("a checkpoint in 8 bits", "m.ckpt", pickled),
-        ("a Flux model in 8 bits", "m.safetensors", eight_bits("double_blocks.0.img_attn.qkv.weight")),
+        (
+            "a Flux model in 8 bits",
+            "m.safetensors",
+            eight_bits("double_blocks.0.img_attn.qkv.weight"),
+        ),
         (
             "a Stable Diffusion 3 model in 8 bits",
             "m.safetensors",

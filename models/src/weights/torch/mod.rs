@@ -17,12 +17,12 @@ use std::{
     io::{Read, Seek},
 };
 
+pub(crate) use self::error::IS_EMBEDDING;
 use self::{
     container::Places,
     objects::{Index, Object},
     pickle::{Foreign, Pickle},
 };
-pub(crate) use self::error::IS_EMBEDDING;
 pub use self::{error::TorchError, tensor::StoredTensor, value::Value};
 
 /// The longest name of a tensor; that of Stable Diffusion's longest has 69 bytes.

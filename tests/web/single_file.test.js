@@ -1,0 +1,127 @@
+// A checkpoint in one file is recognised from its first bytes, or refused in words.
+
+import assert from "node:assert/strict";
+import { closeSync, ftruncateSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { finished, onePicture, ready, ROOT, set, site, train } from "./page.js";
+import { openWithPrefix } from "./worker_prefix.js";
+
+const it = site();
+const SINGLE = join(process.env.DVAR_GOLDEN_MORE ?? join(ROOT, "tests/fixtures/golden-more"), "files/single");
+const tiny = { max_train_steps: 2, train_batch_size: 1, eval_batch_size: 1, resolution: 64, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}", sample_frequency: "" };
+const notice = (page) => page.locator("#notice-text");
+const taken = (page) => page.locator("#model-name");
+
+let folder;
+before(() => (folder = mkdtempSync(join(tmpdir(), "dvar-single-"))));
+after(() => rmSync(folder, { recursive: true }));
+
+/** A safetensors file of f16 tensors, all zeros, of which the disk keeps the header alone. */
+function sparse(name, shapes, dtype = "F16", bytes = 2) {
+  let end = 0;
+  const entries = Object.entries(shapes).map(([tensor, shape]) => {
+    const start = end;
+    end += bytes * shape.reduce((product, side) => product * side, 1);
+    return [tensor, { dtype, shape, data_offsets: [start, end] }];
+  });
+  const header = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const path = join(folder, name);
+  const file = openSync(path, "w");
+  writeSync(file, Buffer.concat([length, header]));
+  ftruncateSync(file, 8 + header.length + end);
+  closeSync(file);
+  return path;
+}
+
+/** A model of this kind, as far as one looks at names; `values` of its numbers are in one tensor. */
+const sd1 = (values) => ({
+  "cond_stage_model.transformer.text_model.final_layer_norm.bias": [768],
+  "first_stage_model.quant_conv.weight": [8, 8, 1, 1],
+  "model.diffusion_model.input_blocks.0.0.weight": [320, 4, 3, 3],
+  "model.diffusion_model.out.2.weight": [values],
+});
+
+/** Drops a file of these bytes on the page. */
+async function drop(page, name, bytes) {
+  const data = await page.evaluateHandle(
+    ([name, text]) => {
+      const data = new DataTransfer();
+      data.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+      return data;
+    },
+    [name, bytes.toString("base64")],
+  );
+  await page.dispatchEvent("main", "drop", { dataTransfer: data });
+}
+
+test("a dropped checkpoint is taken in place of the page's model, which can be taken again", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await onePicture(page);
+  for (const file of ["sd1.safetensors", "sd1.ckpt"]) {
+    await drop(page, file, readFileSync(join(SINGLE, file)));
+    await taken(page).getByText(`${file} (Stable Diffusion 1.x)`).waitFor();
+  }
+  assert.equal(await page.locator("#pictures li").count(), 1);
+  assert.equal(await page.locator("#option-resolution").inputValue(), "512");
+  // its weights are read now, and are smaller than those of the published model
+  await set(page, tiny);
+  await train(page);
+  await notice(page).getByText(/the weights in `sd1\.ckpt` do not fit .* not 49408 x 768/).waitFor();
+  await page.getByRole("button", { name: "Take the page's own model" }).click();
+  await ready(page);
+  assert.ok(await taken(page).isHidden());
+  await train(page);
+  await finished(page);
+});
+
+test("one that is too large is refused before it is read", async () => {
+  const count = `
+    globalThis.bytesRead = 0;
+    const { readAsArrayBuffer } = FileReaderSync.prototype;
+    FileReaderSync.prototype.readAsArrayBuffer = function (blob) {
+      globalThis.bytesRead += blob.size;
+      return readAsArrayBuffer.call(this, blob);
+    };`;
+  const page = await openWithPrefix(it, count);
+  await ready(page);
+  const read = async () => {
+    const worker = page.workers().find((each) => each.url().includes("worker-"));
+    return worker.evaluate(() => globalThis.bytesRead);
+  };
+  for (const [name, values, said] of [
+    ["dreamshaper.safetensors", 1_066_000_000, /is Stable Diffusion 1\.x and takes 4\.3 GB in f32, and on the CPU a page has 4\.3 GB/],
+    ["everything.safetensors", 3_500_000_000, /has 7\.0 GB, and a page can address no more than 4\.3 GB/],
+  ]) {
+    await page.locator("#model-file").setInputFiles(sparse(name, sd1(values)));
+    await notice(page).getByText(said).waitFor();
+    await notice(page).getByText("The page keeps to its own model").waitFor();
+    await ready(page);
+    // the page's own model has been opened again by then
+    assert.ok((await read()) < 5_000_000, `${await read()} bytes`);
+  }
+});
+
+test("what is no model is called what it is", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  const gguf = join(folder, "model.gguf");
+  writeFileSync(gguf, "GGUF\x03\0\0\0 and more");
+  for (const [path, said] of [
+    [sparse("learned_embeds.safetensors", { "<cat>": [1, 768] }), "it is a learned embedding and no model"],
+    [sparse("lora.safetensors", { "lora_unet_mid_block.lora_up.weight": [4, 4] }), "it is a LoRA"],
+    [sparse("flux.safetensors", { "double_blocks.0.img_attn.qkv.weight": [4, 4] }, "F8_E4M3", 1), "it is a Flux model"],
+    [gguf, "it is a GGUF file"],
+  ]) {
+    await page.locator("#model-file").setInputFiles(path);
+    await notice(page).getByText(said).waitFor();
+    await ready(page);
+  }
+});

@@ -1,0 +1,48 @@
+//! A checkpoint in one file, which a visitor gives in place of the page's model.
+
+use std::sync::Arc;
+
+use dvar::pipelines::ModelFolder;
+use dvar_models::{
+    single_file::SingleFile,
+    weights::{FileSource, Pieces},
+};
+
+use crate::{error::PageError, source::PageFiles};
+
+/// Bytes that WebAssembly can address.
+const ADDRESSABLE: u64 = 1 << 32;
+/// How many of these are left to what a step computes.
+const RESERVED: u64 = 1 << 29;
+/// Bytes of a weight.
+const F32: u64 = 4;
+
+/// Opens `file`, of which no more is read than tells what it is; `on_cpu` says whether its weights will
+/// lie in WebAssembly's memory, and not in a GPU's.
+///
+/// # Errors
+///
+/// `InputError` if it is larger than a page can hold, `ModelError` if it is no model that is read from
+/// one file.
+pub fn open(files: PageFiles, file: &str, on_cpu: bool) -> Result<ModelFolder, PageError> {
+    let gigabytes = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
+    let all = gigabytes(ADDRESSABLE);
+    let size = files.size(file).unwrap_or_default();
+    if size > ADDRESSABLE {
+        return Err(PageError::input(format!(
+            "`{file}` has {}, and a page can address no more than {all}; take the `dvar` program",
+            gigabytes(size)
+        )));
+    }
+    let model = SingleFile::open(&Pieces(Arc::new(files)), file)?;
+    let kind = model.kind().name();
+    let weights = F32.saturating_mul(model.values());
+    if on_cpu && weights > ADDRESSABLE - RESERVED {
+        return Err(PageError::input(format!(
+            "`{file}` is {kind} and takes {} in f32, and on the CPU a page has {all} for everything; \
+             take the GPU or the `dvar` program",
+            gigabytes(weights)
+        )));
+    }
+    Ok(ModelFolder::new(model, format!("{file} ({kind})"))?)
+}
