@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { finished, onePicture, ready, ROOT, set, site, train } from "./page.js";
+import { finished, onePicture, reached, ready, ROOT, set, site, train } from "./page.js";
 import { openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
@@ -125,4 +125,32 @@ test("what is no model is called what it is", async () => {
     await notice(page).getByText(said).waitFor();
     await ready(page);
   }
+});
+
+test("a run goes on with the checkpoint that it began with, and no other", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await onePicture(page);
+  await set(page, { ...tiny, max_train_steps: 400, save_steps: 2 });
+  await train(page);
+  await reached(page, 4);
+  // as if it had begun with the file: none of the published size is small enough to train here
+  await page.evaluate(
+    () =>
+      new Promise((resolve) => {
+        const request = indexedDB.open("dvar", 1);
+        request.onsuccess = () => {
+          const store = request.result.transaction("run", "readwrite").objectStore("run");
+          const read = store.get("setup");
+          read.onsuccess = () => (store.put({ ...read.result, model: "sd1.safetensors" }, "setup").onsuccess = resolve);
+        };
+      }),
+  );
+  await page.reload();
+  await page.locator("#offer-text").getByText("drop `sd1.safetensors` here").waitFor();
+  assert.ok(await page.locator("#offer-go").isHidden());
+  await page.locator("#model-file").setInputFiles(join(SINGLE, "sd1.safetensors"));
+  await page.getByRole("button", { name: /Go on from step \d+/ }).waitFor();
+  assert.doesNotMatch(await page.locator("#offer-text").textContent(), /To go on/);
 });
