@@ -1,6 +1,6 @@
 #![no_main]
 
-use dvar_fuzz::memory::{Counting, within_limits};
+use dvar_fuzz::limits::{Counting, within_limits};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

@@ -1,6 +1,6 @@
-//! What the fuzzer runs: the readers, and a limit to the memory they may take.
+//! What the fuzzer runs: the readers, and limits to the memory and the time they may take.
 
-pub mod memory;
+pub mod limits;
 mod readers;
 
 pub use readers::*;

@@ -4,8 +4,13 @@
 use std::{borrow::Cow, collections::BTreeMap, hint::black_box};
 
 use dvar::{
-    concept::LearnedAdapter, config::TrainOptions, data::decode::decode, plot::CurvePoint,
-    schedulers::SchedulerConfig, trainer::TrainState,
+    concept::LearnedAdapter,
+    config::TrainOptions,
+    data::decode::decode,
+    pipelines::ModelFolder,
+    plot::{CurvePoint, Watched, curve_svg},
+    schedulers::SchedulerConfig,
+    trainer::TrainState,
 };
 use dvar_models::{
     clip::{ClipConfig, ClipTextConfig},
@@ -15,18 +20,20 @@ use dvar_models::{
     tokenizer::PromptTokenizer,
     unet::UNet2DConditionConfig,
     vae::AutoencoderKlConfig,
-    weights::{Memory, with_replaced},
+    weights::{HubFiles, Memory, with_replaced},
 };
 
 /// Reads bytes, and forgets what it made of them.
 pub type Reader = fn(&[u8]);
 
 /// All of them, by the name of their corpus.
-pub const TARGETS: [(&str, Reader); 10] = [
+pub const TARGETS: [(&str, Reader); 12] = [
     ("adapter", adapter),
     ("configs", configs),
     ("embedding", embedding),
+    ("hub", hub),
     ("metrics", metrics),
+    ("model", model),
     ("options", options),
     ("picture", picture),
     ("single_file", single_file),
@@ -57,16 +64,48 @@ pub fn embedding(bytes: &[u8]) {
     let _ = black_box(dvar::embedding::read(bytes, "embedding"));
 }
 
-/// Lines of `metrics.jsonl`.
-pub fn metrics(bytes: &[u8]) {
-    for line in bytes.split(|byte| *byte == b'\n') {
-        let _ = black_box(serde_json::from_slice::<CurvePoint>(line));
+/// What the Hub answers when it is asked for a repository's files, and an index of shards.
+///
+/// # Panics
+///
+/// If a file is to be fetched that would lie outside of the repository's folder.
+pub fn hub(bytes: &[u8]) {
+    let parts = parts(bytes);
+    let answer: serde_json::Value = serde_json::from_slice(parts[0]).unwrap_or_default();
+    let siblings = answer["siblings"].as_array().into_iter().flatten();
+    let names = siblings.filter_map(|file| file["rfilename"].as_str().map(str::to_string));
+    let Ok(files) = HubFiles::new("owner/name", names) else { return };
+    let index = |_: &str| Ok(parts.get(1).map(|index| index.to_vec()).unwrap_or_default());
+    for file in [files.of_model(index), files.of_scorer(index)].into_iter().flatten().flatten() {
+        let outside = file.starts_with('/') || file.split('/').any(|part| part == "..");
+        assert!(!outside, "`{file}` would be fetched");
     }
 }
 
-/// A configuration file, and a page's options.
+/// Lines of `metrics.jsonl`, and the figure that is drawn of them.
+pub fn metrics(bytes: &[u8]) {
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let points: Vec<CurvePoint> =
+        lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    black_box(curve_svg(&points, &Watched::dvar(0.15), None, "metrics"));
+}
+
+/// A model's folder: files that a line of `--` parts, each after a line with its name.
+pub fn model(bytes: &[u8]) {
+    let files = parts(bytes).into_iter().filter_map(|part| {
+        let end = part.iter().position(|byte| *byte == b'\n')?;
+        let name = String::from_utf8_lossy(&part[..end]).into_owned();
+        Some((name, Cow::Owned(part[end + 1..].to_vec())))
+    });
+    let files = Memory(files.collect());
+    let _ = black_box(with_replaced(&files, "unet", &BTreeMap::new()));
+    let _ = black_box(ModelFolder::new(files, "model".into()));
+}
+
+/// A configuration file, what a model advises, and a page's options.
 pub fn options(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
+    let _ = black_box(TrainOptions::from_advice(&text, None, "dvar.toml"));
     let _ = black_box(TrainOptions::from_toml(&text, "config.toml"));
     let _ = black_box(TrainOptions::from_json(&text));
 }
@@ -94,15 +133,16 @@ pub fn state(bytes: &[u8]) {
 
 /// A tokenizer's files, which a line of `--` parts.
 pub fn tokenizer(bytes: &[u8]) {
-    let files: Vec<Vec<u8>> = String::from_utf8_lossy(bytes)
-        .split("\n--\n")
-        .map(|file| file.as_bytes().to_vec())
-        .collect();
-    let file = |index: usize| files.get(index).map(Vec::as_slice);
-    let first = file(0).unwrap_or_default();
-    let clip = PromptTokenizer::clip(first, file(1).unwrap_or_default(), file(2), file(3));
-    let bert = PromptTokenizer::bert(first, file(2), file(3));
-    for tokenizer in [clip.ok(), bert.ok()].into_iter().flatten() {
+    let files = parts(bytes);
+    let (first, second) = (files[0], files.get(1).copied().unwrap_or_default());
+    let (config, special) = (files.get(2).copied(), files.get(3).copied());
+    let tokenizers = [
+        PromptTokenizer::clip(first, second, config, special),
+        PromptTokenizer::clip_from_json(first, config, special),
+        PromptTokenizer::bert(first, config, special),
+        PromptTokenizer::bert_from_json(first, config, special),
+    ];
+    for tokenizer in tokenizers.into_iter().flatten() {
         black_box(tokenizer.encode("a photo of a <thing>!", 77));
     }
 }
@@ -114,6 +154,18 @@ pub fn weights(bytes: &[u8]) {
     let ending = if pickled { "bin" } else { "safetensors" };
     let source = holding(&format!("unet/diffusion_pytorch_model.{ending}"), bytes);
     let _ = black_box(with_replaced(&source, "unet", &BTreeMap::new()));
+}
+
+/// What lines of `--` part.
+fn parts(mut bytes: &[u8]) -> Vec<&[u8]> {
+    const LINE: &[u8] = b"\n--\n";
+    let mut parts = Vec::new();
+    while let Some(end) = bytes.windows(LINE.len()).position(|window| window == LINE) {
+        parts.push(&bytes[..end]);
+        bytes = &bytes[end + LINE.len()..];
+    }
+    parts.push(bytes);
+    parts
 }
 
 fn holding(file: &str, bytes: &[u8]) -> Memory {

@@ -8,6 +8,7 @@ mod failure;
 mod folder;
 #[cfg(feature = "hub")]
 mod hub;
+mod hub_files;
 mod key_map;
 mod layout;
 mod load;
@@ -24,6 +25,7 @@ pub mod torch;
 
 pub use change::{ChangeWeight, change_weights};
 pub use folder::Folder;
+pub use hub_files::HubFiles;
 pub use key_map::{KeyMap, Network};
 pub use load::load;
 pub use memory::{Memory, RandomWeights};

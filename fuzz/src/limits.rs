@@ -1,15 +1,21 @@
-//! Counts what is allocated while a reader runs, so that a few bytes cannot ask for a gigabyte.
+//! Counts what a reader allocates and how long it computes, so that a few bytes can ask neither for a
+//! gigabyte nor for a minute.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
+
+use cpu_time::ProcessTime;
 
 /// What any reader may take: tables, and the largest small file's needs.
 const BASE: usize = 32 << 20;
 /// What a byte of the input may ask for: deflate gives up to 1,032 for one, a picture is held twice
 /// while it is turned, and a quarter more.
 const EACH: usize = 1_032 * 2 * 5 / 4;
+/// What a begun megabyte may take of a core, whoever else computes there.
+const MEGABYTE: Duration = Duration::from_secs(1);
 
 /// The system's allocator, which knows how much is allocated.
 pub struct Counting;
@@ -35,12 +41,15 @@ unsafe impl GlobalAlloc for Counting {
 ///
 /// # Panics
 ///
-/// If it held more memory at once than its input explains.
+/// If it held more memory at once than its input explains, or took longer.
 pub fn within_limits(read: fn(&[u8]), bytes: &[u8]) {
     let before = NOW.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);
+    let begun = ProcessTime::now();
     read(bytes);
+    let (took, megabytes) = (begun.elapsed(), bytes.len().div_ceil(1 << 20).max(1));
     let taken = MOST.load(Ordering::Relaxed).saturating_sub(before);
     let limit = BASE + EACH * bytes.len();
     assert!(taken <= limit, "{} bytes made it hold {taken}, more than {limit}", bytes.len());
+    assert!(took <= MEGABYTE * megabytes as u32, "{} bytes took it {took:?}", bytes.len());
 }
