@@ -11,9 +11,9 @@ use cpu_time::ProcessTime;
 
 /// What any reader may take: tables, and the largest small file's needs.
 const BASE: usize = 32 << 20;
-/// What a byte of the input may ask for: deflate gives up to 1,032 for one, a picture is held twice
-/// while it is turned, and a quarter more.
-const EACH: usize = 1_032 * 2 * 5 / 4;
+/// What a byte of the input may ask for: deflate gives up to 1,032 for one, a picture is held three times
+/// while a progressive JPEG is put together, and a quarter more.
+const EACH: usize = 1_032 * 3 * 5 / 4;
 /// What a begun megabyte may take of a core, whoever else computes there.
 const MEGABYTE: Duration = Duration::from_secs(1);
 

@@ -13,6 +13,11 @@ use super::{
 /// 400 MB, which a browser can still hold.
 const MAX_PIXELS: usize = 100_000_000;
 
+/// How many bytes of pixels any file may ask for, and each of its bytes: flat colours are packed as
+/// densely as deflate can, and a header alone claims whatever it likes.
+const LEAST_PIXEL_BYTES: u64 = 8 << 20;
+const PIXEL_BYTES_EACH: u64 = 1000;
+
 /// Shortest side: the autoencoder turns 8 pixels into one latent.
 pub(super) const MIN_SIDE: usize = 8;
 
@@ -60,6 +65,12 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<Picture, DataError> {
         .into_decoder()
         .map_err(|error| damaged(error.to_string()))?;
     check_size(decoder.dimensions(), name)?;
+    if decoder.total_bytes() > LEAST_PIXEL_BYTES + PIXEL_BYTES_EACH * bytes.len() as u64 {
+        let ((width, height), length) = (decoder.dimensions(), bytes.len());
+        let reason =
+            format!("{length} bytes are too few for the {width} x {height} pixels it claims");
+        return Err(damaged(reason));
+    }
     // The decoder would fill the missing rest of a JPEG with grey and say nothing.
     if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
         return Err(damaged("the end of the JPEG data is missing".into()));

@@ -239,6 +239,16 @@ fn refuses_a_header_of_hundreds_of_megapixels_in_each_format() {
 }
 
 #[test]
+fn refuses_a_few_bytes_that_claim_a_large_picture() {
+    for name in ["bmp", "gif", "png", "tif"].map(|ending| format!("claims-81-megapixels.{ending}"))
+    {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/picture").join(&name);
+        let message = refusal(&std::fs::read(file).unwrap(), &name);
+        assert!(message.contains("too few for the 9000 x 9000 pixels"), "{message}");
+    }
+}
+
+#[test]
 fn refuses_a_picture_of_one_pixel_and_one_that_is_a_line() {
     let message = refusal(&encode_png(1, 1, &[0; 3]).unwrap(), "dot.png");
     assert!(message.contains("1 x 1") && message.contains("larger picture"), "{message}");

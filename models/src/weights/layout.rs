@@ -72,7 +72,8 @@ struct ShardIndex {
 pub(super) fn shards(index: &[u8], folder: &str, file: &str) -> Result<Vec<String>, ModelError> {
     let parsed: ShardIndex = crate::config_checks::parse(index, file)?;
     let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
-    let elsewhere = |name: &String| matches!(&**name, "" | "." | "..") || name.contains(['/', '\\']);
+    let elsewhere =
+        |name: &String| matches!(&**name, "" | "." | "..") || name.contains(['/', '\\']);
     if names.is_empty() || names.iter().any(elsewhere) {
         return Err(ModelError::Invalid {
             file: file.into(),

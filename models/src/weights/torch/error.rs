@@ -63,7 +63,7 @@ pub enum TorchError {
     /// Written on a big-endian machine.
     #[error("its numbers are big-endian; save it again on another machine")]
     BigEndian,
-    /// A tensor that repeats a few values until it is larger than its file.
-    #[error("it holds a tensor that is far larger than the file; fetch it again")]
+    /// Tensors that repeat a few values until they are larger than their file.
+    #[error("it holds tensors that are far larger than the file; fetch it again")]
     TooLarge,
 }

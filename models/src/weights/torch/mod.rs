@@ -22,9 +22,13 @@ use self::{
     container::Places,
     objects::{Index, Object},
     pickle::{Foreign, Pickle},
+    tensor::longest,
 };
 pub use self::{error::TorchError, tensor::StoredTensor, value::Value};
 
+/// How many times its file's length, or a tensor's least limit, all tensors together may be: they may
+/// share storages, as tied weights do.
+const LONGEST_SHARED: u64 = 4;
 /// The longest name of a tensor; that of Stable Diffusion's longest has 69 bytes.
 const LONGEST_NAME: usize = 256;
 
@@ -102,7 +106,14 @@ impl TorchFile {
             })?;
             Ok((name.to_owned(), tensor))
         };
-        pairs.iter().map(tensor).collect()
+        let (mut tensors, mut rest) = (BTreeMap::new(), LONGEST_SHARED * longest(self.length));
+        for pair in pairs {
+            let (name, tensor) = tensor(pair)?;
+            let fits = rest.checked_sub(tensor.byte_len() as u64);
+            rest = fits.ok_or(TorchError::TooLarge)?;
+            tensors.insert(name, tensor);
+        }
+        Ok(tensors)
     }
 
     /// The tensor that a value of this file is.
@@ -112,5 +123,36 @@ impl TorchFile {
     /// [`TorchError`] if it is none, or reaches out of its storage.
     pub fn tensor(&self, value: Value<'_>) -> Result<StoredTensor, TorchError> {
         StoredTensor::new(value, &self.storages, self.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// A file of one number, which every tensor repeats for 1 MiB.
+    fn repeated(names: std::ops::Range<char>) -> Vec<u8> {
+        let mut saved = b"}X\x01\0\0\0actorch._utils\n_rebuild_tensor_v2\n((".to_vec();
+        saved
+            .extend(b"X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tQ");
+        saved.extend(b"K\0J\0\0\x04\0\x85K\0\x85\x89)tRq\0s");
+        for name in names {
+            saved.extend([b"X\x01\0\0\0", &[name as u8][..], b"h\0s"].concat());
+        }
+        let magic = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.M\xe9\x03.}.";
+        let storages = b".]X\x01\0\0\x000a.\x01\0\0\0\0\0\0\0\0\0\x80\x3f";
+        [&magic[..], &saved, storages].concat()
+    }
+
+    #[test]
+    fn tensors_that_repeat_a_storage_may_ask_for_no_more_than_their_file_explains() {
+        let tensors = |names| {
+            let file = TorchFile::open(&mut Cursor::new(repeated(names))).unwrap();
+            file.state_dict().map(|tensors| tensors.len())
+        };
+        assert_eq!(tensors('b'..'e').unwrap(), 4);
+        assert!(matches!(tensors('b'..'f'), Err(TorchError::TooLarge)));
     }
 }

@@ -16,6 +16,11 @@ use super::{
 /// may be this long, or as long as its file.
 const LONGEST_REPEATED: u64 = 1 << 20;
 
+/// How many bytes a tensor of a file may be.
+pub(super) fn longest(file_length: u64) -> u64 {
+    file_length.max(LONGEST_REPEATED)
+}
+
 const NO_TENSOR: TorchError = TorchError::Pickle("a tensor of another form");
 const OUTSIDE: TorchError = TorchError::Pickle("a tensor reaches out of its storage");
 
@@ -56,7 +61,7 @@ impl StoredTensor {
         let count = shape.iter().try_fold(1_usize, |count, size| count.checked_mul(*size));
         let byte_len = count
             .and_then(|count| count.checked_mul(dtype.size()))
-            .filter(|bytes| *bytes as u64 <= file_length.max(LONGEST_REPEATED))
+            .filter(|bytes| *bytes as u64 <= longest(file_length))
             .ok_or(TorchError::TooLarge)?;
         let last = shape.iter().zip(&stride).try_fold(0_usize, |last, (size, step)| {
             size.saturating_sub(1).checked_mul(*step)?.checked_add(last)
