@@ -61,6 +61,10 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<Picture, DataError> {
         name: name.into(),
         reason: reason.replace('\n', " "),
     };
+    // The decoder makes room for all of them before it reads the first.
+    if format == ImageFormat::Tiff && !tiff_is_whole(bytes) {
+        return Err(damaged("its directory claims more values than the file has bytes".into()));
+    }
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format)
         .into_decoder()
         .map_err(|error| damaged(error.to_string()))?;
@@ -131,6 +135,34 @@ fn webp_is_whole(bytes: &[u8]) -> bool {
         rest = next.get(length % 2..).unwrap_or_default();
     }
     true
+}
+
+/// Whether a TIFF file has its first directory, and none of its fields claims more values than the file
+/// has bytes.
+fn tiff_is_whole(bytes: &[u8]) -> bool {
+    let number = |place: u64, length: usize| {
+        let mut field = [0; 8];
+        let stored = bytes.get(usize::try_from(place).ok()?..)?.get(..length)?;
+        if bytes.starts_with(b"II") {
+            field[..length].copy_from_slice(stored);
+            Some(u64::from_le_bytes(field))
+        } else {
+            field[8 - length..].copy_from_slice(stored);
+            Some(u64::from_be_bytes(field))
+        }
+    };
+    // BigTIFF's numbers are longer, but for those of a field's tag and type, 2 bytes each
+    let is_big = number(2, 2) == Some(43);
+    let (directory, counted, counts) = if is_big { (8, 8, 8) } else { (4, 2, 4) };
+    let Some(directory) = number(directory, counts) else { return false };
+    let Some(fields) = number(directory, counted) else { return false };
+    (0..fields).all(|field| {
+        let place = field
+            .checked_mul(4 + 2 * counts as u64)
+            .and_then(|behind| behind.checked_add(directory)?.checked_add(counted as u64 + 4));
+        let values = place.and_then(|place| number(place, counts));
+        values.is_some_and(|values| values <= bytes.len() as u64)
+    })
 }
 
 /// What the decoder does not tell: how a PNG file itself stores its pixels.

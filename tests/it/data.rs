@@ -246,6 +246,9 @@ fn refuses_a_few_bytes_that_claim_a_large_picture() {
         let message = refusal(&std::fs::read(corpus.join(&name)).unwrap(), &name);
         assert!(message.contains("too few for the 9000 x 9000 pixels"), "{message}");
     }
+    let values = include_bytes!("../../fuzz/corpus/picture/claims-262401-values.tif");
+    let message = refusal(values, "values.tif");
+    assert!(message.contains("more values than the file has bytes"), "{message}");
 }
 
 #[test]
