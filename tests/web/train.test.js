@@ -15,7 +15,7 @@ const it = site();
 const folder = mkdtempSync(join(tmpdir(), "dvar-web-"));
 const dvar = (...args) => execFileSync(process.env.DVAR, args, { encoding: "utf8" });
 /** For the pictures in the documentation the model's own window, which takes minutes. */
-const [WINDOW, PREVIEW] = process.env.SCREENSHOTS ? [20, 50] : [12, 10];
+const [WINDOW, PREVIEW] = process.env.SCREENSHOTS ? [30, 50] : [12, 10];
 
 test("a concept is learned on the CPU until it stops by itself, and the CLI reads it", async (t) => {
   const page = await it.open({ viewport: { width: 1280, height: 860 } });
