@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::{nn::Linear, tensor::Tensor};
 
-#[cfg_attr(not(feature = "cuda"), allow(dead_code))]
 static TF32: AtomicBool = AtomicBool::new(false);
 
 /// Whether f32 products of this program may be rounded to TF32 where a GPU has it: faster, and less

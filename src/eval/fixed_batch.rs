@@ -162,8 +162,8 @@ impl FixedBatch {
         Self { each_input: true, ..self }
     }
 
-    /// The mean objective over the inputs of all rounds, without gradient, reduced in f32, and each interval's
-    /// after it, each `[1]`; at the end, where they are asked for, the objective of each input of a
+    /// The mean objective over the inputs of all rounds, without gradient, reduced in f32, and each
+    /// interval's after it, each `[1]`; at the end, where they are asked for, the objective of each input of a
     /// round, `[batch_size]` for each round. `evaluation` counts the evaluations of the run from 0.
     pub fn losses(
         &self,

@@ -1,5 +1,4 @@
 //! One training run, put together from its parts; native code and the browser share this.
-
 //!
 //! Three types lead from options to a run: [`CheckedOptions`], [`PreparedRun`], [`Session`]. [`run`]
 //! is the sequence of a run; an [`Observer`] watches it.
@@ -19,7 +18,7 @@ mod samples;
 mod search;
 mod trial;
 
-use burn::tensor::{Device, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use captions::Captions;
 use dvar_models::{product::allow_tf32, vae::AutoencoderKl};
 
@@ -47,7 +46,7 @@ use crate::{
         CAPTION_PREFIXES, DiffusionObjective, DrawRanges, LatentCache, PriorPreservation,
         RescaledPictures, SeededDraws,
     },
-    pipelines::ModelFolder,
+    pipelines::{EmbeddingWidths, ModelFolder},
     trainer::{Callback, TrainState, Trainer},
 };
 
@@ -120,15 +119,8 @@ impl Session {
             rescaled_size = Some(size);
         }
         let (token, widths) = (&config.placeholder_token, model.embedding_widths());
-        let initial = match initial {
-            InitialVectors::Tokens(ids) => {
-                let tables = objective.encoder.token_tables();
-                embedding::init::from_tokens(token, &tables, widths, &ids, num_vectors).await?
-            }
-            InitialVectors::Learned(vectors) => {
-                embedding::init::from_vectors(token, &vectors, widths, num_vectors)?
-            }
-        };
+        let tables = objective.encoder.token_tables();
+        let initial = starting_vectors(token, initial, &tables, widths, num_vectors).await?;
         let captions = match rescaled_size {
             Some(_) => objective.templates.len() / CAPTION_PREFIXES.len(),
             None if of_pictures => objective.templates.len() / objective.latents.pictures(),
@@ -180,11 +172,7 @@ impl Session {
     /// The objective on the fixed batch, without gradient, then that of each interval with
     /// `triple`: `[1]` each; then that of each input with `each_input`, `[inputs]` of a round.
     /// `evaluation` counts the run's evaluations.
-    pub fn evaluation_losses(
-        &self,
-        concept: &Concept,
-        evaluation: usize,
-    ) -> Vec<burn::tensor::Tensor<1>> {
+    pub fn evaluation_losses(&self, concept: &Concept, evaluation: usize) -> Vec<Tensor<1>> {
         self.evaluation.losses(&self.objective, &concept.plain(), evaluation)
     }
 
@@ -205,6 +193,24 @@ impl Session {
             _ => Box::new(eval.stop_when(config.criterion.clone()).with_parts(parts)),
         }
     }
+}
+
+/// The concept's vectors before the first step.
+async fn starting_vectors(
+    token: &str,
+    initial: InitialVectors,
+    tables: &[Tensor<2>],
+    widths: EmbeddingWidths,
+    num_vectors: usize,
+) -> Result<LearnedEmbedding, SessionError> {
+    Ok(match initial {
+        InitialVectors::Tokens(ids) => {
+            embedding::init::from_tokens(token, tables, widths, &ids, num_vectors).await?
+        }
+        InitialVectors::Learned(vectors) => {
+            embedding::init::from_vectors(token, &vectors, widths, num_vectors)?
+        }
+    })
 }
 
 /// The latents of a data set's pictures.

@@ -99,7 +99,8 @@ pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, device_name: &str)
     }
 }
 
-/// Says what of the pictures does not show: what is transparent, and what is left out.
+/// Says what of the pictures does not show: their sizes where these differ, what is transparent, and
+/// what is left out.
 fn say_of_pictures(run: &PreparedRun) {
     let CheckedOptions { config, .. } = &run.checked;
     if config.reading.crop == CropMode::None {
