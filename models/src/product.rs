@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::{nn::Linear, tensor::Tensor};
 
+use crate::kernels;
+
 static TF32: AtomicBool = AtomicBool::new(false);
 
 /// Whether f32 products of this program may be rounded to TF32 where a GPU has it: faster, and less
@@ -53,7 +55,7 @@ pub(crate) fn linear<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> 
         shape[D - 1] = outputs;
         return output.reshape(shape);
     }
-    layer.forward(x)
+    kernels::linear(layer, x)
 }
 
 /// By cubek's kernel that uses no tensor cores. burn takes it too, where a GPU has none.

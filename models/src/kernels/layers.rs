@@ -1,12 +1,12 @@
 //! The layers, each by its kernel where that can be.
 
 use burn::{
-    nn::{GroupNorm, LayerNorm, conv::Conv2d},
+    nn::{GroupNorm, LayerNorm, Linear, conv::Conv2d},
     tensor::{Tensor, activation::silu},
 };
 
 #[cfg(feature = "flex")]
-use super::{activation, attention::Attention, convolution, extension, norm};
+use super::{activation, attention::Attention, convolution, extension, linear::FrozenLinear, norm};
 use crate::{activation::Activation, precision::in_f32};
 
 /// `layer.forward(x)`.
@@ -18,6 +18,22 @@ use crate::{activation::Activation, precision::in_f32};
 pub(crate) fn conv2d(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     #[cfg(feature = "flex")]
     if let Some(kernel) = convolution::FrozenConvolution::new(layer, x.dims())
+        && let Some(output) = extension::apply(kernel, [&x])
+    {
+        return output;
+    }
+    layer.forward(x)
+}
+
+/// `layer.forward(x)`.
+///
+/// # Shapes
+///
+/// - x: `[..., inputs]`
+/// - output: `[..., outputs]`
+pub(crate) fn linear<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
+    #[cfg(feature = "flex")]
+    if let Some(kernel) = FrozenLinear::new(layer, x.shape())
         && let Some(output) = extension::apply(kernel, [&x])
     {
         return output;

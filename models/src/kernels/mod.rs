@@ -15,19 +15,29 @@ mod convolution;
 mod extension;
 #[cfg(feature = "flex")]
 mod functions;
+#[cfg(feature = "flex")]
+mod kept;
 mod layers;
+#[cfg(feature = "flex")]
+mod linear;
 #[cfg(feature = "flex")]
 mod matrix;
 #[cfg(feature = "flex")]
 mod norm;
 #[cfg(feature = "flex")]
 mod parallel;
+#[cfg(feature = "flex")]
+mod tile;
 
 #[cfg(feature = "flex")]
-pub(crate) use layers::attention;
-pub(crate) use layers::{activate, conv2d, gated_gelu, group_norm, group_norm_silu, layer_norm};
+pub(crate) use kept::is_small;
 #[cfg(feature = "flex")]
-pub(crate) use parallel::each;
+pub(crate) use layers::attention;
+pub(crate) use layers::{
+    activate, conv2d, gated_gelu, group_norm, group_norm_silu, layer_norm, linear,
+};
+#[cfg(feature = "flex")]
+pub(crate) use parallel::{each, shares};
 
 #[cfg(all(test, feature = "flex", feature = "autodiff"))]
 mod tests;

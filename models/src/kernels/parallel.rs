@@ -1,7 +1,7 @@
 //! Work over the cores and over the lanes of one. What a piece of work is depends on the shapes
 //! alone, so that results do not depend on the number of threads.
 
-use std::cell::Cell;
+use std::{cell::Cell, ops::Range};
 
 use rayon::prelude::*;
 
@@ -42,6 +42,12 @@ pub(super) fn map<T: Send>(
 /// What `work` makes of each number below `count`, in order, where each is worth a thread.
 pub(crate) fn each<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
     map(count, 2 * WORTH, work)
+}
+
+/// The numbers below `count` in as many runs as there are threads, or in one each.
+pub(crate) fn shares(count: usize) -> Vec<Range<usize>> {
+    let parts = rayon::current_num_threads().clamp(1, count.max(1));
+    (0..parts).map(|i| i * count / parts..(i + 1) * count / parts).collect()
 }
 
 /// Whether this thread is as fast alone.

@@ -1,5 +1,8 @@
 //! Down, middle, up.
 
+#[cfg(feature = "flex")]
+use std::ops::Range;
+
 use burn::{
     module::Module,
     nn::{GroupNorm, conv::Conv2d},
@@ -14,6 +17,8 @@ use super::{
     embeddings::{TimestepEmbedding, time_proj},
     given::Given,
 };
+#[cfg(feature = "flex")]
+use crate::kernels;
 use crate::{
     Activation,
     kernels::{activate, conv2d, group_norm_silu},
@@ -55,11 +60,12 @@ impl UNetPrefix {
         self.x.dims()[0]
     }
 
-    /// That of one input.
-    pub(super) fn narrow(&self, input: usize) -> Self {
-        let narrow = |x: &Tensor<4>| x.clone().narrow(0, input, 1);
+    /// That of some inputs.
+    pub(super) fn narrow(&self, inputs: Range<usize>) -> Self {
+        let (first, count) = (inputs.start, inputs.len());
+        let narrow = |x: &Tensor<4>| x.clone().narrow(0, first, count);
         Self {
-            time: self.time.clone().narrow(0, input, 1),
+            time: self.time.clone().narrow(0, first, count),
             x: narrow(&self.x),
             skips: self.skips.iter().map(narrow).collect(),
         }
@@ -175,6 +181,15 @@ impl UNet2DConditionModel {
     /// Residual blocks of a level on the way down.
     pub fn layers_per_block(&self) -> usize {
         self.config.layers_per_block
+    }
+
+    /// Whether every layer is one that our kernels compute, with weights that are laid out once.
+    #[cfg(feature = "flex")]
+    pub(super) fn is_small(&self) -> bool {
+        let widest = self.config.block_out_channels.iter().max().copied().unwrap_or_default();
+        // the way up takes two levels' channels at once; the text may be wider
+        let layer = (2 * 9 * widest.pow(2)).max(widest * self.config.cross_attention_dim);
+        self.dtype() == DType::F32 && kernels::is_small(layer)
     }
 
     /// The type it computes in.

@@ -1,9 +1,12 @@
 //! The whole way through the network.
 //!
-//! On the CPU a batch's inputs go apart: each its own way, so that whole passes are shared out among
-//! the cores, and not one layer after the other. What one input needs also stays in a core's own
-//! memory. The parts are the inputs, however many cores there are, so that the same run gives the
-//! same bits on all of them.
+//! On the CPU a batch goes in parts, so that whole passes are shared out among the cores, and not one
+//! layer after the other. In a small network there are as many parts as cores: what our kernels make of
+//! an input does not depend on what goes with it, so a run gives the same bits on any number of them.
+//! In a large one, which burn's products compute too, each input is a part.
+
+#[cfg(feature = "flex")]
+use std::ops::Range;
 
 #[cfg(feature = "flex")]
 use burn::tensor::Device;
@@ -13,7 +16,7 @@ use burn::tensor::Tensor;
 use super::AddedConditioning;
 use super::{Conditioning, UNet2DConditionModel, UNetPrefix};
 #[cfg(feature = "flex")]
-use crate::kernels::each;
+use crate::kernels::{each, shares};
 
 impl UNet2DConditionModel {
     /// The prediction. Weights of a low type take f32 and give f32.
@@ -65,30 +68,38 @@ fn apart(
     conditioning: &Conditioning,
 ) -> Option<Tensor<4>> {
     let states = &conditioning.hidden_states;
-    // in a browser there is one thread, and parts cost: each transforms the filters anew
     let on_cpu = states.device().inner() == Device::flex() && cfg!(not(target_arch = "wasm32"));
     if prefix.batch_size() < 2 || !on_cpu || network.is_trained() {
         return None;
     }
+    let parts = match network.is_small() {
+        true => shares(prefix.batch_size()),
+        false => (0..prefix.batch_size()).map(|i| i..i + 1).collect(),
+    };
+    if parts.len() < 2 {
+        return None;
+    }
     #[cfg(feature = "autodiff")]
     if states.is_tracked() {
-        return Some(tracked::forward(network, prefix, conditioning));
+        return Some(tracked::forward(network, prefix, conditioning, parts));
     }
-    let parts = each(prefix.batch_size(), |i| {
-        network.forward_whole(&prefix.narrow(i), conditioning.narrow(i))
+    let parts = each(parts.len(), |i| {
+        let part = parts[i].clone();
+        network.forward_whole(&prefix.narrow(part.clone()), conditioning.narrow(part))
     });
     Some(Tensor::cat(parts, 0))
 }
 
 #[cfg(feature = "flex")]
 impl Conditioning {
-    /// That of one input.
-    fn narrow(&self, input: usize) -> Self {
+    /// That of some inputs.
+    fn narrow(&self, inputs: Range<usize>) -> Self {
+        let (first, count) = (inputs.start, inputs.len());
         let added = self.added.as_ref().map(|added| AddedConditioning {
-            text_embeds: added.text_embeds.clone().narrow(0, input, 1),
-            time_ids: vec![added.time_ids[input]],
+            text_embeds: added.text_embeds.clone().narrow(0, first, count),
+            time_ids: added.time_ids[inputs].to_vec(),
         });
-        Self { hidden_states: self.hidden_states.clone().narrow(0, input, 1), added }
+        Self { hidden_states: self.hidden_states.clone().narrow(0, first, count), added }
     }
 }
 
@@ -96,7 +107,9 @@ impl Conditioning {
 mod tracked {
     use burn::backend::DispatchTensor;
 
-    use super::{AddedConditioning, Conditioning, Tensor, UNet2DConditionModel, UNetPrefix, each};
+    use super::{
+        AddedConditioning, Conditioning, Range, Tensor, UNet2DConditionModel, UNetPrefix, each,
+    };
     use crate::{
         operation::{Operation, apply},
         unet::TimeIds,
@@ -108,9 +121,10 @@ mod tracked {
         network: UNet2DConditionModel,
         prefix: UNetPrefix,
         time_ids: Option<Vec<TimeIds>>,
+        parts: Vec<Range<usize>>,
     }
 
-    /// One input's pass.
+    /// One part's pass.
     #[derive(Clone, Debug)]
     pub(super) struct Part {
         /// Where its graph begins.
@@ -122,6 +136,7 @@ mod tracked {
         network: &UNet2DConditionModel,
         prefix: &UNetPrefix,
         Conditioning { hidden_states, added }: &Conditioning,
+        parts: Vec<Range<usize>>,
     ) -> Tensor<4> {
         let states = hidden_states.clone().into_dispatch();
         let (embeds, time_ids) = match added {
@@ -131,7 +146,7 @@ mod tracked {
             // it is not read
             None => (states.clone(), None),
         };
-        let apart = Apart { network: network.clone(), prefix: prefix.clone(), time_ids };
+        let apart = Apart { network: network.clone(), prefix: prefix.clone(), time_ids, parts };
         Tensor::from_dispatch(apply(&apart, [states, embeds]))
     }
 
@@ -150,9 +165,11 @@ mod tracked {
 
         fn forward(&self, inputs: [DispatchTensor; 2]) -> (DispatchTensor, Vec<Part>) {
             let all = self.conditioning(inputs);
-            let parts = each(self.prefix.batch_size(), |i| {
-                let given = all.narrow(i).tracked();
-                let prediction = self.network.forward_whole(&self.prefix.narrow(i), given.clone());
+            let parts = each(self.parts.len(), |i| {
+                let part = self.parts[i].clone();
+                let given = all.narrow(part.clone()).tracked();
+                let prefix = self.prefix.narrow(part);
+                let prediction = self.network.forward_whole(&prefix, given.clone());
                 Part { given, prediction }
             });
             let predictions = parts.iter().map(|part| part.prediction.clone().inner()).collect();
@@ -168,7 +185,8 @@ mod tracked {
             let gradient = Tensor::<4>::from_dispatch(gradient);
             let gradients = each(parts.len(), |i| {
                 let Part { given, prediction } = &parts[i];
-                let share = gradient.clone().narrow(0, i, 1).autodiff();
+                let Range { start, end } = self.parts[i];
+                let share = gradient.clone().narrow(0, start, end - start).autodiff();
                 let gradients = (prediction.clone() * share).sum().backward();
                 let states = given.hidden_states.grad(&gradients);
                 (states, given.added.as_ref().and_then(|added| added.text_embeds.grad(&gradients)))

@@ -36,17 +36,19 @@ impl Convolution {
         self.channels_in * self.taps()
     }
 
-    /// The sizes of the convolution that leads back, where the stride is 1.
-    pub(super) fn reversed(&self) -> Self {
-        let padding = [0, 1].map(|axis| (self.kernel[axis] - 1).saturating_sub(self.padding[axis]));
-        Self {
+    /// The sizes of the convolution that leads back; nothing where no convolution does.
+    pub(super) fn reversed(&self) -> Option<Self> {
+        let [above, left] =
+            [0, 1].map(|axis| (self.kernel[axis] - 1).checked_sub(self.padding[axis]));
+        let padding = [above?, left?];
+        (self.stride == [1, 1]).then_some(Self {
             channels_in: self.channels_out,
             channels_out: self.channels_in,
             input: self.output,
             output: self.input,
             padding,
             ..*self
-        }
+        })
     }
 }
 

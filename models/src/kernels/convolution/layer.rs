@@ -7,8 +7,14 @@ use burn::{
 };
 
 use super::{
-    super::extension::{Kernel, frozen, stored, tensor, values, widened_values},
+    super::{
+        extension::{Kernel, frozen, stored, tensor, values, widened_values},
+        kept::{self, Layout, is_kept},
+    },
+    filters,
     geometry::Convolution,
+    small,
+    winograd::Winograd,
 };
 
 /// A convolution with its weights.
@@ -63,13 +69,41 @@ impl FrozenConvolution {
     }
 }
 
+impl FrozenConvolution {
+    /// By Winograd's way, or by weights that are laid out once; nothing where neither fits. `reversed`,
+    /// the convolution that leads back, which has these `sizes`.
+    fn quickly(
+        &self,
+        x: &[f32],
+        sizes: &Convolution,
+        bias: Option<&[f32]>,
+        reversed: bool,
+    ) -> Option<Vec<f32>> {
+        let kept = is_kept(&self.weight);
+        if let Some(winograd) = Winograd::new(sizes, kept) {
+            let filters = kept::of(&self.weight, Layout::Filters, || {
+                filters::transform(&widened_values(&self.weight), self.sizes.channels_in)
+            });
+            return Some(winograd.convolve(x, &filters, bias, reversed));
+        }
+        kept.then(|| {
+            let weight = kept::of(&self.weight, Layout::Forward, || {
+                small::lay_out(&widened_values(&self.weight), &self.sizes)
+            });
+            sizes.by_panels(x, &weight, bias, reversed)
+        })
+    }
+}
+
 impl Kernel<1> for FrozenConvolution {
     type State = ();
 
     fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, Shape) {
         let sizes = &self.sizes;
-        let weight = widened_values(&self.weight);
-        let output = sizes.forward(x, &weight, self.bias.as_ref().map(values));
+        let bias = self.bias.as_ref().map(values);
+        let output = self
+            .quickly(x, sizes, bias, false)
+            .unwrap_or_else(|| sizes.forward(x, &widened_values(&self.weight), bias));
         let [height, width] = sizes.output;
         (output, [sizes.batch_size, sizes.channels_out, height, width].into())
     }
@@ -78,8 +112,10 @@ impl Kernel<1> for FrozenConvolution {
 
     fn backward(&self, (): (), gradient: &[f32], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
         let sizes = &self.sizes;
+        let back = sizes.reversed();
+        let back = back.and_then(|back| self.quickly(gradient, &back, None, true));
+        let back = back.unwrap_or_else(|| sizes.backward(gradient, &widened_values(&self.weight)));
         let [height, width] = sizes.input;
-        let gradient = sizes.backward(gradient, &widened_values(&self.weight));
-        [Some(tensor(gradient, [sizes.batch_size, sizes.channels_in, height, width]))]
+        [Some(tensor(back, [sizes.batch_size, sizes.channels_in, height, width]))]
     }
 }

@@ -1,5 +1,4 @@
-//! Convolution by patches gathered as columns of a matrix and one product of matrices, or by
-//! Winograd's way where that is possible.
+//! Convolution by patches gathered as columns of a matrix and one product of matrices.
 
 use super::{
     super::{
@@ -7,7 +6,6 @@ use super::{
         parallel::{self, with_scratch},
     },
     geometry::{Convolution, Rows},
-    winograd::{self, Winograd},
 };
 
 /// How many values a block of columns may have: 512 KiB, about what a core's own cache holds.
@@ -23,10 +21,6 @@ impl Convolution {
     /// - bias: `[channels_out]`
     /// - output: `[batch_size, channels_out, height_out, width_out]`
     pub fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        if let Some(winograd) = Winograd::new(self) {
-            let filters = winograd::transform(weight, self.channels_in);
-            return winograd.convolve(x, &filters, false, bias);
-        }
         let (depth, width) = (self.depth(), self.output[1].max(1));
         // Rows of output pixels, over all pictures.
         let all_rows = self.batch_size * self.output[0];
@@ -50,10 +44,6 @@ impl Convolution {
 
     /// The gradient of the input, `[batch_size, channels_in, height, width]`, given the output's.
     pub fn backward(&self, gradient: &[f32], weight: &[f32]) -> Vec<f32> {
-        if let Some(winograd) = Winograd::new(&self.reversed()) {
-            let filters = winograd::transform(weight, self.channels_in);
-            return winograd.convolve(gradient, &filters, true, None);
-        }
         let (depth, pixels, taps) = (self.depth(), self.pixels_out(), self.taps());
         // Small pictures are taken together; then the gradient of a channel lies in one piece.
         let together = COLUMNS.div_ceil(pixels.max(1)).min(self.batch_size.max(1));

@@ -2,16 +2,18 @@
 //! Networks", Lavin and Gray 2015): 16 multiplications for four output pixels in place of 36, and
 //! sums before and after them.
 
+use std::ops::Range;
+
 use super::{
     super::{
-        matrix::{Matrix, multiply},
-        parallel::{self, for_each_piece, vectorized, with_scratch},
+        parallel::{self, vectorized, with_scratch},
+        tile::{COLUMNS, Panels, ROWS, Right, multiply, panels},
     },
     geometry::{Convolution, Rows},
 };
 
 /// Places of a transformed tile or filter, 4 x 4.
-const PLACES: usize = 16;
+pub(super) const PLACES: usize = 16;
 /// How many transformed values a block of tiles may have: 1 MiB.
 const BLOCK: usize = 1 << 18;
 
@@ -22,39 +24,20 @@ pub(super) struct Winograd {
     tiles: [usize; 2],
 }
 
-/// Filters `[channels_out, channels_in, 3, 3]` as `[channels_out, 16, channels_in]`.
-pub(super) fn transform(weight: &[f32], channels_in: usize) -> Vec<f32> {
-    const TAPS: usize = 9;
-    let mut filters = vec![0.0; weight.len() / TAPS * PLACES];
-    for_each_piece(&mut filters, PLACES * channels_in, 4, |channel, filters| {
-        let weight = &weight[channel * TAPS * channels_in..][..TAPS * channels_in];
-        vectorized(|| {
-            let mut places = filters.chunks_exact_mut(channels_in);
-            let places: [&mut [f32]; PLACES] =
-                std::array::from_fn(|_| places.next().unwrap_or_default());
-            for (i, g) in weight.chunks_exact(TAPS).enumerate() {
-                // G g: three columns of four.
-                let columns: [[f32; 4]; 3] = std::array::from_fn(|c| {
-                    let (sum, middle) = (0.5 * (g[c] + g[c + 6]), 0.5 * g[c + 3]);
-                    [g[c], sum + middle, sum - middle, g[c + 6]]
-                });
-                for row in 0..4 {
-                    let [first, middle, last] = [0, 1, 2].map(|c| columns[c][row]);
-                    let (sum, middle) = (0.5 * (first + last), 0.5 * middle);
-                    places[4 * row][i] = first;
-                    places[4 * row + 1][i] = sum + middle;
-                    places[4 * row + 2][i] = sum - middle;
-                    places[4 * row + 3][i] = last;
-                }
-            }
-        });
-    });
-    filters
+/// Tiles beside each other whose values lie beside each other in a panel.
+#[derive(Clone, Copy)]
+struct Run {
+    /// Of the first tile, in its row.
+    column: usize,
+    panel: usize,
+    lane: usize,
+    length: usize,
 }
 
 impl Winograd {
-    /// Nothing where the sizes do not fit the method, or the pictures are too small to gain.
-    pub fn new(sizes: &Convolution) -> Option<Self> {
+    /// Nothing where the sizes do not fit the method, or transforming the filters, unless they are
+    /// `kept`, costs more than it saves.
+    pub fn new(sizes: &Convolution, kept: bool) -> Option<Self> {
         let [height, width] = sizes.output;
         let padding = sizes.padding;
         let fits = sizes.kernel == [3, 3]
@@ -65,21 +48,26 @@ impl Winograd {
             && padding[0] < 3
             && padding[1] < 3
             && sizes.channels_in.min(sizes.channels_out) >= 16
-            // Else transforming the filters costs more than it saves.
-            && sizes.batch_size * height / 2 * width / 2 >= 256;
+            && (kept || sizes.batch_size * height / 2 * width / 2 >= 256);
         fits.then_some(Self { sizes: *sizes, tiles: [height / 2, width / 2] })
     }
 
-    /// The convolution of `x` by [`transform`]ed filters; `reversed`, the one that leads back from
-    /// the output of those filters to their input.
+    /// The convolution of `x` by [transformed](super::filters::transform) filters; `reversed`, the one
+    /// that leads back from the output of those filters, which has these sizes.
     pub fn convolve(
         &self,
         x: &[f32],
         filters: &[f32],
-        reversed: bool,
         bias: Option<&[f32]>,
+        reversed: bool,
     ) -> Vec<f32> {
-        let Convolution { batch_size, channels_in, channels_out, output, .. } = self.sizes;
+        let Convolution { batch_size, channels_out, output, .. } = self.sizes;
+        // inner steps of the products
+        let channels_in = match reversed {
+            false => self.sizes.channels_in,
+            true => self.sizes.channels_in.next_multiple_of(ROWS),
+        };
+        let (filters, _) = filters.as_chunks();
         let all_rows = batch_size * self.tiles[0];
         let most = BLOCK / (PLACES * (channels_in + channels_out) * self.tiles[1]).max(1);
         let rows = most.clamp(1, all_rows.max(1));
@@ -87,16 +75,25 @@ impl Winograd {
         let blocks = parallel::map(all_rows.div_ceil(rows), cost, |block| {
             let rows = block * rows..all_rows.min((block + 1) * rows);
             let tiles = rows.len() * self.tiles[1];
+            let panels = panels(tiles, COLUMNS);
             let mut pixels = vec![0.0; channels_out * 4 * tiles];
-            with_scratch(PLACES * (channels_in + channels_out) * tiles, |scratch| {
-                let (inputs, products) = scratch.split_at_mut(PLACES * channels_in * tiles);
+            with_scratch(PLACES * (channels_in + channels_out) * panels * COLUMNS, |scratch| {
+                let (scratch, _) = scratch.as_chunks_mut();
+                let (inputs, products) = scratch.split_at_mut(PLACES * channels_in * panels);
                 self.transform_input(x, rows, inputs);
-                let outputs = products.chunks_exact_mut(channels_out * tiles);
-                for (place, output) in outputs.enumerate() {
-                    let input = &inputs[place * channels_in * tiles..][..channels_in * tiles];
-                    let input = Matrix::new(input, channels_in, tiles);
-                    let filter = self.filter(filters, place, reversed);
-                    multiply(output, tiles, filter, input, 1.0, false);
+                let places = inputs.chunks_exact(channels_in * panels);
+                let outputs = products.chunks_exact_mut(channels_out * panels);
+                for (place, (input, output)) in places.zip(outputs).enumerate() {
+                    let left = if reversed {
+                        let values = &filters[turned(place) * channels_out..];
+                        Panels::Transposed { values, apart: PLACES * channels_out }
+                    } else {
+                        let values = &filters[place * channels_in..];
+                        Panels::Rows { values, apart: PLACES * channels_in }
+                    };
+                    multiply(left, input, channels_in, channels_out, |row, panel, sums| {
+                        output[panel * channels_out + row] = *sums;
+                    });
                 }
                 self.transform_output(products, &mut pixels);
             });
@@ -105,98 +102,85 @@ impl Winograd {
         Rows { channels: channels_out, size: output, rows: 2 * rows, blocks }.join(batch_size, bias)
     }
 
-    /// One place of all filters, `[channels_out, channels_in]`. A filter turned by half a circle,
-    /// which leads back, has its transformed rows and columns 0 and 3 exchanged.
-    fn filter<'a>(&self, filters: &'a [f32], place: usize, reversed: bool) -> Matrix<'a> {
-        let Convolution { channels_in, channels_out, .. } = self.sizes;
-        if !reversed {
-            let filters = &filters[place * channels_in..];
-            return Matrix::strided(filters, channels_out, channels_in, PLACES * channels_in);
-        }
-        const EXCHANGED: [usize; 4] = [3, 1, 2, 0];
-        let place = EXCHANGED[place / 4] * 4 + EXCHANGED[place % 4];
-        let filters = &filters[place * channels_out..];
-        Matrix::strided(filters, channels_in, channels_out, PLACES * channels_out).transpose()
+    /// The runs of row `row` of a block.
+    fn runs(&self, row: usize) -> impl Iterator<Item = Run> {
+        let across = self.tiles[1];
+        let mut column = 0;
+        std::iter::from_fn(move || {
+            let tile = row * across + column;
+            let (panel, lane) = (tile / COLUMNS, tile % COLUMNS);
+            let length = (COLUMNS - lane).min(across - column);
+            let run = Run { column, panel, lane, length };
+            column += length;
+            (length > 0).then_some(run)
+        })
     }
 
-    /// Some rows of tiles, counted over all pictures, as `[16, channels_in, tiles]`.
-    fn transform_input(&self, x: &[f32], rows: std::ops::Range<usize>, inputs: &mut [f32]) {
+    /// Some rows of tiles, counted over all pictures, as `[16, panels, channels_in]`; what more there
+    /// is of each panel is 0.
+    fn transform_input(&self, x: &[f32], rows: Range<usize>, inputs: &mut [Right]) {
         let Convolution { channels_in, input: [height, width], padding, .. } = self.sizes;
-        let across = self.tiles[1];
-        let tiles = rows.len() * across;
-        let mut padded = vec![0.0_f32; 4 * (2 * across + 2)];
-        let mut summed = padded.clone();
-        let line = 2 * across + 2;
-        vectorized(|| {
-            for (i, row) in rows.enumerate() {
-                let (picture, row) = (row / self.tiles[0], row % self.tiles[0]);
+        let panels = panels(rows.len() * self.tiles[1], COLUMNS);
+        let depth = inputs.len() / (PLACES * panels);
+        if depth > channels_in {
+            let rest = inputs.chunks_exact_mut(depth).flat_map(|panel| &mut panel[channels_in..]);
+            rest.for_each(|values| *values = [0.0; COLUMNS]);
+        }
+        let used = 2 * self.tiles[1] + 2;
+        let line = used.next_multiple_of(COLUMNS);
+        let width_used = width.min(used - padding[1]);
+        let step = inputs.len() / PLACES;
+        let mut padded = vec![0.0_f32; (2 * self.tiles[0] + 2) * line];
+        let mut summed = vec![0.0_f32; 4 * line];
+        let mut start = rows.start;
+        while start < rows.end {
+            let (picture, first) = (start / self.tiles[0], start % self.tiles[0]);
+            let here = (self.tiles[0] - first).min(rows.end - start);
+            vectorized(|| {
                 for channel in 0..channels_in {
                     let plane = &x[(picture * channels_in + channel) * height * width..];
-                    for (r, padded) in padded.chunks_exact_mut(line).enumerate() {
-                        let y = (2 * row + r).checked_sub(padding[0]).filter(|y| *y < height);
-                        let Some(y) = y else {
-                            padded.fill(0.0);
-                            continue;
-                        };
-                        let length = width.min(line - padding[1]);
-                        padded[padding[1]..][..length]
-                            .copy_from_slice(&plane[y * width..][..length]);
+                    let lines = padded.chunks_exact_mut(line).take(2 * here + 2);
+                    for (i, padded) in lines.enumerate() {
+                        let padded = &mut padded[padding[1]..][..width_used];
+                        match (2 * first + i).checked_sub(padding[0]).filter(|y| *y < height) {
+                            Some(y) => padded.copy_from_slice(&plane[y * width..][..width_used]),
+                            None => padded.fill(0.0),
+                        }
                     }
-                    let (top, bottom) = padded.split_at(2 * line);
-                    let ([d0, d1], [d2, d3]) = (halves(top), halves(bottom));
-                    let (top, bottom) = summed.split_at_mut(2 * line);
-                    let ((t0, t1), (t2, t3)) = (top.split_at_mut(line), bottom.split_at_mut(line));
-                    for c in 0..line {
-                        t0[c] = d0[c] - d2[c];
-                        t1[c] = d1[c] + d2[c];
-                        t2[c] = d2[c] - d1[c];
-                        t3[c] = d1[c] - d3[c];
-                    }
-                    for (r, t) in summed.chunks_exact(line).enumerate() {
-                        let to =
-                            |c: usize| ((4 * r + c) * channels_in + channel) * tiles + i * across;
-                        let (pairs, next) = (pairs(t, across), pairs(&t[2..], across));
-                        write(&mut inputs[to(0)..], pairs, next, |a, _, c, _| a - c);
-                        write(&mut inputs[to(1)..], pairs, next, |_, b, c, _| b + c);
-                        write(&mut inputs[to(2)..], pairs, next, |_, b, c, _| c - b);
-                        write(&mut inputs[to(3)..], pairs, next, |_, b, _, d| b - d);
+                    for row in 0..here {
+                        add_lines(&padded[2 * row * line..][..4 * line], &mut summed);
+                        for run in self.runs(start - rows.start + row) {
+                            let inputs = &mut inputs[run.panel * depth + channel..];
+                            match run.length {
+                                16 => add_columns::<16>(&summed, run, inputs, step),
+                                8 => add_columns::<8>(&summed, run, inputs, step),
+                                4 => add_columns::<4>(&summed, run, inputs, step),
+                                _ => run.each(|tile| add_columns::<1>(&summed, tile, inputs, step)),
+                            }
+                        }
                     }
                 }
-            }
-        });
+            });
+            start += here;
+        }
     }
 
-    /// Products `[16, channels_out, tiles]` as pixels `[channels_out, rows, width]`.
-    fn transform_output(&self, products: &[f32], pixels: &mut [f32]) {
+    /// Products `[16, panels, channels_out]` as pixels `[channels_out, rows, width]`.
+    fn transform_output(&self, products: &[Right], pixels: &mut [f32]) {
         let (channels, across) = (self.sizes.channels_out, self.tiles[1]);
-        let tiles = products.len() / (PLACES * channels).max(1);
-        let row_length = 4 * across;
-        let mut columns = vec![0.0_f32; 8 * across];
+        let step = products.len() / PLACES;
+        let rows = pixels.len() / (channels * 4 * across);
         vectorized(|| {
-            for (i, pixels) in pixels.chunks_exact_mut(row_length).enumerate() {
-                // Channel and row of tiles.
-                let start = i * across;
-                let (channel, tile) = (start / tiles, start % tiles);
-                let product = |place: usize| {
-                    &products[(place * channels + channel) * tiles + tile..][..across]
-                };
-                let (upper, lower) = columns.split_at_mut(4 * across);
-                for c in 0..4 {
-                    let [m0, m1, m2, m3] = [0, 1, 2, 3].map(|r| product(4 * r + c));
-                    let upper = &mut upper[c * across..][..across];
-                    let lower = &mut lower[c * across..][..across];
-                    for t in 0..across {
-                        upper[t] = m0[t] + m1[t] + m2[t];
-                        lower[t] = m1[t] - m2[t] - m3[t];
-                    }
-                }
-                let (above, below) = pixels.split_at_mut(2 * across);
-                for (line, sums) in [(above, upper), (below, lower)] {
-                    let (left, right) = sums.split_at(2 * across);
-                    let ((s0, s1), (s2, s3)) = (left.split_at(across), right.split_at(across));
-                    for (t, pair) in line.chunks_exact_mut(2).enumerate() {
-                        pair[0] = s0[t] + s1[t] + s2[t];
-                        pair[1] = s1[t] - s2[t] - s3[t];
+            for (channel, pixels) in pixels.chunks_exact_mut(rows * 4 * across).enumerate() {
+                for (row, pixels) in pixels.chunks_exact_mut(4 * across).enumerate() {
+                    for run in self.runs(row) {
+                        let products = &products[run.panel * channels + channel..];
+                        match run.length {
+                            16 => add_places::<16>(products, step, run, pixels),
+                            8 => add_places::<8>(products, step, run, pixels),
+                            4 => add_places::<4>(products, step, run, pixels),
+                            _ => run.each(|tile| add_places::<1>(products, step, tile, pixels)),
+                        }
                     }
                 }
             }
@@ -204,26 +188,76 @@ impl Winograd {
     }
 }
 
-#[inline(always)]
-fn halves(values: &[f32]) -> [&[f32]; 2] {
-    let (first, second) = values.split_at(values.len() / 2);
-    [first, second]
+/// Where a filter that is turned by half a circle has the value of this place: transformed, its rows
+/// and columns 0 and 3 are exchanged.
+fn turned(place: usize) -> usize {
+    const EXCHANGED: [usize; 4] = [3, 1, 2, 0];
+    EXCHANGED[place / 4] * 4 + EXCHANGED[place % 4]
 }
 
-#[inline(always)]
-fn pairs(values: &[f32], count: usize) -> &[[f32; 2]] {
-    &values.as_chunks().0[..count]
+impl Run {
+    /// Each tile as a run of its own.
+    #[inline(always)]
+    fn each(self, mut work: impl FnMut(Self)) {
+        for i in 0..self.length {
+            work(Self { column: self.column + i, lane: self.lane + i, length: 1, ..self });
+        }
+    }
 }
 
-/// The four values that begin at each pair, combined.
+/// Four lines of pixels, combined as the rows of the tiles in them are: `Bᵀ d`.
 #[inline(always)]
-fn write(
-    output: &mut [f32],
-    pairs: &[[f32; 2]],
-    next: &[[f32; 2]],
-    combine: impl Fn(f32, f32, f32, f32) -> f32,
-) {
-    for ((output, [a, b]), [c, d]) in output.iter_mut().zip(pairs).zip(next) {
-        *output = combine(*a, *b, *c, *d);
+fn add_lines(lines: &[f32], summed: &mut [f32]) {
+    let line = lines.len() / 4;
+    let (lines, _) = lines.as_chunks::<COLUMNS>();
+    let (summed, _) = summed.as_chunks_mut::<COLUMNS>();
+    let count = line / COLUMNS;
+    for i in 0..count {
+        let [d0, d1, d2, d3] = [0, 1, 2, 3].map(|r| lines[r * count + i]);
+        for c in 0..COLUMNS {
+            summed[i][c] = d0[c] - d2[c];
+            summed[count + i][c] = d1[c] + d2[c];
+            summed[2 * count + i][c] = d2[c] - d1[c];
+            summed[3 * count + i][c] = d1[c] - d3[c];
+        }
+    }
+}
+
+/// `N` tiles of four such lines, their columns combined too: place `p` goes to `inputs[p * step]`.
+#[inline(always)]
+fn add_columns<const N: usize>(summed: &[f32], run: Run, inputs: &mut [Right], step: usize) {
+    for (r, line) in summed.chunks_exact(summed.len() / 4).enumerate() {
+        let (pairs, _) = line[2 * run.column..][..2 * N + 2].as_chunks::<2>();
+        let mut places = [[0.0; N]; 4];
+        for i in 0..N {
+            let ([a, b], [c, d]) = (pairs[i], pairs[i + 1]);
+            places[0][i] = a - c;
+            places[1][i] = b + c;
+            places[2][i] = c - b;
+            places[3][i] = b - d;
+        }
+        for (c, values) in places.iter().enumerate() {
+            inputs[(4 * r + c) * step][run.lane..][..N].copy_from_slice(values);
+        }
+    }
+}
+
+/// The pixels of `N` tiles, two rows of them in `pixels`: `Aᵀ m A`.
+#[inline(always)]
+fn add_places<const N: usize>(products: &[Right], step: usize, run: Run, pixels: &mut [f32]) {
+    let (mut upper, mut lower) = ([[0.0; N]; 4], [[0.0; N]; 4]);
+    for c in 0..4 {
+        let [m0, m1, m2, m3] = [0, 1, 2, 3].map(|r| &products[(4 * r + c) * step][run.lane..][..N]);
+        for i in 0..N {
+            upper[c][i] = m0[i] + m1[i] + m2[i];
+            lower[c][i] = m1[i] - m2[i] - m3[i];
+        }
+    }
+    let (above, below) = pixels.split_at_mut(pixels.len() / 2);
+    for (line, s) in [(above, upper), (below, lower)] {
+        let (pairs, _) = line[2 * run.column..][..2 * N].as_chunks_mut::<2>();
+        for (i, pair) in pairs.iter_mut().enumerate() {
+            *pair = [s[0][i] + s[1][i] + s[2][i], s[1][i] - s[2][i] - s[3][i]];
+        }
     }
 }

@@ -1,0 +1,119 @@
+//! Convolution by small frozen weights: patches of pixels gathered into panels, times weights that are
+//! laid out once.
+
+use super::{
+    super::{
+        parallel::with_scratch,
+        tile::{COLUMNS, Panels, ROWS, Right, multiply, panels},
+    },
+    geometry::Convolution,
+};
+
+/// How many gathered values are held at once: 512 KiB.
+const BLOCK: usize = 1 << 17;
+
+/// Weights `[channels_out, channels_in, kernel, kernel]` as `[panels of channels_out, taps, channels_in]`
+/// and what [`Panels::Transposed`] wants after it.
+pub(super) fn lay_out(weight: &[f32], sizes: &Convolution) -> Vec<f32> {
+    let Convolution { channels_in, channels_out, .. } = *sizes;
+    let (taps, depth) = (sizes.taps(), sizes.depth());
+    let mut values = vec![0.0; (panels(channels_out, ROWS) * depth + ROWS) * ROWS];
+    for (i, weight) in weight.iter().enumerate() {
+        let (output, input, tap) = (i / depth, i % depth / taps, i % taps);
+        let place = (output / ROWS * taps + tap) * channels_in + input;
+        values[place * ROWS + output % ROWS] = *weight;
+    }
+    values
+}
+
+impl Convolution {
+    /// The convolution of `x` by weights that are [laid out](lay_out); `reversed`, the one that leads
+    /// back from the output of those weights, which has these sizes.
+    pub(super) fn by_panels(
+        &self,
+        x: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        reversed: bool,
+    ) -> Vec<f32> {
+        let (values, _) = weight.as_chunks();
+        let (depth, pixels, left) = if reversed {
+            let depth = self.taps() * self.channels_in.next_multiple_of(ROWS);
+            (depth, self.pixels_out(), Panels::Transposed { values, apart: self.channels_out })
+        } else {
+            (self.depth(), self.pixels_out(), Panels::Rows { values, apart: self.depth() })
+        };
+        let mut output = vec![0.0; self.batch_size * self.channels_out * pixels];
+        let columns = self.batch_size * pixels;
+        // some panels at a time, so that they stay near
+        let together = (BLOCK / (depth * COLUMNS)).max(1);
+        for first in (0..panels(columns, COLUMNS)).step_by(together) {
+            let count = together.min(panels(columns, COLUMNS) - first);
+            with_scratch(count * depth * COLUMNS, |patches| {
+                let (patches, _) = patches.as_chunks_mut::<COLUMNS>();
+                for (i, patches) in patches.chunks_exact_mut(depth).enumerate() {
+                    self.gather_panel(x, (first + i) * COLUMNS, patches, reversed);
+                }
+                multiply(left, patches, depth, self.channels_out, |channel, panel, sums| {
+                    let bias = bias.map_or(0.0, |bias| bias[channel]);
+                    let mut start = (first + panel) * COLUMNS;
+                    let mut sums = &sums[..COLUMNS.min(columns - start)];
+                    while !sums.is_empty() {
+                        let (picture, pixel) = (start / pixels, start % pixels);
+                        let (here, rest) = sums.split_at(sums.len().min(pixels - pixel));
+                        let place = (picture * self.channels_out + channel) * pixels + pixel;
+                        let output = output[place..][..here.len()].iter_mut();
+                        output.zip(here).for_each(|(y, sum)| *y = sum + bias);
+                        (start, sums) = (start + here.len(), rest);
+                    }
+                });
+            });
+        }
+        output
+    }
+
+    /// What 16 output pixels, counted from `first` on over all pictures, multiply: `[taps, channels]`;
+    /// `reversed`, `[panels of channels, taps from the last to the first, 8]`.
+    fn gather_panel(&self, x: &[f32], first: usize, patches: &mut [Right], reversed: bool) {
+        let (taps, pixels) = (self.taps(), self.pixels_in());
+        for tap in 0..taps {
+            // Where each value lies in the first channel of its picture; beyond it, at no place.
+            let places: [usize; COLUMNS] =
+                std::array::from_fn(|lane| self.place(first + lane, tap).unwrap_or(usize::MAX));
+            let run = places[0] != usize::MAX
+                && places.windows(2).all(|pair| pair[0].wrapping_add(1) == pair[1]);
+            for channel in 0..self.channels_in {
+                let patch = &mut patches[match reversed {
+                    false => tap * self.channels_in + channel,
+                    true => (channel / ROWS * taps + taps - 1 - tap) * ROWS + channel % ROWS,
+                }];
+                let x = &x[channel * pixels..];
+                if run {
+                    patch.copy_from_slice(&x[places[0]..][..COLUMNS]);
+                } else {
+                    for (value, place) in patch.iter_mut().zip(&places) {
+                        *value = x.get(*place).copied().unwrap_or(0.0);
+                    }
+                }
+            }
+            if reversed {
+                for channel in self.channels_in..self.channels_in.next_multiple_of(ROWS) {
+                    let place = (channel / ROWS * taps + tap) * ROWS + channel % ROWS;
+                    patches[place] = [0.0; COLUMNS];
+                }
+            }
+        }
+    }
+
+    /// The place, within the first channel of its picture, of the value that an output pixel multiplies
+    /// by a tap's weight.
+    fn place(&self, pixel: usize, tap: usize) -> Option<usize> {
+        let (picture, pixel) = (pixel / self.pixels_out(), pixel % self.pixels_out());
+        let (row, column) = (pixel / self.output[1], pixel % self.output[1]);
+        let (down, right) = (tap / self.kernel[1], tap % self.kernel[1]);
+        let y = (row * self.stride[0] + down).checked_sub(self.padding[0])?;
+        let x = (column * self.stride[1] + right).checked_sub(self.padding[1])?;
+        let inside = picture < self.batch_size && y < self.input[0] && x < self.input[1];
+        inside.then(|| picture * self.channels_in * self.pixels_in() + y * self.input[1] + x)
+    }
+}

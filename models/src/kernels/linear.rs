@@ -1,0 +1,130 @@
+//! A frozen linear layer: one product of matrices whose right factor is laid out once.
+
+use burn::{backend::flex::FlexTensor, nn::Linear, tensor::Shape};
+
+use super::{
+    extension::{Kernel, frozen, stored, tensor, values, widened_values},
+    kept::{self, Layout, is_kept},
+    parallel::{for_each_piece, with_scratch},
+    tile::{COLUMNS, Panels, ROWS, multiply, panels},
+};
+
+/// `x * weight + bias` over the last dimension.
+#[derive(Clone, Debug)]
+pub(super) struct FrozenLinear {
+    /// `[inputs, outputs]`
+    weight: FlexTensor,
+    bias: Option<FlexTensor>,
+    /// Of the input.
+    shape: Shape,
+}
+
+impl FrozenLinear {
+    /// Nothing if the layer is trained, lies elsewhere, or is a large one, where burn's product is as
+    /// fast.
+    pub fn new(layer: &Linear, shape: Shape) -> Option<Self> {
+        let weight = stored(&layer.weight)?;
+        let bias = match &layer.bias {
+            Some(bias) => Some(frozen(bias)?),
+            None => None,
+        };
+        // Inputs that do not fit are burn's to refuse.
+        let fits = shape.last() == weight.layout().shape().first() && shape.num_elements() > 0;
+        (fits && is_kept(&weight)).then_some(Self { weight, bias, shape })
+    }
+
+    /// Inputs and outputs.
+    fn sizes(&self) -> [usize; 2] {
+        [self.weight.layout().shape()[0], self.weight.layout().shape()[1]]
+    }
+
+    fn with_last(&self, size: usize) -> Shape {
+        let mut shape = self.shape.clone();
+        let last = shape.rank() - 1;
+        shape[last] = size;
+        shape
+    }
+}
+
+/// `x * right`, each row of which begins with `bias`.
+///
+/// # Shapes
+///
+/// - x: `[rows, inner]`
+/// - right: `[panels, inner]` of 16 columns
+/// - output: `[rows, columns]`
+fn product(
+    x: &[f32],
+    right: &[f32],
+    bias: Option<&[f32]>,
+    [inner, columns]: [usize; 2],
+) -> Vec<f32> {
+    let (right, _) = right.as_chunks();
+    let mut output = vec![0.0; x.len() / inner * columns];
+    // some rows at a time, so that their panels stay near
+    const TOGETHER: usize = 8 * ROWS;
+    for_each_piece(&mut output, TOGETHER * columns, inner, |piece, output| {
+        let rows = output.len() / columns;
+        let x = &x[piece * TOGETHER * inner..][..rows * inner];
+        with_scratch(panels(rows, ROWS) * ROWS * inner, |left| {
+            let (left, _) = left.as_chunks_mut::<ROWS>();
+            for (x, left) in x.chunks(ROWS * inner).zip(left.chunks_exact_mut(inner)) {
+                for (row, x) in x.chunks_exact(inner).enumerate() {
+                    left.iter_mut().zip(x).for_each(|(left, x)| left[row] = *x);
+                }
+            }
+            let left = Panels::Rows { values: left, apart: inner };
+            multiply(left, right, inner, rows, |row, panel, sums| {
+                let first = panel * COLUMNS;
+                let width = COLUMNS.min(columns - first);
+                let output = &mut output[row * columns + first..][..width];
+                match bias {
+                    Some(bias) => {
+                        let bias = &bias[first..][..width];
+                        let terms = sums.iter().zip(bias);
+                        output.iter_mut().zip(terms).for_each(|(y, (sum, bias))| *y = sum + bias);
+                    }
+                    None => output.copy_from_slice(&sums[..width]),
+                }
+            });
+        });
+    });
+    output
+}
+
+/// A matrix in panels of 16 columns; `at` gives its elements by row and column.
+fn in_panels([rows, columns]: [usize; 2], at: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+    let mut values = vec![0.0; panels(columns, COLUMNS) * rows * COLUMNS];
+    for (i, value) in values.iter_mut().enumerate() {
+        let (row, column) = (i / COLUMNS % rows, i / COLUMNS / rows * COLUMNS + i % COLUMNS);
+        if column < columns {
+            *value = at(row, column);
+        }
+    }
+    values
+}
+
+impl Kernel<1> for FrozenLinear {
+    type State = ();
+
+    fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, Shape) {
+        let [inputs, outputs] = self.sizes();
+        let right = kept::of(&self.weight, Layout::Forward, || {
+            let weight = widened_values(&self.weight);
+            in_panels([inputs, outputs], |input, output| weight[input * outputs + output])
+        });
+        let output = product(x, &right, self.bias.as_ref().map(values), [inputs, outputs]);
+        (output, self.with_last(outputs))
+    }
+
+    fn state(&self, _: [FlexTensor; 1]) {}
+
+    fn backward(&self, (): (), gradient: &[f32], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        let [inputs, outputs] = self.sizes();
+        let right = kept::of(&self.weight, Layout::Backward, || {
+            let weight = widened_values(&self.weight);
+            in_panels([outputs, inputs], |output, input| weight[input * outputs + output])
+        });
+        [Some(tensor(product(gradient, &right, None, [outputs, inputs]), self.shape.clone()))]
+    }
+}
