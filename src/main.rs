@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use dvar::cli::{CliError, parse, run};
 
 fn main() -> ExitCode {
+    keep_freed_memory();
     match parse(std::env::args_os()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -18,3 +19,20 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// A layer's output is given back and asked for again at once. glibc hands what is freed at its end back
+/// to the system and gets it cleared page by page: 6 % of a step's time.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code)]
+fn keep_freed_memory() {
+    const MEBI: i32 = 1 << 20;
+    // SAFETY: `mallopt` is safe to call before other threads run, and ignores what it does not know.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 * MEBI);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 256 * MEBI);
+        libc::mallopt(libc::M_TOP_PAD, 16 * MEBI);
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn keep_freed_memory() {}

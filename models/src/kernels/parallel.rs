@@ -67,9 +67,13 @@ pub(super) fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R)
     result
 }
 
-/// Runs `work`, and what is inlined into it, compiled for AVX2 where the processor has that.
+/// Runs `work`, and what is inlined into it, compiled for AVX-512 or AVX2 where the processor has them.
 #[inline(always)]
 pub(super) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = pulp::x86::V4::try_new() {
+        return pulp::Simd::vectorize(simd, work);
+    }
     #[cfg(target_arch = "x86_64")]
     if let Some(simd) = pulp::x86::V3::try_new() {
         return pulp::Simd::vectorize(simd, work);
