@@ -65,11 +65,14 @@ fn zip(x: &[f32], y: &[f32], function: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f
     let mut output = vec![0.0; x.len()];
     for_each_piece(&mut output, PIECE, COST, |i, output| {
         let (x, y) = (&x[i * PIECE..][..output.len()], &y[i * PIECE..][..output.len()]);
-        vectorized(|| {
-            for ((output, x), y) in output.iter_mut().zip(x).zip(y) {
-                *output = function(*x, *y);
-            }
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                for ((output, x), y) in output.iter_mut().zip(x).zip(y) {
+                    *output = function(*x, *y);
+                }
+            },
+        );
     });
     output
 }
@@ -95,11 +98,14 @@ impl Kernel<1> for GatedGelu {
         let mut output = vec![0.0; x.len() / 2];
         for_each_piece(&mut output, half, 2 * COST, |row, output| {
             let (value, gate) = x[row * 2 * half..][..2 * half].split_at(half);
-            vectorized(|| {
-                for ((output, value), gate) in output.iter_mut().zip(value).zip(gate) {
-                    *output = value * gelu(*gate);
-                }
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    for ((output, value), gate) in output.iter_mut().zip(value).zip(gate) {
+                        *output = value * gelu(*gate);
+                    }
+                },
+            );
         });
         let mut shape = self.shape.clone();
         let last = shape.num_dims() - 1;
@@ -118,13 +124,16 @@ impl Kernel<1> for GatedGelu {
             let (value, gate) = x[row * 2 * half..][..2 * half].split_at(half);
             let gradient = &gradient[row * half..][..half];
             let (to_value, to_gate) = output.split_at_mut(half);
-            vectorized(|| {
-                for i in 0..half {
-                    let (gate, gradient) = (gate[i], gradient[i]);
-                    to_value[i] = gradient * gelu(gate);
-                    to_gate[i] = gradient * value[i] * gelu_derivative(gate);
-                }
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    for i in 0..half {
+                        let (gate, gradient) = (gate[i], gradient[i]);
+                        to_value[i] = gradient * gelu(gate);
+                        to_gate[i] = gradient * value[i] * gelu_derivative(gate);
+                    }
+                },
+            );
         });
         [Some(tensor(output, self.shape.clone()))]
     }

@@ -70,19 +70,22 @@ impl Attention {
         let length = self.key_length;
         let scale = (self.width as f64).powf(-0.5) as f32;
         multiply(shares, length, query, key.transpose(), scale, false);
-        vectorized(|| {
-            for (i, row) in shares.chunks_exact_mut(length).enumerate() {
-                if let Some(mask) = &self.mask {
-                    let mask = &values(mask)[(first + i) * length..][..length];
-                    row.iter_mut().zip(mask).for_each(|(score, mask)| *score += mask);
+        vectorized(
+            #[inline(always)]
+            || {
+                for (i, row) in shares.chunks_exact_mut(length).enumerate() {
+                    if let Some(mask) = &self.mask {
+                        let mask = &values(mask)[(first + i) * length..][..length];
+                        row.iter_mut().zip(mask).for_each(|(score, mask)| *score += mask);
+                    }
+                    let largest =
+                        row.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
+                    row.iter_mut().for_each(|score| *score = exp(*score - largest));
+                    let total = (1.0 / sum(length, |i| row[i])) as f32;
+                    row.iter_mut().for_each(|share| *share *= total);
                 }
-                let largest =
-                    row.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
-                row.iter_mut().for_each(|score| *score = exp(*score - largest));
-                let total = (1.0 / sum(length, |i| row[i])) as f32;
-                row.iter_mut().for_each(|share| *share *= total);
-            }
-        });
+            },
+        );
     }
 
     /// The output of some queries of head `i`, in rows of `width`.
@@ -131,13 +134,19 @@ impl Attention {
             let matrix = Matrix::new(&shares, rows.len(), length);
             multiply(&mut to.value, width, matrix.transpose(), gradient, 1.0, true);
             // From here on, the scores' gradient.
-            vectorized(|| {
-                let rows = to_shares.chunks_exact_mut(length).zip(shares.chunks_exact(length));
-                for (to_row, row) in rows {
-                    let mean = sum(length, |i| to_row[i] * row[i]) as f32;
-                    to_row.iter_mut().zip(row).for_each(|(to, share)| *to = share * (*to - mean));
-                }
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    let rows = to_shares.chunks_exact_mut(length).zip(shares.chunks_exact(length));
+                    for (to_row, row) in rows {
+                        let mean = sum(length, |i| to_row[i] * row[i]) as f32;
+                        to_row
+                            .iter_mut()
+                            .zip(row)
+                            .for_each(|(to, share)| *to = share * (*to - mean));
+                    }
+                },
+            );
             let to_scores = Matrix::new(&to_shares, rows.len(), length);
             multiply(&mut to.query[rows.start * width..], width, to_scores, key, scale, false);
             multiply(&mut to.key, width, to_scores.transpose(), query, scale, true);

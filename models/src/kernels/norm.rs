@@ -104,18 +104,22 @@ impl Kernel<1> for FrozenGroupNorm {
         let mut output = vec![0.0; x.len()];
         for_each_piece(&mut output, length, COST, |i, output| {
             let x = &x[i * length..][..output.len()];
-            vectorized(|| {
-                let statistics = Statistics::of(x, self.epsilon);
-                self.channels(i, |channel, gamma, beta| {
-                    let scale = statistics.reciprocal * gamma;
-                    let values = output[channel.clone()].iter_mut().zip(&x[channel]);
-                    if self.with_silu {
-                        values.for_each(|(y, x)| *y = silu((x - statistics.mean) * scale + beta));
-                    } else {
-                        values.for_each(|(y, x)| *y = (x - statistics.mean) * scale + beta);
-                    }
-                });
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    let statistics = Statistics::of(x, self.epsilon);
+                    self.channels(i, |channel, gamma, beta| {
+                        let scale = statistics.reciprocal * gamma;
+                        let values = output[channel.clone()].iter_mut().zip(&x[channel]);
+                        if self.with_silu {
+                            values
+                                .for_each(|(y, x)| *y = silu((x - statistics.mean) * scale + beta));
+                        } else {
+                            values.for_each(|(y, x)| *y = (x - statistics.mean) * scale + beta);
+                        }
+                    });
+                },
+            );
         });
         (output, self.shape.clone())
     }
@@ -130,22 +134,28 @@ impl Kernel<1> for FrozenGroupNorm {
         for_each_piece(&mut output, length, 2 * COST, |i, output| {
             let x = &x[i * length..][..output.len()];
             let gradient = &gradient[i * length..][..output.len()];
-            vectorized(|| {
-                let statistics = Statistics::of(x, self.epsilon);
-                self.channels(i, |channel, gamma, beta| {
-                    let output = &mut output[channel.clone()];
-                    let values = output.iter_mut().zip(&x[channel.clone()]).zip(&gradient[channel]);
-                    if self.with_silu {
-                        let scale = statistics.reciprocal * gamma;
-                        values.for_each(|((y, x), g)| {
-                            *y = g * gamma * silu_derivative((x - statistics.mean) * scale + beta);
-                        });
-                    } else {
-                        values.for_each(|((y, _), g)| *y = g * gamma);
-                    }
-                });
-                statistics.backward(x, output);
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    let statistics = Statistics::of(x, self.epsilon);
+                    self.channels(i, |channel, gamma, beta| {
+                        let output = &mut output[channel.clone()];
+                        let values =
+                            output.iter_mut().zip(&x[channel.clone()]).zip(&gradient[channel]);
+                        if self.with_silu {
+                            let scale = statistics.reciprocal * gamma;
+                            values.for_each(|((y, x), g)| {
+                                *y = g
+                                    * gamma
+                                    * silu_derivative((x - statistics.mean) * scale + beta);
+                            });
+                        } else {
+                            values.for_each(|((y, _), g)| *y = g * gamma);
+                        }
+                    });
+                    statistics.backward(x, output);
+                },
+            );
         });
         [Some(tensor(output, self.shape.clone()))]
     }
@@ -183,12 +193,15 @@ impl Kernel<1> for FrozenLayerNorm {
         let mut output = vec![0.0; x.len()];
         for_each_piece(&mut output, width, COST, |row, output| {
             let x = &x[row * width..][..width];
-            vectorized(|| {
-                let statistics = Statistics::of(x, self.epsilon);
-                for (((y, x), gamma), beta) in output.iter_mut().zip(x).zip(gamma).zip(beta) {
-                    *y = statistics.normalized(*x) * gamma + beta;
-                }
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    let statistics = Statistics::of(x, self.epsilon);
+                    for (((y, x), gamma), beta) in output.iter_mut().zip(x).zip(gamma).zip(beta) {
+                        *y = statistics.normalized(*x) * gamma + beta;
+                    }
+                },
+            );
         });
         (output, self.shape.clone())
     }
@@ -204,12 +217,15 @@ impl Kernel<1> for FrozenLayerNorm {
         for_each_piece(&mut output, width, COST, |row, output| {
             let x = &x[row * width..][..width];
             let gradient = &gradient[row * width..][..width];
-            vectorized(|| {
-                for ((y, g), gamma) in output.iter_mut().zip(gradient).zip(gamma) {
-                    *y = g * gamma;
-                }
-                Statistics::of(x, self.epsilon).backward(x, output);
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    for ((y, g), gamma) in output.iter_mut().zip(gradient).zip(gamma) {
+                        *y = g * gamma;
+                    }
+                    Statistics::of(x, self.epsilon).backward(x, output);
+                },
+            );
         });
         [Some(tensor(output, self.shape.clone()))]
     }

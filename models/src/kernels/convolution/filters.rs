@@ -19,17 +19,20 @@ pub(super) fn transform(weight: &[f32], channels_in: usize) -> Vec<f32> {
     for_each_piece(&mut filters, length, 4, |panel, filters| {
         let weight = &weight[(panel * ROWS).min(channels_out) * channels_in * TAPS..];
         let (filters, _) = filters.as_chunks_mut::<ROWS>();
-        vectorized(|| {
-            for input in 0..channels_in.min(filters.len() / PLACES) {
-                let mut taps = [[0.0; ROWS]; TAPS];
-                for (i, weight) in weight.chunks(channels_in * TAPS).take(ROWS).enumerate() {
-                    let weight = &weight[input * TAPS..][..TAPS];
-                    taps.iter_mut().zip(weight).for_each(|(taps, tap)| taps[i] = *tap);
+        vectorized(
+            #[inline(always)]
+            || {
+                for input in 0..channels_in.min(filters.len() / PLACES) {
+                    let mut taps = [[0.0; ROWS]; TAPS];
+                    for (i, weight) in weight.chunks(channels_in * TAPS).take(ROWS).enumerate() {
+                        let weight = &weight[input * TAPS..][..TAPS];
+                        taps.iter_mut().zip(weight).for_each(|(taps, tap)| taps[i] = *tap);
+                    }
+                    let places = filters.iter_mut().skip(input).step_by(channels_in);
+                    places.zip(transformed(&taps)).for_each(|(place, value)| *place = value);
                 }
-                let places = filters.iter_mut().skip(input).step_by(channels_in);
-                places.zip(transformed(&taps)).for_each(|(place, value)| *place = value);
-            }
-        });
+            },
+        );
     });
     filters
 }

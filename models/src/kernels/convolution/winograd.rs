@@ -136,31 +136,37 @@ impl Winograd {
         while start < rows.end {
             let (picture, first) = (start / self.tiles[0], start % self.tiles[0]);
             let here = (self.tiles[0] - first).min(rows.end - start);
-            vectorized(|| {
-                for channel in 0..channels_in {
-                    let plane = &x[(picture * channels_in + channel) * height * width..];
-                    let lines = padded.chunks_exact_mut(line).take(2 * here + 2);
-                    for (i, padded) in lines.enumerate() {
-                        let padded = &mut padded[padding[1]..][..width_used];
-                        match (2 * first + i).checked_sub(padding[0]).filter(|y| *y < height) {
-                            Some(y) => padded.copy_from_slice(&plane[y * width..][..width_used]),
-                            None => padded.fill(0.0),
+            vectorized(
+                #[inline(always)]
+                || {
+                    for channel in 0..channels_in {
+                        let plane = &x[(picture * channels_in + channel) * height * width..];
+                        let lines = padded.chunks_exact_mut(line).take(2 * here + 2);
+                        for (i, padded) in lines.enumerate() {
+                            let padded = &mut padded[padding[1]..][..width_used];
+                            match (2 * first + i).checked_sub(padding[0]).filter(|y| *y < height) {
+                                Some(y) => {
+                                    padded.copy_from_slice(&plane[y * width..][..width_used])
+                                }
+                                None => padded.fill(0.0),
+                            }
                         }
-                    }
-                    for row in 0..here {
-                        add_lines(&padded[2 * row * line..][..4 * line], &mut summed);
-                        for run in self.runs(start - rows.start + row) {
-                            let inputs = &mut inputs[run.panel * depth + channel..];
-                            match run.length {
-                                16 => add_columns::<16>(&summed, run, inputs, step),
-                                8 => add_columns::<8>(&summed, run, inputs, step),
-                                4 => add_columns::<4>(&summed, run, inputs, step),
-                                _ => run.each(|tile| add_columns::<1>(&summed, tile, inputs, step)),
+                        for row in 0..here {
+                            add_lines(&padded[2 * row * line..][..4 * line], &mut summed);
+                            for run in self.runs(start - rows.start + row) {
+                                let inputs = &mut inputs[run.panel * depth + channel..];
+                                match run.length {
+                                    16 => add_columns::<16>(&summed, run, inputs, step),
+                                    8 => add_columns::<8>(&summed, run, inputs, step),
+                                    4 => add_columns::<4>(&summed, run, inputs, step),
+                                    _ => run
+                                        .each(|tile| add_columns::<1>(&summed, tile, inputs, step)),
+                                }
                             }
                         }
                     }
-                }
-            });
+                },
+            );
             start += here;
         }
     }
@@ -170,21 +176,24 @@ impl Winograd {
         let (channels, across) = (self.sizes.channels_out, self.tiles[1]);
         let step = products.len() / PLACES;
         let rows = pixels.len() / (channels * 4 * across);
-        vectorized(|| {
-            for (channel, pixels) in pixels.chunks_exact_mut(rows * 4 * across).enumerate() {
-                for (row, pixels) in pixels.chunks_exact_mut(4 * across).enumerate() {
-                    for run in self.runs(row) {
-                        let products = &products[run.panel * channels + channel..];
-                        match run.length {
-                            16 => add_places::<16>(products, step, run, pixels),
-                            8 => add_places::<8>(products, step, run, pixels),
-                            4 => add_places::<4>(products, step, run, pixels),
-                            _ => run.each(|tile| add_places::<1>(products, step, tile, pixels)),
+        vectorized(
+            #[inline(always)]
+            || {
+                for (channel, pixels) in pixels.chunks_exact_mut(rows * 4 * across).enumerate() {
+                    for (row, pixels) in pixels.chunks_exact_mut(4 * across).enumerate() {
+                        for run in self.runs(row) {
+                            let products = &products[run.panel * channels + channel..];
+                            match run.length {
+                                16 => add_places::<16>(products, step, run, pixels),
+                                8 => add_places::<8>(products, step, run, pixels),
+                                4 => add_places::<4>(products, step, run, pixels),
+                                _ => run.each(|tile| add_places::<1>(products, step, tile, pixels)),
+                            }
                         }
                     }
                 }
-            }
-        });
+            },
+        );
     }
 }
 
