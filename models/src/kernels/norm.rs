@@ -108,16 +108,21 @@ impl Kernel<1> for FrozenGroupNorm {
                 #[inline(always)]
                 || {
                     let statistics = Statistics::of(x, self.epsilon);
-                    self.channels(i, |channel, gamma, beta| {
-                        let scale = statistics.reciprocal * gamma;
-                        let values = output[channel.clone()].iter_mut().zip(&x[channel]);
-                        if self.with_silu {
-                            values
-                                .for_each(|(y, x)| *y = silu((x - statistics.mean) * scale + beta));
-                        } else {
-                            values.for_each(|(y, x)| *y = (x - statistics.mean) * scale + beta);
-                        }
-                    });
+                    self.channels(
+                        i,
+                        #[inline(always)]
+                        |channel, gamma, beta| {
+                            let scale = statistics.reciprocal * gamma;
+                            let values = output[channel.clone()].iter_mut().zip(&x[channel]);
+                            if self.with_silu {
+                                values.for_each(|(y, x)| {
+                                    *y = silu((x - statistics.mean) * scale + beta)
+                                });
+                            } else {
+                                values.for_each(|(y, x)| *y = (x - statistics.mean) * scale + beta);
+                            }
+                        },
+                    );
                 },
             );
         });
@@ -138,21 +143,28 @@ impl Kernel<1> for FrozenGroupNorm {
                 #[inline(always)]
                 || {
                     let statistics = Statistics::of(x, self.epsilon);
-                    self.channels(i, |channel, gamma, beta| {
-                        let output = &mut output[channel.clone()];
-                        let values =
-                            output.iter_mut().zip(&x[channel.clone()]).zip(&gradient[channel]);
-                        if self.with_silu {
-                            let scale = statistics.reciprocal * gamma;
-                            values.for_each(|((y, x), g)| {
-                                *y = g
-                                    * gamma
-                                    * silu_derivative((x - statistics.mean) * scale + beta);
-                            });
-                        } else {
-                            values.for_each(|((y, _), g)| *y = g * gamma);
-                        }
-                    });
+                    self.channels(
+                        i,
+                        #[inline(always)]
+                        |channel, gamma, beta| {
+                            let output = &mut output[channel.clone()];
+                            let values =
+                                output.iter_mut().zip(&x[channel.clone()]).zip(&gradient[channel]);
+                            if self.with_silu {
+                                let scale = statistics.reciprocal * gamma;
+                                values.for_each(
+                                    #[inline(always)]
+                                    |((y, x), g)| {
+                                        *y = g
+                                            * gamma
+                                            * silu_derivative((x - statistics.mean) * scale + beta);
+                                    },
+                                );
+                            } else {
+                                values.for_each(|((y, _), g)| *y = g * gamma);
+                            }
+                        },
+                    );
                     statistics.backward(x, output);
                 },
             );
