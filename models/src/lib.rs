@@ -48,3 +48,5 @@ pub mod weights;
 pub use activation::Activation;
 pub use config_checks::parse as parse_json;
 pub use error::ModelError;
+#[cfg(feature = "flex")]
+pub use kernels::on_cores;

@@ -62,7 +62,7 @@ fn product(
     let (right, _) = right.as_chunks();
     let mut output = vec![0.0; x.len() / inner * columns];
     // some rows at a time, so that their panels stay near
-    const TOGETHER: usize = 8 * ROWS;
+    const TOGETHER: usize = 4 * ROWS;
     for_each_piece(&mut output, TOGETHER * columns, inner, |piece, output| {
         let rows = output.len() / columns;
         let x = &x[piece * TOGETHER * inner..][..rows * inner];

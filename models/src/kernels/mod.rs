@@ -37,6 +37,8 @@ pub(crate) use layers::{
     activate, conv2d, gated_gelu, group_norm, group_norm_silu, layer_norm, linear,
 };
 #[cfg(feature = "flex")]
+pub use parallel::on_cores;
+#[cfg(feature = "flex")]
 pub(crate) use parallel::{each, shares};
 
 #[cfg(all(test, feature = "flex", feature = "autodiff"))]

@@ -44,6 +44,12 @@ pub(crate) fn each<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync + Sen
     map(count, 2 * WORTH, work)
 }
 
+/// Does `work` on one of the threads that our kernels share the cores with: from there, they need wake
+/// nobody to share out a layer.
+pub fn on_cores<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
+}
+
 /// The numbers below `count` in as many runs as there are threads, or in one each.
 pub(crate) fn shares(count: usize) -> Vec<Range<usize>> {
     let parts = rayon::current_num_threads().clamp(1, count.max(1));
