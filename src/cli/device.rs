@@ -168,6 +168,10 @@ pub(super) fn run<R: Send + 'static>(
     device: &Device,
     work: impl FnOnce() -> Result<R, CliError> + Send,
 ) -> Result<R, CliError> {
+    #[cfg(feature = "flex")]
+    if *device == Device::flex() {
+        return dvar_models::on_cores(work);
+    }
     let caller = thread::current().id();
     on_device(device, || {
         let here = thread::current().id();

@@ -198,17 +198,14 @@ pub async fn denoise(
     for step in 0..scheduler.timesteps().len() {
         let time = scheduler.timesteps()[step];
         let input = scheduler.scale_model_input(latents.clone(), step);
+        let stem = unet.stem(input, &vec![time; count]);
         let noise_pred = if guidance.negative.is_some() {
-            let both = unet.forward(
-                Tensor::cat(vec![input.clone(), input], 0),
-                &vec![time; 2 * count],
-                context.clone(),
-            );
+            let both = unet.forward_from(&stem.twice(), context.clone());
             let negative = both.clone().narrow(0, 0, count);
             let text = both.narrow(0, count, count);
             negative.clone() + (text - negative).mul_scalar(guidance.scale)
         } else {
-            unet.forward(input, &vec![time; count], context.clone())
+            unet.forward_from(&stem, context.clone())
         };
         let noise = scheduler.needs_variance_noise(step).then(|| variance_noise(step));
         latents = scheduler.step(noise_pred, step, latents, noise);

@@ -11,7 +11,7 @@ use super::DeviceError;
 /// owners until it has come to the buffer: whether an operation works in place depends on how far the
 /// thread has got, and so do the strides of what it gives and the order of the sums over that. On the
 /// thread itself each operation is through before the next is asked for, and nothing depends on time.
-/// CPU backends have no such thread; there, `work` runs on one of the threads that share the cores.
+/// CPU backends have no such thread; there, `work` is only called.
 ///
 /// Nothing in `work` may wait for another thread that uses the device: it would wait for ever.
 ///
@@ -30,10 +30,6 @@ pub fn on_device<R: Send + 'static>(
         let done = cube.client().exclusive(caught).map_err(DeviceError::new)?;
         return done.map_err(|panic| DeviceError::new(message(&*panic)));
     }
-    #[cfg(feature = "flex")]
-    if device.clone().inner() == Device::flex() {
-        return Ok(dvar_models::on_cores(work));
-    }
     Ok(work())
 }
 
@@ -50,8 +46,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn on_a_cpu_the_work_may_ask_for_the_device_again() {
-        let device = Device::flex();
-        assert_eq!(on_device(&device, || on_device(&device, || 1)), Ok(Ok(1)));
+    fn on_a_cpu_the_work_stays_on_its_thread() {
+        let here = std::thread::current().id();
+        let there = on_device(&Device::flex(), || std::thread::current().id());
+        assert_eq!(there, Ok(here));
     }
 }

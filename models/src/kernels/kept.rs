@@ -55,10 +55,13 @@ fn lock() -> std::sync::MutexGuard<'static, Kept> {
     KEPT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Weights that may be gone, and what was made of them.
+type Entry = (Weak<Bytes>, Arc<Vec<f32>>);
+
 /// By the address of the weights. Those are not held: while an entry stands, their address is given to
 /// nothing else, and whoever changes them in place gets a new one.
 #[derive(Default)]
-struct Kept(HashMap<(usize, Layout), (Weak<Bytes>, Arc<Vec<f32>>)>);
+struct Kept(HashMap<(usize, Layout), Entry>);
 
 impl Kept {
     fn get(&self, weight: &Arc<Bytes>, layout: Layout) -> Option<Arc<Vec<f32>>> {

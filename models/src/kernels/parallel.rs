@@ -44,10 +44,14 @@ pub(crate) fn each<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync + Sen
     map(count, 2 * WORTH, work)
 }
 
-/// Does `work` on one of the threads that our kernels share the cores with: from there, they need wake
-/// nobody to share out a layer.
+/// Does `work` on one of the threads that share the cores, where there are several: from there, a layer
+/// is shared out without waking one first.
 pub fn on_cores<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    rayon::scope(|_| work())
+    match rayon::current_num_threads() {
+        // it might wait for a thread that wants this one
+        1 => work(),
+        _ => rayon::scope(|_| work()),
+    }
 }
 
 /// The numbers below `count` in as many runs as there are threads, or in one each.

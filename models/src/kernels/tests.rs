@@ -6,7 +6,7 @@
 use burn::{
     module::{Module, Param},
     nn::{
-        GroupNorm, GroupNormConfig, LayerNorm, LayerNormConfig, PaddingConfig2d,
+        GroupNorm, GroupNormConfig, LayerNorm, LayerNormConfig, LinearConfig, PaddingConfig2d,
         conv::{Conv2d, Conv2dConfig},
     },
     tensor::{Device, Tensor, TensorData, activation::silu},
@@ -114,6 +114,33 @@ proptest! {
     #[test]
     fn convolution_is_burns((layer, shape) in convolutions()) {
         check([tensor(shape, 3)], |[x]| conv2d(&layer, x), |[x]| layer.forward(x))?;
+    }
+
+    #[test]
+    fn an_input_of_a_convolution_does_not_depend_on_the_others((layer, shape) in convolutions()) {
+        let whole = run(&[tensor(shape, 3)], |[x]| conv2d(&layer, x) * 2.0);
+        let apart = run(&[tensor(shape, 3)], |[x]| {
+            let parts = x.chunk(shape[0], 0).into_iter().map(|x| conv2d(&layer, x));
+            Tensor::cat(parts.collect(), 0) * 2.0
+        });
+        prop_assert_eq!(whole, apart);
+    }
+
+    #[test]
+    fn linear_is_burns(
+        shape in [1..4_usize, 1..50, 1..50],
+        outputs in 1..50_usize,
+        bias: bool,
+    ) {
+        let layer = LinearConfig::new(shape[2], outputs).with_bias(bias).init(&Device::flex());
+        let layer = layer.no_grad();
+        check([tensor(shape, 3)], |[x]| linear(&layer, x), |[x]| layer.forward(x))?;
+        let whole = run(&[tensor(shape, 3)], |[x]| linear(&layer, x) * 2.0);
+        let apart = run(&[tensor(shape, 3)], |[x]| {
+            let parts = x.chunk(shape[0], 0).into_iter().map(|x| linear(&layer, x));
+            Tensor::cat(parts.collect(), 0) * 2.0
+        });
+        prop_assert_eq!(whole, apart);
     }
 
     #[test]

@@ -54,6 +54,19 @@ pub struct UNetPrefix {
     skips: Vec<Tensor<4>>,
 }
 
+impl UNetPrefix {
+    /// Of each input twice, all of them first and then all again: for two texts each.
+    #[must_use]
+    pub fn twice(&self) -> Self {
+        let twice = |x: &Tensor<4>| Tensor::cat(vec![x.clone(), x.clone()], 0);
+        Self {
+            time: Tensor::cat(vec![self.time.clone(), self.time.clone()], 0),
+            x: twice(&self.x),
+            skips: self.skips.iter().map(twice).collect(),
+        }
+    }
+}
+
 #[cfg(feature = "flex")]
 impl UNetPrefix {
     pub(super) fn batch_size(&self) -> usize {
