@@ -1,7 +1,5 @@
 //! The deterministic evaluation of a run: the whole batch here, or its shares by whoever computes them.
 
-use std::{cell::RefCell, collections::BTreeMap};
-
 use burn::tensor::Tensor;
 
 use super::Session;
@@ -9,46 +7,10 @@ use crate::{
     callbacks::{DeterministicEval, Evaluation},
     concept::Concept,
     config::{Stopping, TrainConfig},
-    eval::{EvaluationDraws, FixedBatch, INTERVALS},
-    objective::{DiffusionObjective, Share},
+    eval::INTERVALS,
+    objective::Share,
     trainer::{Callback, LocalBoxFuture, Part, Replicas, Task, TrainError, TrainState},
 };
-
-/// The fixed batch, or the shares of it that were asked for: each is prepared when it is asked for
-/// first.
-#[derive(Debug)]
-pub(super) struct FixedBatches {
-    draws: EvaluationDraws,
-    triple: bool,
-    each_input: bool,
-    prepared: RefCell<BTreeMap<Share, FixedBatch>>,
-}
-
-impl FixedBatches {
-    pub(super) fn new(config: &TrainConfig, draws: EvaluationDraws) -> Self {
-        let (triple, each_input) = (config.triple, config.each_input);
-        Self { draws, triple, each_input, prepared: RefCell::default() }
-    }
-
-    /// The means over a share's inputs, then the losses of single inputs.
-    pub(super) fn losses(
-        &self,
-        objective: &DiffusionObjective,
-        concept: &Concept,
-        evaluation: usize,
-        share: Share,
-    ) -> (Vec<Tensor<1>>, Vec<Tensor<1>>) {
-        let prepare = || {
-            let batch = FixedBatch::from_draws(objective, self.draws.clone(), self.triple, share);
-            if self.each_input { batch.with_each_input() } else { batch }
-        };
-        let mut prepared = self.prepared.borrow_mut();
-        let batch = prepared.entry(share).or_insert_with(prepare);
-        let mut means = batch.losses(objective, &concept.plain(), evaluation);
-        let inputs = means.split_off(batch.means());
-        (means, inputs)
-    }
-}
 
 impl Session {
     /// The objective on the fixed batch, without gradient, then that of each interval with
@@ -56,7 +18,7 @@ impl Session {
     /// `evaluation` counts the run's evaluations.
     pub fn evaluation_losses(&self, concept: &Concept, evaluation: usize) -> Vec<Tensor<1>> {
         let (means, inputs) =
-            self.evaluation.losses(&self.objective, concept, evaluation, Share::WHOLE);
+            self.evaluation.losses(&self.objective, &concept.plain(), evaluation, Share::WHOLE);
         [means, inputs].concat()
     }
 

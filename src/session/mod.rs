@@ -25,7 +25,6 @@ mod trial;
 use burn::tensor::{Device, Tensor, TensorData};
 use captions::Captions;
 use dvar_models::{product::allow_tf32, vae::AutoencoderKl};
-use evaluation::FixedBatches;
 
 pub use best::Best;
 pub use checked::{CheckedOptions, advice, begun_with, fingerprint};
@@ -47,7 +46,7 @@ use crate::{
     config::{MethodConfig, TrainConfig},
     data::{dataset::Dataset, image::Picture},
     embedding::{self, LearnedEmbedding},
-    eval::EvaluationDraws,
+    eval::{EvaluationDraws, FixedBatches},
     objective::{
         CAPTION_PREFIXES, DiffusionObjective, DrawRanges, LatentCache, PriorPreservation,
         RescaledPictures, SeededDraws,
@@ -149,7 +148,8 @@ impl Session {
         let all: Vec<usize> = (0..ranges.pictures).collect();
         let draws = draws.with_sizes(objective.latents.by_size(&all));
         let evaluation_draws = evaluation_draws(config, ranges);
-        let evaluation = FixedBatches::new(config, evaluation_draws.clone());
+        let evaluation =
+            FixedBatches::new(evaluation_draws.clone(), config.triple, config.each_input);
         Ok(Self { objective, draws, initial, evaluation_draws, evaluation })
     }
 

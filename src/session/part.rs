@@ -70,7 +70,7 @@ impl Session {
         share: Share,
     ) -> Result<Part, TrainError> {
         let (means, of_inputs) =
-            self.evaluation.losses(&self.objective, concept, evaluation, share);
+            self.evaluation.losses(&self.objective, &concept.plain(), evaluation, share);
         let weight = share.weight(self.evaluation_draws.batch_size);
         let losses = read(Tensor::cat(means, 0).mul_scalar(weight)).await?;
         let mut inputs = Vec::new();
