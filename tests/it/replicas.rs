@@ -110,6 +110,17 @@ fn more_devices_than_inputs_leave_some_without_a_share() {
 }
 
 #[test]
+fn a_replica_that_panics_ends_the_run_with_one_error_that_names_its_device() {
+    let run = uneven(KINDS[0]);
+    let session = session_of(&run);
+    let devices = ["cuda:1", "cuda:2"].map(|name| (Device::flex(), name.to_string()));
+    let enter = || std::panic::resume_unwind(Box::new("no kernel for this GPU"));
+    let error = DeviceReplicas::start(&run, &session, None, &devices, enter).err().unwrap();
+    assert_eq!(error.to_string(), "device `cuda:1`: the device failed: no kernel for this GPU");
+    assert!(matches!(error, TrainError::Replica { .. }));
+}
+
+#[test]
 fn the_shares_add_up_to_the_loss_the_gradient_and_the_evaluation_of_the_whole() {
     for kind in KINDS {
         let run = uneven(kind);

@@ -71,6 +71,7 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
     let name = args.experiment.name();
     let grid = read_grid(args)?;
     let cells = grid.cells()?;
+    device::check_is_one(&args.device)?;
     if args.submit.is_none() && !args.status {
         device::open(&args.device)?;
     }
