@@ -23,8 +23,15 @@ impl Session {
     }
 
     /// The callback that evaluates the fixed batch and stops the run by DVAR or at the plateau.
-    /// `replicas` compute the batch, where there are any.
-    pub fn deterministic_eval<'a>(
+    pub fn deterministic_eval(
+        &self,
+        config: &TrainConfig,
+    ) -> Box<dyn Callback<Concept, TrainState> + '_> {
+        self.deterministic_eval_by(config, None)
+    }
+
+    /// The same where replicas, if there are any, compute the fixed batch.
+    pub fn deterministic_eval_by<'a>(
         &'a self,
         config: &TrainConfig,
         replicas: Option<&'a dyn Replicas>,

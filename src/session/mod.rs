@@ -36,7 +36,7 @@ pub use initial::{InitialVectors, Rank, Start, Tokens, WORDS};
 pub use observer::{Moment, Observer, Phase, Shown};
 pub use prepared::PreparedRun;
 #[cfg(not(target_arch = "wasm32"))]
-pub use replicas::DeviceReplicas;
+pub use replicas::{DeviceReplicas, NamedDevice};
 pub use run::{Cause, Outcome, RunError, run};
 pub use samples::{Drawn, Samples, sampling_options};
 pub use search::{RankedWords, WordSearch};

@@ -144,7 +144,7 @@ async fn train<O: Observer>(
 
     let mut callbacks: Callbacks<'_> = Vec::new();
     if config.stopping.evaluates() {
-        callbacks.push(session.deterministic_eval(config, replicas));
+        callbacks.push(session.deterministic_eval_by(config, replicas));
     }
     if let Some(interval) = config.sample_frequency {
         let best = (config.stopping == Stopping::Baseline).then_some(&mut best);

@@ -101,6 +101,21 @@ fn two_devices_give_the_bytes_of_one_with_the_same_shares_whole_or_resumed() {
     }
 }
 
+#[cfg(feature = "cuda")]
+#[test]
+#[ignore = "wants two NVIDIA GPUs, or stand-ins for them"]
+fn two_gpus_give_the_bytes_of_one_with_the_same_shares() {
+    let [first, second] = [0, 1].map(|index: usize| Device::cuda(index));
+    let options = options(MixedPrecision::No, KINDS[0], 2, 1);
+    let run = PreparedRun { device: first.clone(), ..prepared(options) };
+    let states = |sharing: Sharing| {
+        dvar::tensor::on_device(&first, || states_shared(&run, sharing, None, 1)).unwrap()
+    };
+    let shared = states(Sharing::Devices(vec![second]));
+    assert_eq!(bytes(&shared), bytes(&states(Sharing::InTurn(2))));
+    assert_ne!(shared[0].parameters, shared[1].parameters, "nothing was executed");
+}
+
 #[test]
 fn more_devices_than_inputs_leave_some_without_a_share() {
     let run = uneven(KINDS[0]);

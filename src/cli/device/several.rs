@@ -1,15 +1,11 @@
 //! The devices that `dvar train --device cuda:0,cuda:1` names.
 
-use burn::tensor::Device;
-
 use super::{CliError, Named, find, open};
+use crate::session::NamedDevice;
 
 /// The devices that `--device` names, one or several, each with its name in messages: at most as many
 /// as a step has `inputs`.
-pub(in crate::cli) fn open_each(
-    names: &str,
-    inputs: usize,
-) -> Result<Vec<(Device, String)>, CliError> {
+pub(in crate::cli) fn open_each(names: &str, inputs: usize) -> Result<Vec<NamedDevice>, CliError> {
     if !names.contains(',') {
         return Ok(vec![open(names)?]);
     }

@@ -2,8 +2,6 @@
 
 use std::cell::OnceCell;
 
-use burn::tensor::Device;
-
 use super::{class_pictures, progress::Progress, report, search};
 use crate::{
     callbacks::{Checkpoint, Interrupt, MetricsLog, Timing, write_concept},
@@ -14,8 +12,8 @@ use crate::{
     early_stopping::StopReason,
     embedding,
     session::{
-        Best, DeviceReplicas, Drawn, Moment, Observer, PreparedRun, RankedWords, RunError, Session,
-        Shown, WordSearch,
+        Best, DeviceReplicas, Drawn, Moment, NamedDevice, Observer, PreparedRun, RankedWords,
+        RunError, Session, Shown, WordSearch,
     },
     trainer::{Callback, Callbacks, Replicas, TrainState},
 };
@@ -25,7 +23,7 @@ pub(super) struct CommandLine<'a> {
     pub folder: RunFolder,
     config: &'a TrainConfig,
     /// That share the steps with the run's own device.
-    other_devices: &'a [(Device, String)],
+    other_devices: &'a [NamedDevice],
     /// Steps that were made before the run was resumed, if it was.
     resumed: Option<usize>,
     interrupt: Interrupt,
@@ -39,7 +37,7 @@ impl<'a> CommandLine<'a> {
     pub(super) fn new(
         run: &'a PreparedRun,
         folder: RunFolder,
-        other_devices: &'a [(Device, String)],
+        other_devices: &'a [NamedDevice],
         interrupt: Interrupt,
         dashboard: bool,
     ) -> Self {

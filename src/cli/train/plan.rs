@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Device;
 use dvar_models::weights::ModelSource;
 
 use super::{TrainArgs, class_pictures, options};
@@ -10,7 +9,7 @@ use crate::{
     cli::{CliError, device, learned::read_embedding, model, run_folder::RunFolder},
     config::TrainOptions,
     data::dataset::Dataset,
-    session::{self, CheckedOptions, PreparedRun, Start},
+    session::{self, CheckedOptions, NamedDevice, PreparedRun, Start},
     trainer::TrainState,
 };
 
@@ -39,7 +38,7 @@ pub(in crate::cli) fn saved(checked: &CheckedOptions) -> Result<TrainOptions, Cl
 /// run's own first.
 pub(super) fn prepare(
     args: &TrainArgs,
-) -> Result<(PreparedRun, RunFolder, Vec<(Device, String)>), CliError> {
+) -> Result<(PreparedRun, RunFolder, Vec<NamedDevice>), CliError> {
     let (options, resumed) = options(args)?;
     let (checked, start, dataset) = check(&options)?;
     let saved = saved(&checked)?;

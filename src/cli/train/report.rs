@@ -1,6 +1,5 @@
 //! What a run says of itself: its settings in words, its curve, its result.
 
-use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,7 +10,7 @@ use crate::{
     objective::Draws,
     plot::{CurvePoint, Watched, curve_svg},
     schedulers::PredictionType,
-    session::{CheckedOptions, Fall, PreparedRun},
+    session::{CheckedOptions, Fall, NamedDevice, PreparedRun},
 };
 
 /// `result.json`: what came of a run, without clock times, so that equal runs give equal bytes.
@@ -59,7 +58,7 @@ pub(super) fn write_evaluation_inputs(
 }
 
 /// Says what the run is.
-pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, devices: &[(Device, String)]) {
+pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, devices: &[NamedDevice]) {
     let CheckedOptions { config, model, .. } = &run.checked;
     let prediction = match model.scheduler().noise_schedule().prediction_type() {
         PredictionType::Epsilon => "",
@@ -101,7 +100,7 @@ pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, devices: &[(Device
 }
 
 /// The devices' names, and how many inputs of a batch each computes where there are several.
-fn shared_out(devices: &[(Device, String)], inputs: usize) -> String {
+fn shared_out(devices: &[NamedDevice], inputs: usize) -> String {
     let names: Vec<&str> = devices.iter().map(|(_, name)| name.as_str()).collect();
     let (last, others) = match names.as_slice() {
         [only] => return (*only).to_string(),

@@ -2,8 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use burn::tensor::Device;
-
 use super::{
     TrainArgs,
     observer::CommandLine,
@@ -20,7 +18,7 @@ use crate::{
         run_folder::RunFolder,
     },
     early_stopping::StopReason,
-    session::{self, Outcome, PreparedRun},
+    session::{self, NamedDevice, Outcome, PreparedRun},
 };
 
 /// Makes the run that the flags ask for.
@@ -34,7 +32,7 @@ pub(in crate::cli) fn run(args: TrainArgs) -> Result<(), CliError> {
 async fn make(
     prepared: PreparedRun,
     folder: RunFolder,
-    devices: &[(Device, String)],
+    devices: &[NamedDevice],
     dashboard: bool,
 ) -> Result<(), CliError> {
     let interrupt = interrupt_on_ctrl_c()?;

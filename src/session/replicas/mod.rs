@@ -15,6 +15,9 @@ use crate::{
     trainer::{LocalBoxFuture, Part, Replicas, Task, TrainError},
 };
 
+/// A device, and how messages call it.
+pub type NamedDevice = (Device, String);
+
 /// A session, which computes the first share of each batch, and replicas of it, each of which computes
 /// another on a device and a thread of its own. On devices of one kind a share has the same bits
 /// wherever it is computed.
@@ -36,7 +39,7 @@ impl<'a> DeviceReplicas<'a> {
         run: &PreparedRun,
         session: &'a Session,
         class: Option<&Dataset>,
-        devices: &[(Device, String)],
+        devices: &[NamedDevice],
         enter: fn(),
     ) -> Result<Self, TrainError> {
         let others = devices.iter().map(|(device, name)| {
