@@ -105,7 +105,7 @@ fn two_devices_give_the_bytes_of_one_with_the_same_shares_whole_or_resumed() {
 #[test]
 #[ignore = "wants two NVIDIA GPUs, or stand-ins for them"]
 fn two_gpus_give_the_bytes_of_one_with_the_same_shares() {
-    let [first, second] = [0, 1].map(|index: usize| Device::cuda(index));
+    let (first, second) = (Device::cuda(0_usize), Device::cuda(1_usize));
     let options = options(MixedPrecision::No, KINDS[0], 2, 1);
     let run = PreparedRun { device: first.clone(), ..prepared(options) };
     let states = |sharing: Sharing| {
