@@ -22,12 +22,20 @@ pub trait Evaluation<M> {
     /// # Errors
     ///
     /// What ends the run.
-    fn losses(&mut self, model: &M, evaluation: usize) -> Result<Vec<Tensor<1>>, TrainError>;
+    fn losses<'a>(
+        &'a mut self,
+        model: &'a M,
+        evaluation: usize,
+    ) -> LocalBoxFuture<'a, Result<Vec<Tensor<1>>, TrainError>>;
 }
 
 impl<M, F: FnMut(&M, usize) -> Vec<Tensor<1>>> Evaluation<M> for F {
-    fn losses(&mut self, model: &M, evaluation: usize) -> Result<Vec<Tensor<1>>, TrainError> {
-        Ok(self(model, evaluation))
+    fn losses<'a>(
+        &'a mut self,
+        model: &'a M,
+        evaluation: usize,
+    ) -> LocalBoxFuture<'a, Result<Vec<Tensor<1>>, TrainError>> {
+        Box::pin(async move { Ok(self(model, evaluation)) })
     }
 }
 
@@ -49,17 +57,23 @@ enum Source<B> {
 
 impl<M: Module, B, F: Fn(&M, &B) -> Tensor<1>> Evaluation<M> for OnBatch<B, F> {
     /// The mean of what the objective gives for the model in validation mode, reduced in f32.
-    fn losses(&mut self, model: &M, evaluation: usize) -> Result<Vec<Tensor<1>>, TrainError> {
-        if let Source::Drawn(factors, draw) = &mut self.source
-            && (self.prepared.is_none() || !factors.all_fixed())
-        {
-            let mut streams = factors.streams(evaluation);
-            self.prepared = Some(draw(&mut streams));
-            streams.check()?;
-        }
-        let model = model.valid();
-        let losses = self.prepared.iter().map(|batch| (self.objective)(&model, batch));
-        Ok(losses.map(|losses| losses.cast(DType::F32).mean()).collect())
+    fn losses<'a>(
+        &'a mut self,
+        model: &'a M,
+        evaluation: usize,
+    ) -> LocalBoxFuture<'a, Result<Vec<Tensor<1>>, TrainError>> {
+        Box::pin(async move {
+            if let Source::Drawn(factors, draw) = &mut self.source
+                && (self.prepared.is_none() || !factors.all_fixed())
+            {
+                let mut streams = factors.streams(evaluation);
+                self.prepared = Some(draw(&mut streams));
+                streams.check()?;
+            }
+            let model = model.valid();
+            let losses = self.prepared.iter().map(|batch| (self.objective)(&model, batch));
+            Ok(losses.map(|losses| losses.cast(DType::F32).mean()).collect())
+        })
     }
 }
 
@@ -178,7 +192,7 @@ impl<M, S, E: Evaluation<M>> Callback<M, S> for DeterministicEval<E> {
                 return Ok(Control::Continue);
             }
             let evaluation = step.record.step / self.interval;
-            let losses = self.evaluation.losses(step.model, evaluation)?;
+            let losses = self.evaluation.losses(step.model, evaluation).await?;
             let losses = Tensor::cat(losses, 0).into_data_async().await;
             let losses = losses.map_err(DeviceError::new)?;
             let losses: Vec<f64> = losses.iter::<f64>().collect();

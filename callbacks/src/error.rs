@@ -33,6 +33,14 @@ pub enum TrainError {
         /// a downcast.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// One of those that compute a step together failed; says which.
+    #[error("{replica}: {source}")]
+    Replica {
+        /// The one that failed, such as ``device `cuda:1` ``.
+        replica: String,
+        /// What it says.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// A saved state cannot be gone on from; says why.
     #[error("cannot resume: {0}")]
     State(#[source] Box<dyn Error + Send + Sync>),
@@ -51,6 +59,14 @@ impl TrainError {
         Self::Callback { callback: name.into(), source: source.into() }
     }
 
+    /// The failure of the replica that is called so: an error, or a sentence.
+    pub fn replica(
+        replica: impl Into<String>,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self::Replica { replica: replica.into(), source: source.into() }
+    }
+
     /// The failure to go on from a saved state: an error, or a sentence.
     pub fn state(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::State(source.into())
@@ -61,7 +77,7 @@ impl TrainError {
         match self {
             Self::NonFinite { .. } => Some("learning_rate"),
             Self::Criterion(error) => error.option(),
-            Self::Callback { .. } | Self::State(_) | Self::Device(_) => None,
+            Self::Callback { .. } | Self::Replica { .. } | Self::State(_) | Self::Device(_) => None,
         }
     }
 }

@@ -3,14 +3,16 @@
 #[cfg(feature = "cuda")]
 mod cuda;
 mod probe;
+mod several;
 #[cfg(feature = "cuda")]
 mod toolkit;
 mod unusable;
 
-use std::{env, panic, thread};
+use std::{env, panic, sync::Mutex, thread};
 
 use burn::tensor::{DType, Device};
 
+pub(super) use self::several::open_each;
 use self::unusable::Unusable;
 use super::CliError;
 use crate::{
@@ -109,14 +111,37 @@ fn said_of(choice: &Choice, reason: String) -> String {
     format!("it fails at its first kernels: {reason}")
 }
 
-/// The device that `--device` names, and how to call it in messages.
+/// The one device that `--device` names, and how to call it in messages.
 pub(super) fn open(name: &str) -> Result<(Device, String), CliError> {
+    check_is_one(name)?;
     if name == "auto" {
         let found = automatic().map(|(choice, device)| (device, choice.name.to_string()));
         return found.ok_or_else(|| {
             CliError::Input("this build has no device; build it with `--features flex`".into())
         });
     }
+    find(name)?.open()
+}
+
+/// Refuses a list of devices.
+pub(super) fn check_is_one(name: &str) -> Result<(), CliError> {
+    if !name.contains(',') {
+        return Ok(());
+    }
+    Err(CliError::Input(format!(
+        "`--device {name}` names several devices, and only `dvar train` shares its steps out among \
+         them; name one"
+    )))
+}
+
+/// A device of this build, by its name.
+struct Named<'a> {
+    name: &'a str,
+    choice: &'static Choice,
+    index: usize,
+}
+
+fn find(name: &str) -> Result<Named<'_>, CliError> {
     let (kind, index) = match name.split_once(':') {
         Some((kind, index)) => (kind, index.parse().map_err(|_| unknown(name))?),
         None => (name, 0),
@@ -125,12 +150,19 @@ pub(super) fn open(name: &str) -> Result<(Device, String), CliError> {
     if name.contains(':') && kind != "cuda" {
         return Err(unknown(name));
     }
-    let refused = |reason| format!("device `{name}` cannot be used: {reason}");
-    let device = usable(choice, index).map_err(|unusable| match unusable {
-        Unusable::Absent(reason) => CliError::Input(refused(reason)),
-        Unusable::Broken(reason) => CliError::Failed(refused(reason)),
-    })?;
-    Ok((device, name.to_string()))
+    Ok(Named { name, choice, index })
+}
+
+impl Named<'_> {
+    fn open(self) -> Result<(Device, String), CliError> {
+        let name = self.name;
+        let refused = |reason| format!("device `{name}` cannot be used: {reason}");
+        let device = usable(self.choice, self.index).map_err(|unusable| match unusable {
+            Unusable::Absent(reason) => CliError::Input(refused(reason)),
+            Unusable::Broken(reason) => CliError::Failed(refused(reason)),
+        })?;
+        Ok((device, name.to_string()))
+    }
 }
 
 /// The best device: a GPU that works, but none in software, or else the CPU.
@@ -163,7 +195,7 @@ fn unknown(name: &str) -> CliError {
 }
 
 /// Does a command's work on its device's own thread, where it repeats ([`on_device`]). A panic there
-/// becomes the error that the user is shown; its report is for who asks for `RUST_BACKTRACE`.
+/// becomes the error that the user is shown.
 pub(super) fn run<R: Send + 'static>(
     device: &Device,
     work: impl FnOnce() -> Result<R, CliError> + Send,
@@ -174,17 +206,28 @@ pub(super) fn run<R: Send + 'static>(
     }
     let caller = thread::current().id();
     on_device(device, || {
-        let here = thread::current().id();
-        if here != caller && env::var_os("RUST_BACKTRACE").is_none() {
-            let report = panic::take_hook();
-            panic::set_hook(Box::new(move |panic| {
-                if thread::current().id() != here {
-                    report(panic);
-                }
-            }));
+        if thread::current().id() != caller {
+            hide_reports();
         }
         work()
     })?
+}
+
+/// Panics on this thread become errors that the user is shown; their reports are for who asks for
+/// `RUST_BACKTRACE`.
+pub(super) fn hide_reports() {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    if env::var_os("RUST_BACKTRACE").is_some() {
+        return;
+    }
+    let here = thread::current().id();
+    let _held = ONE_AT_A_TIME.lock();
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if thread::current().id() != here {
+            report(panic);
+        }
+    }));
 }
 
 /// Says on stderr which device `auto` took, for commands that do not say it themselves.

@@ -5,6 +5,7 @@ mod adapter;
 mod custom_diffusion;
 mod error;
 mod files;
+mod gradient;
 mod lora;
 mod method;
 mod names;
@@ -235,11 +236,21 @@ impl Concept {
     ///
     /// [`EmbeddingError`] if the device fails or a vector is not finite.
     pub async fn read(&self) -> Result<LearnedConcept, EmbeddingError> {
+        let tensors = self.read_parameters().await?;
+        LearnedConcept::new(&self.placeholder_token, self.adapter, tensors)
+    }
+
+    /// The parameters on the host, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`EmbeddingError::Device`] if the device fails.
+    pub async fn read_parameters(&self) -> Result<Vec<HostTensor>, EmbeddingError> {
         let mut tensors = Vec::new();
         for parameter in &self.parameters {
             tensors.push(parameter.read().await?);
         }
-        LearnedConcept::new(&self.placeholder_token, self.adapter, tensors)
+        Ok(tensors)
     }
 
     /// The method and its settings.

@@ -1,5 +1,7 @@
 //! Why an embedding cannot be made, read or used.
 
+use dvar_callbacks::TrainError;
+
 use crate::{pipelines::EmbeddingWidths, tensor::DeviceError};
 
 /// Why an embedding cannot be made or read.
@@ -143,4 +145,14 @@ pub enum FileProblem {
     /// Read, but refused by [`LearnedEmbedding::for_encoders`](super::LearnedEmbedding::for_encoders).
     #[error("{0}")]
     Invalid(Box<EmbeddingError>),
+}
+
+/// Where a trained tensor cannot be read.
+impl From<EmbeddingError> for TrainError {
+    fn from(error: EmbeddingError) -> Self {
+        match error {
+            EmbeddingError::Device(error) => Self::Device(error),
+            other => Self::state(other),
+        }
+    }
 }

@@ -7,7 +7,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use super::switches::EvaluationSwitches;
 use crate::{
     concept::ConceptWeights,
-    objective::{Batch, DiffusionObjective, DrawRanges, Draws},
+    objective::{Batch, DiffusionObjective, DrawRanges, Draws, Share},
     rng::{Purpose, Stream},
     tensor::total,
 };
@@ -117,6 +117,8 @@ impl EvaluationDraws {
 /// concept with the same number on one device give the same bits.
 #[derive(Clone, Debug)]
 pub struct FixedBatch {
+    /// Which of each round's inputs these are.
+    share: Share,
     /// What is drawn anew at each evaluation; none where everything is fixed.
     draws: Option<EvaluationDraws>,
     triple: bool,
@@ -132,7 +134,7 @@ impl FixedBatch {
     /// Prepares given rounds, which then stay on the device.
     pub fn new(objective: &DiffusionObjective, rounds: &[Draws]) -> Self {
         let prepared = vec![in_batches(objective, rounds)];
-        Self { draws: None, triple: false, each_input: false, prepared }
+        Self { share: Share::WHOLE, draws: None, triple: false, each_input: false, prepared }
     }
 
     /// Looks at the intervals of time steps apart too, on the given rounds for each.
@@ -143,23 +145,33 @@ impl FixedBatch {
         self
     }
 
-    /// Draws the rounds: once where everything is fixed, else at each evaluation.
+    /// Draws the rounds: once where everything is fixed, else at each evaluation. Of each round only
+    /// the inputs of one share are there.
     pub fn from_draws(
         objective: &DiffusionObjective,
         draws: EvaluationDraws,
         triple: bool,
+        share: Share,
     ) -> Self {
+        let mut batch =
+            Self { share, draws: None, triple, each_input: false, prepared: Vec::new() };
         if draws.switches == EvaluationSwitches::default() {
-            let prepared = prepare(objective, &draws, triple, 0);
-            return Self { draws: None, triple, each_input: false, prepared };
+            batch.prepared = batch.prepare(objective, &draws, 0);
+        } else {
+            batch.draws = Some(draws);
         }
-        Self { draws: Some(draws), triple, each_input: false, prepared: Vec::new() }
+        batch
     }
 
     /// Gives the loss of each input too.
     #[must_use]
     pub fn with_each_input(self) -> Self {
         Self { each_input: true, ..self }
+    }
+
+    /// How many of the [`losses`](Self::losses) are means over inputs; those of single inputs follow.
+    pub fn means(&self) -> usize {
+        if self.triple { 1 + INTERVALS.len() } else { 1 }
     }
 
     /// The mean objective over the inputs of all rounds, without gradient, reduced in f32, and each
@@ -175,7 +187,7 @@ impl FixedBatch {
         let prepared = match &self.draws {
             None => &self.prepared,
             Some(draws) => {
-                drawn = prepare(objective, draws, self.triple, evaluation);
+                drawn = self.prepare(objective, draws, evaluation);
                 &drawn
             }
         };
@@ -197,6 +209,22 @@ impl FixedBatch {
         }
         losses.extend(inputs);
         losses
+    }
+
+    fn prepare(
+        &self,
+        objective: &DiffusionObjective,
+        draws: &EvaluationDraws,
+        evaluation: usize,
+    ) -> Vec<Vec<Round>> {
+        let rounds = draws.draw(evaluation);
+        let intervals = if self.triple { 0..INTERVALS.len() } else { 0..0 };
+        let apart = intervals.map(|interval| draws.interval(interval, &rounds));
+        let share = |rounds: &[Draws]| -> Vec<Draws> {
+            rounds.iter().map(|round| round.share(self.share)).collect()
+        };
+        let all = std::iter::once(rounds.clone()).chain(apart);
+        all.map(|rounds| in_batches(objective, &share(&rounds))).collect()
     }
 }
 
@@ -220,18 +248,6 @@ fn in_order(round: &Round, values: Vec<Tensor<1>>) -> Tensor<1> {
     let order = TensorData::new(order, [places.len()]);
     let order = Tensor::<1, Int>::from_data(order, &values.device());
     values.select(0, order)
-}
-
-fn prepare(
-    objective: &DiffusionObjective,
-    draws: &EvaluationDraws,
-    triple: bool,
-    evaluation: usize,
-) -> Vec<Vec<Round>> {
-    let rounds = draws.draw(evaluation);
-    let intervals = if triple { 0..INTERVALS.len() } else { 0..0 };
-    let apart = intervals.map(|interval| draws.interval(interval, &rounds));
-    std::iter::once(rounds.clone()).chain(apart).map(|r| in_batches(objective, &r)).collect()
 }
 
 /// A single round also keeps what the UNet makes of it before the text; of many, that would take

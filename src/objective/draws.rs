@@ -147,6 +147,11 @@ impl SeededDraws {
         Self { ranges, batch_size, pairing, class_pictures, sizes, order: RefCell::default() }
     }
 
+    /// Inputs of a micro-batch; with prior preservation as many of the class come to them.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
     /// The same with pictures of several sizes, each list those of one: a micro-batch has pictures of
     /// one of them.
     #[must_use]

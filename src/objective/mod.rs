@@ -4,8 +4,10 @@ mod diffusion;
 mod draws;
 mod latents;
 mod rescaling;
+mod share;
 
 pub use diffusion::{Batch, DiffusionObjective, Inputs, PriorPreservation, RescaledPictures};
 pub use draws::{DrawRanges, DrawSource, Draws, SeededDraws};
 pub use latents::LatentCache;
 pub use rescaling::{CAPTION_PREFIXES, Rescale};
+pub use share::Share;

@@ -8,11 +8,15 @@ mod captions;
 mod checked;
 mod class_pictures;
 mod error;
+mod evaluation;
 mod fall;
 mod generator;
 mod initial;
 mod observer;
+mod part;
 mod prepared;
+#[cfg(not(target_arch = "wasm32"))]
+mod replicas;
 mod run;
 mod samples;
 mod search;
@@ -31,23 +35,24 @@ pub use generator::{Generator, check_sampling, tokenizers_with};
 pub use initial::{InitialVectors, Rank, Start, Tokens, WORDS};
 pub use observer::{Moment, Observer, Phase, Shown};
 pub use prepared::PreparedRun;
+#[cfg(not(target_arch = "wasm32"))]
+pub use replicas::{DeviceReplicas, NamedDevice};
 pub use run::{Cause, Outcome, RunError, run};
 pub use samples::{Drawn, Samples, sampling_options};
 pub use search::{RankedWords, WordSearch};
 
 use crate::{
-    callbacks::DeterministicEval,
     concept::Concept,
-    config::{MethodConfig, Stopping, TrainConfig},
+    config::{MethodConfig, TrainConfig},
     data::{dataset::Dataset, image::Picture},
     embedding::{self, LearnedEmbedding},
-    eval::{EvaluationDraws, FixedBatch, INTERVALS},
+    eval::{EvaluationDraws, FixedBatches},
     objective::{
         CAPTION_PREFIXES, DiffusionObjective, DrawRanges, LatentCache, PriorPreservation,
         RescaledPictures, SeededDraws,
     },
     pipelines::{EmbeddingWidths, ModelFolder},
-    trainer::{Callback, TrainState, Trainer},
+    trainer::Trainer,
 };
 
 /// The frozen networks, the data and the draws of one run.
@@ -61,7 +66,7 @@ pub struct Session {
     pub evaluation_draws: EvaluationDraws,
     /// Where the concept's vectors start.
     pub initial: LearnedEmbedding,
-    evaluation: FixedBatch,
+    evaluation: FixedBatches,
 }
 
 impl Session {
@@ -143,11 +148,8 @@ impl Session {
         let all: Vec<usize> = (0..ranges.pictures).collect();
         let draws = draws.with_sizes(objective.latents.by_size(&all));
         let evaluation_draws = evaluation_draws(config, ranges);
-        let mut evaluation =
-            FixedBatch::from_draws(&objective, evaluation_draws.clone(), config.triple);
-        if config.each_input {
-            evaluation = evaluation.with_each_input();
-        }
+        let evaluation =
+            FixedBatches::new(evaluation_draws.clone(), config.triple, config.each_input);
         Ok(Self { objective, draws, initial, evaluation_draws, evaluation })
     }
 
@@ -167,31 +169,6 @@ impl Session {
     pub fn trainer(&self, config: &TrainConfig) -> Trainer<'_> {
         let concept = self.concept(config);
         Trainer::new(config.trainer.clone(), &self.objective, &self.draws, concept)
-    }
-
-    /// The objective on the fixed batch, without gradient, then that of each interval with
-    /// `triple`: `[1]` each; then that of each input with `each_input`, `[inputs]` of a round.
-    /// `evaluation` counts the run's evaluations.
-    pub fn evaluation_losses(&self, concept: &Concept, evaluation: usize) -> Vec<Tensor<1>> {
-        self.evaluation.losses(&self.objective, &concept.plain(), evaluation)
-    }
-
-    /// The callback that evaluates the fixed batch and stops the run by DVAR or at the plateau.
-    pub fn deterministic_eval(
-        &self,
-        config: &TrainConfig,
-    ) -> Box<dyn Callback<Concept, TrainState> + '_> {
-        let objective = |concept: &Concept, evaluation| self.evaluation_losses(concept, evaluation);
-        let intervals = if config.triple { &INTERVALS[..] } else { &[] };
-        let inputs =
-            if config.each_input { config.eval_batch_size * config.eval_rounds } else { 0 };
-        let parts = intervals.iter().map(ToString::to_string);
-        let parts = parts.chain((0..inputs).map(|input| format!("input_{input}")));
-        let eval = DeterministicEval::from_losses(objective).every(config.eval_interval);
-        match config.stopping {
-            Stopping::Plateau => Box::new(eval.stop_when(config.plateau.clone()).with_parts(parts)),
-            _ => Box::new(eval.stop_when(config.criterion.clone()).with_parts(parts)),
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     data::dataset::Dataset,
     early_stopping::StopReason,
     pipelines::DrawProgress,
-    trainer::{Callbacks, TrainState},
+    trainer::{Callbacks, Replicas, TrainState},
 };
 
 /// What a run does now.
@@ -87,6 +87,17 @@ pub trait Observer {
     /// Everything is loaded and nothing drawn or trained yet.
     fn ready(&self, _session: &Session) -> Result<(), Self::Error> {
         Ok(())
+    }
+
+    /// Who computes the steps and evaluations, where they are shared out: the session itself and
+    /// replicas of it. `class` are the pictures of the concept's class, where there are any.
+    async fn replicas<'a>(
+        &'a self,
+        _run: &PreparedRun,
+        _session: &'a Session,
+        _class: Option<&Dataset>,
+    ) -> Result<Option<Box<dyn Replicas + 'a>>, RunError<Self::Error>> {
+        Ok(None)
     }
 
     /// Told of each denoising step of the samples, if anyone is.

@@ -15,7 +15,7 @@ use crate::{
     config::Stopping,
     early_stopping::StopReason,
     eval::ClipScorer,
-    trainer::{Callbacks, Trainer},
+    trainer::{Callbacks, Replicas, Trainer},
 };
 
 /// What came of a run.
@@ -71,14 +71,17 @@ pub async fn run<O: Observer>(
         Samples { watch: observer.drawing(), ..prepared.samples(&session, scorer.as_ref()) };
     let gallery = Gallery { samples, observer };
     let fingerprint = prepared.fingerprint(class.as_ref());
-    let mut trainer = session.trainer(config).with_fingerprint(fingerprint);
+    let trainer = session.trainer(config).with_fingerprint(fingerprint);
     let clip_i_before = if prepared.draws_before {
         gallery.show(Moment::Before, &trainer.concept().plain()).await?
     } else {
         None
     };
+    let replicas = observer.replicas(prepared, &session, class.as_ref()).await?;
+    let replicas = replicas.as_deref();
+    let mut trainer = trainer.with_replicas(replicas);
     observer.phase(Phase::Training).await.map_err(RunError::observer)?;
-    let (stop, best) = train(prepared, &session, &gallery, &mut trainer).await?;
+    let (stop, best) = train(prepared, &session, replicas, &gallery, &mut trainer).await?;
     let last = trainer.concept().read().await.map_err(SessionError::from)?;
     let steps = trainer.step();
     let mut outcome =
@@ -129,6 +132,7 @@ async fn initial<O: Observer>(
 async fn train<O: Observer>(
     prepared: &PreparedRun,
     session: &Session,
+    replicas: Option<&dyn Replicas>,
     gallery: &Gallery<'_, O>,
     trainer: &mut Trainer<'_>,
 ) -> Result<(StopReason, Option<Best>), RunError<O::Error>> {
@@ -140,7 +144,7 @@ async fn train<O: Observer>(
 
     let mut callbacks: Callbacks<'_> = Vec::new();
     if config.stopping.evaluates() {
-        callbacks.push(session.deterministic_eval(config));
+        callbacks.push(session.deterministic_eval_by(config, replicas));
     }
     if let Some(interval) = config.sample_frequency {
         let best = (config.stopping == Stopping::Baseline).then_some(&mut best);

@@ -10,5 +10,7 @@ pub use dtypes::computes_in;
 pub use dvar_callbacks::DeviceError;
 pub use host::HostTensor;
 pub use on_device::on_device;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use on_device::panic_message;
 pub(crate) use safetensors::{float_type, floats, to_safetensors};
 pub(crate) use total::total;

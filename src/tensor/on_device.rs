@@ -28,14 +28,14 @@ pub fn on_device<R: Send + 'static>(
     if let burn::backend::DispatchDevice::Cube(cube) = device.clone().inner().as_dispatch() {
         let caught = || std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
         let done = cube.client().exclusive(caught).map_err(DeviceError::new)?;
-        return done.map_err(|panic| DeviceError::new(message(&*panic)));
+        return done.map_err(|panic| DeviceError::new(panic_message(&*panic)));
     }
     Ok(work())
 }
 
 /// What a panic says.
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
-fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+#[cfg(any(feature = "cuda", feature = "wgpu", not(target_arch = "wasm32")))]
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("it panicked without a message")

@@ -4,6 +4,7 @@
 //! [`Callback`] over a [`Concept`](crate::concept::Concept) and a [`TrainState`]. Callbacks that look
 //! at neither also take part in burn's `Learner`: see the module `burn_train`.
 
+mod replicas;
 mod state;
 mod train;
 
@@ -11,6 +12,7 @@ pub use crate::tensor::HostTensor;
 pub use dvar_callbacks::{
     Callback, LocalBoxFuture, Record, RunState, StepContext, TrainError, callback_runner,
 };
+pub use replicas::{Part, Replicas, Task};
 pub use state::TrainState;
 pub use train::{Trainer, TrainerConfig};
 

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::{Callback, Record, TrainError, TrainState, callback_runner};
+use super::{Callback, Part, Record, Replicas, Task, TrainError, TrainState, callback_runner};
 use crate::{
     concept::{Concept, HostTensor},
     early_stopping::StopReason,
-    embedding::EmbeddingError,
     objective::{DiffusionObjective, DrawSource},
     optim::{LossScaler, LrSchedule, Optimizer, OptimizerConfig},
     tensor::{DeviceError, total},
@@ -53,6 +52,8 @@ pub struct Trainer<'a> {
     config: TrainerConfig,
     objective: &'a DiffusionObjective,
     draws: &'a dyn DrawSource,
+    /// Where each batch is shared out, who computes it.
+    replicas: Option<&'a dyn Replicas>,
     concept: Concept,
     /// The last parameters whose losses were finite: what is left after an error.
     last_good: Vec<Tensor<2>>,
@@ -86,6 +87,7 @@ impl<'a> Trainer<'a> {
             config,
             objective,
             draws,
+            replicas: None,
             concept,
             last_good,
             optimizer,
@@ -99,6 +101,12 @@ impl<'a> Trainer<'a> {
     #[must_use]
     pub fn with_fingerprint(self, fingerprint: u64) -> Self {
         Self { fingerprint, ..self }
+    }
+
+    /// Shares each batch out. The draws are then the replicas' own.
+    #[must_use]
+    pub fn with_replicas(self, replicas: Option<&'a dyn Replicas>) -> Self {
+        Self { replicas, ..self }
     }
 
     /// The concept as it is now; after an error, the last one whose losses were finite.
@@ -218,24 +226,13 @@ impl<'a> Trainer<'a> {
         let scale = self.loss_scaler.as_ref().map(LossScaler::scale);
         let (mut losses, mut sums) = (Vec::new(), Vec::<Tensor<2>>::new());
         for micro in 0..micro_batches {
-            let draws = self.draws.draw(self.step * micro_batches + micro);
-            let batch = self.objective.batch(&draws);
-            let loss = self.objective.loss(&self.concept.tracked(), &batch);
-            let gradients = match scale {
-                Some(scale) => loss.clone().mul_scalar(scale).backward(),
-                None => loss.backward(),
-            };
-            losses.push(loss.inner());
-            for (i, parameter) in self.concept.parameters().iter().enumerate() {
-                let share = parameter.tracked().grad(&gradients);
-                let share = share.unwrap_or_else(|| parameter.value().zeros_like());
-                let share = match scale {
-                    Some(scale) => share.div_scalar(scale),
-                    None => share,
-                };
+            let micro = self.step * micro_batches + micro;
+            let (loss, gradients) = self.micro_batch(micro, scale).await?;
+            losses.push(loss);
+            for (i, gradient) in gradients.into_iter().enumerate() {
                 match sums.get_mut(i) {
-                    Some(sum) => *sum = sum.clone() + share,
-                    None => sums.push(share),
+                    Some(sum) => *sum = sum.clone() + gradient,
+                    None => sums.push(gradient),
                 }
             }
         }
@@ -256,6 +253,25 @@ impl<'a> Trainer<'a> {
         Ok(Gradient { loss, norm, gradients })
     }
 
+    /// The loss of a micro-batch, `[1]`, and its gradient for each parameter, both plain.
+    async fn micro_batch(
+        &self,
+        micro_batch: usize,
+        scale: Option<f64>,
+    ) -> Result<(Tensor<1>, Vec<Tensor<2>>), TrainError> {
+        let Some(replicas) = self.replicas else {
+            let batch = self.objective.batch(&self.draws.draw(micro_batch));
+            let loss = self.objective.loss(&self.concept.tracked(), &batch);
+            let gradients = self.concept.gradient(&loss, scale);
+            return Ok((loss.inner(), gradients));
+        };
+        let task = Task::Gradient { micro_batch, scale };
+        let sum = Part::of_all(replicas, &self.concept, task).await?;
+        let device = self.objective.device();
+        let gradients = sum.gradients.iter().map(|gradient| gradient.to_device(&device));
+        Ok((Tensor::from_floats(sum.losses.as_slice(), &device), gradients.collect()))
+    }
+
     async fn share_state(
         &self,
         callbacks: &mut [Box<dyn Callback<Concept, TrainState> + '_>],
@@ -264,17 +280,12 @@ impl<'a> Trainer<'a> {
         if !callback_runner::wanted(callbacks, self.step, stop) {
             return Ok(());
         }
-        let failed = |error: EmbeddingError| match error {
-            EmbeddingError::Device(error) => TrainError::Device(error),
-            other => TrainError::state(other),
-        };
-        let (mut parameters, mut optimizer) = (Vec::new(), Vec::new());
-        let memory = self.optimizer.memory();
-        for (i, parameter) in self.concept.parameters().iter().enumerate() {
-            parameters.push(parameter.read().await.map_err(failed)?);
+        let parameters = self.concept.read_parameters().await?;
+        let (mut optimizer, memory) = (Vec::new(), self.optimizer.memory());
+        for (i, parameter) in parameters.iter().enumerate() {
             for (slot, tensors) in &memory {
                 let name = format!("{}/{slot}", parameter.name);
-                optimizer.push(HostTensor::read(&name, tensors[i].clone()).await.map_err(failed)?);
+                optimizer.push(HostTensor::read(&name, tensors[i].clone()).await?);
             }
         }
         let state = TrainState {

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod convert;
+mod devices;
 mod evaluate;
 mod experiment;
 mod failures;

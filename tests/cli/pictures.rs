@@ -122,6 +122,12 @@ fn a_transparent_picture_is_said_and_takes_a_background_or_masks_the_loss() {
     for ((loss, eval), (masked_loss, masked_eval)) in plain.iter().zip(&masked) {
         assert!(masked_loss < loss && masked_eval < eval, "a part of all errors counts");
     }
+    let of_two = ["--masked-loss", "--train-batch-size", "2", "--eval-batch-size", "2"];
+    let (_, one) = losses(&cli, "one", &of_two);
+    let (_, two) = losses(&cli, "two", &[&of_two[..], &["--device", "cpu,cpu"]].concat());
+    for ((loss, eval), (shared_loss, shared_eval)) in one.iter().zip(&two) {
+        assert!((loss - shared_loss).abs() < 1e-5 && (eval - shared_eval).abs() < 1e-5);
+    }
     let white = image::GrayImage::from_pixel(64, 64, image::Luma([255]));
     white.save(cli.path("pictures/a.mask.png")).unwrap();
     let (_, whole) = losses(&cli, "whole", &["--masked-loss"]);

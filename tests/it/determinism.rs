@@ -13,14 +13,15 @@ use dvar::{
         CheckedOptions, Observer, PreparedRun, RunError, Session, SessionError, Shown, Start,
         Tokens, run,
     },
-    trainer::{Callback, Callbacks, TrainError, TrainState},
+    trainer::{Callback, Callbacks, Replicas, TrainError, TrainState},
 };
 
-use crate::{golden, support::tiny_sd};
+use crate::{golden, replicas::Sharing, support::tiny_sd};
 
 /// Keeps the state after a given step and at the end.
 pub struct States {
     pub at: usize,
+    pub sharing: Sharing,
     pub kept: RefCell<Vec<TrainState>>,
 }
 
@@ -47,6 +48,15 @@ impl Observer for States {
         run: &PreparedRun,
     ) -> Result<Option<Dataset>, RunError<Infallible>> {
         Ok(class(run))
+    }
+
+    async fn replicas<'a>(
+        &'a self,
+        run: &PreparedRun,
+        session: &'a Session,
+        class: Option<&Dataset>,
+    ) -> Result<Option<Box<dyn Replicas + 'a>>, RunError<Infallible>> {
+        Ok(self.sharing.replicas(run, session, class)?)
     }
 
     async fn samples(&self, _: Shown<'_>) -> Result<(), Infallible> {
@@ -167,7 +177,17 @@ fn states_of(
 
 /// The states of a run after `at` steps and at its end.
 pub fn states(prepared: &PreparedRun, from: Option<&TrainState>, at: usize) -> Vec<TrainState> {
-    let observer = States { at, kept: RefCell::default() };
+    states_shared(prepared, Sharing::Whole, from, at)
+}
+
+/// The same where each batch is shared out.
+pub fn states_shared(
+    prepared: &PreparedRun,
+    sharing: Sharing,
+    from: Option<&TrainState>,
+    at: usize,
+) -> Vec<TrainState> {
+    let observer = States { at, sharing, kept: RefCell::default() };
     let prepared = PreparedRun { state: from.cloned(), ..prepared.clone() };
     pollster::block_on(run(&prepared, &observer)).unwrap();
     observer.kept.into_inner()

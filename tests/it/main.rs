@@ -25,6 +25,7 @@ mod optimizers;
 mod own_criterion;
 mod precision;
 mod replay;
+mod replicas;
 mod run;
 mod sampling;
 mod schedulers;

@@ -9,7 +9,10 @@ use dvar::{
     trainer::{Callbacks, TrainState},
 };
 
-use crate::determinism::{States, session};
+use crate::{
+    determinism::{States, session},
+    replicas::Sharing,
+};
 
 #[path = "../../examples/support/slow_fall.rs"]
 mod slow_fall;
@@ -22,7 +25,7 @@ fn a_criterion_of_ones_own_stops_the_trainer_and_goes_on_from_a_saved_state() {
     let (config, session) = session(kind, 40, 1);
     let run = |from: Option<&TrainState>| {
         let losses = |concept: &Concept, evaluation| session.evaluation_losses(concept, evaluation);
-        let states = States { at: 3, kept: RefCell::default() };
+        let states = States { at: 3, sharing: Sharing::Whole, kept: RefCell::default() };
         let mut callbacks: Callbacks<'_> = vec![
             Box::new(DeterministicEval::from_losses(losses).stop_when(SlowFall::new(4, 0.6))),
             Box::new(&states),

@@ -175,12 +175,7 @@ async fn time(
         lap(0)?;
         let loss = objective.loss_under(hidden_states, &weights, &batch);
         lap(1)?;
-        let gradients = loss.backward();
-        let gradients = concept.parameters().iter().map(|parameter| {
-            let gradient = parameter.tracked().grad(&gradients);
-            gradient.unwrap_or_else(|| parameter.value().zeros_like())
-        });
-        let gradients = gradients.collect();
+        let gradients = concept.gradient(&loss, None);
         lap(2)?;
         let learning_rate = config.trainer.lr_schedule.at(step);
         concept.set(optimizer.update(concept.values(), gradients, learning_rate));

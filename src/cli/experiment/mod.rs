@@ -69,6 +69,7 @@ enum Cluster {
 
 pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
     let name = args.experiment.name();
+    device::check_is_one(&args.device)?;
     let grid = read_grid(args)?;
     let cells = grid.cells()?;
     if args.submit.is_none() && !args.status {

@@ -40,7 +40,8 @@ pub(super) struct TrainArgs {
     /// takes its options
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
-    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU
+    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU; several,
+    /// as `cuda:0,cuda:1`, share the inputs of each step
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
     /// Show the run on a dashboard that fills the terminal; where there is none, lines as without it

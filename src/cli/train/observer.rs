@@ -5,23 +5,25 @@ use std::cell::OnceCell;
 use super::{class_pictures, progress::Progress, report, search};
 use crate::{
     callbacks::{Checkpoint, Interrupt, MetricsLog, Timing, write_concept},
-    cli::{CliError, logs::Logs, output, run_folder::RunFolder, sample_files::write_each},
+    cli::{CliError, device, logs::Logs, output, run_folder::RunFolder, sample_files::write_each},
     concept::Concept,
     config::TrainConfig,
     data::{dataset::Dataset, png::encode_grid},
     early_stopping::StopReason,
     embedding,
     session::{
-        Best, Drawn, Moment, Observer, PreparedRun, RankedWords, RunError, Session, Shown,
-        WordSearch,
+        Best, DeviceReplicas, Drawn, Moment, NamedDevice, Observer, PreparedRun, RankedWords,
+        RunError, Session, Shown, WordSearch,
     },
-    trainer::{Callback, Callbacks, TrainState},
+    trainer::{Callback, Callbacks, Replicas, TrainState},
 };
 
 /// Writes to the run's folder and shows how far the run is.
 pub(super) struct CommandLine<'a> {
     pub folder: RunFolder,
     config: &'a TrainConfig,
+    /// That share the steps with the run's own device.
+    other_devices: &'a [NamedDevice],
     /// Steps that were made before the run was resumed, if it was.
     resumed: Option<usize>,
     interrupt: Interrupt,
@@ -35,12 +37,14 @@ impl<'a> CommandLine<'a> {
     pub(super) fn new(
         run: &'a PreparedRun,
         folder: RunFolder,
+        other_devices: &'a [NamedDevice],
         interrupt: Interrupt,
         dashboard: bool,
     ) -> Self {
         let resumed = run.state.as_ref().map(|state| state.step);
         let config = &run.checked.config;
-        Self { folder, config, resumed, interrupt, dashboard, logs: OnceCell::new() }
+        let logs = OnceCell::new();
+        Self { folder, config, other_devices, resumed, interrupt, dashboard, logs }
     }
 
     pub(super) fn logs(&self) -> Result<&Logs, CliError> {
@@ -140,6 +144,20 @@ impl Observer for CommandLine<'_> {
             report::write_evaluation_inputs(&self.folder, &session.evaluation_draws.draw(0))?;
         }
         Ok(())
+    }
+
+    async fn replicas<'a>(
+        &'a self,
+        run: &PreparedRun,
+        session: &'a Session,
+        class: Option<&Dataset>,
+    ) -> Result<Option<Box<dyn Replicas + 'a>>, RunError<CliError>> {
+        let others = self.other_devices;
+        if others.is_empty() {
+            return Ok(None);
+        }
+        let replicas = DeviceReplicas::start(run, session, class, others, device::hide_reports)?;
+        Ok(Some(Box::new(replicas)))
     }
 
     async fn samples(&self, shown: Shown<'_>) -> Result<(), CliError> {

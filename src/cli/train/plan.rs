@@ -9,7 +9,7 @@ use crate::{
     cli::{CliError, device, learned::read_embedding, model, run_folder::RunFolder},
     config::TrainOptions,
     data::dataset::Dataset,
-    session::{self, CheckedOptions, PreparedRun, Start},
+    session::{self, CheckedOptions, NamedDevice, PreparedRun, Start},
     trainer::TrainState,
 };
 
@@ -34,15 +34,20 @@ pub(in crate::cli) fn saved(checked: &CheckedOptions) -> Result<TrainOptions, Cl
     Ok(options)
 }
 
-/// The run, its folder, which is created last, and the device's name.
-pub(super) fn prepare(args: &TrainArgs) -> Result<(PreparedRun, RunFolder, String), CliError> {
+/// The run, its folder, which is created last, and the devices that share it with their names, the
+/// run's own first.
+pub(super) fn prepare(
+    args: &TrainArgs,
+) -> Result<(PreparedRun, RunFolder, Vec<NamedDevice>), CliError> {
     let (options, resumed) = options(args)?;
     let (checked, start, dataset) = check(&options)?;
     let saved = saved(&checked)?;
     let begun_with = session::begun_with(&saved)?;
     let saved = saved.to_toml()?;
-    let (device, device_name) = device::open(&args.device)?;
-    device::check_precision(&checked.model, &device, &device_name)?;
+    let devices = device::open_each(&args.device, checked.config.train_batch_size)?;
+    for (device, name) in &devices {
+        device::check_precision(&checked.model, device, name)?;
+    }
     let clip = checked.config.clip.as_deref();
     let clip = clip.map(|folder| model::scorer_files(folder, "--clip")).transpose()?;
     let clip = clip.map(|files| Arc::new(files) as Arc<dyn ModelSource>);
@@ -66,12 +71,12 @@ pub(super) fn prepare(args: &TrainArgs) -> Result<(PreparedRun, RunFolder, Strin
         start,
         dataset,
         clip,
-        device,
+        device: devices[0].0.clone(),
         begun_with,
         state,
         draws_before: true,
     };
-    Ok((prepared, folder, device_name))
+    Ok((prepared, folder, devices))
 }
 
 /// A finished run can go on if there is anything left to do, and what it did would stay as it is.

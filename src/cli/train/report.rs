@@ -10,7 +10,7 @@ use crate::{
     objective::Draws,
     plot::{CurvePoint, Watched, curve_svg},
     schedulers::PredictionType,
-    session::{CheckedOptions, Fall, PreparedRun},
+    session::{CheckedOptions, Fall, NamedDevice, PreparedRun},
 };
 
 /// `result.json`: what came of a run, without clock times, so that equal runs give equal bytes.
@@ -58,7 +58,7 @@ pub(super) fn write_evaluation_inputs(
 }
 
 /// Says what the run is.
-pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, device_name: &str) {
+pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, devices: &[NamedDevice]) {
     let CheckedOptions { config, model, .. } = &run.checked;
     let prediction = match model.scheduler().noise_schedule().prediction_type() {
         PredictionType::Epsilon => "",
@@ -83,7 +83,7 @@ pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, device_name: &str)
         config.train_batch_size,
         trainer.gradient_accumulation_steps,
         trainer.lr_schedule.base_lr,
-        device_name
+        shared_out(devices, config.train_batch_size)
     );
     if config.mixed_precision != MixedPrecision::No {
         println!(
@@ -97,6 +97,23 @@ pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, device_name: &str)
     if let Some(state) = &run.state {
         println!("resuming   at step {}", state.step);
     }
+}
+
+/// The devices' names, and how many inputs of a batch each computes where there are several.
+fn shared_out(devices: &[NamedDevice], inputs: usize) -> String {
+    let names: Vec<&str> = devices.iter().map(|(_, name)| name.as_str()).collect();
+    let (last, others) = match names.as_slice() {
+        [only] => return (*only).to_string(),
+        [others @ .., last] => (last, others.join(", ")),
+        [] => return String::new(),
+    };
+    let (fewest, most) = (inputs / names.len(), inputs.div_ceil(names.len()));
+    let each = match most {
+        _ if fewest < most => format!("{fewest} or {most} inputs"),
+        1 => "1 input".into(),
+        _ => format!("{most} inputs"),
+    };
+    format!("{others} and {last}, {each} each")
 }
 
 /// Says what of the pictures does not show: their sizes where these differ, what is transparent, and

@@ -18,20 +18,25 @@ use crate::{
         run_folder::RunFolder,
     },
     early_stopping::StopReason,
-    session::{self, Outcome, PreparedRun},
+    session::{self, NamedDevice, Outcome, PreparedRun},
 };
 
 /// Makes the run that the flags ask for.
 pub(in crate::cli) fn run(args: TrainArgs) -> Result<(), CliError> {
-    let (prepared, folder, device_name) = plan::prepare(&args)?;
-    report::announce(&prepared, &folder, &device_name);
+    let (prepared, folder, devices) = plan::prepare(&args)?;
+    report::announce(&prepared, &folder, &devices);
     let device = prepared.device.clone();
-    device::run(&device, || pollster::block_on(make(prepared, folder, args.dashboard())))
+    device::run(&device, || pollster::block_on(make(prepared, folder, &devices, args.dashboard())))
 }
 
-async fn make(prepared: PreparedRun, folder: RunFolder, dashboard: bool) -> Result<(), CliError> {
+async fn make(
+    prepared: PreparedRun,
+    folder: RunFolder,
+    devices: &[NamedDevice],
+    dashboard: bool,
+) -> Result<(), CliError> {
     let interrupt = interrupt_on_ctrl_c()?;
-    let observer = CommandLine::new(&prepared, folder, interrupt, dashboard);
+    let observer = CommandLine::new(&prepared, folder, &devices[1..], interrupt, dashboard);
     let outcome = session::run(&prepared, &observer).await;
     let outcome = outcome.map_err(|error| observer.keep_last_good(error))?;
     if let StopReason::Interrupted { .. } = outcome.stop {

@@ -1,0 +1,45 @@
+//! The fixed batch of a run and its shares, as they are asked for.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use burn::tensor::Tensor;
+
+use super::{EvaluationDraws, FixedBatch};
+use crate::{
+    concept::ConceptWeights,
+    objective::{DiffusionObjective, Share},
+};
+
+/// The whole batch, or those shares of it that are asked for: each is prepared the first time.
+#[derive(Debug)]
+pub(crate) struct FixedBatches {
+    draws: EvaluationDraws,
+    triple: bool,
+    each_input: bool,
+    prepared: RefCell<BTreeMap<Share, FixedBatch>>,
+}
+
+impl FixedBatches {
+    pub(crate) fn new(draws: EvaluationDraws, triple: bool, each_input: bool) -> Self {
+        Self { draws, triple, each_input, prepared: RefCell::default() }
+    }
+
+    /// The means over a share's inputs, then the losses of single inputs: see [`FixedBatch::losses`].
+    pub(crate) fn losses(
+        &self,
+        objective: &DiffusionObjective,
+        weights: &ConceptWeights,
+        evaluation: usize,
+        share: Share,
+    ) -> (Vec<Tensor<1>>, Vec<Tensor<1>>) {
+        let prepare = || {
+            let batch = FixedBatch::from_draws(objective, self.draws.clone(), self.triple, share);
+            if self.each_input { batch.with_each_input() } else { batch }
+        };
+        let mut prepared = self.prepared.borrow_mut();
+        let batch = prepared.entry(share).or_insert_with(prepare);
+        let mut means = batch.losses(objective, weights, evaluation);
+        let inputs = means.split_off(batch.means());
+        (means, inputs)
+    }
+}
