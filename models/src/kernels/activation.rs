@@ -6,6 +6,7 @@ use super::{
     extension::{Kernel, tensor, values},
     functions::{gelu, gelu_derivative, sigmoid, silu, silu_derivative},
     parallel::{for_each_piece, vectorized},
+    spent::KernelKind,
 };
 use crate::activation::Activation;
 
@@ -23,6 +24,8 @@ pub(super) struct Activated {
 
 impl Kernel<1> for Activated {
     type State = FlexTensor;
+
+    const KIND: KernelKind = KernelKind::Activation;
 
     fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, Shape) {
         let output = match self.function {
@@ -92,6 +95,8 @@ impl GatedGelu {
 
 impl Kernel<1> for GatedGelu {
     type State = FlexTensor;
+
+    const KIND: KernelKind = KernelKind::Activation;
 
     fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, Shape) {
         let half = self.half();

@@ -10,6 +10,7 @@ use super::{
     functions::exp,
     matrix::{Matrix, multiply},
     parallel::{for_each_piece, map, sum, vectorized, with_scratch},
+    spent::KernelKind,
 };
 
 /// Scores that are held at once by each core: 1 MiB.
@@ -168,6 +169,12 @@ impl Attention {
 
 impl Kernel<3> for Attention {
     type State = [FlexTensor; 3];
+
+    const KIND: KernelKind = KernelKind::Attention;
+
+    fn operations(&self) -> usize {
+        4 * self.batch_size * self.heads * self.query_length * self.key_length * self.width
+    }
 
     fn forward(&self, inputs: [&[f32]; 3]) -> (Vec<f32>, Shape) {
         let runs: Vec<_> = self.runs().collect();

@@ -10,6 +10,7 @@ use burn::{
     tensor::{DType, Device, Shape, Tensor, TensorData, bf16, f16},
 };
 
+use super::spent::{KernelKind, counted};
 #[cfg(feature = "autodiff")]
 use crate::operation::{self, Operation};
 use crate::precision::{is_low, widened};
@@ -19,6 +20,13 @@ use crate::precision::{is_low, widened};
 pub(super) trait Kernel<const N: usize>: Clone + Debug + Send + 'static {
     /// What the gradient needs of the forward pass.
     type State: Clone + Debug + Send + 'static;
+
+    const KIND: KernelKind;
+
+    /// Multiplications and additions of the forward pass's products.
+    fn operations(&self) -> usize {
+        0
+    }
 
     /// The inputs' values follow each other, in rows.
     fn forward(&self, inputs: [&[f32]; N]) -> (Vec<f32>, Shape);
@@ -116,7 +124,8 @@ fn apply_in_f32<const D: usize, const N: usize, K: Kernel<N>>(
 }
 
 fn run<const N: usize, K: Kernel<N>>(kernel: &K, inputs: &[FlexTensor; N]) -> FlexTensor {
-    let (output, shape) = kernel.forward(inputs.each_ref().map(values));
+    let inputs = inputs.each_ref().map(values);
+    let (output, shape) = counted(K::KIND, kernel.operations(), || kernel.forward(inputs));
     tensor(output, shape)
 }
 
@@ -148,7 +157,13 @@ impl<const N: usize, K: Kernel<N>> Operation<N> for Recorded<K> {
         wanted: [bool; N],
     ) -> [Option<DispatchTensor>; N] {
         let gradient = on_cpu(gradient);
-        self.0.backward(state, values(&gradient), wanted).map(|found| found.map(dispatched))
+        let operations = match K::KIND {
+            // two products, of which it computes one again, and two gradients for each
+            KernelKind::Attention => self.0.operations() / 2 * 5,
+            _ => self.0.operations(),
+        };
+        let backward = || self.0.backward(state, values(&gradient), wanted);
+        counted(K::KIND, operations, backward).map(|found| found.map(dispatched))
     }
 }
 

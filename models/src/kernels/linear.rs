@@ -6,6 +6,7 @@ use super::{
     extension::{Kernel, frozen, stored, tensor, values, widened_values},
     kept::{self, Layout, is_kept},
     parallel::{for_each_piece, with_scratch},
+    spent::KernelKind,
     tile::{COLUMNS, Panels, ROWS, multiply, panels},
 };
 
@@ -106,6 +107,12 @@ fn in_panels([rows, columns]: [usize; 2], at: impl Fn(usize, usize) -> f32) -> V
 
 impl Kernel<1> for FrozenLinear {
     type State = ();
+
+    const KIND: KernelKind = KernelKind::Linear;
+
+    fn operations(&self) -> usize {
+        2 * self.shape.num_elements() * self.sizes()[1]
+    }
 
     fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, Shape) {
         let [inputs, outputs] = self.sizes();

@@ -27,6 +27,8 @@ mod norm;
 #[cfg(feature = "flex")]
 mod parallel;
 #[cfg(feature = "flex")]
+mod spent;
+#[cfg(feature = "flex")]
 mod tile;
 
 #[cfg(feature = "flex")]
@@ -40,6 +42,8 @@ pub(crate) use layers::{
 pub use parallel::on_cores;
 #[cfg(feature = "flex")]
 pub(crate) use parallel::{each, shares};
+#[cfg(feature = "flex")]
+pub use spent::{KernelKind, Spent, count_kernels, spent_in_kernels};
 
 #[cfg(all(test, feature = "flex", feature = "autodiff"))]
 mod tests;

@@ -10,6 +10,7 @@ use super::{
     extension::{Kernel, frozen, tensor, values},
     functions::{silu, silu_derivative},
     parallel::{for_each_piece, sum, vectorized},
+    spent::KernelKind,
 };
 
 /// Operations for one value, about.
@@ -98,6 +99,8 @@ impl FrozenGroupNorm {
 
 impl Kernel<1> for FrozenGroupNorm {
     type State = FlexTensor;
+
+    const KIND: KernelKind = KernelKind::Norm;
 
     fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, Shape) {
         let length = self.length();
@@ -199,6 +202,8 @@ impl FrozenLayerNorm {
 
 impl Kernel<1> for FrozenLayerNorm {
     type State = FlexTensor;
+
+    const KIND: KernelKind = KernelKind::Norm;
 
     fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, Shape) {
         let (gamma, beta, width) = self.rows();

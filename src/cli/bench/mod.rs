@@ -19,8 +19,10 @@ use crate::{
 
 mod random_weights;
 mod report;
+mod work;
 
 use report::{PHASES, Report};
+use work::Meter;
 
 /// Flags of `dvar bench`.
 #[derive(Debug, clap::Args)]
@@ -103,7 +105,7 @@ fn measure(
     let session = pollster::block_on(session(config, model, size, device))?;
     device.sync().map_err(DeviceError::new)?;
     let load = clock.elapsed();
-    let (phases, forward_alone) = pollster::block_on(time(&session, config, args.steps))?;
+    let (phases, forward_alone, meter) = pollster::block_on(time(&session, config, args.steps))?;
     let [_, height, width] = session.objective.latents.latent_shape(0);
     let operations = model.unet_config().operations([height, width], model.text_length());
     let (batch, eval) = (args.train_batch_size as f64, config.eval_batch_size as f64);
@@ -117,6 +119,7 @@ fn measure(
         eval_batch: config.eval_batch_size,
         load,
         phases,
+        work: meter.work(args.steps),
         forward_alone,
         operations: batch * (operations.forward + operations.backward) + eval * operations.forward,
         device_memory_mb: memory.map(|memory| memory.bytes_reserved as f64 / (1 << 20) as f64),
@@ -144,23 +147,27 @@ async fn session(
     Ok(Session::new(config, model, tokens, &dataset, None, device).await?)
 }
 
-/// The times of each phase, one list for each of [`PHASES`], and of a forward pass on as many inputs
-/// as the evaluation has.
+/// The times of each phase, one list for each of [`PHASES`], those of a forward pass on as many inputs
+/// as the evaluation has, and what the processor did in the phases.
 async fn time(
     session: &Session,
     config: &TrainConfig,
     steps: usize,
-) -> Result<([Vec<Duration>; PHASES.len()], Vec<Duration>), CliError> {
+) -> Result<([Vec<Duration>; PHASES.len()], Vec<Duration>, Meter), CliError> {
     let (objective, device) = (&session.objective, session.objective.device());
     let mut concept = session.concept(config);
     let mut optimizer = config.trainer.optimizer.init(&concept.values());
     let mut criterion = config.criterion.clone();
     let eval_draws = session.draws.with_batch_size(config.eval_batch_size);
     let mut laps: [Vec<Duration>; PHASES.len() + 1] = Default::default();
+    let mut meter = Meter::default();
     for step in 0..WARM_UP + steps {
         let batch = objective.batch(&session.draws.draw(step));
         let eval_batch = objective.batch(&eval_draws.draw(step));
         device.sync().map_err(DeviceError::new)?;
+        if step >= WARM_UP {
+            meter.begin();
+        }
         let mut clock = Instant::now();
         let mut lap = |phase: usize| -> Result<(), CliError> {
             device.sync().map_err(DeviceError::new)?;
@@ -187,12 +194,15 @@ async fn time(
             criterion.update(loss)?;
         }
         lap(4)?;
+        if step >= WARM_UP {
+            meter.end();
+        }
         let weights = concept.plain();
         objective.loss_under(objective.encode(&weights, &eval_batch), &weights, &eval_batch);
         lap(5)?;
     }
     let [phases @ .., forward_alone] = laps;
-    Ok((phases, forward_alone))
+    Ok((phases, forward_alone, meter))
 }
 
 /// Operations a second of a large product of matrices.

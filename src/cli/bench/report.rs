@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, json};
 
+use super::work::Work;
+
 /// The parts of a step, in order.
 pub(super) const PHASES: [&str; 5] =
     ["text_encoder", "unet_forward", "backward", "optimizer", "evaluation"];
@@ -19,6 +21,8 @@ pub(super) struct Report {
     pub load: Duration,
     /// For each of [`PHASES`], the time of each step.
     pub phases: [Vec<Duration>; PHASES.len()],
+    /// What the processor did in a step.
+    pub work: Work,
     /// The networks' forward pass on as many inputs as the evaluation has, without the evaluation.
     pub forward_alone: Vec<Duration>,
     /// Operations of the denoiser in one step.
@@ -46,7 +50,7 @@ impl Report {
                 "gflop_per_step": self.operations / 1e9, "tflops": rate / 1e12,
                 "ceiling_tflops": self.ceiling / 1e12, "share_of_ceiling": rate / self.ceiling,
                 "evaluation_overhead": overhead, "peak_memory_mb": memory,
-                "device_memory_mb": self.device_memory_mb,
+                "device_memory_mb": self.device_memory_mb, "work": self.work.json(step),
             });
             println!("{report}");
             return;
@@ -67,6 +71,9 @@ impl Report {
             100.0 * rate / self.ceiling,
             self.ceiling / 1e12
         );
+        for line in self.work.lines(step, self.ceiling) {
+            println!("{line}");
+        }
         println!("{:14} {:9.1} % over its forward pass", "evaluation", 100.0 * overhead);
         for (name, memory) in [("peak memory", memory), ("device memory", self.device_memory_mb)] {
             if let Some(memory) = memory {

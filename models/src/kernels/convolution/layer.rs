@@ -10,6 +10,7 @@ use super::{
     super::{
         extension::{Kernel, frozen, stored, tensor, values, widened_values},
         kept::{self, Layout, is_kept},
+        spent::KernelKind,
     },
     filters,
     geometry::Convolution,
@@ -97,6 +98,13 @@ impl FrozenConvolution {
 
 impl Kernel<1> for FrozenConvolution {
     type State = ();
+
+    const KIND: KernelKind = KernelKind::Convolution;
+
+    fn operations(&self) -> usize {
+        let Convolution { batch_size, channels_out, .. } = self.sizes;
+        2 * batch_size * channels_out * self.sizes.pixels_out() * self.sizes.depth()
+    }
 
     fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, Shape) {
         let sizes = &self.sizes;

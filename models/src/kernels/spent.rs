@@ -1,0 +1,69 @@
+//! How long our kernels take, for who asks.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+/// What a kernel computes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KernelKind {
+    /// Convolutions of pictures.
+    Convolution,
+    /// Linear layers.
+    Linear,
+    /// Attention by heads.
+    Attention,
+    /// Group and layer normalisation, with SiLU where that follows.
+    Norm,
+    /// Other activations.
+    Activation,
+}
+
+impl KernelKind {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Convolution, Self::Linear, Self::Attention, Self::Norm, Self::Activation];
+}
+
+/// The time and the arithmetic of one kind of kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Spent {
+    /// Which kind.
+    pub kind: KernelKind,
+    /// In calls of all threads, added up.
+    pub time: Duration,
+    /// Multiplications and additions of the products of matrices that define the layer, however it is
+    /// computed; 0 for what is none.
+    pub operations: f64,
+}
+
+static COUNTS: AtomicBool = AtomicBool::new(false);
+static TIMES: [AtomicU64; KernelKind::ALL.len()] = [const { AtomicU64::new(0) }; 5];
+static OPERATIONS: [AtomicU64; KernelKind::ALL.len()] = [const { AtomicU64::new(0) }; 5];
+
+/// Whether calls are counted from here on. They are not unless this is called.
+pub fn count_kernels(counted: bool) {
+    COUNTS.store(counted, Relaxed);
+}
+
+/// What was counted so far, for each kind.
+pub fn spent_in_kernels() -> [Spent; KernelKind::ALL.len()] {
+    KernelKind::ALL.map(|kind| Spent {
+        kind,
+        time: Duration::from_nanos(TIMES[kind as usize].load(Relaxed)),
+        operations: OPERATIONS[kind as usize].load(Relaxed) as f64,
+    })
+}
+
+/// Counts one call.
+pub(super) fn counted<R>(kind: KernelKind, operations: usize, work: impl FnOnce() -> R) -> R {
+    if !COUNTS.load(Relaxed) {
+        return work();
+    }
+    let clock = Instant::now();
+    let result = work();
+    TIMES[kind as usize].fetch_add(clock.elapsed().as_nanos() as u64, Relaxed);
+    OPERATIONS[kind as usize].fetch_add(operations as u64, Relaxed);
+    result
+}
