@@ -157,6 +157,7 @@ fn bad_single_files() {
         ("a checkpoint cut off", "m.ckpt", checkpoint[..checkpoint.len() / 2].to_vec()),
         ("an embedding of PyTorch", "m.pt", embedding),
         ("a GGUF", "m.gguf", b"GGUF\x03\0\0\0 and more".to_vec()),
+        ("a picture", "m.png", b"\x89PNG\r\n\x1a\n and more".to_vec()),
         ("in 8 bits", "m.safetensors", {
             let names = [
                 "cond_stage_model.transformer.text_model.final_layer_norm.bias",
