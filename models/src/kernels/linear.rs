@@ -30,7 +30,9 @@ impl FrozenLinear {
             None => None,
         };
         // Inputs that do not fit are burn's to refuse.
-        let fits = shape.last() == weight.layout().shape().first() && shape.num_elements() > 0;
+        let fits = shape.last() == weight.layout().shape().first()
+            && shape.num_elements() > 0
+            && weight.layout().num_elements() > 0;
         (fits && is_kept(&weight)).then_some(Self { weight, bias, shape })
     }
 
@@ -93,13 +95,26 @@ fn product(
     output
 }
 
-/// A matrix in panels of 16 columns; `at` gives its elements by row and column.
-fn in_panels([rows, columns]: [usize; 2], at: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+/// A matrix `[rows, columns]` in panels of 16 columns.
+fn in_panels(matrix: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
     let mut values = vec![0.0; panels(columns, COLUMNS) * rows * COLUMNS];
-    for (i, value) in values.iter_mut().enumerate() {
-        let (row, column) = (i / COLUMNS % rows, i / COLUMNS / rows * COLUMNS + i % COLUMNS);
-        if column < columns {
-            *value = at(row, column);
+    for (i, panel) in values.chunks_exact_mut(rows * COLUMNS).enumerate() {
+        let first = i * COLUMNS;
+        let width = COLUMNS.min(columns - first);
+        for (to, from) in panel.chunks_exact_mut(COLUMNS).zip(matrix.chunks_exact(columns)) {
+            to[..width].copy_from_slice(&from[first..][..width]);
+        }
+    }
+    values
+}
+
+/// The transpose of a matrix `[rows, columns]`, in panels of 16 of its rows.
+fn transpose_in_panels(matrix: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
+    let mut values = vec![0.0; panels(rows, COLUMNS) * columns * COLUMNS];
+    for (row, from) in matrix.chunks_exact(columns).enumerate() {
+        let panel = &mut values[row / COLUMNS * columns * COLUMNS..][..columns * COLUMNS];
+        for (to, from) in panel.chunks_exact_mut(COLUMNS).zip(from) {
+            to[row % COLUMNS] = *from;
         }
     }
     values
@@ -117,8 +132,7 @@ impl Kernel<1> for FrozenLinear {
     fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, Shape) {
         let [inputs, outputs] = self.sizes();
         let right = kept::of(&self.weight, Layout::Forward, || {
-            let weight = widened_values(&self.weight);
-            in_panels([inputs, outputs], |input, output| weight[input * outputs + output])
+            in_panels(&widened_values(&self.weight), [inputs, outputs])
         });
         let output = product(x, &right, self.bias.as_ref().map(values), [inputs, outputs]);
         (output, self.with_last(outputs))
@@ -129,8 +143,7 @@ impl Kernel<1> for FrozenLinear {
     fn backward(&self, (): (), gradient: &[f32], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
         let [inputs, outputs] = self.sizes();
         let right = kept::of(&self.weight, Layout::Backward, || {
-            let weight = widened_values(&self.weight);
-            in_panels([outputs, inputs], |output, input| weight[input * outputs + output])
+            transpose_in_panels(&widened_values(&self.weight), [inputs, outputs])
         });
         [Some(tensor(product(gradient, &right, None, [outputs, inputs]), self.shape.clone()))]
     }
