@@ -38,7 +38,7 @@ pub use prepared::PreparedRun;
 #[cfg(not(target_arch = "wasm32"))]
 pub use replicas::{DeviceReplicas, NamedDevice};
 pub use run::{Cause, Outcome, RunError, run};
-pub use samples::{Drawn, Samples, sampling_options};
+pub use samples::{Drawn, Painter, Samples, sampling_options};
 pub use search::{RankedWords, WordSearch};
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use super::{Best, Drawn, PreparedRun, RankedWords, RunError, Session, WordSearch};
+use super::{Best, Drawn, Painter, PreparedRun, RankedWords, RunError, Session, WordSearch};
 use crate::{
     concept::LearnedConcept,
     data::dataset::Dataset,
@@ -102,6 +102,11 @@ pub trait Observer {
 
     /// Told of each denoising step of the samples, if anyone is.
     fn drawing(&self) -> Option<&dyn DrawProgress> {
+        None
+    }
+
+    /// Who draws the samples together with others, where they are shared out.
+    fn painter(&self) -> Option<Box<dyn Painter + '_>> {
         None
     }
 

@@ -7,7 +7,8 @@ use dvar_models::weights::ModelSource;
 
 use super::{CheckedOptions, InitialVectors, Samples, Session, SessionError, Start, Tokens};
 use crate::{
-    data::dataset::Dataset, eval::ClipScorer, pipelines::PipelineError, trainer::TrainState,
+    config::TrainConfig, data::dataset::Dataset, eval::ClipScorer, pipelines::PipelineError,
+    trainer::TrainState,
 };
 
 /// A checked run with its pictures, on a device; no network is loaded yet.
@@ -51,13 +52,27 @@ impl PreparedRun {
         Session::new(config, model, tokens, &self.dataset, class, &self.device).await
     }
 
+    /// A session that computes parts of the steps of the run's own, with the same data and draws, for
+    /// methods without pictures of a class. It is told the vectors each time; its own start anywhere.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Tokens::new`] and [`Session::new`].
+    pub async fn replica(&self) -> Result<Session, SessionError> {
+        let CheckedOptions { config, model, .. } = &self.checked;
+        let num_vectors = Some(self.start.num_vectors(config));
+        let config = TrainConfig { num_vectors, ..config.clone() };
+        let tokens = Tokens::new(&config, model, InitialVectors::first_token(model))?;
+        Session::new(&config, model, tokens, &self.dataset, None, &self.device).await
+    }
+
     /// See [`fingerprint`](super::fingerprint).
     pub(super) fn fingerprint(&self, class: Option<&Dataset>) -> u64 {
         super::fingerprint(&self.begun_with, std::iter::once(&self.dataset).chain(class))
     }
 
     /// How the run draws.
-    pub(super) fn samples<'a>(
+    pub fn samples<'a>(
         &'a self,
         session: &'a Session,
         scorer: Option<&'a ClipScorer>,
@@ -68,6 +83,7 @@ impl PreparedRun {
             objective: &session.objective,
             scorer: scorer.map(|clip| (clip, clip.image_features(self.dataset.pictures()))),
             watch: None,
+            painter: None,
         }
     }
 }

@@ -67,8 +67,12 @@ pub async fn run<O: Observer>(
     }
     observer.ready(&session).map_err(RunError::observer)?;
 
-    let samples =
-        Samples { watch: observer.drawing(), ..prepared.samples(&session, scorer.as_ref()) };
+    let painter = observer.painter();
+    let samples = Samples {
+        watch: observer.drawing(),
+        painter: painter.as_deref(),
+        ..prepared.samples(&session, scorer.as_ref())
+    };
     let gallery = Gallery { samples, observer };
     let fingerprint = prepared.fingerprint(class.as_ref());
     let trainer = session.trainer(config).with_fingerprint(fingerprint);

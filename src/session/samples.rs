@@ -1,5 +1,7 @@
 //! The sample grids of a run, before, on the way and after, and their score.
 
+use std::{future::Future, pin::Pin};
+
 use crate::{
     concept::ConceptWeights,
     config::TrainConfig,
@@ -21,6 +23,23 @@ pub struct Samples<'a> {
     pub scorer: Option<(&'a ClipScorer, Features)>,
     /// Told of each denoising step, if anyone is.
     pub watch: Option<&'a dyn DrawProgress>,
+    /// Who draws them together with others, where they are shared out.
+    pub painter: Option<&'a dyn Painter>,
+}
+
+/// Draws samples, some of them itself by [`Samples::picture`].
+pub trait Painter {
+    /// One picture for each of the samples' prompts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Samples::picture`], and what ends the drawing.
+    fn paint<'a>(
+        &'a self,
+        samples: &'a Samples<'a>,
+        weights: &'a ConceptWeights,
+        guidance: f64,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<Picture>, PipelineError>> + 'a>>;
 }
 
 /// Pictures and their mean CLIP-I score.
@@ -78,11 +97,42 @@ impl Samples<'_> {
         Ok(scores.iter().sum::<f64>() / scores.len() as f64)
     }
 
-    /// The autoencoder is loaded for this and dropped again.
     async fn generate(
         &self,
         weights: &ConceptWeights,
         guidance: f64,
+    ) -> Result<Vec<Picture>, PipelineError> {
+        match self.painter {
+            Some(painter) => painter.paint(self, weights, guidance).await,
+            None => self.pictures(0, &self.prompts(), weights, guidance, self.watch).await,
+        }
+    }
+
+    /// The picture of one of the prompts, drawn alone, so that it is the same whoever draws it; none
+    /// where there are fewer prompts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`draw`](Self::draw).
+    pub async fn picture(
+        &self,
+        number: usize,
+        weights: &ConceptWeights,
+        guidance: f64,
+        watch: Option<&dyn DrawProgress>,
+    ) -> Result<Vec<Picture>, PipelineError> {
+        let prompts: Vec<String> = self.prompts().into_iter().skip(number).take(1).collect();
+        self.pictures(number, &prompts, weights, guidance, watch).await
+    }
+
+    /// The autoencoder is loaded for this and dropped again.
+    async fn pictures(
+        &self,
+        first: usize,
+        prompts: &[String],
+        weights: &ConceptWeights,
+        guidance: f64,
+        watch: Option<&dyn DrawProgress>,
     ) -> Result<Vec<Picture>, PipelineError> {
         let (config, device) = (self.config, self.objective.device());
         let pipeline = TextToImage {
@@ -90,11 +140,11 @@ impl Samples<'_> {
             unet: &weights.unet(&self.objective.unet),
             vae: &self.model.load_vae(&device)?,
             scheduler: self.model.scheduler(),
-            watch: self.watch,
+            watch,
         };
         let options = sampling_options(config, self.model)?;
         let options = SamplingOptions { guidance_scale: guidance, ..options };
-        pipeline.generate(0, &self.prompts(), None, &weights.vectors, &options).await
+        pipeline.generate(first, prompts, None, &weights.vectors, &options).await
     }
 
     /// What is drawn, in order.

@@ -93,10 +93,10 @@ test("full storage is said, and the training goes on", async () => {
 });
 
 test("where memory is not enough, the page names what to turn, and can go on", async () => {
-  // 64 KiB each: enough to open the model, not to train with a large batch
-  const page = await openWithPrefix(it, limitMemory(2000));
+  // 64 KiB each: enough to open the model, not for a large share of an evaluation
+  const page = await openWithPrefix(it, limitMemory(500));
   await ready(page);
-  await set(page, { ...tiny, train_batch_size: 512, eval_batch_size: 512 });
+  await set(page, { ...tiny, eval_batch_size: 256 });
   await train(page);
   await notice(page).getByText("train_batch_size").waitFor();
   await ready(page);

@@ -90,14 +90,14 @@ function source(folder) {
 
 async function openStudio() {
   const pkg = join(root, "web/page/pkg");
-  const { initSync, on_panic, Studio } = await import(join(pkg, "dvar_web.js"));
+  const { initSync, on_panic, Replica, Studio } = await import(join(pkg, "dvar_web.js"));
   const wasm = initSync({ module: readFileSync(join(pkg, "dvar_web_bg.wasm")) });
   on_panic((message) => {
     console.error(`wasm panicked: ${message}`);
     process.exit(1);
   });
   const studio = await Studio.open("cpu", source(model), "dvar-tiny-emoji");
-  return { studio, memory: () => wasm.memory.buffer.byteLength };
+  return { studio, Replica, memory: () => wasm.memory.buffer.byteLength };
 }
 
 /** Collects a run; `stopAfter` ends it by hand. */
@@ -135,7 +135,7 @@ function pace(times) {
 }
 
 const native = runCli();
-const { studio, memory } = await openStudio();
+const { studio, Replica, memory } = await openStudio();
 const run = { options, pictures: concept() };
 assert.deepEqual(studio.check(options, run.pictures), { refused: [] });
 
@@ -186,6 +186,32 @@ assert.deepEqual([...first.seen.records, ...second.seen.records], records);
 assert.deepEqual(resumed.learned, wasm.learned);
 assert.deepEqual(resumed.stop, wasm.stop);
 assert.deepEqual(second.seen.samples.map(({ kind }) => kind), ["after"]);
+
+// Computed in part by a copy of the run, and once by nobody: the same bytes as alone.
+const wide = { ...run, options: { ...options, train_batch_size: 3, max_train_steps: 5, validation_prompt: ["a {}", "two {}"] } };
+const alone = host();
+const byOne = await studio.train(wide, alone);
+const replica = await Replica.open(studio, wide);
+const kinds = new Map();
+const helpers = {
+  begin: (shares) => assert.equal(shares, 3),
+  share(work, count) {
+    kinds.set(work.kind, (kinds.get(work.kind) ?? 0) + 1);
+    const copy = structuredClone(work);
+    const lost = work.kind === "gradient" && kinds.get(work.kind) === 2;
+    return Array.from({ length: count }, (_, share) => {
+      if (share % 2 === 0) return null;
+      return lost ? Promise.resolve(null) : replica.compute(copy, share, count).then(structuredClone);
+    });
+  },
+  done() {},
+};
+const helped = host();
+const byTwo = await studio.train(wide, { ...helped, helpers });
+assert.deepEqual([...kinds.keys()].sort(), ["evaluation", "gradient", "picture"]);
+assert.deepEqual(helped.seen.records, alone.seen.records);
+assert.deepEqual(helped.seen.samples, alone.seen.samples);
+assert.deepEqual(byTwo.learned, byOne.learned);
 
 // What a visitor can get wrong is an error of one sentence that says whose fault it is.
 const fails = async (name, words, act, option = undefined) => {

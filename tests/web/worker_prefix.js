@@ -3,9 +3,9 @@
 import { PATIENCE } from "./page.js";
 
 /** Opens the page in a context whose worker runs `prefix` first; the worker comes with it. */
-export async function openWithPrefix(site, prefix, query = "?model=tiny/") {
+export async function openWithPrefix(site, prefix, query = "?model=tiny/", options = {}) {
   // what a service worker answers cannot be changed
-  const context = await site.browser.newContext({ serviceWorkers: "block" });
+  const context = await site.browser.newContext({ ...options, serviceWorkers: "block" });
   await context.route(/worker-[^/]*\.js$/, async (route) => {
     const response = await route.fetch();
     await route.fulfill({ response, body: `${prefix}\n${await response.text()}` });
@@ -25,6 +25,13 @@ export const KEEP_DEVICES = `
     globalThis.devices.push(device);
     return device;
   };`;
+
+/** A machine of so many cores, with a clock by which what is done later takes longer (`power` over 1) or
+ * less long: whatever is tried first seems the fastest, or the slowest. */
+export const machine = (cores, power) => `
+  Object.defineProperty(navigator, "hardwareConcurrency", { value: ${cores} });
+  let readings = 0;
+  performance.now = () => ++readings ** ${power};`;
 
 /** Lets wasm have no more than \`pages\` pages of memory, as a small machine would. */
 export const limitMemory = (pages) => `
@@ -50,5 +57,5 @@ export const limitMemory = (pages) => `
       at = start + size;
     }
   };
-  WebAssembly.instantiateStreaming = async (response, imports) =>
-    WebAssembly.instantiate(await lend(new Uint8Array(await (await response).arrayBuffer())), imports);`;
+  WebAssembly.compileStreaming = async (response) =>
+    WebAssembly.compile(await lend(new Uint8Array(await (await response).arrayBuffer())));`;

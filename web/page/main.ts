@@ -28,6 +28,7 @@ const model = new ModelChoice(() => {
 const studio = new Studio(device, model, {
   phase: ({ name }) => run.phase(name),
   step: (event) => run.step(event),
+  workers: ({ count }) => run.workers(count),
   samples: (samples) => run.samples(samples),
   saved: (checkpoint) => run.saved(checkpoint),
   drawing: (progress) => (run.running ? run.drawing(progress) : draw.progress(progress)),

@@ -3,9 +3,9 @@
 import { Engine } from "./engine";
 import type { DeviceKind, Options, Picture } from "./protocol";
 
-const STEPS = 6;
-/** The first steps on a GPU compile its programs. */
-const WARM = 3;
+/** The first steps on a GPU compile its programs; on the CPU they find out how many workers are worth while. */
+const WARM = { webgpu: 3, cpu: 12 };
+const MEASURED = 3;
 
 /** Steps a second of one device with these options. */
 export async function measure(
@@ -18,12 +18,12 @@ export async function measure(
   const engine = new Engine({ step: (event) => seconds.push(event.seconds) });
   try {
     await engine.ask("open", { device, model });
-    const short = { max_train_steps: STEPS, num_inference_steps: 1, validation_prompt: ["{}"], sample_frequency: undefined };
+    const short = { max_train_steps: WARM[device] + MEASURED, num_inference_steps: 1, validation_prompt: ["{}"], sample_frequency: undefined };
     const run = { options: { ...options, ...short }, pictures, records: [], samples: [], keep: false };
     await engine.ask("train", { run });
   } finally {
     engine.end("Measured");
   }
-  const warm = seconds.slice(WARM);
+  const warm = seconds.slice(WARM[device]);
   return warm.length / warm.reduce((sum, each) => sum + each, 0);
 }

@@ -113,7 +113,7 @@ export class Downloads {
 export async function fetchModel(
   model: string,
   downloads: Downloads,
-): Promise<{ name: string; files: ModelSource }> {
+): Promise<{ name: string; files: Map<string, Blob> }> {
   const manifest = await downloads.list(new URL("manifest.json", model).href);
   const files = Object.entries(manifest.files);
   downloads.expect(files.reduce((sum, [, { size }]) => sum + size, 0));
@@ -122,7 +122,7 @@ export async function fetchModel(
     const whole = async (blob: Blob) => blob.size === size && (await digest(blob)) === sha256;
     blobs.set(path, await downloads.file(new URL(path, model).href, whole));
   }
-  return { name: manifest.name, files: source(blobs) };
+  return { name: manifest.name, files: blobs };
 }
 
 /** What wasm reads these files from, a piece at a time. */

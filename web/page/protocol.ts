@@ -137,6 +137,8 @@ export interface Events {
   /** A checkpoint; `stored` says whether the browser's storage took it. */
   saved: Checkpoint & { stored: boolean };
   drawing: { done: number; total: number };
+  /** So many workers compute the steps from now on. */
+  workers: { count: number };
 }
 
 export type FromWorker =

@@ -138,6 +138,10 @@ export class RunControl {
     this.training.step(record, seconds);
   }
 
+  workers(count: number): void {
+    this.training.workers(count);
+  }
+
   samples(samples: Samples): void {
     this.run?.samples.push(samples);
     this.training.samples(samples);

@@ -1,5 +1,6 @@
 // What wasm's training calls back: it reports, saves, and lets pause and stop through.
 
+import type { Helpers } from "./pkg/dvar_web.js";
 import type { Events, Finished, Phase, Run, Samples, SampleKind, StepRecord } from "./protocol";
 import { SavedRun } from "./saved_run";
 
@@ -21,6 +22,8 @@ export class RunHost {
   constructor(
     private readonly run: Run,
     private readonly emit: Emit,
+    /** Who computes with this worker; wasm shares its work out to them. */
+    readonly helpers: Helpers | undefined,
   ) {
     this.records = run.records.slice();
     this.drawn = run.samples.slice();

@@ -11,6 +11,7 @@ const FIGURES = {
   ratio: "Ratio",
   speed: "Steps a second",
   elapsed: "Time",
+  workers: "Workers",
 };
 
 const PHASES: Record<Phase, string> = {
@@ -77,6 +78,11 @@ export class TrainingView {
     this.chart.add(record);
     this.shown = record;
     this.frame ||= requestAnimationFrame(() => this.figures());
+  }
+
+  /** So many workers make the steps from now on. */
+  workers(count: number): void {
+    this.set("workers", String(count));
   }
 
   /** Steps a second over the last ones; undefined until there are enough. */

@@ -1,18 +1,22 @@
 // The worker: owns wasm and the run, so that the page stays free.
 
-import init, { Studio, fall, on_panic } from "./pkg/dvar_web.js";
-import wasm from "./pkg/dvar_web_bg.wasm?url";
+import { type Studio, fall } from "./pkg/dvar_web.js";
 
 import { asFailure, breaks } from "./failure";
 import { watchDevices } from "./gpu_watch";
-import { Downloads, fetchModel, source } from "./model_files";
-import type { Events, FromWorker, Opened, RequestName, Requests, ToWorker } from "./protocol";
+import { serve } from "./helper";
+import { Downloads } from "./model_files";
+import { Pool } from "./pool";
+import { HELPER } from "./pool_protocol";
+import { fetchProgram, openStudio } from "./program";
+import type { DrawRequest, Events, FromWorker, Opened, RequestName, Requests, ToWorker } from "./protocol";
 import { RunHost } from "./run_host";
 
-/** Bytes of the wasm file, whose name changes with its content; set by the build. */
-declare const WASM_SIZE: number;
+type Bytes = Uint8Array<ArrayBuffer>;
 
 let studio: Studio | undefined;
+/** On the CPU, the workers that compute with this one. */
+let pool: Pool | undefined;
 let host: RunHost | undefined;
 /** Set by a panic, whose own message says more than the trap that follows it. */
 let panic: string | undefined;
@@ -31,24 +35,12 @@ function broken(thrown: unknown): void {
 
 async function open({ device, model }: Requests["open"]["ask"]): Promise<Opened> {
   const downloads = new Downloads((loaded, total) => emit("loading", { loaded, total }));
-  downloads.expect(WASM_SIZE);
-  const whole = async (blob: Blob) => blob.size === WASM_SIZE;
-  const program = await downloads.file(new URL(wasm, self.location.href).href, whole);
-  let make: () => Promise<Studio>;
-  if (model instanceof File) {
-    make = () => Studio.open_file(device, source(new Map([[model.name, model]])), model.name);
-  } else {
-    const { name, files } = await fetchModel(model, downloads);
-    await downloads.forgetOthers();
-    make = () => Studio.open(device, files, name);
-  }
-  const response = new Response(program, { headers: { "content-type": "application/wasm" } });
-  await init({ module_or_path: response });
-  on_panic((message: string) => {
+  const program = await fetchProgram(model, downloads);
+  studio = await openStudio(program, device, (message) => {
     panic = message;
     broken(message);
   });
-  studio = await make();
+  if (device === "cpu") pool = new Pool(program, (count) => emit("workers", { count }));
   return {
     device: studio.device(),
     model: studio.model(),
@@ -68,23 +60,23 @@ const answers: { [N in RequestName]: (ask: Requests[N]["ask"]) => Promise<Reques
     return opened().check(options, pictures);
   },
   async train({ run }) {
-    host = new RunHost(run, emit);
+    host = new RunHost(run, emit, pool);
     await host.begin();
     const { options, pictures, checkpoint, samples, keep } = run;
     const state = checkpoint && { state: checkpoint.state };
     const skip_before = !keep || samples.some(({ kind }) => kind === "before");
-    const trained = await opened().train({ options, pictures, ...state, skip_before }, host);
+    pool?.take({ options, pictures });
+    const trained = await opened()
+      .train({ options, pictures, ...state, skip_before }, host)
+      .finally(() => pool?.leave());
     const finished = { ...trained, fall: fall(host.losses, trained.window) } as Requests["train"]["reply"];
     await host.finish(finished);
     return finished;
   },
   async draw({ learned, request }) {
-    const pngs = await opened().generate(learned, request, {
-      async progress(done: number, total: number) {
-        emit("drawing", { done, total });
-      },
-    });
-    return { pngs: pngs as Uint8Array<ArrayBuffer>[] };
+    const progress = async (done: number, total: number) => emit("drawing", { done, total });
+    const draw = (part: DrawRequest) => opened().generate(learned, part, { progress }) as Promise<Bytes[]>;
+    return { pngs: await (pool ? pool.draw(learned, request, draw) : draw(request)) };
   },
 };
 
@@ -99,19 +91,26 @@ async function answer(message: Extract<ToWorker, { id: number }>): Promise<void>
   }
 }
 
-self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
-  if ("id" in data) void answer(data);
-  else if (data.type === "pause") host?.pause();
-  else if (data.type === "resume") host?.resume();
-  else host?.stop();
-};
-// A trap inside wasm's own tasks ends here, and whatever waits for them waits for ever.
-self.addEventListener("error", (event) => {
-  event.preventDefault();
-  broken(event.error ?? event.message);
-});
-self.addEventListener("unhandledrejection", (event) => {
-  event.preventDefault();
-  broken(event.reason);
-});
-watchDevices((message) => post({ type: "broken", error: { name: "DeviceError", message } }));
+/** Serves the page. */
+function servePage(): void {
+  self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
+    if ("id" in data) void answer(data);
+    else if (data.type === "pause") host?.pause();
+    else if (data.type === "resume") host?.resume();
+    else host?.stop();
+  };
+  // A trap inside wasm's own tasks ends here, and whatever waits for them waits for ever.
+  self.addEventListener("error", (event) => {
+    event.preventDefault();
+    broken(event.error ?? event.message);
+  });
+  self.addEventListener("unhandledrejection", (event) => {
+    event.preventDefault();
+    broken(event.reason);
+  });
+  watchDevices((message) => post({ type: "broken", error: { name: "DeviceError", message } }));
+}
+
+// the workers that compute for this one run the same file
+if (self.name.startsWith(HELPER)) serve();
+else servePage();

@@ -51,13 +51,15 @@ pub async fn generate(
         return Err(PageError::option("count", message));
     }
     let count = count as usize;
+    let first = whole(request, "first")?.map_or(0, |first| first as usize);
+    let end = whole(request, "end")?.map_or(count, |end| count.min(end as usize));
 
     let model = &studio.model;
     let generator = Generator::load(model, &[embedding], adapter.as_ref(), &studio.device)?;
     let page = Page::new(host);
     let files = Array::new();
-    for number in 0..count {
-        let one = OneOf { page: &page, number, count };
+    for number in first..end {
+        let one = OneOf { page: &page, number: number - first, count: end - first };
         let prompt = std::slice::from_ref(&prompt);
         let drawn = generator.draw(number, prompt, None, &options, Some(&one)).await;
         for picture in drawn.map_err(ended)? {
@@ -107,10 +109,10 @@ fn whole(request: &JsValue, name: &str) -> Result<Option<u64>, PageError> {
 }
 
 /// Tells the page of one picture among several.
-struct OneOf<'a> {
-    page: &'a Page,
-    number: usize,
-    count: usize,
+pub struct OneOf<'a> {
+    pub page: &'a Page,
+    pub number: usize,
+    pub count: usize,
 }
 
 impl DrawProgress for OneOf<'_> {

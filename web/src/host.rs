@@ -15,7 +15,7 @@ use js_sys::{Array, Function, Promise, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
-use crate::{error::PageError, options::to_js, pictures::property};
+use crate::{error::PageError, helpers::Sharing, options::to_js, pictures::property};
 
 #[wasm_bindgen]
 extern "C" {
@@ -54,11 +54,18 @@ pub struct Page {
     host: JsValue,
     /// Where words were tried as starts: the best of them, the best first.
     pub words: RefCell<Vec<String>>,
+    /// How the run is shared out, where it is.
+    pub sharing: Option<Sharing>,
 }
 
 impl Page {
     pub fn new(host: JsValue) -> Self {
-        Self { host, words: RefCell::default() }
+        Self { host, words: RefCell::default(), sharing: None }
+    }
+
+    /// With a run that is shared out.
+    pub fn with_sharing(self, sharing: Option<Sharing>) -> Self {
+        Self { sharing, ..self }
     }
 
     fn host(&self) -> &Host {

@@ -9,11 +9,15 @@ mod device;
 mod error;
 mod fall;
 mod generate;
+mod helpers;
 mod host;
 mod learned;
 mod options;
 mod panic;
+mod part;
 mod pictures;
+mod replica;
+mod shared;
 mod single_file;
 mod source;
 mod studio;
@@ -21,6 +25,7 @@ mod train;
 
 pub use fall::fall;
 pub use panic::on_panic;
+pub use replica::Replica;
 pub use studio::Studio;
 
 use wasm_bindgen::prelude::wasm_bindgen;

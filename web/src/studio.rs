@@ -24,7 +24,7 @@ use crate::{
 #[wasm_bindgen]
 pub struct Studio {
     pub(crate) device: Device,
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     device_name: String,
     pub(crate) model: ModelFolder,
 }

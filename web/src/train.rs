@@ -1,23 +1,26 @@
 //! A run of the page: what the page gives to it, and what comes back.
 
 use dvar::{
+    concept::AdapterConfig,
     data::{dataset::Dataset, image::Picture, reading::CropMode},
     pipelines::DrawProgress,
     session::{
-        self, CheckedOptions, Moment, Observer, Outcome, Phase, PreparedRun, RankedWords, RunError,
-        Shown, class_pictures, draw_class, run,
+        self, CheckedOptions, Moment, Observer, Outcome, Painter, Phase, PreparedRun, RankedWords,
+        RunError, Session, Shown, class_pictures, draw_class, run,
     },
-    trainer::{Callbacks, TrainState},
+    trainer::{Callbacks, Replicas, TrainState},
 };
 use js_sys::Object;
 use wasm_bindgen::JsValue;
 
 use crate::{
     error::PageError,
+    helpers::Sharing,
     host::{Page, Steps, png},
     learned::files,
     options::to_js,
     pictures::{self, bytes, property},
+    shared::{SharedSamples, SharedSteps},
     studio::Studio,
 };
 
@@ -26,15 +29,16 @@ const WORDS: usize = 4;
 
 /// See [`Studio::train`].
 pub async fn train(studio: &Studio, asked: &JsValue, host: JsValue) -> Result<JsValue, PageError> {
-    let page = Page::new(host);
     let prepared = prepare(studio, asked)?;
+    let sharing = sharing(studio, &prepared, &host)?;
+    let page = Page::new(host).with_sharing(sharing);
     let outcome = run(&prepared, &page).await;
     let outcome = outcome.map_err(|error| crate::device::blame(PageError::ended(error)))?;
     finished(&outcome, &page.words.borrow(), prepared.checked.config.window)
 }
 
 /// A checked run that has not yet cost anything.
-fn prepare(studio: &Studio, asked: &JsValue) -> Result<PreparedRun, PageError> {
+pub fn prepare(studio: &Studio, asked: &JsValue) -> Result<PreparedRun, PageError> {
     let (checked, start) = studio.checked(&property(asked, "options"))?;
     let pictures = property(asked, "pictures");
     let dataset = pictures::dataset(&pictures, checked.size(), checked.config.reading)?;
@@ -50,6 +54,21 @@ fn prepare(studio: &Studio, asked: &JsValue) -> Result<PreparedRun, PageError> {
         state,
         draws_before: !property(asked, "skip_before").is_truthy(),
     })
+}
+
+/// On the CPU vectors are trained by several workers: the run is cut into shares, even where there is
+/// only one worker, so that it does not depend on their number. Other methods train weights, which
+/// would have to travel at each step.
+fn sharing(
+    studio: &Studio,
+    run: &PreparedRun,
+    host: &JsValue,
+) -> Result<Option<Sharing>, PageError> {
+    let config = &run.checked.config;
+    if studio.kind != "cpu" || config.method.adapter() != AdapterConfig::None {
+        return Ok(None);
+    }
+    Sharing::new(property(host, "helpers"), config.train_batch_size).map(Some)
 }
 
 impl Observer for Page {
@@ -76,6 +95,23 @@ impl Observer for Page {
         run: &PreparedRun,
     ) -> Result<Option<Dataset>, RunError<PageError>> {
         class_dataset(self, run).await.map_err(RunError::observer)
+    }
+
+    async fn replicas<'a>(
+        &'a self,
+        run: &PreparedRun,
+        session: &'a Session,
+        _class: Option<&Dataset>,
+    ) -> Result<Option<Box<dyn Replicas + 'a>>, RunError<PageError>> {
+        Ok(self.sharing.as_ref().map(|sharing| {
+            let concept = session.concept(&run.checked.config);
+            Box::new(SharedSteps { sharing, session, concept }) as Box<dyn Replicas>
+        }))
+    }
+
+    fn painter(&self) -> Option<Box<dyn Painter + '_>> {
+        let sharing = self.sharing.as_ref()?;
+        Some(Box::new(SharedSamples { sharing, page: self }))
     }
 
     fn drawing(&self) -> Option<&dyn DrawProgress> {

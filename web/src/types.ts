@@ -11,7 +11,23 @@ export interface ModelInfo { name: string; resolution: number; has_clip: boolean
 export interface Checked { refused: { name: string; reason: string }[] }
 /** Told how far a drawing is, in denoising steps. */
 export interface Watcher { progress(done: number, total: number): void | Promise<void> }
+/** A share of a step or of an evaluation, or the pixels of a picture. */
+export type Computed = object;
+/** What is shared out; the same for all shares. */
+export interface Work { kind: "gradient" | "evaluation" | "picture"; [detail: string]: unknown }
+/** Other workers, each with a `Replica` of the run. */
+export interface Helpers {
+    /** A run of so many shares begins: who is to help gets ready. */
+    begin(shares: number): void;
+    /** Who computes each of `count` shares: null is the asking worker itself. Another gives what its
+     * replica computed, or null if it is gone, and then the asking worker computes that share too. */
+    share(work: Work, count: number): (Promise<Computed | null> | null)[];
+    /** All shares of the work are there. */
+    done(work: Work): void;
+}
 export interface Host extends Partial<Watcher> {
+    /** Who computes with the worker that trains; it trains the same alone. */
+    helpers?: Helpers;
     phase(name: "loading" | "encoding" | "drawing" | "training"): void | Promise<void>;
     /** `clip_i` is null where the model brings no scorer. */
     samples(kind: "before" | "during" | "after", step: number, pngs: Uint8Array[],
@@ -65,5 +81,8 @@ export interface Drawing {
     num_inference_steps?: number;
     guidance_scale?: number;
     count: number;
+    /** The first of them that is drawn, and the one after the last: all, if nothing is said. */
+    first?: number;
+    end?: number;
     adapter?: Uint8Array;
 }
