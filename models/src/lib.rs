@@ -49,4 +49,4 @@ pub use activation::Activation;
 pub use config_checks::parse as parse_json;
 pub use error::ModelError;
 #[cfg(feature = "flex")]
-pub use kernels::{KernelKind, Spent, count_kernels, on_cores, spent_in_kernels};
+pub use kernels::{KernelKind, Spent, count_kernels, on_cores, spent_in_kernels, threads};

@@ -52,18 +52,18 @@ impl PreparedRun {
         Session::new(config, model, tokens, &self.dataset, class, &self.device).await
     }
 
-    /// A session that computes parts of the steps of the run's own, with the same data and draws, for
-    /// methods without pictures of a class. It is told the vectors each time; its own start anywhere.
+    /// A session that computes parts of the steps of the run's own, with the same data and draws. It is
+    /// told the parameters each time; its own start anywhere. `class` as for [`Session::new`].
     ///
     /// # Errors
     ///
     /// Those of [`Tokens::new`] and [`Session::new`].
-    pub async fn replica(&self) -> Result<Session, SessionError> {
+    pub async fn replica(&self, class: Option<&Dataset>) -> Result<Session, SessionError> {
         let CheckedOptions { config, model, .. } = &self.checked;
         let num_vectors = Some(self.start.num_vectors(config));
         let config = TrainConfig { num_vectors, ..config.clone() };
         let tokens = Tokens::new(&config, model, InitialVectors::first_token(model))?;
-        Session::new(&config, model, tokens, &self.dataset, None, &self.device).await
+        Session::new(&config, model, tokens, &self.dataset, class, &self.device).await
     }
 
     /// See [`fingerprint`](super::fingerprint).

@@ -1,5 +1,5 @@
 """Times diffusers' pipeline call, to set by `dvar generate`: pictures of one prompt, one after the other
-as dvar draws them or all at once, whichever is faster.
+and all at once.
 
 Loading is not timed. Needs models/pretrained/recipe/requirements.txt. Prints one JSON object.
 """

@@ -40,7 +40,7 @@ impl Replica {
         #[wasm_bindgen(unchecked_param_type = "Run")] run: JsValue,
     ) -> Result<Replica, PageError> {
         let run = prepare(studio, &run)?;
-        let session = run.replica().await?;
+        let session = run.replica(None).await?;
         let concept = session.concept(&run.checked.config);
         let parameters = concept.read_parameters().await?;
         Ok(Self { run, session, concept, parameters })

@@ -21,8 +21,7 @@ pub(super) struct FrozenLinear {
 }
 
 impl FrozenLinear {
-    /// Nothing if the layer is trained, lies elsewhere, or is a large one, where burn's product is as
-    /// fast.
+    /// Nothing if the layer is trained, lies elsewhere, or is a large one, whose layout is not kept.
     pub fn new(layer: &Linear, shape: Shape) -> Option<Self> {
         let weight = stored(&layer.weight)?;
         let bias = match &layer.bias {

@@ -39,9 +39,9 @@ pub(crate) use layers::{
     activate, conv2d, gated_gelu, group_norm, group_norm_silu, layer_norm, linear,
 };
 #[cfg(feature = "flex")]
-pub use parallel::on_cores;
-#[cfg(feature = "flex")]
 pub(crate) use parallel::{each, shares};
+#[cfg(feature = "flex")]
+pub use parallel::{on_cores, threads};
 #[cfg(feature = "flex")]
 pub use spent::{KernelKind, Spent, count_kernels, spent_in_kernels};
 

@@ -44,6 +44,11 @@ pub(crate) fn each<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync + Sen
     map(count, 2 * WORTH, work)
 }
 
+/// How many threads share the cores.
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
 /// Does `work` on one of the threads that share the cores, where there are several: from there, a layer
 /// is shared out without waking one first.
 pub fn on_cores<R: Send>(work: impl FnOnce() -> R + Send) -> R {

@@ -39,8 +39,9 @@ pub struct Spent {
 }
 
 static COUNTS: AtomicBool = AtomicBool::new(false);
-static TIMES: [AtomicU64; KernelKind::ALL.len()] = [const { AtomicU64::new(0) }; 5];
-static OPERATIONS: [AtomicU64; KernelKind::ALL.len()] = [const { AtomicU64::new(0) }; 5];
+const KINDS: usize = KernelKind::ALL.len();
+static TIMES: [AtomicU64; KINDS] = [const { AtomicU64::new(0) }; KINDS];
+static OPERATIONS: [AtomicU64; KINDS] = [const { AtomicU64::new(0) }; KINDS];
 
 /// Whether calls are counted from here on. They are not unless this is called.
 pub fn count_kernels(counted: bool) {

@@ -39,13 +39,15 @@ impl Meter {
         });
         #[cfg(not(feature = "flex"))]
         let kinds = std::iter::empty();
-        Work { processor_ms: milliseconds(self.processor), kinds: kinds.collect() }
+        let processor_ms = (!self.processor.is_zero()).then(|| milliseconds(self.processor));
+        Work { processor_ms, kinds: kinds.collect() }
     }
 }
 
 /// The work of one step, all threads together.
 pub(super) struct Work {
-    processor_ms: f64,
+    /// Where the system tells it.
+    processor_ms: Option<f64>,
     /// The layers that have a kernel of ours.
     kinds: Vec<Kind>,
 }
@@ -60,15 +62,11 @@ impl Work {
     /// A line for each figure. `step` is the time of one in milliseconds, `ceiling` what all threads
     /// make in a second in a product of matrices.
     pub fn lines(&self, step: f64, ceiling: f64) -> Vec<String> {
-        if self.processor_ms == 0.0 {
-            return Vec::new();
-        }
-        let busy = self.processor_ms / step;
         let threads = threads();
-        let mut lines = vec![format!("{:14} {busy:9.2} of {threads} busy", "threads")];
-        let mut rest = self.processor_ms;
+        let busy = self.processor_ms.map(|milliseconds| milliseconds / step);
+        let busy = busy.map(|busy| format!("{:14} {busy:9.2} of {threads} busy", "threads"));
+        let mut lines = Vec::from_iter(busy);
         for Kind { name, milliseconds, operations } in &self.kinds {
-            rest -= milliseconds;
             let share = operations / (milliseconds / 1000.0) / (ceiling / threads as f64);
             let of_ceiling = match *operations > 0.0 {
                 true => format!(", {:.0} % of a product's speed", 100.0 * share),
@@ -76,8 +74,9 @@ impl Work {
             };
             lines.push(format!("  {name:12} {milliseconds:9.2} ms of a thread{of_ceiling}"));
         }
-        if !self.kinds.is_empty() {
-            lines.push(format!("  {:12} {rest:9.2} ms of a thread", "all else"));
+        let in_kinds: f64 = self.kinds.iter().map(|kind| kind.milliseconds).sum();
+        if let Some(all) = self.processor_ms.filter(|_| in_kinds > 0.0) {
+            lines.push(format!("  {:12} {:9.2} ms of a thread", "all else", all - in_kinds));
         }
         lines
     }
@@ -87,7 +86,7 @@ impl Work {
             json!({ "kind": kind.name, "thread_ms": kind.milliseconds, "gflop": kind.operations / 1e9 })
         });
         json!({
-            "threads": threads(), "threads_busy": self.processor_ms / step,
+            "threads": threads(), "threads_busy": self.processor_ms.map(|ms| ms / step),
             "thread_ms": self.processor_ms, "kinds": kinds.collect::<Vec<_>>(),
         })
     }
@@ -95,9 +94,10 @@ impl Work {
 
 /// How many threads share the CPU backend's work.
 fn threads() -> usize {
-    let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|count| count.parse().ok());
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    asked.filter(|count| *count > 0).unwrap_or_else(cores)
+    #[cfg(feature = "flex")]
+    return dvar_models::threads();
+    #[cfg(not(feature = "flex"))]
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Of all threads of this process so far, in Linux.

@@ -44,7 +44,7 @@ impl<'a> DeviceReplicas<'a> {
     ) -> Result<Self, TrainError> {
         let others = devices.iter().map(|(device, name)| {
             let run = PreparedRun { device: device.clone(), state: None, ..run.clone() };
-            Replica::start(name, enter, (run, session.initial.clone(), class.cloned()))
+            Replica::start(name, enter, (run, class.cloned()))
         });
         let others: Vec<Replica> = others.collect();
         for replica in &others {

@@ -13,9 +13,8 @@ use std::{
 use crate::{
     concept::HostTensor,
     data::dataset::Dataset,
-    embedding::LearnedEmbedding,
     objective::Share,
-    session::{InitialVectors, PreparedRun},
+    session::PreparedRun,
     tensor::{DeviceError, on_device, panic_message},
     trainer::{Part, Task, TrainError},
 };
@@ -27,8 +26,8 @@ pub(super) struct Order {
     pub share: Share,
 }
 
-/// The run, with the replica's device; where the vectors start; the pictures of the class.
-pub(super) type Start = (PreparedRun, LearnedEmbedding, Option<Dataset>);
+/// The run, with the replica's device, and the pictures of the class.
+pub(super) type Start = (PreparedRun, Option<Dataset>);
 
 type Failure = Box<dyn Error + Send + Sync>;
 type Answer = Result<Part, Failure>;
@@ -88,11 +87,11 @@ impl Drop for Replica {
 }
 
 async fn serve(
-    (run, initial, class): Start,
+    (run, class): Start,
     orders: Receiver<Order>,
     answers: &Sender<Answer>,
 ) -> Result<(), Failure> {
-    let session = run.session(InitialVectors::Learned(initial), class.as_ref()).await?;
+    let session = run.replica(class.as_ref()).await?;
     let concept = session.concept(&run.checked.config);
     send(answers, Ok(Part::default()));
     for Order { parameters, task, share } in orders {

@@ -68,9 +68,7 @@ impl FrozenConvolution {
             bias,
         })
     }
-}
 
-impl FrozenConvolution {
     /// By Winograd's way, or by weights that are laid out once; nothing where neither fits. `reversed`,
     /// the convolution that leads back, which has these `sizes`.
     fn quickly(
