@@ -3,7 +3,7 @@
 
 use super::{
     super::{
-        parallel::with_scratch,
+        parallel::{self, for_each_piece, with_scratch},
         tile::{COLUMNS, Panels, ROWS, Right, multiply, panels},
     },
     geometry::Convolution,
@@ -43,32 +43,43 @@ impl Convolution {
         } else {
             (self.depth(), self.pixels_out(), Panels::Rows { values, apart: self.depth() })
         };
-        let mut output = vec![0.0; self.batch_size * self.channels_out * pixels];
         let columns = self.batch_size * pixels;
+        let all = panels(columns, COLUMNS);
         // some panels at a time, so that they stay near
         let together = (BLOCK / (depth * COLUMNS)).max(1);
-        for first in (0..panels(columns, COLUMNS)).step_by(together) {
-            let count = together.min(panels(columns, COLUMNS) - first);
+        let cost = self.channels_out * depth * together * COLUMNS;
+        let blocks = parallel::map(all.div_ceil(together), cost, |block| {
+            let first = block * together;
+            let count = together.min(all - first);
+            let mut product = vec![0.0; self.channels_out * count * COLUMNS];
             with_scratch(count * depth * COLUMNS, |patches| {
                 let (patches, _) = patches.as_chunks_mut::<COLUMNS>();
                 for (i, patches) in patches.chunks_exact_mut(depth).enumerate() {
                     self.gather_panel(x, (first + i) * COLUMNS, patches, reversed);
                 }
                 multiply(left, patches, depth, self.channels_out, |channel, panel, sums| {
-                    let bias = bias.map_or(0.0, |bias| bias[channel]);
-                    let mut start = (first + panel) * COLUMNS;
-                    let mut sums = &sums[..COLUMNS.min(columns - start)];
-                    while !sums.is_empty() {
-                        let (picture, pixel) = (start / pixels, start % pixels);
-                        let (here, rest) = sums.split_at(sums.len().min(pixels - pixel));
-                        let place = (picture * self.channels_out + channel) * pixels + pixel;
-                        let output = output[place..][..here.len()].iter_mut();
-                        output.zip(here).for_each(|(y, sum)| *y = sum + bias);
-                        (start, sums) = (start + here.len(), rest);
-                    }
+                    product[(channel * count + panel) * COLUMNS..][..COLUMNS].copy_from_slice(sums);
                 });
             });
-        }
+            product
+        });
+        let mut output = vec![0.0; self.channels_out * columns];
+        for_each_piece(&mut output, pixels, 1, |plane, output| {
+            let (picture, channel) = (plane / self.channels_out, plane % self.channels_out);
+            let bias = bias.map_or(0.0, |bias| bias[channel]);
+            let mut done = 0;
+            while done < pixels {
+                let column = picture * pixels + done;
+                let (block, inside) =
+                    (column / (together * COLUMNS), column % (together * COLUMNS));
+                let width = blocks[block].len() / self.channels_out;
+                let from = &blocks[block][channel * width..][inside..width];
+                let length = from.len().min(pixels - done);
+                let output = output[done..][..length].iter_mut();
+                output.zip(from).for_each(|(y, sum)| *y = sum + bias);
+                done += length;
+            }
+        });
         output
     }
 
