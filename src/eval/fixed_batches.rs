@@ -24,6 +24,11 @@ impl FixedBatches {
         Self { draws, triple, each_input, prepared: RefCell::default() }
     }
 
+    /// Drops what was prepared: it is prepared again where it is asked for.
+    pub(crate) fn forget(&self) {
+        self.prepared.borrow_mut().clear();
+    }
+
     /// The means over a share's inputs, then the losses of single inputs: see [`FixedBatch::losses`].
     pub(crate) fn losses(
         &self,

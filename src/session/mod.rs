@@ -40,6 +40,7 @@ pub use replicas::{DeviceReplicas, NamedDevice};
 pub use run::{Cause, Outcome, RunError, run};
 pub use samples::{Drawn, Painter, Samples, sampling_options};
 pub use search::{RankedWords, WordSearch};
+pub use trial::TriedWords;
 
 use crate::{
     concept::Concept,

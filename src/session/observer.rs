@@ -2,7 +2,9 @@
 
 use std::fmt::Debug;
 
-use super::{Best, Drawn, Painter, PreparedRun, RankedWords, RunError, Session, WordSearch};
+use super::{
+    Best, Drawn, Painter, PreparedRun, RankedWords, RunError, Session, TriedWords, WordSearch,
+};
 use crate::{
     concept::LearnedConcept,
     data::dataset::Dataset,
@@ -73,8 +75,8 @@ pub trait Observer {
         Ok(search.ranked(|_| {}).await?)
     }
 
-    /// Words were tried: with their losses, from the lowest.
-    fn tried(&self, _ranked: &RankedWords) -> Result<(), Self::Error> {
+    /// Words were tried as starts.
+    fn tried(&self, _words: &TriedWords) -> Result<(), Self::Error> {
         Ok(())
     }
 

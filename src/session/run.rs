@@ -61,9 +61,9 @@ pub async fn run<O: Observer>(
     observer.phase(Phase::Encoding).await.map_err(RunError::observer)?;
     let mut session = prepared.session(initial, class.as_ref()).await?;
     if let Start::Tried(words) = &prepared.start {
-        let ranked = session.start_from_best_of(config, words).await?;
-        observer.tried(&ranked).map_err(RunError::observer)?;
-        initializer_token = ranked.into_iter().next().map(|(word, _)| word);
+        let tried = session.start_from_best_of(config, words).await?;
+        observer.tried(&tried).map_err(RunError::observer)?;
+        initializer_token = tried.best.into_iter().next().map(|(word, _)| word);
     }
     observer.ready(&session).map_err(RunError::observer)?;
 

@@ -1,17 +1,47 @@
 //! Words tried as starts: the lower the deterministic loss, the better.
 
+use burn::tensor::Tensor;
+
 use super::{RankedWords, Session, SessionError};
 use crate::{
     concept::Concept,
     config::TrainConfig,
-    embedding::{self, EmbeddingError},
+    embedding::{self, EmbeddingError, LearnedEmbedding},
+    objective::Share,
     pipelines::PromptIds,
     tensor::DeviceError,
 };
 
+/// Of so many words that are compared, one goes on to be compared on more inputs,
+const ONE_OF: usize = 3;
+/// but never fewer than these.
+const LAST_WORDS: usize = 4;
+/// Inputs by which all words are compared, or one more.
+const FIRST_INPUTS: usize = 2;
+
+/// What came of trying words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TriedWords {
+    /// The last to be compared, on the whole fixed batch, with their losses, from the lowest.
+    pub best: RankedWords,
+    /// How many words there were.
+    pub of: usize,
+}
+
+/// A word in the comparison.
+struct Candidate<'a> {
+    word: &'a str,
+    start: LearnedEmbedding,
+    /// The loss of the inputs so far, as their part of the mean over all.
+    loss: f64,
+}
+
 impl Session {
-    /// Starts the vectors from the word whose deterministic loss is lowest before any training, and
-    /// gives all words with their losses, from the lowest.
+    /// Starts the vectors from the word whose deterministic loss is lowest before any training.
+    ///
+    /// All words are compared on a few inputs of the fixed batch, the best third on as many more, and so
+    /// on, so that the whole batch is computed for the last few alone (successive halving, Jamieson
+    /// and Talwalkar, 2016).
     ///
     /// A model knows what it can draw: for pictures of a thing that it has a word for, that word
     /// stands out (docs/experiments.md), and no scorer is needed.
@@ -23,25 +53,80 @@ impl Session {
         &mut self,
         config: &TrainConfig,
         words: &[(PromptIds, String)],
-    ) -> Result<RankedWords, SessionError> {
-        let mut tried = Vec::with_capacity(words.len());
+    ) -> Result<TriedWords, SessionError> {
+        let tables = self.objective.encoder.token_tables();
+        let mut left = Vec::with_capacity(words.len());
         for (ids, word) in words {
-            let (tables, widths) = (self.objective.encoder.token_tables(), self.initial.widths());
-            let (token, count) = (&config.placeholder_token, self.initial.num_vectors());
-            let start = embedding::init::from_tokens(token, &tables, widths, ids, count).await?;
-            let concept = Concept::new(&start, &self.objective.device());
-            let concept =
-                concept.with_adapter(config.method.adapter(), &self.objective.unet, config.seed);
-            let losses = self.evaluation_losses(&concept, 0).swap_remove(0);
-            let loss = losses.into_data_async().await.map_err(DeviceError::new);
-            let loss: f32 = loss.map_err(EmbeddingError::from)?.iter::<f32>().sum();
-            tried.push((f64::from(loss), word, start));
+            let start = self.start_from(config, &tables, ids).await?;
+            left.push(Candidate { word, start, loss: 0.0 });
         }
-        // stable: of equal words the first is the better; a loss that is no number comes last
-        tried.sort_by(|(a, ..), (b, ..)| a.total_cmp(b));
-        let ranked = tried.iter().map(|(loss, word, _)| ((*word).clone(), *loss)).collect();
-        let (_, _, best) = tried.into_iter().next().ok_or(SessionError::NoWords)?;
-        self.initial = best;
-        Ok(ranked)
+        let inputs = config.eval_batch_size;
+        for (round, share) in rounds(inputs).into_iter().enumerate() {
+            if round > 0 {
+                left.truncate((left.len() / ONE_OF).max(LAST_WORDS));
+            }
+            for candidate in &mut left {
+                let loss = self.start_loss(config, &candidate.start, share).await?;
+                candidate.loss += share.weight(inputs) * loss;
+            }
+            // stable: of equal words the first is the better; a loss that is no number comes last
+            left.sort_by(|a, b| a.loss.total_cmp(&b.loss));
+        }
+        // the run evaluates other shares
+        self.evaluation.forget();
+        let best = left.iter().map(|tried| (tried.word.to_owned(), tried.loss)).collect();
+        self.initial = left.into_iter().next().ok_or(SessionError::NoWords)?.start;
+        Ok(TriedWords { best, of: words.len() })
+    }
+
+    /// As many vectors as the run's own, from the rows of a word's tokens.
+    async fn start_from(
+        &self,
+        config: &TrainConfig,
+        tables: &[Tensor<2>],
+        ids: &PromptIds,
+    ) -> Result<LearnedEmbedding, EmbeddingError> {
+        let (token, widths) = (&config.placeholder_token, self.initial.widths());
+        let count = self.initial.num_vectors();
+        embedding::init::from_tokens(token, tables, widths, ids, count).await
+    }
+
+    /// The mean objective over a share of the fixed batch before any training.
+    async fn start_loss(
+        &self,
+        config: &TrainConfig,
+        start: &LearnedEmbedding,
+        share: Share,
+    ) -> Result<f64, EmbeddingError> {
+        let concept = Concept::new(start, &self.objective.device());
+        let concept =
+            concept.with_adapter(config.method.adapter(), &self.objective.unet, config.seed);
+        let (means, _) = self.evaluation.losses(&self.objective, &concept.plain(), 0, share);
+        let loss = means.into_iter().next().map(Tensor::into_data_async);
+        let loss = loss.expect("the mean over all inputs comes first").await;
+        Ok(loss.map_err(DeviceError::new)?.iter::<f32>().sum::<f32>().into())
+    }
+}
+
+/// Shares that hold every input once, in order: two of the first few inputs, then each as many as there
+/// were before it.
+fn rounds(inputs: usize) -> Vec<Share> {
+    let count = (inputs / FIRST_INPUTS).max(1).ilog2();
+    let later = (1..=count).rev().map(|power| Share { index: 1, count: 1 << power });
+    std::iter::once(Share { index: 0, count: 1 << count }).chain(later).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rounds_hold_every_input_once_and_begin_with_few() {
+        for inputs in 1..600 {
+            let rounds = rounds(inputs);
+            let places: Vec<usize> = rounds.iter().flat_map(|share| share.places(inputs)).collect();
+            assert_eq!(places, (0..inputs).collect::<Vec<_>>());
+            assert!(rounds[0].places(inputs).len() < 2 * FIRST_INPUTS);
+        }
     }
 }

@@ -5,8 +5,8 @@ use dvar::{
     data::{dataset::Dataset, image::Picture, reading::CropMode},
     pipelines::DrawProgress,
     session::{
-        self, CheckedOptions, Moment, Observer, Outcome, Painter, Phase, PreparedRun, RankedWords,
-        RunError, Session, Shown, class_pictures, draw_class, run,
+        self, CheckedOptions, Moment, Observer, Outcome, Painter, Phase, PreparedRun, RunError,
+        Session, Shown, TriedWords, class_pictures, draw_class, run,
     },
     trainer::{Callbacks, Replicas, TrainState},
 };
@@ -84,9 +84,9 @@ impl Observer for Page {
         .await
     }
 
-    fn tried(&self, ranked: &RankedWords) -> Result<(), PageError> {
+    fn tried(&self, words: &TriedWords) -> Result<(), PageError> {
         *self.words.borrow_mut() =
-            ranked.iter().take(WORDS).map(|(word, _)| word.clone()).collect();
+            words.best.iter().take(WORDS).map(|(word, _)| word.clone()).collect();
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::{
     embedding,
     session::{
         Best, DeviceReplicas, Drawn, Moment, NamedDevice, Observer, PreparedRun, RankedWords,
-        RunError, Session, Shown, WordSearch,
+        RunError, Session, Shown, TriedWords, WordSearch,
     },
     trainer::{Callback, Callbacks, Replicas, TrainState},
 };
@@ -109,19 +109,11 @@ impl Observer for CommandLine<'_> {
         found.map_err(RunError::observer)
     }
 
-    fn tried(&self, ranked: &RankedWords) -> Result<(), CliError> {
-        let next: Vec<String> = ranked
-            .iter()
-            .skip(1)
-            .take(3)
-            .map(|(word, loss)| format!("`{word}` {loss:.4}"))
-            .collect();
-        if let Some((word, loss)) = ranked.first() {
-            println!(
-                "words      `{word}` of {}, loss {loss:.4}; {}",
-                ranked.len(),
-                next.join(", ")
-            );
+    fn tried(&self, words: &TriedWords) -> Result<(), CliError> {
+        let next = words.best.iter().skip(1).take(3);
+        let next: Vec<String> = next.map(|(word, loss)| format!("`{word}` {loss:.4}")).collect();
+        if let Some((word, loss)) = words.best.first() {
+            println!("words      `{word}` of {}, loss {loss:.4}; {}", words.of, next.join(", "));
         }
         Ok(())
     }
