@@ -2,6 +2,8 @@
 //! (arXiv 2302.04841v1, section 4): its value depends on the concept alone, so it shows convergence
 //! where the training loss shows noise.
 
+use std::borrow::Cow;
+
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::switches::EvaluationSwitches;
@@ -183,16 +185,8 @@ impl FixedBatch {
         weights: &ConceptWeights,
         evaluation: usize,
     ) -> Vec<Tensor<1>> {
-        let drawn;
-        let prepared = match &self.draws {
-            None => &self.prepared,
-            Some(draws) => {
-                drawn = self.prepare(objective, draws, evaluation);
-                &drawn
-            }
-        };
         let (mut losses, mut inputs) = (Vec::new(), Vec::new());
-        for (part, rounds) in prepared.iter().enumerate() {
+        for (part, rounds) in self.batches(objective, evaluation).iter().enumerate() {
             let mut means = Vec::new();
             for round in rounds {
                 if self.each_input && part == 0 {
@@ -209,6 +203,33 @@ impl FixedBatch {
         }
         losses.extend(inputs);
         losses
+    }
+
+    /// The mean objective of a run's first evaluation under each of several concepts that leave the UNet
+    /// as it is, computed in one pass: `[concepts]`.
+    pub fn losses_side_by_side(
+        &self,
+        objective: &DiffusionObjective,
+        concepts: &[ConceptWeights],
+    ) -> Tensor<1> {
+        let batches = self.batches(objective, 0);
+        let rounds = &batches[0];
+        let parts = rounds.iter().flat_map(|round| {
+            let inputs: usize = round.iter().map(|(places, _)| places.len()).sum();
+            round.iter().map(move |(places, batch)| {
+                let weight = places.len() as f64 / (inputs * rounds.len()) as f64;
+                objective.losses_side_by_side(concepts, batch).mul_scalar(weight)
+            })
+        });
+        parts.reduce(|sum, part| sum + part).expect("a batch has inputs")
+    }
+
+    /// What an evaluation computes, prepared before or drawn now.
+    fn batches(&self, objective: &DiffusionObjective, evaluation: usize) -> Cow<'_, [Vec<Round>]> {
+        match &self.draws {
+            None => Cow::Borrowed(&self.prepared),
+            Some(draws) => Cow::Owned(self.prepare(objective, draws, evaluation)),
+        }
     }
 
     fn prepare(

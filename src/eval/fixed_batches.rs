@@ -1,6 +1,9 @@
 //! The fixed batch of a run and its shares, as they are asked for.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::{RefCell, RefMut},
+    collections::BTreeMap,
+};
 
 use burn::tensor::Tensor;
 
@@ -37,14 +40,28 @@ impl FixedBatches {
         evaluation: usize,
         share: Share,
     ) -> (Vec<Tensor<1>>, Vec<Tensor<1>>) {
+        let batch = self.share(objective, share);
+        let mut means = batch.losses(objective, weights, evaluation);
+        let inputs = means.split_off(batch.means());
+        (means, inputs)
+    }
+
+    /// A share's mean loss under each concept: see [`FixedBatch::losses_side_by_side`].
+    pub(crate) fn losses_side_by_side(
+        &self,
+        objective: &DiffusionObjective,
+        concepts: &[ConceptWeights],
+        share: Share,
+    ) -> Tensor<1> {
+        self.share(objective, share).losses_side_by_side(objective, concepts)
+    }
+
+    fn share(&self, objective: &DiffusionObjective, share: Share) -> RefMut<'_, FixedBatch> {
         let prepare = || {
             let batch = FixedBatch::from_draws(objective, self.draws.clone(), self.triple, share);
             if self.each_input { batch.with_each_input() } else { batch }
         };
-        let mut prepared = self.prepared.borrow_mut();
-        let batch = prepared.entry(share).or_insert_with(prepare);
-        let mut means = batch.losses(objective, weights, evaluation);
-        let inputs = means.split_off(batch.means());
-        (means, inputs)
+        let prepared = self.prepared.borrow_mut();
+        RefMut::map(prepared, |prepared| prepared.entry(share).or_insert_with(prepare))
     }
 }

@@ -30,6 +30,22 @@ pub struct Batch {
     error_weights: Option<Tensor<4>>,
 }
 
+impl Batch {
+    /// Each input so many times, all of them first and then all again.
+    fn repeated(&self, times: usize) -> Self {
+        let repeated = |x: &Tensor<4>| Tensor::cat(vec![x.clone(); times], 0);
+        Self {
+            prompts: self.prompts.clone(),
+            time_ids: self.time_ids.repeat(times),
+            noisy_latents: repeated(&self.noisy_latents),
+            timesteps: self.timesteps.repeat(times),
+            stem: self.stem.as_ref().map(|stem| stem.repeated(times)),
+            target: repeated(&self.target),
+            error_weights: self.error_weights.as_ref().map(repeated),
+        }
+    }
+}
+
 /// What one batch is made of; everything has the batch's length.
 #[derive(Clone, Debug)]
 pub struct Inputs {
@@ -304,6 +320,25 @@ impl DiffusionObjective {
             None => errors.clone().flatten::<2>(1, 3).mean_dim(1).flatten(0, 1),
         };
         (Self::reduce(errors, batch), each)
+    }
+
+    /// The losses of a batch under each of several concepts that leave the UNet as it is, in one pass:
+    /// `[concepts]`.
+    ///
+    /// # Panics
+    ///
+    /// If there are none.
+    pub fn losses_side_by_side(&self, concepts: &[ConceptWeights], batch: &Batch) -> Tensor<1> {
+        let told = concepts.iter().map(|concept| self.encode(concept, batch)).collect();
+        let batch = batch.repeated(concepts.len());
+        let unchanged = ConceptWeights::new(Vec::new());
+        let errors = self.squared_errors(Conditioning::cat(told), &unchanged, &batch);
+        let of_each = |errors: Tensor<4>| errors.reshape([concepts.len() as i32, -1]);
+        match &batch.error_weights {
+            Some(weights) => of_each(errors * weights.clone()).sum_dim(1),
+            None => of_each(errors).mean_dim(1),
+        }
+        .flatten(0, 1)
     }
 
     fn squared_errors(

@@ -200,7 +200,7 @@ pub async fn denoise(
         let input = scheduler.scale_model_input(latents.clone(), step);
         let stem = unet.stem(input, &vec![time; count]);
         let noise_pred = if guidance.negative.is_some() {
-            let both = unet.forward_from(&stem.twice(), context.clone());
+            let both = unet.forward_from(&stem.repeated(2), context.clone());
             let negative = both.clone().narrow(0, 0, count);
             let text = both.narrow(0, count, count);
             negative.clone() + (text - negative).mul_scalar(guidance.scale)

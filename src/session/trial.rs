@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::{RankedWords, Session, SessionError};
 use crate::{
-    concept::Concept,
+    concept::{Concept, ConceptWeights},
     config::TrainConfig,
     embedding::{self, EmbeddingError, LearnedEmbedding},
     objective::Share,
@@ -65,9 +65,13 @@ impl Session {
             if round > 0 {
                 left.truncate((left.len() / ONE_OF).max(LAST_WORDS));
             }
-            for candidate in &mut left {
-                let loss = self.start_loss(config, &candidate.start, share).await?;
-                candidate.loss += share.weight(inputs) * loss;
+            // as many side by side as have the size of an evaluation
+            for words in left.chunks_mut(inputs / share.places(inputs).len()) {
+                let starts: Vec<LearnedEmbedding> = words.iter().map(|w| w.start.clone()).collect();
+                let losses = self.start_losses(&starts, share).await?;
+                for (word, loss) in words.iter_mut().zip(losses) {
+                    word.loss += share.weight(inputs) * f64::from(loss);
+                }
             }
             // stable: of equal words the first is the better; a loss that is no number comes last
             left.sort_by(|a, b| a.loss.total_cmp(&b.loss));
@@ -91,20 +95,19 @@ impl Session {
         embedding::init::from_tokens(token, tables, widths, ids, count).await
     }
 
-    /// The mean objective over a share of the fixed batch before any training.
-    async fn start_loss(
+    /// The mean objective over a share of the fixed batch for vectors that start like each of these:
+    /// at its start, an adapter changes nothing.
+    async fn start_losses(
         &self,
-        config: &TrainConfig,
-        start: &LearnedEmbedding,
+        starts: &[LearnedEmbedding],
         share: Share,
-    ) -> Result<f64, EmbeddingError> {
-        let concept = Concept::new(start, &self.objective.device());
-        let concept =
-            concept.with_adapter(config.method.adapter(), &self.objective.unet, config.seed);
-        let (means, _) = self.evaluation.losses(&self.objective, &concept.plain(), 0, share);
-        let loss = means.into_iter().next().map(Tensor::into_data_async);
-        let loss = loss.expect("the mean over all inputs comes first").await;
-        Ok(loss.map_err(DeviceError::new)?.iter::<f32>().sum::<f32>().into())
+    ) -> Result<Vec<f32>, EmbeddingError> {
+        let device = self.objective.device();
+        let concepts: Vec<ConceptWeights> =
+            starts.iter().map(|start| Concept::new(start, &device).plain()).collect();
+        let losses = self.evaluation.losses_side_by_side(&self.objective, &concepts, share);
+        let losses = losses.into_data_async().await.map_err(DeviceError::new)?;
+        Ok(losses.iter().collect())
     }
 }
 

@@ -55,14 +55,14 @@ pub struct UNetPrefix {
 }
 
 impl UNetPrefix {
-    /// Of each input twice, all of them first and then all again: for two texts each.
+    /// Of each input so many times, all of them first and then all again: for several texts each.
     #[must_use]
-    pub fn twice(&self) -> Self {
-        let twice = |x: &Tensor<4>| Tensor::cat(vec![x.clone(), x.clone()], 0);
+    pub fn repeated(&self, times: usize) -> Self {
+        let repeated = |x: &Tensor<4>| Tensor::cat(vec![x.clone(); times], 0);
         Self {
-            time: Tensor::cat(vec![self.time.clone(), self.time.clone()], 0),
-            x: twice(&self.x),
-            skips: self.skips.iter().map(twice).collect(),
+            time: Tensor::cat(vec![self.time.clone(); times], 0),
+            x: repeated(&self.x),
+            skips: self.skips.iter().map(repeated).collect(),
         }
     }
 }
