@@ -12,6 +12,9 @@ from diffusers import (
 )
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
+from data import Sprites
+from vocabulary import SHORT_NAMES, TRAINED_OBJECTS
+
 FOLDER = "dvar-tiny-emoji"
 
 
@@ -30,13 +33,16 @@ def run(setting):
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    pipeline.to(torch.float16).save_pretrained(folder)
+    # Rounded to bf16, files of f16 compress by a quarter more.
+    pipeline.to(torch.bfloat16).to(torch.float16).save_pretrained(folder)
     forget_path(folder / "vae" / "config.json")
     forget_path(folder / "unet" / "config.json")
-    CLIPModel.from_pretrained(work / "clip").half().save_pretrained(folder / "clip")
+    clip = CLIPModel.from_pretrained(work / "clip").bfloat16().half()
+    clip.save_pretrained(folder / "clip")
     shutil.copy(work / "clip" / "preprocessor_config.json", folder / "clip")
     for path in (folder / "tokenizer").iterdir():
         shutil.copy(path, folder / "clip")
+    (folder / "words.txt").write_text("".join(f"{word}\n" for word in words(work)))
 
     reloaded = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
     pictures = reloaded(
@@ -48,6 +54,15 @@ def run(setting):
     pictures[0].save(work / "cat.png")
     megabytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
     print(f"{folder}: {megabytes:.2f} MB")
+
+
+def words(work):
+    """What a new concept may start from: each name that was trained on and is a single token."""
+    tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
+    names = (SHORT_NAMES.get(name, name) for name in sorted(Sprites(work).trainable_by_name()))
+    known = [word for word in names if len(tokenizer.tokenize(word)) == 1]
+    in_vocabulary = [word for word in TRAINED_OBJECTS if word in known]
+    return in_vocabulary + [word for word in known if word not in in_vocabulary]
 
 
 def scheduler():

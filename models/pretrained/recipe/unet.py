@@ -25,7 +25,7 @@ from tokenizer import MAX_LENGTH, CaptionEncoder
 from vae import POSTERIOR_STD, encode_mean, to_tensor
 from vocabulary import SHORT_NAMES, STYLE_WORDS, TRAINED_OBJECTS
 
-STEPS = 15_000
+STEPS = 5_000
 BATCH_SIZE = 64
 WARMUP_STEPS = 100
 POOL_SIZE = 3072
