@@ -52,6 +52,13 @@ pub(super) struct AddedWidths {
     pub size: usize,
 }
 
+impl AddedWidths {
+    /// Of the pooled state and all sizes side by side.
+    pub fn total(self) -> usize {
+        self.pooled + TimeIds::COUNT * self.size
+    }
+}
+
 /// SDXL's published file writes null.
 fn null_is_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(false))
