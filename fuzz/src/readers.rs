@@ -120,7 +120,7 @@ pub fn single_file(bytes: &[u8]) {
     let Some((first, bytes)) = bytes.split_first() else { return };
     let file = if first % 2 == 0 { "model.safetensors" } else { "model.ckpt" };
     if let Ok(model) = SingleFile::open(&holding(file, bytes), file) {
-        for part in ["unet", "vae", "text_encoder"] {
+        for part in ["unet", "vae", "text_encoder", "text_encoder_2"] {
             let _ = black_box(with_replaced(&model, part, &BTreeMap::new()));
         }
     }

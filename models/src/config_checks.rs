@@ -65,11 +65,13 @@ impl<'a> Checks<'a> {
         }
     }
 
-    /// Room for the longest prompt: begin, a word, a learned vector and end at least.
+    /// Room for the longest prompt: begin, a word, a learned vector and end at least. A mask has as many
+    /// numbers as the square of it.
     pub(crate) fn positions(&self, value: usize) -> Result<(), ModelError> {
-        let key = "max_position_embeddings";
-        self.size(key, value)?;
-        if value >= 4 { Ok(()) } else { Err(self.unsupported(key, value, "4 and more")) }
+        match value {
+            4..=4096 => Ok(()),
+            _ => Err(self.unsupported("max_position_embeddings", value, "4 to 4096")),
+        }
     }
 
     /// Height and width of pictures or latents, where the file tells them.

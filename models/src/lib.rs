@@ -40,6 +40,8 @@ pub mod pretrained;
 pub mod product;
 mod resnet;
 pub mod single_file;
+#[cfg(all(test, feature = "extension", feature = "autodiff"))]
+mod testing;
 pub mod tokenizer;
 pub mod unet;
 pub mod vae;

@@ -1,14 +1,10 @@
 //! `dvar evaluate`: scores of folders of pictures and of runs.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use serde_json::Value;
 
-use crate::harness::{Cli, Ran, root};
-
-fn golden() -> PathBuf {
-    std::env::var_os("DVAR_GOLDEN").map_or_else(|| root().join("tests/fixtures/golden"), Into::into)
-}
+use crate::harness::{Cli, Ran, golden, root};
 
 /// `dvar evaluate` on the CPU.
 fn evaluate(cli: &Cli, args: &[&str]) -> Ran {

@@ -26,6 +26,17 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The set of golden tensors and models.
+pub fn golden() -> PathBuf {
+    std::env::var_os("DVAR_GOLDEN").map_or_else(|| root().join("tests/fixtures/golden"), Into::into)
+}
+
+/// The further set.
+pub fn golden_more() -> PathBuf {
+    std::env::var_os("DVAR_GOLDEN_MORE")
+        .map_or_else(|| root().join("tests/fixtures/golden-more"), Into::into)
+}
+
 /// Settings that make a run small: one step of sampling, single inputs. The rest is what the default
 /// model does not leave as it is elsewhere.
 pub const SMALL: &str = "\

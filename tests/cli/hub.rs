@@ -30,7 +30,8 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 /// Answers one request: the list of files, or a file or the range of it that was asked for. The
-/// repositories `{anyone}/{name}` are the folders `{models}/{name}`.
+/// repositories `{anyone}/{name}` are the folders `{models}/{name}`, of the commit that the file
+/// `{models}/commit` names.
 fn answer(mut stream: TcpStream, models: &Path) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().unwrap_or(Ok(String::new()))?;
@@ -39,6 +40,7 @@ fn answer(mut stream: TcpStream, models: &Path) -> std::io::Result<()> {
     let path = request.split_whitespace().nth(1).unwrap_or_default().to_string();
     let ranged = headers.iter().any(|line| line.eq_ignore_ascii_case("range: bytes=0-0"));
     let name = |repository: &str| repository.rsplit('/').next().unwrap_or_default().to_string();
+    let commit = fs::read_to_string(models.join("commit")).unwrap_or_else(|_| "c0ffee".into());
     let (status, body) = if let Some(repository) = path.strip_prefix("/api/models/") {
         let repository = repository.trim_end_matches("/revision/main");
         let siblings: Vec<_> = files(&models.join(name(repository)))
@@ -47,7 +49,7 @@ fn answer(mut stream: TcpStream, models: &Path) -> std::io::Result<()> {
             .collect();
         (
             "200 OK",
-            serde_json::json!({ "siblings": siblings, "sha": "c0ffee" }).to_string().into_bytes(),
+            serde_json::json!({ "siblings": siblings, "sha": commit }).to_string().into_bytes(),
         )
     } else {
         let (repository, file) = path.split_once("/resolve/main/").unwrap_or_default();
@@ -60,7 +62,7 @@ fn answer(mut stream: TcpStream, models: &Path) -> std::io::Result<()> {
     let body = if ranged { &body[..body.len().min(1)] } else { &body };
     write!(
         stream,
-        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nContent-Range: {range}\r\nETag: \"{:x}\"\r\nx-repo-commit: c0ffee\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nContent-Range: {range}\r\nETag: \"{:x}\"\r\nx-repo-commit: {commit}\r\nConnection: close\r\n\r\n",
         body.len(),
         path.bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into())),
     )?;
@@ -90,6 +92,17 @@ fn a_model_is_downloaded_once_by_its_name_and_trains() {
     };
     let said = train("someone/tiny-emoji", "run").ok();
     assert!(said.contains("model      someone/tiny-emoji"), "{said}");
+    // what is in the cache is not fetched again
+    let weights = cli.path("models/tiny-emoji/unet/diffusion_pytorch_model.safetensors");
+    let whole = fs::read(&weights).unwrap();
+    fs::write(&weights, "others").unwrap();
+    train("someone/tiny-emoji", "again").ok();
+    // unless one of its files is, and is of a later commit
+    fs::write(&weights, whole).unwrap();
+    fs::write(cli.path("models/commit"), "decaf").unwrap();
+    let snapshot = cli.path("hub/hub/models--someone--tiny-emoji/snapshots/c0ffee");
+    fs::remove_file(snapshot.join("words.txt")).unwrap();
+    train("someone/tiny-emoji", "later").ok();
     train("someone/pickled", "pickled").ok();
     assert_eq!(train("some one/none", "refused").code, Some(2));
 }

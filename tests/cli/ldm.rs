@@ -1,14 +1,10 @@
 //! The commands on a small LDM folder.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use dvar::embedding::{LearnedEmbedding, write};
 
-use crate::harness::{Cli, Ran, root};
-
-fn golden() -> PathBuf {
-    std::env::var_os("DVAR_GOLDEN").map_or_else(|| root().join("tests/fixtures/golden"), Into::into)
-}
+use crate::harness::{Cli, Ran, golden};
 
 fn model(name: &str) -> String {
     golden().join("models").join(name).to_str().unwrap().into()

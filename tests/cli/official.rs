@@ -1,8 +1,8 @@
 //! The commands of the official README, as they stand there, on small models.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
-use crate::harness::{Cli, Ran, root};
+use crate::harness::{Cli, Ran, golden, root};
 
 /// What a command line has beyond the README's: the small model, and few steps.
 struct Official {
@@ -20,8 +20,7 @@ impl Official {
 
     /// Words that the small models know, and what steers clear of long runs.
     fn train(&self, line: &str) -> Ran {
-        let golden = std::env::var_os("DVAR_GOLDEN")
-            .map_or_else(|| root().join("tests/fixtures/golden"), PathBuf::from);
+        let golden = golden();
         let folder = golden.join(format!("models/tiny-{}", self.model));
         let tokenizer = if self.model == "sd" { "clip" } else { "bert" };
         let meta = golden.join(format!("golden/tokenizer_{tokenizer}.json"));

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Cli, root, train_args};
+use crate::harness::{Cli, golden, train_args};
 
 #[test]
 fn train_stops_by_dvar_and_leaves_what_generate_and_info_read() {
@@ -86,8 +86,7 @@ fn the_saved_config_repeats_the_run_byte_for_byte() {
 fn a_model_folder_of_any_size_trains() {
     let cli = Cli::new();
     cli.concept("teal-robot", "pictures");
-    let golden = std::env::var_os("DVAR_GOLDEN")
-        .map_or_else(|| root().join("tests/fixtures/golden"), Into::into);
+    let golden = golden();
     let tiny_sd = golden.join("models/tiny-sd");
     let meta = fs::read_to_string(golden.join("golden/tokenizer_clip.json")).unwrap();
     let meta: serde_json::Value = serde_json::from_str(&meta).unwrap();

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     path::Path,
     sync::{Arc, Mutex},
@@ -22,11 +22,12 @@ use dvar_models::{
     single_file::SingleFile,
     tokenizer::{PromptTokenizer, openai_clip},
     weights::{
-        FileSource, Folder, Memory, ModelSource, Pieces,
+        FileSource, Folder, Memory, ModelSource, Pieces, Weights,
         torch::{TorchError, TorchFile},
     },
 };
 use half::{bf16, f16};
+use safetensors::{Dtype, tensor::TensorView};
 use serde_json::Value;
 
 use crate::{
@@ -145,6 +146,33 @@ fn a_single_file_has_the_weights_of_its_folder() {
                 assert_eq!(got[name], want, "{file}, {name}");
             }
         }
+    }
+}
+
+/// By the set's list: the file itself is larger than what the repository holds.
+#[test]
+fn every_tensor_of_a_single_file_of_sdxl_gets_its_name_in_diffusers() {
+    let list = golden::json_at(&golden::more().join("golden/single_file_keys.json"));
+    let rows: Vec<[String; 4]> = serde_json::from_value(list["keys"]["sdxl"].clone()).unwrap();
+    let bytes = [0_u8; 3 * 4 * size_of::<f32>()];
+    let view = || TensorView::new(Dtype::F32, vec![3, 4], &bytes).unwrap();
+    let names: BTreeSet<&String> = rows.iter().map(|row| &row[0]).collect();
+    let file = safetensors::serialize(names.into_iter().map(|name| (name, view())), None).unwrap();
+    let memory = Memory(BTreeMap::from([("xl.safetensors".to_string(), Cow::Owned(file))]));
+    let single = SingleFile::open(&memory, "xl.safetensors").unwrap();
+    for part in ["unet", "vae", "text_encoder", "text_encoder_2"] {
+        let want = rows.iter().filter(|row| row[1] == part).map(|[_, _, name, change]| {
+            let shape = match change.as_str() {
+                "transposed" => vec![4, 3],
+                thirds if thirds.starts_with("rows ") => vec![1, 4],
+                _ => vec![3, 4],
+            };
+            (name.clone(), shape)
+        });
+        let want: BTreeMap<String, Vec<usize>> = want.collect();
+        assert!(!want.is_empty(), "{part}");
+        let Weights::Stored(tensors) = single.weights(part).unwrap() else { panic!("{part}") };
+        assert_eq!(tensors.shapes(), want, "{part}");
     }
 }
 

@@ -1,12 +1,10 @@
 //! Attention by chunks against the one that holds its scores whole.
 
-// Tests run natively, where blocking reads are fine.
-#![allow(clippy::disallowed_methods)]
-
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor};
 use proptest::prelude::*;
 
 use super::{chunked::ChunkedAttention, plain};
+use crate::testing::{difference, run, tensor, values};
 
 /// burn's CPU backends, of those that the tests are built with.
 fn processors() -> Vec<Device> {
@@ -30,49 +28,12 @@ fn devices() -> Vec<Device> {
         .collect()
 }
 
-/// Numbers in -2 to 2 that look drawn, others for each `seed`.
-fn tensor<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tensor<D> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let values = (0..shape.iter().product::<usize>())
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1 << 22) as f32 - 2.0
-        })
-        .collect::<Vec<_>>();
-    Tensor::from_data(TensorData::new(values, shape), device)
-}
-
-fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
-    x.into_data().iter::<f32>().collect()
-}
-
-/// Output and gradients under a made-up gradient of the output.
-fn run(inputs: &[Tensor<3>; 3], attention: impl Fn(&[Tensor<3>; 3]) -> Tensor<3>) -> Vec<Vec<f32>> {
-    let inputs = inputs.clone().map(|x| x.autodiff().require_grad());
-    let output = attention(&inputs);
-    let weights = tensor(output.dims(), 77, &output.device().inner()).cast(output.dtype());
-    let gradients = (output.clone() * weights.autodiff()).sum().backward();
-    let mut found = vec![values(output.inner())];
-    found.extend(inputs.iter().map(|x| values(x.grad(&gradients).expect("a gradient"))));
-    found
-}
-
-/// The largest difference in units of the largest expected value, or of 1.
-fn difference(found: &[f32], expected: &[f32]) -> f32 {
-    assert_eq!(found.len(), expected.len());
-    let size = expected.iter().fold(1.0, |a: f32, b| a.max(b.abs()));
-    found.iter().zip(expected).fold(0.0, |a: f32, (x, y)| a.max((x - y).abs())) / size
-}
-
 /// The largest difference over output and gradients, and without a graph the same output.
 fn compare(inputs: &[Tensor<3>; 3], attention: &ChunkedAttention) -> f32 {
-    let chunked = |inputs: &[Tensor<3>; 3]| attention.apply(inputs.each_ref());
+    let chunked = |inputs: [Tensor<3>; 3]| attention.apply(inputs.each_ref());
     let found = run(inputs, chunked);
-    assert_eq!(values(chunked(inputs)), found[0]);
-    let expected = run(inputs, |inputs| {
-        let [query, key, value] = inputs.clone();
+    assert_eq!(values(chunked(inputs.clone())), found[0]);
+    let expected = run(inputs, |[query, key, value]| {
         plain(query, key, value, attention.heads, attention.mask.clone())
     });
     let each = found.iter().zip(&expected).map(|(found, expected)| difference(found, expected));
@@ -125,13 +86,10 @@ fn large_scores_take_the_way_by_chunks_and_stay_the_same() {
         let input = |seed| tensor([1, 1500, 16], seed, &device);
         let inputs = [input(3), input(4), input(5)];
         let found = run(&inputs, |[query, key, value]| {
-            let chunked = super::chunked::attention([query, key, value], 2, None);
+            let chunked = super::chunked::attention([&query, &key, &value], 2, None);
             chunked.expect("above the limit")
         });
-        let expected = run(&inputs, |inputs| {
-            let [query, key, value] = inputs.clone();
-            plain(query, key, value, 2, None)
-        });
+        let expected = run(&inputs, |[query, key, value]| plain(query, key, value, 2, None));
         for (found, expected) in found.iter().zip(&expected) {
             assert!(difference(found, expected) < 2e-5, "{device:?}");
         }
@@ -151,7 +109,7 @@ fn half_precision_is_that_of_its_inputs() {
             let attention = ChunkedAttention { heads: 2, mask: None, chunk: 7 };
             let output = attention.apply(half.each_ref());
             assert_eq!(output.dtype(), dtype);
-            let apply = |inputs: &[Tensor<3>; 3]| attention.apply(inputs.each_ref());
+            let apply = |inputs: [Tensor<3>; 3]| attention.apply(inputs.each_ref());
             for (found, expected) in run(&half, apply).iter().zip(&run(&whole, apply)) {
                 let difference = difference(found, expected);
                 assert!(difference < tolerance, "{device:?} {dtype:?}: {difference}");

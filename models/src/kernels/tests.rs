@@ -9,50 +9,18 @@ use burn::{
         GroupNorm, GroupNormConfig, LayerNorm, LayerNormConfig, LinearConfig, PaddingConfig2d,
         conv::{Conv2d, Conv2dConfig},
     },
-    tensor::{Device, Tensor, TensorData, activation::silu},
+    tensor::{Device, Tensor, activation::silu},
 };
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Activation, attention};
+use crate::{
+    Activation, attention,
+    testing::{difference, run, values},
+};
 
-/// Numbers in -2 to 2 that look drawn, others for each `seed`.
 fn tensor<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let values = (0..shape.iter().product::<usize>())
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1 << 22) as f32 - 2.0
-        })
-        .collect::<Vec<_>>();
-    Tensor::from_data(TensorData::new(values, shape), &Device::flex())
-}
-
-fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
-    x.into_data().try_to_vec().expect("f32")
-}
-
-/// The largest difference in units of the largest expected value, or of 1.
-fn difference(found: &[f32], expected: &[f32]) -> f32 {
-    assert_eq!(found.len(), expected.len());
-    let size = expected.iter().fold(1.0, |a: f32, b| a.max(b.abs()));
-    found.iter().zip(expected).fold(0.0, |a: f32, (x, y)| a.max((x - y).abs())) / size
-}
-
-/// Output and gradients under a made-up gradient of the output.
-fn run<const D: usize, const E: usize, const N: usize>(
-    inputs: &[Tensor<D>; N],
-    function: impl Fn([Tensor<D>; N]) -> Tensor<E>,
-) -> Vec<Vec<f32>> {
-    let inputs = inputs.clone().map(|x| x.autodiff().require_grad());
-    let output = function(inputs.clone());
-    let weights = tensor(output.dims(), 77);
-    let gradients = (output.clone() * weights.autodiff()).sum().backward();
-    let mut found = vec![values(output.inner())];
-    found.extend(inputs.iter().map(|x| values(x.grad(&gradients).expect("a gradient"))));
-    found
+    crate::testing::tensor(shape, seed, &Device::flex())
 }
 
 /// Without a graph, with one, and by burn's own operations: the first two give the same bits.
@@ -194,6 +162,28 @@ proptest! {
             |[q, k, v]| super::attention([&q, &k, &v], heads, mask.as_ref()).expect("flex"),
             |[q, k, v]| attention::plain(q, k, v, heads, mask.clone()),
         )?;
+    }
+}
+
+/// Of weights that are too many to be laid out once: by patches of pixels, and by Winograd's way in the
+/// last case, which has just enough tiles for it.
+#[test]
+fn a_convolution_by_many_weights_is_burns() {
+    for (channels, kernel, stride, padding, [batch_size, height, width]) in [
+        (730, 1, 1, [0; 4], [2, 3, 5]),
+        (250, 3, 1, [1; 4], [2, 5, 7]),
+        (250, 3, 2, [0, 0, 1, 1], [1, 6, 7]),
+        (250, 3, 1, [1; 4], [1, 32, 32]),
+    ] {
+        assert!(!is_small(channels * channels * kernel * kernel));
+        let [top, left, bottom, right] = padding;
+        let layer = Conv2dConfig::new([channels; 2], [kernel; 2])
+            .with_stride([stride; 2])
+            .with_padding(PaddingConfig2d::Explicit(top, left, bottom, right))
+            .init(&Device::flex())
+            .no_grad();
+        let x = tensor([batch_size, channels, height, width], 3);
+        check([x], |[x]| conv2d(&layer, x), |[x]| layer.forward(x)).expect("the same numbers");
     }
 }
 

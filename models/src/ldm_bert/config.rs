@@ -85,6 +85,7 @@ mod tests {
             (r#"{"d_model": 4611686018427387904}"#, "d_model"),
             (r#"{"encoder_layers": 1000000}"#, "encoder_layers"),
             (r#"{"max_position_embeddings": 3}"#, "max_position_embeddings"),
+            (r#"{"max_position_embeddings": 1000000}"#, "max_position_embeddings"),
             (r#"{"head_dim": 1048576}"#, "encoder_attention_heads x head_dim"),
             (r#"{"activation_function": "gelu_new"}"#, "gelu_new"),
         ] {

@@ -10,7 +10,9 @@ pub(super) struct Block<'a> {
 impl<'a> Block<'a> {
     pub fn read(name: &'a str, prefix: &str) -> Option<Self> {
         let (index, rest) = name.strip_prefix(prefix)?.split_once('.')?;
-        Some(Self { index: index.parse().ok()?, rest })
+        // of so few bits that no arithmetic with it overflows, whatever a file calls its tensors
+        let index: u16 = index.parse().ok()?;
+        Some(Self { index: index.into(), rest })
     }
 }
 

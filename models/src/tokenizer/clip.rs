@@ -66,7 +66,7 @@ impl PromptTokenizer {
             };
             checked_merge(a.zip(b), &vocab).map_err(|reason| {
                 let (file, number) = (json::FILE, number + 1);
-                TokenizerError::Merges(format!("number {number} in {file}: {reason}"))
+                TokenizerError::Merges(format!("number {number} in `{file}`: {reason}"))
             })
         });
         let merges = merges.collect::<Result<_, _>>()?;
@@ -125,7 +125,8 @@ enum Merge {
 }
 
 fn read_merges(bytes: &[u8], vocab: &Vocab) -> Result<Merges, TokenizerError> {
-    let text = str::from_utf8(bytes).map_err(|error| TokenizerError::Merges(error.to_string()))?;
+    let text = str::from_utf8(bytes)
+        .map_err(|error| TokenizerError::Merges(format!("`merges.txt`: {error}")))?;
     let lines = text.trim().lines().enumerate().skip(1).take(MERGES);
     lines
         .map(|(line, rule)| {
@@ -135,7 +136,8 @@ fn read_merges(bytes: &[u8], vocab: &Vocab) -> Result<Merges, TokenizerError> {
                 _ => None,
             };
             checked_merge(pair, vocab).map_err(|reason| {
-                TokenizerError::Merges(format!("line {}, `{rule}`: {reason}", line + 1))
+                let line = line + 1;
+                TokenizerError::Merges(format!("line {line} of `merges.txt`, `{rule}`: {reason}"))
             })
         })
         .collect()

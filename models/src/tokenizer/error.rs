@@ -6,13 +6,13 @@ pub enum TokenizerError {
     /// The vocabulary does not give each of its tokens one of the numbers 0, 1, 2, ...
     #[error("`{file}` is not a tokenizer's vocabulary ({reason}): download it again")]
     Vocabulary {
-        /// `vocab.json` or `vocab.txt`.
+        /// `vocab.json`, `vocab.txt`, `tokenizer.json` or `added_tokens.json`.
         file: &'static str,
         /// What is wrong.
         reason: String,
     },
     /// A merge rule that cannot be followed.
-    #[error("`merges.txt` does not fit `vocab.json` ({0}): download both again")]
+    #[error("the merges do not fit the vocabulary ({0}): download both again")]
     Merges(String),
     /// A configuration file that cannot be read, or names a token or a length that cannot be.
     #[error(

@@ -52,6 +52,13 @@ pub(super) struct AddedWidths {
     pub size: usize,
 }
 
+impl AddedWidths {
+    /// Of the pooled state and all sizes side by side.
+    pub fn total(self) -> usize {
+        self.pooled + TimeIds::COUNT * self.size
+    }
+}
+
 /// SDXL's published file writes null.
 fn null_is_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(false))
@@ -219,7 +226,11 @@ impl UNet2DConditionConfig {
         let mid = config.mid_block_type.as_deref().unwrap_or("null");
         check.one_of("mid_block_type", mid, &["UNetMidBlock2DCrossAttn"])?;
         for level in 0..levels {
-            check.layers("transformer_layers_per_block", config.transformer_layers(level))?;
+            let layers = config.transformer_layers(level);
+            check.layers("transformer_layers_per_block", layers)?;
+            // so that no short file asks for a million of them
+            let key = "layers_per_block x transformer_layers_per_block";
+            check.layers(key, config.layers_per_block * layers)?;
         }
         config.check_added(&check)?;
         if config.time_cond_proj_dim.is_some() {
@@ -281,5 +292,13 @@ mod tests {
         let json = br#"{"block_out_channels": [3, 6, 12, 12], "norm_num_groups": 1}"#;
         let error = UNet2DConditionConfig::parse(json, "config.json").unwrap_err().to_string();
         assert!(error.contains("block_out_channels[0] = 3"), "{error}");
+    }
+
+    #[test]
+    fn depths_that_are_too_large_together_are_named_by_both_keys() {
+        let json = br#"{"layers_per_block": 200, "transformer_layers_per_block": 200}"#;
+        let error = UNet2DConditionConfig::parse(json, "config.json").unwrap_err().to_string();
+        let told = "layers_per_block x transformer_layers_per_block = 40000";
+        assert!(error.contains(told), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! How much arithmetic the denoiser is, counted by its sizes.
 
-use super::{TimeIds, UNet2DConditionConfig, UpDownBlock};
+use super::{UNet2DConditionConfig, UpDownBlock};
 
 /// Floating-point operations for one input; a multiplication and an addition are two.
 ///
@@ -16,8 +16,13 @@ pub struct Operations {
 impl UNet2DConditionConfig {
     /// Counts for latents of `height` x `width` and a text of `length` tokens.
     pub fn operations(&self, [height, width]: [usize; 2], length: usize) -> Operations {
-        let mut count =
-            Count { config: self, length, sizes: vec![[height, width]], ..Count::new(self) };
+        let mut count = Count {
+            config: self,
+            length,
+            sizes: vec![[height, width]],
+            tracked: false,
+            operations: Operations::default(),
+        };
         let channels = &self.block_out_channels;
         let last = channels.len() - 1;
         for _ in 0..last {
@@ -28,8 +33,7 @@ impl UNet2DConditionConfig {
         count.product(1, channels[0], time);
         count.product(1, time, time);
         if let Some(widths) = self.added_widths() {
-            let pooled = widths.pooled + TimeIds::COUNT * widths.size;
-            count.add(1, pooled, time, 1.0);
+            count.add(1, widths.total(), time, 1.0);
             count.add(1, time, time, 1.0);
         }
         count.product(count.pixels(0), 9 * self.in_channels, channels[0]);
@@ -74,12 +78,7 @@ struct Count<'a> {
     operations: Operations,
 }
 
-impl<'a> Count<'a> {
-    fn new(config: &'a UNet2DConditionConfig) -> Self {
-        let operations = Operations::default();
-        Self { config, length: 0, sizes: Vec::new(), tracked: false, operations }
-    }
-
+impl Count<'_> {
     fn pixels(&self, level: usize) -> usize {
         self.sizes[level][0] * self.sizes[level][1]
     }

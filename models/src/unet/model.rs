@@ -13,7 +13,6 @@ use super::{
     TimeIds, UNet2DConditionConfig,
     blocks::{DownBlock2D, MidBlock2D, UpBlock2D},
     conditioning::{AddedConditioning, Conditioning},
-    config::AddedWidths,
     embeddings::{TimestepEmbedding, time_proj},
     given::Given,
 };
@@ -108,9 +107,8 @@ impl UNet2DConditionConfig {
         let levels = 0..self.block_out_channels.len();
         UNet2DConditionModel {
             time_embedding: TimestepEmbedding::new(finest, self.time_embed_dim(), device),
-            add_embedding: self.added_widths().map(|AddedWidths { pooled, size }| {
-                let width = pooled + TimeIds::COUNT * size;
-                TimestepEmbedding::new(width, self.time_embed_dim(), device)
+            add_embedding: self.added_widths().map(|widths| {
+                TimestepEmbedding::new(widths.total(), self.time_embed_dim(), device)
             }),
             conv_in: conv(self.in_channels, finest, 3, device),
             down_blocks: levels.clone().map(|l| DownBlock2D::new(self, l, device)).collect(),
@@ -200,8 +198,11 @@ impl UNet2DConditionModel {
     #[cfg(feature = "flex")]
     pub(super) fn is_small(&self) -> bool {
         let widest = self.config.block_out_channels.iter().max().copied().unwrap_or_default();
-        // the way up takes two levels' channels at once; the text may be wider
-        let layer = (2 * 9 * widest.pow(2)).max(widest * self.config.cross_attention_dim);
+        // the way up takes two levels' channels at once; the text may be wider, and what is added to
+        // the time
+        let text = widest * self.config.cross_attention_dim;
+        let added = self.config.added_widths().map_or(0, |widths| widths.total());
+        let layer = (2 * 9 * widest.pow(2)).max(text).max(added * self.config.time_embed_dim());
         self.dtype() == DType::F32 && kernels::is_small(layer)
     }
 

@@ -60,10 +60,12 @@ impl Repository {
         })
     }
 
-    /// The folder that the files lie in after their download.
+    /// The folder that the files lie in after their download. Each commit has one of its own, and what is
+    /// found in the cache may be of an earlier one than what is downloaded: the second time, all files
+    /// are of the latter.
     fn fetch(&self, files: &[String]) -> Result<Folder, ModelError> {
         let mut root = None;
-        for file in files {
+        for file in files.iter().chain(files) {
             root = self.get(file)?.ancestors().nth(file.split('/').count()).map(Path::to_path_buf);
         }
         root.map(Folder).ok_or_else(|| ModelError::MissingFile {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::Messages;
-use crate::harness::{Cli, root};
+use crate::harness::{Cli, golden_more, root};
 
 /// Spoils a file's bytes; `None` deletes the file.
 type Change<'a> = &'a dyn Fn(Vec<u8>) -> Option<Vec<u8>>;
@@ -132,8 +132,7 @@ fn bad_single_files() {
         [&(header.len() as u64).to_le_bytes()[..], &header, &vec![0; offset]].concat()
     };
     let first = "model.diffusion_model.input_blocks.0.0.weight";
-    let golden = std::env::var_os("DVAR_GOLDEN_MORE").map(std::path::PathBuf::from);
-    let golden = golden.unwrap_or_else(|| root().join("tests/fixtures/golden-more"));
+    let golden = golden_more();
     let tiny = fs::read(golden.join("files/single/sd1.safetensors")).unwrap();
     let only = |name, shape| header(&[(name, "F32", shape)]);
     let xl = header(&[
