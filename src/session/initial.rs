@@ -15,7 +15,7 @@ use crate::{
 /// The file of a model's folder with the words that it was trained on, one on a line.
 pub const WORDS: &str = "words.txt";
 
-/// Each word costs an evaluation: of so many, a run still begins soon.
+/// Each word costs at least a part of an evaluation: of so many, a run still begins soon.
 const MOST_TRIED: usize = 2048;
 
 /// Where the vectors start, with nothing left to look up.

@@ -73,8 +73,7 @@ impl Session {
                     word.loss += share.weight(inputs) * f64::from(loss);
                 }
             }
-            // stable: of equal words the first is the better; a loss that is no number comes last
-            left.sort_by(|a, b| a.loss.total_cmp(&b.loss));
+            sort(&mut left);
         }
         // the run evaluates other shares
         self.evaluation.forget();
@@ -111,6 +110,13 @@ impl Session {
     }
 }
 
+/// The lowest loss first; of equal words, the first stays the better.
+fn sort(words: &mut [Candidate<'_>]) {
+    // what is no number may have either sign
+    let rank = |word: &Candidate<'_>| if word.loss.is_nan() { f64::INFINITY } else { word.loss };
+    words.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
+}
+
 /// Shares that hold every input once, in order: two of the first few inputs, then each as many as there
 /// were before it.
 fn rounds(inputs: usize) -> Vec<Share> {
@@ -122,6 +128,17 @@ fn rounds(inputs: usize) -> Vec<Share> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_loss_that_is_no_number_comes_last_whatever_its_sign() {
+        let start = LearnedEmbedding::new("<a>", vec![0.5], 1, 1).unwrap();
+        let losses = [("a", -f64::NAN), ("b", 0.2), ("c", f64::NAN), ("d", 0.1), ("e", 0.2)];
+        let word = |(word, loss)| Candidate { word, start: start.clone(), loss };
+        let mut words: Vec<Candidate<'_>> = losses.into_iter().map(word).collect();
+        sort(&mut words);
+        let order: Vec<&str> = words.iter().map(|word| word.word).collect();
+        assert_eq!(order, ["d", "b", "e", "a", "c"]);
+    }
 
     #[test]
     fn the_rounds_hold_every_input_once_and_begin_with_few() {
