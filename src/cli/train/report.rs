@@ -24,7 +24,7 @@ pub(in crate::cli) struct RunResult {
     /// CLIP-I of the samples before and after training, where the model brings a scorer.
     pub clip_i_before: Option<f64>,
     pub clip_i: Option<f64>,
-    /// The token that `best`, `worst` or `random` found.
+    /// The word that `best`, `worst`, `random` or `lowest-loss` found.
     pub initializer_token: Option<String>,
 }
 
