@@ -163,8 +163,8 @@ fn method(method: &MethodConfig) -> String {
 fn criterion(config: &TrainConfig) -> String {
     let every = config.sample_frequency.unwrap_or(0);
     match config.stopping {
-        Stopping::Dvar => watched(config, "DVAR", 1),
-        Stopping::Plateau => watched(config, "plateau", 2),
+        Stopping::Dvar => watched(config, "DVAR", config.window + 1),
+        Stopping::Plateau => watched(config, "plateau", 2 * config.window),
         Stopping::ClipS | Stopping::Baseline if every > config.trainer.max_train_steps => {
             format!("a fixed number of steps: scores come every {every}, which it does not reach")
         }
@@ -174,17 +174,17 @@ fn criterion(config: &TrainConfig) -> String {
     }
 }
 
-/// A criterion that watches the deterministic loss, and whether it can stop the run; it judges from
-/// `windows` whole windows on.
-fn watched(config: &TrainConfig, name: &str, windows: usize) -> String {
+/// A criterion that watches the deterministic loss, and whether it can stop the run; it judges from so
+/// many evaluations on.
+fn watched(config: &TrainConfig, name: &str, needed: usize) -> String {
     let evaluations = config.trainer.max_train_steps.div_ceil(config.eval_interval);
     let criterion = format!("{name}, window {}, threshold {}", config.window, config.threshold);
     if config.threshold == 0.0 {
         format!("{criterion}: never stops, a threshold of 0 only watches")
-    } else if windows * config.window >= evaluations {
-        let what = if windows == 1 { "the window is" } else { "two windows are" };
+    } else if needed > evaluations {
         format!(
-            "{criterion}: never stops, {what} as long as the {evaluations} evaluations or longer"
+            "{criterion}: never stops, it judges from {needed} evaluations on, and there are \
+             {evaluations}"
         )
     } else {
         criterion
