@@ -5,7 +5,7 @@ use crate::{
     config::{MethodConfig, TrainConfig},
     data::{
         dataset::Dataset,
-        templates::{fill, fill_caption, names_caption},
+        templates::{fill, fill_caption, names_caption, names_concept},
     },
     objective::CAPTION_PREFIXES,
     pipelines::{PromptIds, PromptTokenizers},
@@ -102,7 +102,7 @@ fn variants(config: &TrainConfig, picture: usize, caption: &str) -> Vec<String> 
         return vec![caption.into()];
     }
     let tags: Vec<&str> = caption.split(',').map(str::trim).collect();
-    let is_concept = |tag: &str| tag.contains("{}") || tag.contains(&config.placeholder_token);
+    let is_concept = |tag: &str| names_concept(tag) || tag.contains(&config.placeholder_token);
     let variant = |number: u64| {
         let step = picture as u64 * VARIANTS + number;
         let mut stream = Stream::new(config.seed, Purpose::Captions, step);
