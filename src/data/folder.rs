@@ -157,7 +157,8 @@ fn ends_in(path: &Path, endings: &[&str]) -> bool {
         .is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
-fn is_mask(path: &Path) -> bool {
+/// Whether a file is the mask beside a picture, by its name.
+pub fn is_mask(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(&format!(".{MASK}")))
 }
 
