@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cli::{CliError, output, run_folder::RunFolder},
+    cli::{CliError, output, prompts::say_cut, run_folder::RunFolder},
     config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig},
-    data::{left_out, reading::CropMode},
+    data::{left_out, reading::CropMode, templates::fill},
     early_stopping::StopReason,
     objective::Draws,
     plot::{CurvePoint, Watched, curve_svg},
@@ -97,6 +97,18 @@ pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, devices: &[NamedDe
     if let Some(state) = &run.state {
         println!("resuming   at step {}", state.step);
     }
+}
+
+/// Says of the samples' prompts which are not drawn to their end: many vectors leave little room.
+pub(super) fn say_of_prompts(run: &PreparedRun) -> Result<(), CliError> {
+    let CheckedOptions { config, model, .. } = &run.checked;
+    let token = &config.placeholder_token;
+    let mut tokenizers = model.tokenizers()?;
+    tokenizers.add_placeholder(token, run.start.num_vectors(config))?;
+    let prompts = config.validation_prompts.iter().map(|prompt| fill(prompt, token));
+    let prompts: Vec<String> = prompts.collect();
+    say_cut(&tokenizers, prompts.iter().map(String::as_str));
+    Ok(())
 }
 
 /// The devices' names, and how many inputs of a batch each computes where there are several.
