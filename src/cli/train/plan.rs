@@ -53,7 +53,7 @@ pub(super) fn prepare(
     let clip = clip.map(|files| Arc::new(files) as Arc<dyn ModelSource>);
     let (folder, state) = match resumed {
         Some(folder) => {
-            let state = read_state(&folder)?;
+            let state = folder.read_state()?;
             if let Some(steps) = args.options.training.max_train_steps {
                 check_going_on(&checked, state.as_ref(), &folder, steps)?;
                 folder.set_config(&saved)?;
@@ -118,13 +118,4 @@ fn absolute(mut options: TrainOptions) -> Result<TrainOptions, CliError> {
         *path = std::path::absolute(&*path)?;
     }
     Ok(options)
-}
-
-fn read_state(folder: &RunFolder) -> Result<Option<TrainState>, CliError> {
-    match std::fs::read(folder.state()) {
-        Ok(bytes) => Ok(Some(TrainState::from_bytes(&bytes)?)),
-        // killed before its first checkpoint
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(CliError::read(&folder.state(), error)),
-    }
 }
