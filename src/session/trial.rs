@@ -9,7 +9,7 @@ use crate::{
     embedding::{self, EmbeddingError, LearnedEmbedding},
     objective::Share,
     pipelines::PromptIds,
-    tensor::DeviceError,
+    tensor::read,
 };
 
 /// Of so many words that are compared, one goes on to be compared on more inputs,
@@ -105,8 +105,7 @@ impl Session {
         let concepts: Vec<ConceptWeights> =
             starts.iter().map(|start| Concept::new(start, &device).plain()).collect();
         let losses = self.evaluation.losses_side_by_side(&self.objective, &concepts, share);
-        let losses = losses.into_data_async().await.map_err(DeviceError::new)?;
-        Ok(losses.iter().collect())
+        Ok(read(losses).await?)
     }
 }
 
