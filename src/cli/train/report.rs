@@ -8,6 +8,7 @@ use crate::{
     data::{left_out, reading::CropMode, templates::fill},
     early_stopping::StopReason,
     objective::Draws,
+    optim::LrSchedule,
     plot::{CurvePoint, Watched, curve_svg},
     schedulers::PredictionType,
     session::{CheckedOptions, Fall, NamedDevice, PreparedRun},
@@ -203,6 +204,12 @@ fn watched(config: &TrainConfig, name: &str, needed: usize) -> String {
     }
 }
 
+/// Whether a run with these rates can be made so long.
+fn can_reach(rates: &LrSchedule, steps: usize) -> bool {
+    let end = rates.pieces.as_ref().and_then(|rates| rates.pieces.end());
+    !rates.kind.follows_length() && end.is_none_or(|end| end >= steps)
+}
+
 /// The recorded steps of a run.
 pub(in crate::cli) fn read_metrics(folder: &RunFolder) -> Result<Vec<CurvePoint>, CliError> {
     read_metrics_until(folder, usize::MAX)
@@ -282,12 +289,12 @@ pub(super) fn report(
             );
         }
     }
-    if fall.is_some_and(|fall| fall.goes_on()) {
+    let more = 2 * result.steps;
+    if fall.is_some_and(|fall| fall.goes_on()) && can_reach(&config.trainer.lr_schedule, more) {
         println!(
             "go on      it was still learning when it stopped: dvar train --resume {} \
-             --max-train-steps {}",
-            folder.path().display(),
-            2 * result.steps
+             --max-train-steps {more}",
+            folder.path().display()
         );
     }
     println!("embedding  {}", folder.embedding().display());
