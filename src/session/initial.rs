@@ -68,11 +68,15 @@ impl Start {
         };
         Ok(match &config.initializer {
             Initializer::Token(word) => Self::Known(token(word)?),
-            Initializer::Text(text) => match InitialVectors::Tokens(tokenizers.token_ids(text)) {
-                // says why such a text is no initializer
-                initial if initial.len() == 0 => Self::Known(token(text)?),
-                initial => Self::Known(initial),
-            },
+            Initializer::Text(text) => {
+                let initial = InitialVectors::Tokens(tokenizers.token_ids(text));
+                if initial.len() == 0 {
+                    let (option, value) = ("initializer_text", format!("`{text}`"));
+                    let expected = "a text of at least one token";
+                    return Err(SessionError::OutOfRange { option, value, expected }.into());
+                }
+                Self::Known(initial)
+            }
             Initializer::Random => {
                 let words = tokenizers.words();
                 let drawn = Stream::new(config.seed, Purpose::Initialization, 0).below(words.len());
