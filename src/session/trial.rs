@@ -41,7 +41,7 @@ impl Session {
     ///
     /// All words are compared on a few inputs of the fixed batch, the best third on as many more, and so
     /// on, so that the whole batch is computed for the last few alone (successive halving, Jamieson
-    /// and Talwalkar, 2016).
+    /// and Talwalkar, 2016). A word that the first inputs put far behind is not seen again.
     ///
     /// A model knows what it can draw: for pictures of a thing that it has a word for, that word
     /// stands out (docs/experiments.md), and no scorer is needed.
