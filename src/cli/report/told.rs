@@ -12,7 +12,7 @@ use crate::{
         train::{RunResult, read_metrics},
     },
     config::TrainOptions,
-    data::{decode::decode, is_mask, picture_files, png::encode_png, resize::Filter},
+    data::{decode::decode, picture_files, png::encode_png, resize::Filter},
     session::Fall,
 };
 
@@ -71,10 +71,7 @@ impl Told {
 /// The concept's pictures, small; what cannot be read any more is left out.
 fn pictures(options: &TrainOptions) -> Vec<Vec<u8>> {
     let folder = options.data.train_data_dir.as_deref();
-    let mut files = folder.and_then(|folder| picture_files(folder).ok()).unwrap_or_default();
-    if options.pictures.masked_loss == Some(true) {
-        files.retain(|file| !is_mask(file));
-    }
+    let files = folder.and_then(|folder| picture_files(folder).ok()).unwrap_or_default();
     let small = |file: &PathBuf| {
         let picture = decode(&fs::read(file).ok()?, "").ok()?.into_rgb();
         let long = picture.width().max(picture.height());
