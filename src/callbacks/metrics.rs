@@ -46,10 +46,8 @@ impl MetricsLog {
     }
 
     fn failed(&self, error: io::Error) -> TrainError {
-        TrainError::Callback {
-            callback: "metrics".into(),
-            source: format!("cannot write `{}`: {error}", self.path.display()).into(),
-        }
+        let message = format!("cannot write `{}`: {error}", self.path.display());
+        TrainError::callback("metrics", message)
     }
 }
 

@@ -40,7 +40,16 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
     let files = args.to.write(&embedding);
     let stem = stem(args, &embedding, &files)?;
     let paths: Vec<PathBuf> = files.iter().map(|file| with_ending(&stem, file)).collect();
-    if let Some(path) = paths.iter().find(|path| path.exists()) {
+    // a file that is no LoRA too is an embedding alone
+    let lora = match read_adapter(Path::new(split(&args.file).0)) {
+        Ok(LearnedAdapter::Lora(lora)) => Some(lora),
+        _ => None,
+    };
+    let mut lora_path = stem.clone().into_os_string();
+    lora_path.push("-lora.safetensors");
+    let lora_path = PathBuf::from(lora_path);
+    let mut all = paths.iter().chain(lora.as_ref().map(|_| &lora_path));
+    if let Some(path) = all.find(|path| path.exists()) {
         return Err(exists(path));
     }
     for (path, file) in paths.iter().zip(&files) {
@@ -53,15 +62,7 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
         embedding.placeholder_token().to_owned()
     };
     println!("token      {}", in_prompts(args.to, &word));
-    // a file that is no LoRA too was an embedding alone
-    match read_adapter(Path::new(split(&args.file).0)) {
-        Ok(LearnedAdapter::Lora(lora)) => {
-            let mut path = stem.into_os_string();
-            path.push("-lora.safetensors");
-            write_lora(&lora, args.to, Path::new(&path))
-        }
-        _ => Ok(()),
-    }
+    lora.map_or(Ok(()), |lora| write_lora(&lora, args.to, &lora_path))
 }
 
 /// Writes a LoRA by the names that a tool reads.

@@ -62,7 +62,7 @@ pub(super) struct GenerateArgs {
     /// Denoising steps
     #[arg(long, visible_alias = "steps", value_name = "N")]
     num_inference_steps: Option<usize>,
-    /// How strongly the prompt is followed; 1 is not at all
+    /// How strongly the prompt is followed; 1 is without guidance
     #[arg(long, value_name = "SCALE")]
     guidance_scale: Option<f64>,
     #[arg(long, value_name = "NAME", help = format!("{} [default: the model's]", SchedulerKind::names_in_words()))]

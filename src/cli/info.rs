@@ -6,13 +6,12 @@ use super::{
     CliError,
     learned::{read_adapter, read_embedding},
     model,
+    run_folder::RunFolder,
 };
 use crate::{
     concept::{LearnedAdapter, LoraLayer, Part},
-    config::TrainOptions,
     embedding::EmbeddingError,
     pipelines::ModelFolder,
-    trainer::TrainState,
 };
 
 /// A file beyond this is more likely a model than anything else.
@@ -119,27 +118,20 @@ fn span(numbers: impl Iterator<Item = f64>) -> String {
 }
 
 fn training_run(folder: &Path) -> Result<(), CliError> {
-    let read = |file: &str| {
-        let path = folder.join(file);
-        std::fs::read(&path).map_err(|error| CliError::read(&path, error))
-    };
-    let config = String::from_utf8_lossy(&read("config.toml")?).into_owned();
-    let options =
-        TrainOptions::from_toml(&config, &folder.join("config.toml").display().to_string());
-    let options = options?;
+    let run = RunFolder::open(folder)?;
+    let options = run.options()?;
     println!("run        {}", folder.display());
     println!("token      {}", options.data.placeholder_token.unwrap_or_default());
     println!("pictures   {}", options.data.train_data_dir.unwrap_or_default().display());
-    match read("state/state.safetensors") {
-        Ok(bytes) => {
-            let state = TrainState::from_bytes(&bytes)?;
+    match run.read_state()? {
+        Some(state) => {
             println!("steps      {}", state.step);
             match state.stop {
                 Some(stop) => println!("stop       {stop}"),
                 None => println!("unfinished go on with: dvar train --resume {}", folder.display()),
             }
         }
-        Err(_) => println!("steps      0, no checkpoint yet"),
+        None => println!("steps      0, no checkpoint yet"),
     }
     Ok(())
 }

@@ -19,7 +19,8 @@ impl Logs {
         folder: &RunFolder,
         step: usize,
     ) -> Result<Self, CliError> {
-        let options = std::fs::read_to_string(folder.config())?;
+        let file = folder.config();
+        let options = std::fs::read_to_string(&file).map_err(|e| CliError::read(&file, e))?;
         let options = toml::from_str(&options)?;
         let logs = folder.logs();
         let own_name = folder.path().file_name().unwrap_or_default().to_string_lossy();

@@ -1,7 +1,7 @@
 //! The folder of a run and what lies in it.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     concept::{LearnedAdapter, LearnedConcept},
     config::TrainOptions,
+    trainer::TrainState,
 };
 
 const CONFIG: &str = "config.toml";
@@ -148,6 +149,15 @@ impl RunFolder {
         let path = self.config();
         let text = fs::read_to_string(&path).map_err(|error| CliError::read(&path, error))?;
         Ok(TrainOptions::from_toml(&text, &path.display().to_string())?)
+    }
+
+    /// Where the run can be gone on with; none where it was killed before its first checkpoint.
+    pub(super) fn read_state(&self) -> Result<Option<TrainState>, CliError> {
+        match fs::read(self.state()) {
+            Ok(bytes) => Ok(Some(TrainState::from_bytes(&bytes)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(CliError::read(&self.state(), error)),
+        }
     }
 
     /// A concept that was scored on the way, and its samples.

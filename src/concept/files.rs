@@ -14,7 +14,7 @@ use super::{
 use crate::{
     embedding::{EmbeddingError, EncoderVectors, LearnedEmbedding},
     pipelines::PromptEncoder,
-    tensor::DeviceError,
+    tensor::read,
 };
 
 /// A concept as it is saved: the vectors and, for methods that train the UNet, its adapter.
@@ -178,9 +178,7 @@ impl LearnedAdapter {
     ) -> Result<BTreeMap<String, Vec<f32>>, AdapterError> {
         let mut weights = BTreeMap::new();
         for (layer, weight) in self.merged(unet, device)? {
-            let data = weight.transpose().into_data_async().await;
-            let data = data.map_err(DeviceError::new)?;
-            weights.insert(format!("{layer}.weight"), data.iter::<f32>().collect());
+            weights.insert(format!("{layer}.weight"), read(weight.transpose()).await?);
         }
         Ok(weights)
     }

@@ -18,7 +18,7 @@ use dvar_models::unet::UNet2DConditionModel;
 
 use crate::{
     embedding::{EmbeddingError, EncoderVectors, LearnedEmbedding},
-    tensor::{DeviceError, total},
+    tensor::{read, total},
 };
 
 pub use crate::tensor::HostTensor;
@@ -280,8 +280,7 @@ impl HostTensor {
     /// Reads a plain tensor without blocking.
     pub async fn read(name: &str, tensor: Tensor<2>) -> Result<Self, EmbeddingError> {
         let shape = tensor.dims();
-        let data = tensor.into_data_async().await.map_err(DeviceError::new)?;
-        Ok(Self { name: name.into(), shape, values: data.iter::<f32>().collect() })
+        Ok(Self { name: name.into(), shape, values: read(tensor).await? })
     }
 
     /// Puts the tensor on a device.

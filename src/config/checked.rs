@@ -273,7 +273,7 @@ fn reading(o: &TrainOptions) -> Result<Reading, ConfigError> {
     })
 }
 
-/// The user's captions, or for texts beside the pictures these alone.
+/// Whom a LoRA is written for too; refused where none is learned.
 fn lora_formats(o: &TrainOptions) -> Result<Vec<LoraFormat>, ConfigError> {
     let formats = o.method.lora_format.clone().unwrap_or_default();
     match formats.first() {
@@ -286,6 +286,7 @@ fn lora_formats(o: &TrainOptions) -> Result<Vec<LoraFormat>, ConfigError> {
     }
 }
 
+/// The user's captions, or for texts beside the pictures these alone.
 fn caption_templates(o: &TrainOptions) -> Result<Vec<String>, ConfigError> {
     let templates = o.pictures.caption_template.clone().unwrap_or_default();
     if let Some(bare) = templates.iter().find(|t| !names_concept(t) && !names_caption(t)) {

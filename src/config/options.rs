@@ -129,13 +129,15 @@ impl TrainOptions {
         Ok(toml::to_string(&InOrder(toml::Table::try_from(self)?))?)
     }
 
-    /// These options where they are set, `under` elsewhere.
+    /// These options where they are set, `under` elsewhere. Where these name what the vectors start from,
+    /// no other start is taken from `under`.
     ///
     /// # Errors
     ///
     /// [`ConfigError::Unwritable`] for a seed that TOML cannot hold.
     pub fn over(&self, under: &Self) -> Result<Self, ConfigError> {
-        let mut merged = toml::Table::try_from(under)?;
+        let start = under.start.under(&self.start);
+        let mut merged = toml::Table::try_from(Self { start, ..under.clone() })?;
         merged.extend(toml::Table::try_from(self)?);
         Self::from_table(merged)
     }

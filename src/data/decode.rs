@@ -41,9 +41,10 @@ const FORMATS: &[ImageFormat] = &[
 /// not by its `name`).
 ///
 /// The picture is turned upright by its EXIF orientation. Palettes are expanded to RGB
-/// ([`Mode::Indexed`]), a single transparent colour is ignored, and of 16-bit samples the high
-/// byte is kept. Pillow opens such files the same way but for two things: it leaves turning to
-/// the caller, and 16-bit grey comes out white. An animation gives its first frame.
+/// ([`Mode::Indexed`]), with opacity where their colours have one ([`Mode::IndexedAlpha`]); without a
+/// palette a single transparent colour is ignored. Of 16-bit samples the high byte is kept. Pillow opens
+/// such files the same way but for two things: it leaves turning to the caller, and 16-bit grey comes
+/// out white. An animation gives its first frame.
 ///
 /// # Errors
 ///
@@ -204,5 +205,24 @@ fn to_picture(decoded: DynamicImage, png: Option<PngHeader>) -> Picture {
         // The opacity comes from a single transparent colour, which Pillow keeps aside.
         Some(PngHeader { alpha: false, .. }) => picture.without_alpha(),
         _ => picture,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::RgbaImage;
+
+    use super::*;
+
+    #[test]
+    fn a_palette_keeps_the_opacity_of_its_colours() {
+        let pixel = |i: u8| [i, 9, 7, if i < 128 { 0 } else { 255 }];
+        let pixels = RgbaImage::from_raw(16, 16, (0..=255).flat_map(pixel).collect()).unwrap();
+        let header = PngHeader { indexed: true, alpha: false };
+        let picture = to_picture(DynamicImage::ImageRgba8(pixels), Some(header));
+        assert_eq!((picture.mode(), picture.is_transparent()), (Mode::IndexedAlpha, true));
+        assert_eq!(picture.opacity().unwrap().pixels()[127..129], [0, 255]);
+        assert_eq!(picture.clone().over([255; 3]).pixels()[..3], [255; 3]);
+        assert_eq!(picture.into_rgb().pixels()[..6], [0, 9, 7, 1, 9, 7]);
     }
 }

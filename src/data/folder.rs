@@ -1,6 +1,7 @@
 //! The pictures of a folder, and what lies beside them.
 
 use std::{
+    collections::HashSet,
     io,
     path::{Path, PathBuf},
 };
@@ -71,7 +72,7 @@ impl Dataset {
 }
 
 /// The pictures of a folder by their endings (in upper or lower case), sorted by file name; other
-/// files, sub-folders and names that begin with a dot are left out.
+/// files, sub-folders, names that begin with a dot and masks beside their pictures are left out.
 ///
 /// The official code skips upper-case endings, as cameras write them; here they count.
 ///
@@ -89,11 +90,14 @@ pub fn picture_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
         }
         Err(source) => return Err(unreadable(folder, source)),
     }
-    let (pictures, others): (Vec<_>, Vec<_>) =
+    let (mut pictures, others): (Vec<_>, Vec<_>) =
         entries(folder)?.into_iter().partition(|path| ends_in(path, &READ) && !path.is_dir());
     if pictures.is_empty() {
         return Err(DataError::NoPictures { path, found: in_words(&others) });
     }
+    // also where masks are not read: no mask is a picture of the concept
+    let masks: HashSet<PathBuf> = pictures.iter().map(|path| path.with_extension(MASK)).collect();
+    pictures.retain(|path| !masks.contains(path));
     Ok(pictures)
 }
 

@@ -11,6 +11,8 @@ pub enum Mode {
     /// Two-level or palette pictures (Pillow's `1` and `P`), already expanded to RGB; Pillow
     /// resizes these by nearest neighbour whatever the filter, so the origin is kept in mind.
     Indexed,
+    /// Palette pictures whose colours have an opacity, expanded to RGB and opacity; resized likewise.
+    IndexedAlpha,
     /// Grey.
     L,
     /// Grey and opacity.
@@ -28,12 +30,12 @@ impl Mode {
             Self::L => 1,
             Self::La => 2,
             Self::Indexed | Self::Rgb => 3,
-            Self::Rgba => 4,
+            Self::Rgba | Self::IndexedAlpha => 4,
         }
     }
 
     fn has_alpha(self) -> bool {
-        matches!(self, Self::La | Self::Rgba)
+        matches!(self, Self::La | Self::Rgba | Self::IndexedAlpha)
     }
 }
 
@@ -93,7 +95,7 @@ impl Picture {
             Mode::Rgb | Mode::Indexed => self.pixels,
             Mode::L => self.pixels.iter().flat_map(|grey| [*grey; 3]).collect(),
             Mode::La => self.pixels.chunks_exact(2).flat_map(|pixel| [pixel[0]; 3]).collect(),
-            Mode::Rgba => self
+            Mode::Rgba | Mode::IndexedAlpha => self
                 .pixels
                 .chunks_exact(4)
                 .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
@@ -152,9 +154,12 @@ impl Picture {
         sums.into_iter().map(|sum| sum as f32 / most).collect()
     }
 
-    /// RGB that is resized as the palette picture it was.
+    /// RGB, perhaps with opacity, that is resized as the palette picture it was.
     pub(super) fn into_indexed(self) -> Self {
-        Self { mode: Mode::Indexed, ..self.into_rgb() }
+        match self.mode {
+            Mode::Rgba => Self { mode: Mode::IndexedAlpha, ..self },
+            _ => Self { mode: Mode::Indexed, ..self.into_rgb() },
+        }
     }
 
     /// Drops the opacity and keeps grey grey.
@@ -170,7 +175,7 @@ impl Picture {
     }
 
     /// Resizes in the picture's own mode, bit for bit as Pillow's `Image.resize`: colours are
-    /// weighted by their opacity, and [`Mode::Indexed`] takes the nearest pixel.
+    /// weighted by their opacity, and palette pictures take the nearest pixel.
     ///
     /// # Panics
     ///
@@ -181,7 +186,7 @@ impl Picture {
             return self.clone();
         }
         let channels = self.mode.channels();
-        if self.mode == Mode::Indexed {
+        if matches!(self.mode, Mode::Indexed | Mode::IndexedAlpha) {
             let columns = nearest_indices(self.width, width);
             let pixels = nearest_indices(self.height, height)
                 .into_iter()

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::{EmbeddingError, EncoderVectors, LearnedEmbedding};
 use crate::{
     pipelines::{EmbeddingWidths, PromptIds},
-    tensor::DeviceError,
+    tensor::read,
 };
 
 /// The tokens' rows of the frozen token tables, in turn, until there are `num_vectors` for each
@@ -29,9 +29,7 @@ pub async fn from_tokens(
     for ((table, ids), (key, dim)) in token_tables.iter().zip(&token_ids.0).zip(widths.0) {
         let mut rows = Vec::new();
         for id in ids {
-            let row = table.clone().narrow(0, *id as usize, 1);
-            let row = row.into_data_async().await.map_err(DeviceError::new)?;
-            rows.push(row.iter::<f32>().collect::<Vec<_>>());
+            rows.push(read(table.clone().narrow(0, *id as usize, 1)).await?);
         }
         let values = rows.iter().cycle().take(num_vectors).flatten().copied().collect();
         encoders.push(EncoderVectors { key, values, dim });

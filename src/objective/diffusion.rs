@@ -31,17 +31,17 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Each input so many times, all of them first and then all again.
+    /// What the UNet and the loss take of each input so many times, all of them first and then all again;
+    /// what the text encoder takes stays.
     fn repeated(&self, times: usize) -> Self {
         let repeated = |x: &Tensor<4>| Tensor::cat(vec![x.clone(); times], 0);
         Self {
-            prompts: self.prompts.clone(),
-            time_ids: self.time_ids.repeat(times),
             noisy_latents: repeated(&self.noisy_latents),
             timesteps: self.timesteps.repeat(times),
             stem: self.stem.as_ref().map(|stem| stem.repeated(times)),
             target: repeated(&self.target),
             error_weights: self.error_weights.as_ref().map(repeated),
+            ..self.clone()
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     data::image::Picture,
     rng::{Purpose, Stream},
     schedulers::{Scheduler, SchedulerConfig, SchedulerKind},
-    tensor::DeviceError,
+    tensor::{DeviceError, read},
 };
 
 /// How pictures are drawn.
@@ -247,7 +247,7 @@ impl SamplingNoise<'_> {
 async fn to_picture(decoded: Tensor<4>) -> Result<Picture, PipelineError> {
     let [_, _, height, width] = decoded.dims();
     let values = decoded.div_scalar(2.0).add_scalar(0.5).clamp(0.0, 1.0).permute([0, 2, 3, 1]);
-    let data = values.into_data_async().await.map_err(DeviceError::new)?;
-    let pixels = data.iter::<f32>().map(|v| (v * 255.0).round_ties_even() as u8).collect();
+    let values = read(values).await?.into_iter();
+    let pixels = values.map(|v| (v * 255.0).round_ties_even() as u8).collect();
     Picture::from_rgb(width, height, pixels).map_err(|e| PipelineError::Pictures(e.to_string()))
 }

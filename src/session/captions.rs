@@ -5,7 +5,7 @@ use crate::{
     config::{MethodConfig, TrainConfig},
     data::{
         dataset::Dataset,
-        templates::{fill, fill_caption, names_caption},
+        templates::{fill_caption, names_caption, names_concept},
     },
     objective::CAPTION_PREFIXES,
     pipelines::{PromptIds, PromptTokenizers},
@@ -74,7 +74,7 @@ pub(super) fn shared(
         return own.map(|t| checked(&fill_caption(t, "", token), tokenizers)).collect();
     };
     let drawn = Stream::new(config.seed, Purpose::Pairs, u64::MAX).below(templates.len());
-    let caption = fill(templates[drawn], &format!("{token} {class_prompt}"));
+    let caption = fill_caption(templates[drawn], "", &format!("{token} {class_prompt}"));
     let prefixes = CAPTION_PREFIXES.iter();
     prefixes.map(|prefix| checked(&format!("{prefix}{caption}"), tokenizers)).collect()
 }
@@ -102,7 +102,7 @@ fn variants(config: &TrainConfig, picture: usize, caption: &str) -> Vec<String> 
         return vec![caption.into()];
     }
     let tags: Vec<&str> = caption.split(',').map(str::trim).collect();
-    let is_concept = |tag: &str| tag.contains("{}") || tag.contains(&config.placeholder_token);
+    let is_concept = |tag: &str| names_concept(tag) || tag.contains(&config.placeholder_token);
     let variant = |number: u64| {
         let step = picture as u64 * VARIANTS + number;
         let mut stream = Stream::new(config.seed, Purpose::Captions, step);

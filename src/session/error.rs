@@ -167,9 +167,9 @@ fn pipeline_option(error: &PipelineError) -> Option<&'static str> {
     match error {
         PipelineError::Tokenizer(error) => match error {
             TokenizerError::PlaceholderForm(_)
-            | TokenizerError::PlaceholderVectors { .. }
             | TokenizerError::PlaceholderTaken { .. }
             | TokenizerError::PlaceholderSplits { .. } => Some("placeholder_token"),
+            TokenizerError::PlaceholderVectors { .. } => Some("num_vectors"),
             TokenizerError::Initializer { .. } => Some("initializer_token"),
             _ => None,
         },

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use dvar_models::tokenizer::TokenizerError;
-
 use super::{SessionError, captions};
 use crate::{
     config::{Initializer, TrainConfig},
@@ -15,7 +13,7 @@ use crate::{
 /// The file of a model's folder with the words that it was trained on, one on a line.
 pub const WORDS: &str = "words.txt";
 
-/// Each word costs an evaluation: of so many, a run still begins soon.
+/// Each word costs at least a part of an evaluation: of so many, a run still begins soon.
 const MOST_TRIED: usize = 2048;
 
 /// Where the vectors start, with nothing left to look up.
@@ -68,11 +66,15 @@ impl Start {
         };
         Ok(match &config.initializer {
             Initializer::Token(word) => Self::Known(token(word)?),
-            Initializer::Text(text) => match InitialVectors::Tokens(tokenizers.token_ids(text)) {
-                // says why such a text is no initializer
-                initial if initial.len() == 0 => Self::Known(token(text)?),
-                initial => Self::Known(initial),
-            },
+            Initializer::Text(text) => {
+                let initial = InitialVectors::Tokens(tokenizers.token_ids(text));
+                if initial.len() == 0 {
+                    let (option, value) = ("initializer_text", format!("`{text}`"));
+                    let expected = "a text of at least one token";
+                    return Err(SessionError::OutOfRange { option, value, expected }.into());
+                }
+                Self::Known(initial)
+            }
             Initializer::Random => {
                 let words = tokenizers.words();
                 let drawn = Stream::new(config.seed, Purpose::Initialization, 0).below(words.len());
@@ -103,7 +105,7 @@ fn words_to_try(
     tokenizers: &PromptTokenizers,
 ) -> Result<Vec<(PromptIds, String)>, SessionError> {
     let named = model.files().read_optional(WORDS).map_err(PipelineError::from)?;
-    let words = match named {
+    let words: Vec<String> = match named {
         Some(bytes) => {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let words = text.lines().map(str::trim).filter(|word| !word.is_empty());
@@ -111,15 +113,21 @@ fn words_to_try(
         }
         None => tokenizers.words(),
     };
-    let words = words.into_iter().map(|word| Ok((tokenizers.initializer_ids(&word)?, word)));
-    let words = words.collect::<Result<Vec<_>, TokenizerError>>()?;
     match words.len() {
-        0 => Err(SessionError::NoWords),
-        count if count > MOST_TRIED => {
-            Err(SessionError::TooManyWords { words: count, most: MOST_TRIED })
+        0 => return Err(SessionError::NoWords),
+        words if words > MOST_TRIED => {
+            return Err(SessionError::TooManyWords { words, most: MOST_TRIED });
         }
-        _ => Ok(words),
+        _ => {}
     }
+    let with_ids = words.into_iter().map(|word| match tokenizers.initializer_ids(&word) {
+        Ok(ids) => Ok((ids, word)),
+        Err(error) => {
+            let problem = format!("its `{WORDS}` names `{word}`, and {error}");
+            Err(PipelineError::Mismatch { model: model.name().into(), problem })
+        }
+    });
+    Ok(with_ids.collect::<Result<_, PipelineError>>()?)
 }
 
 impl InitialVectors {

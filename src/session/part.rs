@@ -6,7 +6,7 @@ use super::Session;
 use crate::{
     concept::{Concept, HostTensor},
     objective::{DrawSource, Share},
-    tensor::DeviceError,
+    tensor::read,
     trainer::{Part, Task, TrainError},
 };
 
@@ -79,9 +79,4 @@ impl Session {
         }
         Ok(Part { losses, inputs, gradients: Vec::new() })
     }
-}
-
-async fn read(tensor: Tensor<1>) -> Result<Vec<f32>, DeviceError> {
-    let data = tensor.into_data_async().await.map_err(DeviceError::new)?;
-    Ok(data.iter::<f32>().collect())
 }

@@ -9,7 +9,7 @@ use crate::{
     embedding::{self, EmbeddingError, LearnedEmbedding},
     objective::Share,
     pipelines::PromptIds,
-    tensor::DeviceError,
+    tensor::read,
 };
 
 /// Of so many words that are compared, one goes on to be compared on more inputs,
@@ -41,7 +41,7 @@ impl Session {
     ///
     /// All words are compared on a few inputs of the fixed batch, the best third on as many more, and so
     /// on, so that the whole batch is computed for the last few alone (successive halving, Jamieson
-    /// and Talwalkar, 2016).
+    /// and Talwalkar, 2016). A word that the first inputs put far behind is not seen again.
     ///
     /// A model knows what it can draw: for pictures of a thing that it has a word for, that word
     /// stands out (docs/experiments.md), and no scorer is needed.
@@ -73,8 +73,7 @@ impl Session {
                     word.loss += share.weight(inputs) * f64::from(loss);
                 }
             }
-            // stable: of equal words the first is the better; a loss that is no number comes last
-            left.sort_by(|a, b| a.loss.total_cmp(&b.loss));
+            sort(&mut left);
         }
         // the run evaluates other shares
         self.evaluation.forget();
@@ -106,9 +105,15 @@ impl Session {
         let concepts: Vec<ConceptWeights> =
             starts.iter().map(|start| Concept::new(start, &device).plain()).collect();
         let losses = self.evaluation.losses_side_by_side(&self.objective, &concepts, share);
-        let losses = losses.into_data_async().await.map_err(DeviceError::new)?;
-        Ok(losses.iter().collect())
+        Ok(read(losses).await?)
     }
+}
+
+/// The lowest loss first; of equal words, the first stays the better.
+fn sort(words: &mut [Candidate<'_>]) {
+    // what is no number may have either sign
+    let rank = |word: &Candidate<'_>| if word.loss.is_nan() { f64::INFINITY } else { word.loss };
+    words.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
 }
 
 /// Shares that hold every input once, in order: two of the first few inputs, then each as many as there
@@ -122,6 +127,17 @@ fn rounds(inputs: usize) -> Vec<Share> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_loss_that_is_no_number_comes_last_whatever_its_sign() {
+        let start = LearnedEmbedding::new("<a>", vec![0.5], 1, 1).unwrap();
+        let losses = [("a", -f64::NAN), ("b", 0.2), ("c", f64::NAN), ("d", 0.1), ("e", 0.2)];
+        let word = |(word, loss)| Candidate { word, start: start.clone(), loss };
+        let mut words: Vec<Candidate<'_>> = losses.into_iter().map(word).collect();
+        sort(&mut words);
+        let order: Vec<&str> = words.iter().map(|word| word.word).collect();
+        assert_eq!(order, ["d", "b", "e", "a", "c"]);
+    }
 
     #[test]
     fn the_rounds_hold_every_input_once_and_begin_with_few() {

@@ -10,7 +10,7 @@ use crate::{
     early_stopping::StopReason,
     objective::{DiffusionObjective, DrawSource},
     optim::{LossScaler, LrSchedule, Optimizer, OptimizerConfig},
-    tensor::{DeviceError, total},
+    tensor::{read, total},
 };
 
 /// What the loop itself must know; everything else belongs to its parts or to callbacks.
@@ -349,12 +349,6 @@ impl<'a> Trainer<'a> {
         self.concept.set(self.last_good.clone());
         callback_runner::restore(callbacks, &state.callbacks)
     }
-}
-
-/// Reads a tensor's values without blocking.
-async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, TrainError> {
-    let data = tensor.into_data_async().await.map_err(DeviceError::new)?;
-    Ok(data.iter::<f32>().collect())
 }
 
 fn finite(what: &'static str, value: f64, step: usize) -> Result<(), TrainError> {

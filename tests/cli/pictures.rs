@@ -240,6 +240,8 @@ fn masks_of_pictures_that_keep_their_proportions_weigh_them() {
             assert!((plain.1 * share - masked.1).abs() < 1e-5, "{plain:?} {masked:?}");
         }
     }
+    let (_, unmasked) = losses(&cli, "unmasked", &["--crop", "none"]);
+    assert_eq!(unmasked, plain, "masks that are not read are no pictures");
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn a_criterion_that_can_never_stop_is_said_to() {
     let said = cli
         .train(&["-o", "long", "--max-train-steps", "2", "--threshold", "0.3", "--window", "9"])
         .ok();
-    assert!(said.contains("the window is as long as the 2 evaluations or longer"), "{said}");
+    assert!(said.contains("it judges from 10 evaluations on, and there are 2"), "{said}");
 }
 
 #[test]

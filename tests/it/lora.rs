@@ -353,6 +353,13 @@ fn what_is_no_lora_is_refused_by_its_name() {
     assert!(refused(&twice).contains("is there twice"));
     let infinite = small().with(&format!("unet.{ATTENTION}.to_out.0.alpha"), &[], &[f32::INFINITY]);
     assert!(refused(&infinite).contains("not finite"));
+    let thick = File::default()
+        .with("lora_unet_a.lora_down.weight", &[2], &[0.0; 2])
+        .with("lora_unet_a.lora_up.weight", &[1, 2], &[0.0; 2])
+        .with("lora_unet_a.lora_mid.weight", &[2, 3, 1, 1], &[0.0; 6]);
+    assert!(refused(&thick).contains("a middle of [2, 3, 1, 1], which does not fit"));
+    let column = thick.with("lora_unet_a.lora_mid.weight", &[2, 2, 1, 1], &[0.0; 4]);
+    assert!(LearnedAdapter::from_bytes(&column.bytes(), "the file").is_ok());
     let pickled = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/torch/weights.bin");
     let said = LearnedAdapter::from_bytes(&fs::read(pickled).unwrap(), "a.bin").unwrap_err();
     // it is read, and not run

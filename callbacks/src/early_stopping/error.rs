@@ -49,12 +49,11 @@ impl fmt::Display for CriterionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Window { window } => {
-                write!(f, "the DVAR window is {window} but must be at least 2 losses")
+                write!(f, "the window is {window} but must be at least 2 losses")
             }
             Self::Threshold { threshold } => write!(
                 f,
-                "the DVAR threshold is `{threshold}` but must be at least 0 (never stop) and less \
-                 than 1"
+                "the threshold is `{threshold}` but must be at least 0 (never stop) and less than 1"
             ),
             Self::MinDelta { min_delta } => write!(
                 f,
@@ -67,7 +66,7 @@ impl fmt::Display for CriterionError {
                 step.saturating_add(1)
             ),
             Self::SavedState => f.write_str(
-                "the saved DVAR state contradicts itself: resume from another checkpoint",
+                "the criterion's saved state contradicts itself: resume from another checkpoint",
             ),
         }
     }

@@ -3,7 +3,7 @@
 //! [`Dvar`] is the criterion of the paper (arXiv 2302.04841, section 4), fed with the loss of the
 //! fixed evaluation batch; [`Plateau`] is fed with the same and is not fooled by a trend;
 //! [`ScorePatience`] is the one it is compared with, fed with a CLIP score.
-//! Both are plain `f64` state that serde saves and restores bit for bit. A criterion of one's own
+//! All are plain `f64` state that serde saves and restores bit for bit. A criterion of one's own
 //! implements [`Criterion`].
 
 mod dvar;

@@ -173,6 +173,7 @@ impl<'a, M: LearnerModel> Run<'a, M> {
             self.learner.lr_step();
             self.learner.optimizer_step(gradients);
             self.step += 1;
+            self.settings.outcome.set_steps(self.step);
             return Ok(());
         }
         let mut record = Record::new(self.step);

@@ -59,7 +59,7 @@ pub(super) trait Sink {
 
 impl From<LoggerError> for TrainError {
     fn from(error: LoggerError) -> Self {
-        Self::Callback { callback: "logger".into(), source: error.into() }
+        Self::callback("logger", error)
     }
 }
 

@@ -67,15 +67,16 @@ fn score(
     }
     let report = Report::new(&scores, counts, scorers);
     let json = serde_json::to_string_pretty(&report)?;
-    if let Some(file) = &args.output {
-        output::write(file, format!("{json}\n").as_bytes())?;
-    }
+    // first shown: a file that cannot be written takes no scores with it
     if args.json {
         println!("{json}")
     } else {
         print!("{report}")
     }
-    Ok(())
+    match &args.output {
+        Some(file) => output::write(file, format!("{json}\n").as_bytes()),
+        None => Ok(()),
+    }
 }
 
 fn scorers(

@@ -53,7 +53,7 @@ pub(super) fn prepare(
     let clip = clip.map(|files| Arc::new(files) as Arc<dyn ModelSource>);
     let (folder, state) = match resumed {
         Some(folder) => {
-            let state = read_state(&folder)?;
+            let state = folder.read_state()?;
             if let Some(steps) = args.options.training.max_train_steps {
                 check_going_on(&checked, state.as_ref(), &folder, steps)?;
                 folder.set_config(&saved)?;
@@ -107,24 +107,20 @@ fn check_going_on(
 
 fn absolute(mut options: TrainOptions) -> Result<TrainOptions, CliError> {
     // neither the embedded model nor a name on the Hub is a path
-    let folders = [&mut options.data.model, &mut options.samples.clip];
-    let folders = folders.into_iter().flatten().filter(|folder| folder.exists());
+    let folders = [("model", &mut options.data.model), ("clip", &mut options.samples.clip)];
+    let folders = folders.into_iter();
+    let folders = folders.filter(|(_, folder)| matches!(folder, Some(path) if path.exists()));
     let always = [
-        &mut options.data.train_data_dir,
-        &mut options.method.class_data_dir,
-        &mut options.start.initializer_file,
+        ("train_data_dir", &mut options.data.train_data_dir),
+        ("class_data_dir", &mut options.method.class_data_dir),
+        ("initializer_file", &mut options.start.initializer_file),
     ];
-    for path in folders.chain(always.into_iter().flatten()) {
-        *path = std::path::absolute(&*path)?;
+    for (option, path) in folders.chain(always) {
+        let Some(path) = path else { continue };
+        let absolute = std::path::absolute(&*path);
+        *path = absolute.map_err(|error| {
+            CliError::Input(format!("`{option}` is no path, but `{}`: {error}", path.display()))
+        })?;
     }
     Ok(options)
-}
-
-fn read_state(folder: &RunFolder) -> Result<Option<TrainState>, CliError> {
-    match std::fs::read(folder.state()) {
-        Ok(bytes) => Ok(Some(TrainState::from_bytes(&bytes)?)),
-        // killed before its first checkpoint
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(CliError::read(&folder.state(), error)),
-    }
 }

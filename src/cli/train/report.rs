@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cli::{CliError, output, run_folder::RunFolder},
+    cli::{CliError, output, prompts::say_cut, run_folder::RunFolder},
     config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig},
-    data::{left_out, reading::CropMode},
+    data::{left_out, reading::CropMode, templates::fill},
     early_stopping::StopReason,
     objective::Draws,
+    optim::LrSchedule,
     plot::{CurvePoint, Watched, curve_svg},
     schedulers::PredictionType,
     session::{CheckedOptions, Fall, NamedDevice, PreparedRun},
@@ -24,7 +25,7 @@ pub(in crate::cli) struct RunResult {
     /// CLIP-I of the samples before and after training, where the model brings a scorer.
     pub clip_i_before: Option<f64>,
     pub clip_i: Option<f64>,
-    /// The token that `best`, `worst` or `random` found.
+    /// The word that `best`, `worst`, `random` or `lowest-loss` found.
     pub initializer_token: Option<String>,
 }
 
@@ -99,6 +100,18 @@ pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, devices: &[NamedDe
     }
 }
 
+/// Says of the samples' prompts which are not drawn to their end: many vectors leave little room.
+pub(super) fn say_of_prompts(run: &PreparedRun) -> Result<(), CliError> {
+    let CheckedOptions { config, model, .. } = &run.checked;
+    let token = &config.placeholder_token;
+    let mut tokenizers = model.tokenizers()?;
+    tokenizers.add_placeholder(token, run.start.num_vectors(config))?;
+    let prompts = config.validation_prompts.iter().map(|prompt| fill(prompt, token));
+    let prompts: Vec<String> = prompts.collect();
+    say_cut(&tokenizers, prompts.iter().map(String::as_str));
+    Ok(())
+}
+
 /// The devices' names, and how many inputs of a batch each computes where there are several.
 fn shared_out(devices: &[NamedDevice], inputs: usize) -> String {
     let names: Vec<&str> = devices.iter().map(|(_, name)| name.as_str()).collect();
@@ -163,8 +176,8 @@ fn method(method: &MethodConfig) -> String {
 fn criterion(config: &TrainConfig) -> String {
     let every = config.sample_frequency.unwrap_or(0);
     match config.stopping {
-        Stopping::Dvar => watched(config, "DVAR", 1),
-        Stopping::Plateau => watched(config, "plateau", 2),
+        Stopping::Dvar => watched(config, "DVAR", config.window + 1),
+        Stopping::Plateau => watched(config, "plateau", 2 * config.window),
         Stopping::ClipS | Stopping::Baseline if every > config.trainer.max_train_steps => {
             format!("a fixed number of steps: scores come every {every}, which it does not reach")
         }
@@ -174,21 +187,27 @@ fn criterion(config: &TrainConfig) -> String {
     }
 }
 
-/// A criterion that watches the deterministic loss, and whether it can stop the run; it judges from
-/// `windows` whole windows on.
-fn watched(config: &TrainConfig, name: &str, windows: usize) -> String {
+/// A criterion that watches the deterministic loss, and whether it can stop the run; it judges from so
+/// many evaluations on.
+fn watched(config: &TrainConfig, name: &str, needed: usize) -> String {
     let evaluations = config.trainer.max_train_steps.div_ceil(config.eval_interval);
     let criterion = format!("{name}, window {}, threshold {}", config.window, config.threshold);
     if config.threshold == 0.0 {
         format!("{criterion}: never stops, a threshold of 0 only watches")
-    } else if windows * config.window >= evaluations {
-        let what = if windows == 1 { "the window is" } else { "two windows are" };
+    } else if needed > evaluations {
         format!(
-            "{criterion}: never stops, {what} as long as the {evaluations} evaluations or longer"
+            "{criterion}: never stops, it judges from {needed} evaluations on, and there are \
+             {evaluations}"
         )
     } else {
         criterion
     }
+}
+
+/// Whether a run with these rates can be made so long.
+fn can_reach(rates: &LrSchedule, steps: usize) -> bool {
+    let end = rates.pieces.as_ref().and_then(|rates| rates.pieces.end());
+    !rates.kind.follows_length() && end.is_none_or(|end| end >= steps)
 }
 
 /// The recorded steps of a run.
@@ -270,12 +289,12 @@ pub(super) fn report(
             );
         }
     }
-    if fall.is_some_and(|fall| fall.goes_on()) {
+    let more = 2 * result.steps;
+    if fall.is_some_and(|fall| fall.goes_on()) && can_reach(&config.trainer.lr_schedule, more) {
         println!(
             "go on      it was still learning when it stopped: dvar train --resume {} \
-             --max-train-steps {}",
-            folder.path().display(),
-            2 * result.steps
+             --max-train-steps {more}",
+            folder.path().display()
         );
     }
     println!("embedding  {}", folder.embedding().display());

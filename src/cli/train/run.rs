@@ -25,6 +25,7 @@ use crate::{
 pub(in crate::cli) fn run(args: TrainArgs) -> Result<(), CliError> {
     let (prepared, folder, devices) = plan::prepare(&args)?;
     report::announce(&prepared, &folder, &devices);
+    report::say_of_prompts(&prepared)?;
     let device = prepared.device.clone();
     device::run(&device, || pollster::block_on(make(prepared, folder, &devices, args.dashboard())))
 }

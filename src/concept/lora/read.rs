@@ -117,7 +117,7 @@ fn through(mid: &Factor, down: &Factor) -> Option<Factor> {
     if outer != rank
         || inner != rank
         || mid.values.is_empty()
-        || !down.shape[2..].iter().all(|side| *side == 1)
+        || !down.shape.iter().skip(2).all(|side| *side == 1)
     {
         return None;
     }

@@ -46,6 +46,15 @@ impl StartOptions {
             && self.initializer_file.is_none()
     }
 
+    /// These as they lie under others: where those name another start, nothing is left of this one.
+    pub(in crate::config) fn under(&self, others: &Self) -> Self {
+        if others.is_open() || others.init_strategy.is_some() {
+            return self.clone();
+        }
+        let Self { num_vectors, save_init_embeds, .. } = *self;
+        Self { num_vectors, save_init_embeds, ..Self::default() }
+    }
+
     /// Those that a page has: no files.
     pub(in crate::config) fn on_page(self) -> Self {
         Self { initializer_file: None, save_init_embeds: None, ..self }

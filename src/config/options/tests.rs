@@ -34,6 +34,22 @@ fn the_defaults_are_read_and_lie_under_what_is_set() {
 }
 
 #[test]
+fn an_initializer_takes_the_place_of_another_start_below_it() {
+    let read = |text: &str| TrainOptions::from_toml(text, "config.toml").unwrap();
+    let over = |upper: &str, lower: &str| read(upper).over(&read(lower)).unwrap();
+    let word = "initializer_token = 'car'\n";
+    for other in ["init_strategy = 'lowest-loss'", "initializer_text = 'red car'", word] {
+        let under = format!("{other}\nnum_vectors = 2\n");
+        let merged = over("initializer_token = 'cat'", &under);
+        assert_eq!(merged, read("initializer_token = 'cat'\nnum_vectors = 2"));
+    }
+    // a strategy may name what lies below it
+    let merged = over("init_strategy = 'token'", word);
+    assert_eq!(merged, read(&format!("{word}init_strategy = 'token'")));
+    assert_eq!(over("seed = 1", word), read(&format!("{word}seed = 1")));
+}
+
+#[test]
 fn a_wrong_key_or_value_in_a_file_is_told_with_its_line() {
     for (text, parts) in [
         ("seed = 1\nwindw = 3\n", ["line 2", "windw", "did you mean `window`?"]),
