@@ -49,11 +49,11 @@ impl fmt::Display for CriterionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Window { window } => {
-                write!(f, "the DVAR window is {window} but must be at least 2 losses")
+                write!(f, "the window is {window} but must be at least 2 losses")
             }
             Self::Threshold { threshold } => write!(
                 f,
-                "the DVAR threshold is `{threshold}` but must be at least 0 (never stop) and less \
+                "the threshold is `{threshold}` but must be at least 0 (never stop) and less \
                  than 1"
             ),
             Self::MinDelta { min_delta } => write!(
