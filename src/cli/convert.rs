@@ -22,8 +22,8 @@ pub(super) struct ConvertArgs {
     /// The tool that is to read it
     #[arg(long, value_name = "TOOL")]
     to: EmbeddingFormat,
-    /// File to write, or folder for it; it must not exist yet [default: named after the token, in the
-    /// working folder]
+    /// File to write, or folder for it; it must not exist yet [default: named after the token, or
+    /// after a LoRA's file, in the working folder]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }

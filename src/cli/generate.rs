@@ -35,8 +35,8 @@ pub(super) struct GenerateArgs {
     /// if left out; may be repeated
     #[arg(long, value_name = "FILE[:SCALE]")]
     lora: Vec<String>,
-    /// Folder of the model in diffusers' layout, a single file of Stable Diffusion 1.x, 2.x or
-    /// XL, or `embedded` [default: embedded]
+    /// Folder of the model in diffusers' layout, a single file of Stable Diffusion 1.x, 2.x or XL, a
+    /// name on the Hub, `sd`, `ldm` or `embedded` [default: embedded]
     #[arg(long, short, value_name = "PATH")]
     model: Option<PathBuf>,
     /// Averaged weights of a single file's denoiser in place of the last ones

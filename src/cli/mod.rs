@@ -47,9 +47,9 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Score a run's pictures, or a folder of generated ones: CLIP-I, CLIP-T, DINO, diversity
     Evaluate(evaluate::EvaluateArgs),
-    /// Say what a model folder, a run folder or an embedding file is
+    /// Say what a model, a run folder, an embedding or a LoRA is
     Info(info::InfoArgs),
-    /// Write a learned embedding as another tool reads it
+    /// Write a learned embedding or a LoRA as another tool reads it
     Convert(convert::ConvertArgs),
     /// Write a run as a page that needs no other file, or several side by side
     Report(report::ReportArgs),

@@ -36,7 +36,7 @@ pub(super) fn open(model: Option<&Path>, ema: bool) -> Result<ModelFolder, CliEr
                     return Ok(ModelFolder::new(files, repository.to_string())?);
                 }
                 return Err(CliError::Input(format!(
-                    "there is no model `{}`; give a Stable Diffusion 1.x, 2.x, XL or LDM text-to-image folder in diffusers' layout, a single file of Stable Diffusion 1.x, 2.x or XL, a name on the Hub to a build with `--features hub`, or leave `--model` out",
+                    "there is no model `{}`; give a Stable Diffusion 1.x, 2.x, XL or LDM text-to-image folder in diffusers' layout, a single file of Stable Diffusion 1.x, 2.x or XL, a name on the Hub such as `owner/model` (in a build with the feature `hub`), or leave `--model` out",
                     folder.display()
                 )));
             }
@@ -103,7 +103,7 @@ pub(super) fn scorer_files(folder: &Path, flag: &str) -> Result<Folder, CliError
         return Ok(Folder::scorer_from_hub(repository)?);
     }
     Err(CliError::Input(format!(
-        "there is no folder `{}` for `{flag}`; give a model folder in transformers' layout, or a name on the Hub to a build with `--features hub`",
+        "there is no folder `{}` for `{flag}`; give a model folder in transformers' layout, or a name on the Hub such as `owner/model` (in a build with the feature `hub`)",
         folder.display()
     )))
 }

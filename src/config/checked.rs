@@ -317,6 +317,10 @@ fn trainer(
     let gradient_accumulation_steps =
         batch("gradient_accumulation_steps", o.training.gradient_accumulation_steps)?;
     let max_train_steps = count("max_train_steps", o.training.max_train_steps)?;
+    let min_train_steps = o.training.min_train_steps.unwrap_or(0);
+    if min_train_steps > max_train_steps {
+        return Err(out_of_range("min_train_steps", min_train_steps, "at most `max_train_steps`"));
+    }
     let custom = matches!(method, MethodConfig::CustomDiffusion { .. });
     // the pictures of the class are inputs too
     let inputs = train_batch_size * gradient_accumulation_steps * if custom { 2 } else { 1 };
@@ -328,7 +332,7 @@ fn trainer(
     let base_lr = positive("learning_rate", o.optimizer.learning_rate)? * scale as f64;
     Ok(TrainerConfig {
         max_train_steps,
-        min_train_steps: o.training.min_train_steps.unwrap_or(0),
+        min_train_steps,
         gradient_accumulation_steps,
         lr_schedule: LrSchedule {
             kind: set("lr_scheduler", o.optimizer.lr_scheduler),

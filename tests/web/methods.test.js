@@ -45,3 +45,14 @@ for (const [method, { file, more }] of Object.entries(METHODS)) {
     await page.context().close();
   });
 }
+
+test("a method brings its own settings", async () => {
+  const page = await it.open();
+  await ready(page);
+  const shown = (value) => page.waitForFunction((value) => document.querySelector("#option-learning_rate").value === value, value);
+  await shown("0.005");
+  await set(page, { method: "dreambooth-lora" });
+  await shown("0.001");
+  await set(page, { method: "textual-inversion" });
+  await shown("0.005");
+});

@@ -1,4 +1,4 @@
-// The default model learns an example on the CPU until it stops by itself it, and the CLI agrees.
+// The default model learns an example on the CPU until it stops by itself, and the CLI agrees.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";

@@ -25,7 +25,8 @@ export class EngineError extends Error {
   }
 }
 
-type Handlers = { [N in keyof Events]?: (event: Events[N]) => void };
+/** What is done with what the worker tells. */
+export type Handlers = { [N in keyof Events]?: (event: Events[N]) => void };
 type Pending = { resolve(value: unknown): void; reject(error: EngineError): void };
 
 /** One worker. After a failure that breaks it, or `end`, a new engine must be made. */

@@ -1,5 +1,6 @@
 // A worker that computes for the one that trains: it has a copy of the program, of the model and of the run.
 
+import { asFailure } from "./failure";
 import { Replica, type Studio } from "./pkg/dvar_web.js";
 import { HELPER, type PoolRequest, type PoolRequests } from "./pool_protocol";
 import { openStudio } from "./program";
@@ -25,7 +26,10 @@ const answers: { [N in keyof PoolRequests]: (ask: PoolRequests[N]["ask"]) => Pro
   },
 };
 
-/** Serves until it is ended. What fails ends it: whoever asked computes it for himself, and sees why. */
+/**
+ * Serves until it is ended. What fails ends it, but for a request that cannot be met: whoever asked
+ * computes it for himself, and sees why.
+ */
 export function serve(): void {
   // whoever waits for the lock is given it when this worker is no more: nothing may fail before it is held
   let last: Promise<unknown> = new Promise<void>((held) => {
@@ -37,7 +41,12 @@ export function serve(): void {
   });
   self.onmessage = ({ data }: MessageEvent<PoolRequest>) => {
     const answer = answers[data.type] as (ask: PoolRequest) => Promise<unknown>;
-    last = last.then(async () => self.postMessage(await answer(data))).catch(() => self.close());
+    last = last
+      .then(async () => self.postMessage(await answer(data)))
+      .catch((thrown: unknown) => {
+        if (asFailure(thrown).name === "InputError") self.postMessage(null);
+        else self.close();
+      });
   };
   for (const failure of ["error", "unhandledrejection"]) {
     self.addEventListener(failure, (event) => {

@@ -33,7 +33,10 @@ const studio = new Studio(device, model, {
   saved: (checkpoint) => run.saved(checkpoint),
   drawing: (progress) => (run.running ? run.drawing(progress) : draw.progress(progress)),
 });
-const start = new StartView((options, pictures) => void run.start(options, pictures));
+const start = new StartView(
+  (options, pictures) => void run.start(options, pictures),
+  () => void prepare(),
+);
 const draw = new DrawView(async (learned, request) => {
   const { engine } = await studio.open();
   const { pngs } = await engine.ask("draw", { learned: learned.bytes, request });
@@ -51,8 +54,8 @@ function leave(): void {
 /** Opens the model ahead of the button. */
 async function prepare(): Promise<void> {
   try {
-    const { opened } = await studio.open();
-    start.defaults(opened);
+    const { engine, opened } = await studio.open();
+    start.defaults(await engine.ask("defaults", { options: start.method }));
     model.opened(opened.model.name);
     if (opened.uncached) {
       notify("The browser's storage is full: the page works, but will load the model again next time.");
@@ -119,23 +122,19 @@ async function offerSavedRun(): Promise<void> {
   const { setup, checkpoint, records = [], samples = [], finished } = await saved.read();
   if (!setup || !checkpoint) return;
   const token = String(setup.options.placeholder_token);
-  const go = byId("offer-go");
-  go.hidden = false;
-  if (finished) {
-    byId("offer-text").textContent = `Your last visit learned ${token}.`;
-    go.textContent = "Show it";
-    go.onclick = () => void run.show({ ...setup, checkpoint, records, samples }, finished);
-  } else {
-    byId("offer-text").textContent = `Your last visit was learning ${token}. Nothing of it is lost.`;
-    go.textContent = `Go on from step ${checkpoint.step}`;
-    // a checkpoint of the visitor's is not kept: it may be larger than what a browser stores
-    go.hidden = setup.model !== model.own;
-    if (go.hidden) {
-      const taken = setup.model === undefined ? "take the page's own model" : `drop \`${setup.model}\` here`;
-      byId("offer-text").textContent += ` To go on, ${taken}.`;
-    }
-    go.onclick = () => void run.resume({ ...setup, checkpoint, records, samples });
+  const text = byId("offer-text");
+  text.textContent = finished ? `The last run learned ${token}.` : `The last run, of ${token}, did not come to its end.`;
+  // a checkpoint of the visitor's is not kept: it may be larger than what a browser stores
+  const other = setup.model !== model.own;
+  if (other) {
+    const taken = setup.model === undefined ? "take the page's own model" : `drop \`${setup.model}\` here`;
+    text.textContent += ` To ${finished ? "draw with it" : "go on"}, ${taken}.`;
   }
+  const go = byId("offer-go");
+  const stored = { ...setup, checkpoint, records, samples };
+  go.hidden = other && !finished;
+  go.textContent = finished ? "Show it" : `Go on from step ${checkpoint.step}`;
+  go.onclick = () => void (finished ? run.show(stored, finished) : run.resume(stored));
   byId("offer").hidden = false;
   byId("offer-discard").onclick = () => {
     byId("offer").hidden = true;

@@ -2,6 +2,7 @@
 
 import { byId, element } from "./dom";
 import { isModel } from "./model_choice";
+import { notify } from "./notice";
 import type { Picture, Refusal } from "./protocol";
 
 /** The chosen pictures and how they look. */
@@ -61,13 +62,18 @@ export class Pictures {
     // the list is emptied with the input that it belongs to; models are taken elsewhere
     const given = [...(files ?? [])].filter((file) => !isModel(file));
     if (given.length === 0) return;
-    const before = this.own ? this.chosen : [];
-    const added: Picture[] = [];
+    const read: Picture[] = [];
     for (const file of given) {
-      const bytes = new Uint8Array(await file.arrayBuffer());
-      added.push({ name: this.unused(file.name, [...before, ...added]), bytes });
+      try {
+        read.push({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) });
+      } catch {
+        notify(`\`${file.name}\` cannot be read: give the pictures themselves, not their folder.`);
+      }
     }
-    this.chosen = [...before, ...added];
+    if (read.length === 0) return;
+    const chosen = this.own ? [...this.chosen] : [];
+    for (const { name, bytes } of read) chosen.push({ name: this.unused(name, chosen), bytes });
+    this.chosen = chosen;
     if (!this.own) this.changed(true);
     this.own = true;
     this.show([]);

@@ -111,6 +111,8 @@ export type Phase = "loading" | "encoding" | "drawing" | "training";
 export interface Requests {
   /** `model` is the address of a folder of this site, or a checkpoint of the visitor's. */
   open: { ask: { device: DeviceKind; model: string | File }; reply: Opened };
+  /** What is taken where nothing is chosen, by the method that `options` name. */
+  defaults: { ask: { options: Options }; reply: Options };
   check: { ask: { options: Options; pictures: Picture[] }; reply: { refused: Refusal[] } };
   train: { ask: { run: Run }; reply: Finished };
   draw: {

@@ -18,7 +18,7 @@ export class ResultView {
   show(options: Options, finished: Finished, records: StepRecord[], samples: Samples[]): void {
     const token = String(options.placeholder_token);
     byId("result-title").replaceChildren(...heading(finished.stop, token));
-    byId("why").textContent = why(finished);
+    byId("why").textContent = why(options, finished);
     const more = this.more(finished);
     byId("more").replaceChildren(...more);
     byId("more").hidden = more.length === 0;
@@ -76,13 +76,20 @@ function heading({ reason }: StopReason, token: string): (Node | string)[] {
 }
 
 /** The CLI's sentence, and what it means. */
-function why({ stop, text, steps, clip_i_before, clip_i, initializer_token, fall }: Finished): string {
+function why(
+  { min_train_steps }: Options,
+  { stop, text, steps, clip_i_before, clip_i, initializer_token, fall }: Finished,
+): string {
+  // where more steps were asked for than the rule would have made, it was not asked
+  const asked = Number(min_train_steps ?? 0) >= steps;
   const meanings: Record<StopReason["reason"], string> = {
     dvar: `It stopped by itself after ${steps} steps: the loss on the fixed batch now moves little beside how it moved before.`,
     plateau: `It stopped by itself after ${steps} steps: of all that the loss on the fixed batch fell, its last steps brought next to nothing.`,
     constant_objective: `It stopped after ${steps} steps: the deterministic loss does not change at all. Try a higher learning rate.`,
     no_improvement: `It stopped after ${steps} steps: its pictures no longer came closer to yours.`,
-    max_steps: `It made all its ${steps} steps before the rule would have stopped it. More steps, or a higher threshold, let the rule decide.`,
+    max_steps: asked
+      ? `It made all its ${steps} steps.`
+      : `It made all its ${steps} steps before the rule would have stopped it. More steps, or a higher threshold, let the rule decide.`,
     interrupted: `You stopped it after ${steps} steps.`,
   };
   const sank = clip_i_before != null && clip_i != null && clip_i < clip_i_before;

@@ -27,6 +27,7 @@ export class RunControl {
   /** Whether a run is being started or made: a second click does nothing. */
   private busy = false;
   private stopAsked = 0;
+  private at: Phase = "loading";
   /** Whether the storage has failed, which is said once. */
   private unstored = false;
 
@@ -92,6 +93,11 @@ export class RunControl {
     showOnly("training", "result");
     this.training.begin(options, records, samples);
     this.end(options, finished, records, samples);
+    // only the model that learned it draws it and goes on with it
+    if (run.model !== this.model.own) {
+      byId("more").hidden = true;
+      return;
+    }
     try {
       const { opened } = await this.studio.open();
       this.offer(options, finished, opened.defaults);
@@ -125,6 +131,7 @@ export class RunControl {
   // what the worker tells
 
   phase(name: Phase): void {
+    this.at = name;
     if (this.state === "running") this.training.phase(name);
   }
 
@@ -214,7 +221,7 @@ export class RunControl {
     if (this.state === "paused") {
       this.engine?.tell("resume");
       this.controls("running");
-      this.training.status("Learning");
+      this.training.phase(this.at);
     } else if (this.state === "running") {
       this.engine?.tell("pause");
       this.controls("paused");

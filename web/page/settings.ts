@@ -10,10 +10,14 @@ type Control = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement;
 export class Settings {
   private readonly controls = new Map<string, { field: Field; control: Control; error: HTMLElement }>();
 
-  constructor() {
+  /** `methodChanged` is called when another method is chosen. */
+  constructor(methodChanged: () => void) {
     byId("naming").append(...NAMING.map((field) => this.row(field)));
     byId("settings").append(...ADVANCED.map((field) => this.row(field)));
-    this.controls.get("method")?.control.addEventListener("change", () => this.fitMethod());
+    this.controls.get("method")?.control.addEventListener("change", () => {
+      this.fitMethod();
+      methodChanged();
+    });
   }
 
   /** Shows the options that have a field. */
@@ -44,8 +48,8 @@ export class Settings {
     return options;
   }
 
-  get token(): string {
-    return this.controls.get("placeholder_token")?.control.value.trim() ?? "";
+  get method(): string | undefined {
+    return this.controls.get("method")?.control.value;
   }
 
   /** Shows an error of the check at its option; false if the option has no field here. */
@@ -69,10 +73,9 @@ export class Settings {
 
   /** Hides what the chosen method does not ask for. */
   private fitMethod(): void {
-    const method = this.controls.get("method")?.control.value;
     for (const { field, control } of this.controls.values()) {
       const row = control.closest<HTMLElement>(".field");
-      if (row && field.method) row.hidden = field.method !== method;
+      if (row && field.method) row.hidden = field.method !== this.method;
     }
   }
 

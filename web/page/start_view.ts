@@ -4,7 +4,7 @@ import { conceptOptions, showConcepts, unpressConcepts } from "./concepts";
 import { byId } from "./dom";
 import { notify } from "./notice";
 import { Pictures } from "./pictures";
-import type { Opened, Options, Picture, Refusal } from "./protocol";
+import type { Options, Picture, Refusal } from "./protocol";
 import { Settings } from "./settings";
 import { ADVANCED } from "./settings_fields";
 
@@ -12,6 +12,7 @@ import { ADVANCED } from "./settings_fields";
 const OWN: Options = {
   placeholder_token: "<my-thing>",
   initializer_token: "",
+  learnable_property: "object",
   validation_prompt: ["a photo of a {}", "two {}", "a {} on a blue background", "a small {}"],
 };
 
@@ -20,12 +21,13 @@ const HERE: Options = { sample_frequency: 50, save_steps: 5, n_images_per_val_pr
 
 /** The section `#start`. */
 export class StartView {
-  private readonly settings = new Settings();
+  private readonly settings: Settings;
   private readonly pictures = new Pictures((own) => this.ownPictures(own));
   private touched = new Set<string>();
 
-  /** `train` is called by the button and by Enter. */
-  constructor(train: (options: Options, pictures: Picture[]) => void) {
+  /** `train` is called by the button and by Enter, `methodChanged` when another method is chosen. */
+  constructor(train: (options: Options, pictures: Picture[]) => void, methodChanged: () => void) {
+    this.settings = new Settings(methodChanged);
     const form = byId("form");
     form.addEventListener("input", (event) => {
       const id = (event.target as HTMLElement).id;
@@ -45,7 +47,7 @@ export class StartView {
   }
 
   /** Fills in the model's values where the visitor has not chosen. */
-  defaults({ defaults }: Opened): void {
+  defaults(defaults: Options): void {
     const values: Options = { ...defaults, ...HERE };
     const open = ADVANCED.filter(({ option }) => option in values && !this.touched.has(option));
     this.settings.show(Object.fromEntries(open.map(({ option }) => [option, values[option]])));
@@ -54,6 +56,11 @@ export class StartView {
   /** Marks pictures that cannot be used. */
   refuse(refused: Refusal[]): void {
     this.pictures.show(refused);
+  }
+
+  /** The options that the model's values depend on. */
+  get method(): Options {
+    return { method: this.settings.method };
   }
 
   /** What the form says now. */
@@ -71,9 +78,9 @@ export class StartView {
     byId("form-status").textContent = text;
   }
 
-  /** While the run is prepared the button waits. */
+  /** While a run or a measurement is prepared or made, the buttons wait. */
   busy(busy: boolean): void {
-    for (const id of ["train", "offer-go"]) byId<HTMLButtonElement>(id).disabled = busy;
+    for (const id of ["train", "offer-go", "measure"]) byId<HTMLButtonElement>(id).disabled = busy;
     byId("form").setAttribute("aria-busy", String(busy));
   }
 

@@ -2,11 +2,9 @@
 
 import type { DeviceChoice } from "./device";
 import { byId } from "./dom";
-import { Engine } from "./engine";
+import { Engine, type Handlers } from "./engine";
 import type { ModelChoice } from "./model_choice";
 import type { Events, Opened } from "./protocol";
-
-type Handlers = { [N in keyof Events]?: (event: Events[N]) => void };
 
 /** Keeps one engine with an open model. */
 export class Studio {

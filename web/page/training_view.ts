@@ -51,6 +51,10 @@ export class TrainingView {
     byId("previews").hidden = true;
     this.threshold = Number(options.threshold);
     this.chart.reset(this.threshold, records);
+    this.shown = undefined;
+    // not every step is evaluated
+    const last = [records.findLast(({ eval_loss }) => eval_loss !== undefined), records.at(-1)];
+    for (const record of last) if (record) this.figures(record);
     for (const drawn of samples) this.samples(drawn);
     this.status("Starting");
   }
@@ -77,7 +81,10 @@ export class TrainingView {
     if (this.recent.length > 10) this.recent.shift();
     this.chart.add(record);
     this.shown = record;
-    this.frame ||= requestAnimationFrame(() => this.figures());
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      if (this.shown) this.figures(this.shown);
+    });
   }
 
   /** So many workers make the steps from now on. */
@@ -109,10 +116,7 @@ export class TrainingView {
     this.chart.mark(steps);
   }
 
-  private figures(): void {
-    this.frame = 0;
-    const record = this.shown;
-    if (!record) return;
+  private figures(record: StepRecord): void {
     const step = (record.step ?? 0) + 1;
     this.set("step", `${step} / ${this.most}`);
     this.set("loss", figure(record.loss));
@@ -122,7 +126,7 @@ export class TrainingView {
       this.set("ratio", figure(record.ratio, 3));
     }
     this.set("speed", this.speed === undefined ? "–" : figure(this.speed, 1));
-    this.set("elapsed", duration(this.elapsed));
+    this.set("elapsed", this.elapsed > 0 ? duration(this.elapsed) : "–");
   }
 
   private set(name: keyof typeof FIGURES, text: string): void {

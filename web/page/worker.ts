@@ -44,7 +44,7 @@ async function open({ device, model }: Requests["open"]["ask"]): Promise<Opened>
   return {
     device: studio.device(),
     model: studio.model(),
-    defaults: studio.defaults(),
+    defaults: studio.defaults({}),
     uncached: !downloads.kept,
   };
 }
@@ -56,6 +56,9 @@ function opened(): Studio {
 
 const answers: { [N in RequestName]: (ask: Requests[N]["ask"]) => Promise<Requests[N]["reply"]> } = {
   open,
+  async defaults({ options }) {
+    return opened().defaults(options);
+  },
   async check({ options, pictures }) {
     return opened().check(options, pictures);
   },

@@ -52,8 +52,8 @@ pub fn check(config: &TrainConfig) -> Result<(), PageError> {
     if config.stopping == Stopping::Baseline {
         return Err(PageError::option(
             "stopping",
-            "`stopping` is `baseline`, which compares checkpoints on disk; take `dvar`, `clip-s` or \
-             `few-iters` here, or the command line",
+            "`stopping` is `baseline`, which compares checkpoints on disk; take `dvar`, `plateau`, \
+             `clip-s` or `few-iters` here, or the command line",
         ));
     }
     if let Initializer::Best | Initializer::Worst = config.initializer {

@@ -80,15 +80,19 @@ impl Studio {
         }))
     }
 
-    /// Every option that a page can set and that has a value, after the model's advice and the
-    /// defaults.
+    /// Every option that a page can set and that has a value, after the model's advice for the method
+    /// that `options` name, and the defaults.
     ///
     /// # Errors
     ///
-    /// `InputError` if the model's advice is no set of options.
+    /// `InputError` if `options` or the model's advice are no set of options.
     #[wasm_bindgen(unchecked_return_type = "Options")]
-    pub fn defaults(&self) -> Result<JsValue, PageError> {
-        options::write(&advice(&self.model, None)?.with_defaults()?)
+    pub fn defaults(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "Options")] options: JsValue,
+    ) -> Result<JsValue, PageError> {
+        let method = options::read(&options)?.method.method;
+        options::write(&advice(&self.model, method)?.with_defaults()?)
     }
 
     /// The CLI's checks, before any slow work: the pictures that cannot be used, with why.

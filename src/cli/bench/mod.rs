@@ -27,7 +27,8 @@ use work::Meter;
 /// Flags of `dvar bench`.
 #[derive(Debug, clap::Args)]
 pub(super) struct BenchArgs {
-    /// Folder of the model in diffusers' layout, a single file, or `embedded` [default: embedded]
+    /// Folder of the model in diffusers' layout, a single file, a name on the Hub, `sd`, `ldm` or `embedded`
+    /// [default: embedded]
     #[arg(long, short, value_name = "DIR")]
     model: Option<PathBuf>,
     /// A model of these sizes with random weights, without its files

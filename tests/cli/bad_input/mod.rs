@@ -91,6 +91,7 @@ fn bad_options() {
         ("a learning rate of NaN", ["--learning-rate", "NaN"]),
         ("a learning rate of 0", ["--learning-rate", "0"]),
         ("no steps", ["--max-train-steps", "0"]),
+        ("more steps at least than at most", ["--min-train-steps", "7000"]),
         ("an odd resolution", ["--resolution", "63"]),
         ("an unknown schedule", ["--lr-scheduler", "cosin"]),
     ] {
