@@ -12,8 +12,7 @@ from diffusers import (
 )
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
-from data import Sprites
-from vocabulary import SHORT_NAMES, TRAINED_OBJECTS
+from vocabulary import TRAINED_OBJECTS
 
 FOLDER = "dvar-tiny-emoji"
 
@@ -42,7 +41,9 @@ def run(setting):
     shutil.copy(work / "clip" / "preprocessor_config.json", folder / "clip")
     for path in (folder / "tokenizer").iterdir():
         shutil.copy(path, folder / "clip")
-    (folder / "words.txt").write_text("".join(f"{word}\n" for word in words(work)))
+    # What a concept may start from. Names that the generator saw less often draw nothing in particular,
+    # and have the lowest loss therefore.
+    (folder / "words.txt").write_text("".join(f"{word}\n" for word in TRAINED_OBJECTS))
 
     reloaded = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
     pictures = reloaded(
@@ -54,15 +55,6 @@ def run(setting):
     pictures[0].save(work / "cat.png")
     megabytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
     print(f"{folder}: {megabytes:.2f} MB")
-
-
-def words(work):
-    """What a new concept may start from: each name that was trained on and is a single token."""
-    tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
-    names = (SHORT_NAMES.get(name, name) for name in sorted(Sprites(work).trainable_by_name()))
-    known = [word for word in names if len(tokenizer.tokenize(word)) == 1]
-    in_vocabulary = [word for word in TRAINED_OBJECTS if word in known]
-    return in_vocabulary + [word for word in known if word not in in_vocabulary]
 
 
 def scheduler():
