@@ -48,7 +48,7 @@ impl fmt::Display for Fall {
         }
         write!(
             f,
-            "it fell by {:.1} %, and these brought {:.1} % of that fall, of {evaluations} in all",
+            "it fell by {:.1} %, and these brought {:.2} % of that fall, of {evaluations} in all",
             100.0 * (first - last) / first,
             100.0 * share
         )
@@ -64,7 +64,7 @@ mod tests {
         let told = Fall::new(&[1.0, 0.6, 0.6, 0.5, 0.5], 2).unwrap();
         assert!(told.goes_on());
         let said = told.to_string();
-        assert!(said.contains("fell by 50.0 %, and these brought 20.0 % of that fall"), "{said}");
+        assert!(said.contains("fell by 50.0 %, and these brought 20.00 % of that fall"), "{said}");
         assert!(!Fall::new(&[1.0, 0.51, 0.51, 0.5, 0.5], 2).unwrap().goes_on());
         let rose = Fall::new(&[0.5, 0.6, 0.7], 1).unwrap();
         assert!(rose.to_string().ends_with("it did not fall") && !rose.goes_on());

@@ -123,7 +123,7 @@ impl fmt::Display for Sentence<'_> {
             ),
             StopReason::Plateau { step, share, threshold, window } => write!(
                 f,
-                "the plateau was reached {}: the last {window} losses brought {:.1} % of the whole \
+                "the plateau was reached {}: the last {window} losses brought {:.2} % of the whole \
                  fall, less than {} %",
                 past(step),
                 100.0 * share,
