@@ -2,6 +2,7 @@
 
 mod clip;
 mod dino;
+mod evaluation_draws;
 mod features;
 mod fixed_batch;
 mod fixed_batches;
@@ -18,8 +19,9 @@ use crate::pipelines::PipelineError;
 
 pub use clip::{ClipScorer, without_placeholder};
 pub use dino::DinoScorer;
+pub use evaluation_draws::{EvaluationDraws, INTERVALS};
 pub use features::Features;
-pub use fixed_batch::{EvaluationDraws, FixedBatch, INTERVALS};
+pub use fixed_batch::FixedBatch;
 pub(crate) use fixed_batches::FixedBatches;
 pub use lpips::LpipsScorer;
 pub use score::Score;

@@ -37,3 +37,4 @@ mod support;
 mod tokenizer;
 mod torch;
 mod weights;
+mod words;

@@ -1,0 +1,45 @@
+//! Words tried as starts.
+
+use dvar::{
+    concept::Method,
+    config::MixedPrecision,
+    pipelines::PromptIds,
+    session::{CheckedOptions, Session},
+};
+
+use crate::determinism::{options, prepared, session_of};
+
+#[test]
+fn words_compared_side_by_side_have_the_losses_of_each_alone() {
+    for method in [Method::TextualInversion, Method::DreamboothLora, Method::CustomDiffusion] {
+        let mut options = options(MixedPrecision::No, (method, "adamw"), 1, 1);
+        options.evaluation.eval_batch_size = Some(11);
+        let run = prepared(options);
+        let CheckedOptions { config, .. } = &run.checked;
+        let mut session = session_of(&run);
+        let words: Vec<_> =
+            (0..30).map(|id| (PromptIds(vec![vec![id]]), format!("number {id}"))).collect();
+        let start_from = |session: &mut Session, words: &[(PromptIds, String)]| {
+            pollster::block_on(session.start_from_best_of(config, words)).unwrap()
+        };
+        // the whole fixed batch, by the way that a run evaluates it
+        let evaluated = |session: &Session| {
+            let losses = session.evaluation_losses(&session.concept(config), 0);
+            f64::from(losses[0].clone().into_scalar::<f32>())
+        };
+
+        let tried = start_from(&mut session, &words);
+        assert_eq!((tried.of, tried.best.len()), (30, 4));
+        assert!(tried.best.is_sorted_by(|a, b| a.1 <= b.1), "{tried:?}");
+        let (best, start) = (evaluated(&session), session.initial.clone());
+        assert!((best - tried.best[0].1).abs() < 1e-5 * best, "{method:?}: {best}, {tried:?}");
+        for (word, loss) in &tried.best {
+            let one = words.iter().find(|(_, name)| name == word).unwrap();
+            start_from(&mut session, std::slice::from_ref(one));
+            let alone = evaluated(&session);
+            assert!((alone - loss).abs() < 1e-5 * alone, "{method:?}, {word}: {alone}, {loss}");
+        }
+        start_from(&mut session, &words);
+        assert_eq!(session.initial, start);
+    }
+}
