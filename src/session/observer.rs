@@ -20,6 +20,8 @@ pub enum Phase {
     Loading,
     /// The other networks are loaded and the pictures encoded.
     Encoding,
+    /// The word to start from is found.
+    Searching,
     /// Pictures are drawn.
     Drawing,
     /// Steps are made.
@@ -72,7 +74,15 @@ pub trait Observer {
 
     /// Searches the vocabulary, or knows the answer from an earlier run.
     async fn search(&self, search: &WordSearch<'_>) -> Result<RankedWords, RunError<Self::Error>> {
-        Ok(search.ranked(|_| {}).await?)
+        let told =
+            async |done, total| self.searching(done, total).await.map_err(RunError::observer);
+        search.ranked(told).await
+    }
+
+    /// `done` of `total` are made of what finds the word to start from: words scored, or inputs
+    /// evaluated.
+    async fn searching(&self, _done: usize, _total: usize) -> Result<(), Self::Error> {
+        Ok(())
     }
 
     /// Words were tried as starts.

@@ -61,7 +61,10 @@ pub async fn run<O: Observer>(
     observer.phase(Phase::Encoding).await.map_err(RunError::observer)?;
     let mut session = prepared.session(initial, class.as_ref()).await?;
     if let Start::Tried(words) = &prepared.start {
-        let tried = session.start_from_best_of(config, words).await?;
+        observer.phase(Phase::Searching).await.map_err(RunError::observer)?;
+        let told =
+            async |done, total| observer.searching(done, total).await.map_err(RunError::observer);
+        let tried = session.start_from_best_of(config, words, told).await?;
         observer.tried(&tried).map_err(RunError::observer)?;
         initializer_token = tried.best.into_iter().next().map(|(word, _)| word);
     }
@@ -126,6 +129,7 @@ async fn initial<O: Observer>(
         model: model.name().into(),
     })?;
     let search = WordSearch::new(config, model, &prepared.dataset, scorer, rank)?;
+    observer.phase(Phase::Searching).await.map_err(RunError::observer)?;
     let ranked = observer.search(&search).await?;
     let (word, _) = search.choose(&ranked)?;
     let ids = model.tokenizers()?.initializer_ids(word).map_err(SessionError::from)?;

@@ -78,21 +78,21 @@ impl<'a> WordSearch<'a> {
         Ok(texts.fold(key, |key, text| key.and(text.as_bytes())).0)
     }
 
-    /// Scores every word; `scored` is told how many were scored since the last time.
+    /// Scores every word; `told` is told how many of all are scored.
     ///
     /// # Errors
     ///
-    /// [`PipelineError::Device`] if a score cannot be read.
-    pub async fn ranked(
+    /// [`PipelineError::Device`] if a score cannot be read, and what `told` gives.
+    pub async fn ranked<E: From<PipelineError>>(
         &self,
-        mut scored: impl FnMut(usize),
-    ) -> Result<RankedWords, PipelineError> {
+        mut told: impl AsyncFnMut(usize, usize) -> Result<(), E>,
+    ) -> Result<RankedWords, E> {
         let scores = WordScores::new(self.scorer, &self.pictures, &self.templates);
         let mut ranked = Vec::with_capacity(self.words.len());
         for words in self.words.chunks(WORDS_AT_ONCE) {
             let values = scores.score(words).await?;
             ranked.extend(words.iter().cloned().zip(values));
-            scored(words.len());
+            told(ranked.len(), self.words.len()).await?;
         }
         // stable: of equal words the first in the vocabulary is the better
         ranked.sort_by(|(_, a), (_, b)| b.total_cmp(a));

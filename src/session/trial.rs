@@ -46,32 +46,39 @@ impl Session {
     /// A model knows what it can draw: for pictures of a thing that it has a word for, that word
     /// stands out (docs/experiments.md), and no scorer is needed.
     ///
+    /// `told` is told how many evaluations of an input are made, of how many.
+    ///
     /// # Errors
     ///
-    /// [`SessionError`] if the device fails, or there is no word.
-    pub async fn start_from_best_of(
+    /// [`SessionError`] if the device fails, or there is no word, and what `told` gives.
+    pub async fn start_from_best_of<E: From<SessionError>>(
         &mut self,
         config: &TrainConfig,
         words: &[(PromptIds, String)],
-    ) -> Result<TriedWords, SessionError> {
+        mut told: impl AsyncFnMut(usize, usize) -> Result<(), E>,
+    ) -> Result<TriedWords, E> {
         let tables = self.objective.encoder.token_tables();
         let mut left = Vec::with_capacity(words.len());
         for (ids, word) in words {
-            let start = self.start_from(config, &tables, ids).await?;
+            let start = self.start_from(config, &tables, ids).await.map_err(SessionError::from)?;
             left.push(Candidate { word, start, loss: 0.0 });
         }
         let inputs = config.eval_batch_size;
-        for (round, share) in rounds(inputs).into_iter().enumerate() {
-            if round > 0 {
-                left.truncate((left.len() / ONE_OF).max(LAST_WORDS));
-            }
+        let rounds = rounds(words.len(), inputs);
+        let total = rounds.iter().map(|(words, share)| words * share.places(inputs).len()).sum();
+        let mut done = 0;
+        for (count, share) in rounds {
+            left.truncate(count);
+            let places = share.places(inputs).len();
             // as many side by side as have the size of an evaluation
-            for words in left.chunks_mut(inputs / share.places(inputs).len()) {
+            for words in left.chunks_mut(inputs / places) {
                 let starts: Vec<LearnedEmbedding> = words.iter().map(|w| w.start.clone()).collect();
-                let losses = self.start_losses(&starts, share).await?;
+                let losses = self.start_losses(&starts, share).await.map_err(SessionError::from)?;
                 for (word, loss) in words.iter_mut().zip(losses) {
                     word.loss += share.weight(inputs) * f64::from(loss);
                 }
+                done += places * words.len();
+                told(done, total).await?;
             }
             sort(&mut left);
         }
@@ -116,12 +123,14 @@ fn sort(words: &mut [Candidate<'_>]) {
     words.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
 }
 
-/// Shares that hold every input once, in order: two of the first few inputs, then each as many as there
-/// were before it.
-fn rounds(inputs: usize) -> Vec<Share> {
+/// How many words are compared on which share of the inputs, in turn. The shares hold every input once,
+/// in order: two of the first few inputs, then each as many as there were before it.
+fn rounds(words: usize, inputs: usize) -> Vec<(usize, Share)> {
     let count = (inputs / FIRST_INPUTS).max(1).ilog2();
     let later = (1..=count).rev().map(|power| Share { index: 1, count: 1 << power });
-    std::iter::once(Share { index: 0, count: 1 << count }).chain(later).collect()
+    let shares = std::iter::once(Share { index: 0, count: 1 << count }).chain(later);
+    let left = |words: &usize| Some((words / ONE_OF).max(LAST_WORDS.min(*words)));
+    std::iter::successors(Some(words), left).zip(shares).collect()
 }
 
 #[cfg(test)]
@@ -140,12 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn the_rounds_hold_every_input_once_and_begin_with_few() {
+    fn the_rounds_hold_every_input_once_and_begin_with_all_words_on_few() {
         for inputs in 1..600 {
-            let rounds = rounds(inputs);
-            let places: Vec<usize> = rounds.iter().flat_map(|share| share.places(inputs)).collect();
+            let (words, shares): (Vec<usize>, Vec<Share>) = rounds(125, inputs).into_iter().unzip();
+            let places: Vec<usize> = shares.iter().flat_map(|share| share.places(inputs)).collect();
             assert_eq!(places, (0..inputs).collect::<Vec<_>>());
-            assert!(rounds[0].places(inputs).len() < 2 * FIRST_INPUTS);
+            assert!(shares[0].places(inputs).len() < 2 * FIRST_INPUTS);
+            assert_eq!(words, [125, 41, 13, 4, 4, 4, 4, 4, 4][..words.len()]);
         }
+        assert_eq!(rounds(3, 4).iter().map(|(words, _)| *words).collect::<Vec<_>>(), [3, 3]);
     }
 }

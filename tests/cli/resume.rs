@@ -108,13 +108,48 @@ fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
     let mut child = cli.command(&args).stdout(Stdio::piped()).spawn().expect("the program starts");
     let metrics = cli.path("run/metrics.jsonl");
     wait_for(&mut child, || fs::metadata(&metrics).is_ok_and(|file| file.len() > 200));
+    let ran = interrupted(&cli, child);
+    assert!(ran.stdout.contains("dvar train --resume run"), "{ran:?}");
+    let said = cli.run(&["info", "run"]).ok();
+    assert!(said.contains("interrupted"), "{said}");
+}
+
+#[cfg(unix)]
+fn interrupted(cli: &Cli, child: Child) -> Ran {
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(killed.expect("kill runs").success());
     let ran = cli.ran(child.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(130), "{ran:?}");
-    assert!(ran.stdout.contains("dvar train --resume run"), "{ran:?}");
-    let said = cli.run(&["info", "run"]).ok();
-    assert!(said.contains("interrupted"), "{said}");
+    ran
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_before_the_first_step_ends_at_once() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    let common = ["train", "pictures", "--device", "cpu", "--save-init-embeds", "-o"];
+    let start = |args: &[&str]| {
+        let mut command = cli.command(&[&common, args].concat());
+        command.stdout(fs::File::create(cli.path("said")).unwrap());
+        command.spawn().expect("the program starts")
+    };
+    let said = || String::from_utf8(cli.read("said")).unwrap();
+
+    // while all words are tried, on more inputs than can be computed meanwhile
+    let mut child = start(&["words", "--eval-batch-size", "1024"]);
+    wait_for(&mut child, || said().contains("output "));
+    interrupted(&cli, child);
+    assert!(said().contains("interrupted before the first step; nothing is kept"), "{}", said());
+    assert!(!cli.path("words").exists());
+
+    // while the samples are drawn, in more steps than can be made meanwhile
+    let long = ["--initializer-token", "bear", "--num-inference-steps", "900"];
+    let mut child = start(&[&["drawing"], &long[..]].concat());
+    wait_for(&mut child, || cli.path("drawing/initial_embeds.safetensors").is_file());
+    interrupted(&cli, child);
+    assert!(said().contains("go on with: dvar train --resume drawing"), "{}", said());
+    assert!(!cli.path("drawing/samples_before.png").exists());
 }
 
 #[test]

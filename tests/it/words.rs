@@ -4,7 +4,7 @@ use dvar::{
     concept::Method,
     config::MixedPrecision,
     pipelines::PromptIds,
-    session::{CheckedOptions, Session},
+    session::{CheckedOptions, Session, SessionError},
 };
 
 use crate::determinism::{options, prepared, session_of};
@@ -20,7 +20,10 @@ fn words_compared_side_by_side_have_the_losses_of_each_alone() {
         let words: Vec<_> =
             (0..30).map(|id| (PromptIds(vec![vec![id]]), format!("number {id}"))).collect();
         let start_from = |session: &mut Session, words: &[(PromptIds, String)]| {
-            pollster::block_on(session.start_from_best_of(config, words)).unwrap()
+            pollster::block_on(
+                session.start_from_best_of(config, words, async |_, _| Ok::<_, SessionError>(())),
+            )
+            .unwrap()
         };
         // the whole fixed batch, by the way that a run evaluates it
         let evaluated = |session: &Session| {

@@ -31,7 +31,7 @@ const studio = new Studio(device, model, {
   workers: ({ count }) => run.workers(count),
   samples: (samples) => run.samples(samples),
   saved: (checkpoint) => run.saved(checkpoint),
-  drawing: (progress) => (run.running ? run.drawing(progress) : draw.progress(progress)),
+  progress: (progress) => (run.running ? run.progress(progress) : draw.progress(progress)),
 });
 const start = new StartView(
   (options, pictures) => void run.start(options, pictures),

@@ -105,7 +105,7 @@ export interface DrawRequest {
   adapter?: Uint8Array<ArrayBuffer>;
 }
 
-export type Phase = "loading" | "encoding" | "drawing" | "training";
+export type Phase = "loading" | "encoding" | "searching" | "drawing" | "training";
 
 /** What the page asks for; each is answered once, by `Answer`. */
 export interface Requests {
@@ -138,7 +138,8 @@ export interface Events {
   samples: Samples;
   /** A checkpoint; `stored` says whether the browser's storage took it. */
   saved: Checkpoint & { stored: boolean };
-  drawing: { done: number; total: number };
+  /** Of a drawing, or of the search for the word to start from. */
+  progress: { done: number; total: number };
   /** So many workers compute the steps from now on. */
   workers: { count: number };
 }

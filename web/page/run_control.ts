@@ -135,8 +135,8 @@ export class RunControl {
     if (this.state === "running") this.training.phase(name);
   }
 
-  drawing({ done, total }: Events["drawing"]): void {
-    this.training.drawing(done, total);
+  progress({ done, total }: Events["progress"]): void {
+    this.training.progress(done, total);
   }
 
   step({ record, seconds }: Events["step"]): void {

@@ -82,7 +82,7 @@ export class RunHost {
   }
 
   async progress(done: number, total: number): Promise<void> {
-    this.emit("drawing", { done, total });
+    this.emit("progress", { done, total });
     await this.breath();
   }
 

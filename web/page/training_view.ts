@@ -17,6 +17,7 @@ const FIGURES = {
 const PHASES: Record<Phase, string> = {
   loading: "Reading the model",
   encoding: "Looking at the pictures",
+  searching: "Finding the word to start from",
   drawing: "Drawing pictures to compare with",
   training: "Learning",
 };
@@ -66,11 +67,11 @@ export class TrainingView {
 
   phase(name: Phase): void {
     this.status(PHASES[name]);
-    this.bar.hidden = name !== "drawing";
+    this.bar.hidden = name !== "drawing" && name !== "searching";
     this.bar.value = 0;
   }
 
-  drawing(done: number, total: number): void {
+  progress(done: number, total: number): void {
     this.bar.value = done / Math.max(total, 1);
   }
 

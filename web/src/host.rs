@@ -85,6 +85,14 @@ impl Page {
         self.wait(self.host().phase(name)).await.map(drop)
     }
 
+    /// Tells how far the phase is, if the page wants to know.
+    pub async fn tell_progress(&self, done: usize, total: usize) -> Result<(), PageError> {
+        let progress = property(&self.host, "progress");
+        let Some(progress) = progress.dyn_ref::<Function>() else { return Ok(()) };
+        let told = progress.call2(&self.host, &(done as f64).into(), &(total as f64).into());
+        self.wait(told).await.map(drop)
+    }
+
     pub async fn show(
         &self,
         kind: &str,
@@ -123,10 +131,7 @@ impl DrawProgress for Page {
         total: usize,
     ) -> Pin<Box<dyn Future<Output = Result<(), PipelineError>> + 'a>> {
         Box::pin(async move {
-            let progress = property(&self.host, "progress");
-            let Some(progress) = progress.dyn_ref::<Function>() else { return Ok(()) };
-            let told = progress.call2(&self.host, &(done as f64).into(), &(total as f64).into());
-            let told = self.wait(told).await.map(drop);
+            let told = self.tell_progress(done, total).await;
             told.map_err(|error| RunError::observer(error).through_drawing())
         })
     }

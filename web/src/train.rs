@@ -78,10 +78,15 @@ impl Observer for Page {
         self.tell_phase(match phase {
             Phase::Loading => "loading",
             Phase::Encoding => "encoding",
+            Phase::Searching => "searching",
             Phase::Drawing => "drawing",
             Phase::Training => "training",
         })
         .await
+    }
+
+    async fn searching(&self, done: usize, total: usize) -> Result<(), PageError> {
+        self.tell_progress(done, total).await
     }
 
     fn tried(&self, words: &TriedWords) -> Result<(), PageError> {

@@ -9,7 +9,7 @@ export type Options = Record<string, unknown>;
 export interface DeviceInfo { kind: "webgpu" | "cpu"; name: string }
 export interface ModelInfo { name: string; resolution: number; has_clip: boolean }
 export interface Checked { refused: { name: string; reason: string }[] }
-/** Told how far a drawing is, in denoising steps. */
+/** Told how far a drawing is, in denoising steps, or the search for the word to start from. */
 export interface Watcher { progress(done: number, total: number): void | Promise<void> }
 /** A share of a step or of an evaluation, or the pixels of a picture. */
 export type Computed = object;
@@ -28,7 +28,7 @@ export interface Helpers {
 export interface Host extends Partial<Watcher> {
     /** Who computes with the worker that trains; it trains the same alone. */
     helpers?: Helpers;
-    phase(name: "loading" | "encoding" | "drawing" | "training"): void | Promise<void>;
+    phase(name: "loading" | "encoding" | "searching" | "drawing" | "training"): void | Promise<void>;
     /** `clip_i` is null where the model brings no scorer. */
     samples(kind: "before" | "during" | "after", step: number, pngs: Uint8Array[],
             prompts: string[], clip_i: number | null): void | Promise<void>;

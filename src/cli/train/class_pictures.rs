@@ -2,15 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
-use indicatif::{ProgressBar, ProgressStyle};
-
+use super::before::Part;
 use crate::{
     cli::CliError,
     config::{MethodConfig, TrainConfig},
     data::{DataError, dataset::Dataset, picture_files, png::encode_png, reading::CropMode},
     files::write_atomic,
-    pipelines::{BATCH, ModelFolder},
+    pipelines::BATCH,
     session::{CheckedOptions, PreparedRun, class_pictures, draw_class},
 };
 
@@ -35,8 +33,9 @@ pub(super) fn check(config: &TrainConfig) -> Result<(), CliError> {
 pub(super) async fn load(
     run: &PreparedRun,
     default_folder: PathBuf,
+    part: &Part,
 ) -> Result<Option<Dataset>, CliError> {
-    let PreparedRun { checked: CheckedOptions { config, model, .. }, device, .. } = run;
+    let config = &run.checked.config;
     let Some((prompt, count)) = class_pictures(config) else { return Ok(None) };
     let folder = class_folder(config).map_or(default_folder, Path::to_path_buf);
     std::fs::create_dir_all(&folder).map_err(|error| CliError::write(&folder, error))?;
@@ -46,7 +45,7 @@ pub(super) async fn load(
         Err(error) => return Err(error.into()),
     };
     if there.iter().all(|file| is_drawn(file)) {
-        draw(config, model, device, prompt, &folder, count).await?;
+        draw(run, prompt, &folder, count, part).await?;
     } else if there.len() < count {
         println!("class      {} pictures in {}, of {count} wanted", there.len(), folder.display());
     }
@@ -70,12 +69,11 @@ fn is_drawn(file: &Path) -> bool {
 /// Draws those of the `count` pictures that are not there yet, as it would have drawn them with the
 /// others.
 async fn draw(
-    config: &TrainConfig,
-    model: &ModelFolder,
-    device: &Device,
+    run: &PreparedRun,
     prompt: &str,
     folder: &Path,
     count: usize,
+    part: &Part,
 ) -> Result<(), CliError> {
     let path = |i: usize| folder.join(format!("{DRAWN}{i:04}.png"));
     let numbers: Vec<usize> = (0..count).collect();
@@ -86,22 +84,16 @@ async fn draw(
         return Ok(());
     }
     println!("class      drawing {} pictures of `{prompt}` to {}", missing.len(), folder.display());
-    let bar = ProgressBar::new(missing.len() as u64);
-    if let Ok(style) =
-        ProgressStyle::with_template("class pictures {bar:24} {pos}/{len} {eta} left")
-    {
-        bar.set_style(style);
-    }
-    draw_class::<CliError>(config, model, device, &missing, None, |number, picture| {
+    let PreparedRun { checked: CheckedOptions { config, model, .. }, device, .. } = run;
+    let mut done = 0;
+    draw_class(config, model, device, &missing, None, |number, picture| {
         let png = encode_png(picture.width(), picture.height(), picture.pixels());
         let (png, path) = (png?, path(number));
         if !path.is_file() {
             write_atomic(&path, &png).map_err(|error| CliError::write(&path, error))?;
         }
-        bar.inc(1);
-        Ok(())
+        done += 1;
+        part.told(done, missing.len())
     })
-    .await?;
-    bar.finish_and_clear();
-    Ok(())
+    .await
 }

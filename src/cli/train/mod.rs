@@ -1,5 +1,6 @@
 //! `dvar train`
 
+mod before;
 mod class_pictures;
 #[cfg(feature = "tui")]
 mod dashboard;

@@ -1,8 +1,11 @@
 //! What the command line does along a run: the run's folder, its logs, the progress line.
 
-use std::cell::OnceCell;
+use std::{
+    cell::{Cell, OnceCell},
+    pin::Pin,
+};
 
-use super::{class_pictures, progress::Progress, report, search};
+use super::{before::Part, class_pictures, progress::Progress, report, search};
 use crate::{
     callbacks::{Checkpoint, Interrupt, MetricsLog, Timing, write_concept},
     cli::{CliError, device, logs::Logs, output, run_folder::RunFolder, sample_files::write_each},
@@ -11,9 +14,10 @@ use crate::{
     data::{dataset::Dataset, png::encode_grid},
     early_stopping::StopReason,
     embedding,
+    pipelines::{DrawProgress, PipelineError},
     session::{
-        Best, DeviceReplicas, Drawn, Moment, NamedDevice, Observer, PreparedRun, RankedWords,
-        RunError, Session, Shown, TriedWords, WordSearch,
+        Best, DeviceReplicas, Drawn, Moment, NamedDevice, Observer, Phase, PreparedRun,
+        RankedWords, RunError, Session, Shown, TriedWords, WordSearch,
     },
     trainer::{Callback, Callbacks, Replicas, TrainState},
 };
@@ -27,6 +31,11 @@ pub(super) struct CommandLine<'a> {
     /// Steps that were made before the run was resumed, if it was.
     resumed: Option<usize>,
     interrupt: Interrupt,
+    words: Part,
+    class: Part,
+    samples: Part,
+    /// Whether the training has begun.
+    trains: Cell<bool>,
     /// In place of the progress line.
     dashboard: bool,
     /// Opened when the networks are loaded; until then the folder can go again.
@@ -43,8 +52,19 @@ impl<'a> CommandLine<'a> {
     ) -> Self {
         let resumed = run.state.as_ref().map(|state| state.step);
         let config = &run.checked.config;
-        let logs = OnceCell::new();
-        Self { folder, config, other_devices, resumed, interrupt, dashboard, logs }
+        Self {
+            folder,
+            config,
+            other_devices,
+            resumed,
+            words: Part::new("words", &interrupt),
+            class: Part::new("class pictures", &interrupt),
+            samples: Part::new("samples", &interrupt),
+            interrupt,
+            trains: Cell::new(false),
+            dashboard,
+            logs: OnceCell::new(),
+        }
     }
 
     pub(super) fn logs(&self) -> Result<&Logs, CliError> {
@@ -104,9 +124,20 @@ impl<'a> CommandLine<'a> {
 impl Observer for CommandLine<'_> {
     type Error = CliError;
 
+    async fn phase(&self, phase: Phase) -> Result<(), CliError> {
+        if phase == Phase::Training {
+            self.trains.set(true);
+        }
+        Ok(())
+    }
+
     async fn search(&self, search: &WordSearch<'_>) -> Result<RankedWords, RunError<CliError>> {
-        let found = search::search(search, &self.config.train_data_dir).await;
+        let found = search::search(search, &self.config.train_data_dir, &self.words).await;
         found.map_err(RunError::observer)
+    }
+
+    async fn searching(&self, done: usize, total: usize) -> Result<(), CliError> {
+        self.words.told(done, total)
     }
 
     fn tried(&self, words: &TriedWords) -> Result<(), CliError> {
@@ -122,7 +153,7 @@ impl Observer for CommandLine<'_> {
         &self,
         run: &PreparedRun,
     ) -> Result<Option<Dataset>, RunError<CliError>> {
-        let class = class_pictures::load(run, self.folder.class_pictures()).await;
+        let class = class_pictures::load(run, self.folder.class_pictures(), &self.class).await;
         class.map_err(RunError::observer)
     }
 
@@ -150,6 +181,10 @@ impl Observer for CommandLine<'_> {
         }
         let replicas = DeviceReplicas::start(run, session, class, others, device::hide_reports)?;
         Ok(Some(Box::new(replicas)))
+    }
+
+    fn drawing(&self) -> Option<&dyn DrawProgress> {
+        Some(self)
     }
 
     async fn samples(&self, shown: Shown<'_>) -> Result<(), CliError> {
@@ -197,6 +232,18 @@ impl Observer for CommandLine<'_> {
 
     fn keep(&self, best: &Best) -> Result<(), CliError> {
         write_concept(self.folder.path(), &best.concept).map_err(CliError::Part)
+    }
+}
+
+impl DrawProgress for CommandLine<'_> {
+    fn denoised<'a>(
+        &'a self,
+        done: usize,
+        total: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<(), PipelineError>> + 'a>> {
+        // from then on the progress line is there, and an end comes after a step
+        let told = if self.trains.get() { Ok(()) } else { self.samples.told(done, total) };
+        Box::pin(async { told.map_err(|error| RunError::observer(error).through_drawing()) })
     }
 }
 

@@ -24,31 +24,38 @@ use crate::{
 /// Makes the run that the flags ask for.
 pub(in crate::cli) fn run(args: TrainArgs) -> Result<(), CliError> {
     let (prepared, folder, devices) = plan::prepare(&args)?;
+    let interrupt = interrupt_on_ctrl_c()?;
     report::announce(&prepared, &folder, &devices);
     report::say_of_prompts(&prepared)?;
     let device = prepared.device.clone();
-    device::run(&device, || pollster::block_on(make(prepared, folder, &devices, args.dashboard())))
+    device::run(&device, || {
+        pollster::block_on(make(prepared, folder, &devices, interrupt, args.dashboard()))
+    })
 }
 
 async fn make(
     prepared: PreparedRun,
     folder: RunFolder,
     devices: &[NamedDevice],
+    interrupt: Interrupt,
     dashboard: bool,
 ) -> Result<(), CliError> {
-    let interrupt = interrupt_on_ctrl_c()?;
     let observer = CommandLine::new(&prepared, folder, &devices[1..], interrupt, dashboard);
     let outcome = session::run(&prepared, &observer).await;
-    let outcome = outcome.map_err(|error| observer.keep_last_good(error))?;
-    if let StopReason::Interrupted { .. } = outcome.stop {
-        println!(
-            "stop       {}; go on with: dvar train --resume {}",
-            outcome.stop,
-            observer.folder.path().display()
-        );
-        return Err(CliError::Interrupted);
+    let when = match outcome.map_err(|error| observer.keep_last_good(error)) {
+        Ok(Outcome { stop: stop @ StopReason::Interrupted { .. }, .. }) => stop.to_string(),
+        Ok(outcome) => return conclude(&prepared, &observer, outcome),
+        Err(CliError::Interrupted) => "interrupted before the first step".into(),
+        Err(error) => return Err(error),
+    };
+    // one that could not begin is gone
+    let folder = observer.folder.path();
+    if observer.folder.config().is_file() {
+        println!("stop       {when}; go on with: dvar train --resume {}", folder.display());
+    } else {
+        println!("stop       {when}; nothing is kept");
     }
-    conclude(&prepared, &observer, outcome)
+    Err(CliError::Interrupted)
 }
 
 /// Writes what the run leaves beside its checkpoint and its pictures.
