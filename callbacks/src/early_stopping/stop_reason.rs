@@ -1,6 +1,6 @@
 //! Why a run ended, as data and as a sentence.
 
-use alloc::{collections::BTreeMap, string::String};
+use alloc::{collections::BTreeMap, format, string::String};
 use core::fmt;
 
 /// Why a run ended. The Display is one sentence for people and counts steps from 1.
@@ -117,17 +117,19 @@ impl fmt::Display for Sentence<'_> {
         match reason {
             StopReason::Dvar { step, ratio, threshold, window } => write!(
                 f,
-                "DVAR stopped {}: the variance of the last {window} losses is {ratio:.4} of that \
-                 of all losses, below the threshold {threshold}",
-                past(step)
+                "DVAR stopped {}: the variance of the last {window} losses is {ratio:.decimals$} of \
+                 that of all losses, below the threshold {threshold}",
+                past(step),
+                decimals = decimals_below(*threshold, *ratio, 4)
             ),
             StopReason::Plateau { step, share, threshold, window } => write!(
                 f,
-                "the plateau was reached {}: the last {window} losses brought {:.2} % of the whole \
-                 fall, less than {} %",
+                "the plateau was reached {}: the last {window} losses brought {:.decimals$} % of the \
+                 whole fall, less than {} %",
                 past(step),
                 100.0 * share,
-                100.0 * threshold
+                100.0 * threshold,
+                decimals = decimals_below(100.0 * threshold, 100.0 * share, 2)
             ),
             StopReason::ConstantObjective { step } => {
                 write!(f, "stopped {}: every evaluation loss so far is the same number", past(step))
@@ -152,6 +154,14 @@ impl fmt::Display for Sentence<'_> {
             }
         }
     }
+}
+
+/// How many decimals show that `value` is below `limit`, but `least` at least.
+fn decimals_below(limit: f64, value: f64, least: usize) -> usize {
+    let shows = |decimals: &usize| {
+        format!("{value:.decimals$}").parse().is_ok_and(|shown: f64| shown < limit)
+    };
+    (least..f64::DIGITS as usize).find(shows).unwrap_or(least)
 }
 
 /// A count with its unit: `after 166 steps`.
@@ -236,6 +246,8 @@ mod tests {
              all losses, below the threshold 0.15"
         );
         assert_eq!(StopReason::Interrupted { step: 1 }.to_string(), "interrupted after 1 step");
+        let plateau = StopReason::Plateau { step: 9, share: 0.04999, threshold: 0.05, window: 4 };
+        assert!(plateau.to_string().ends_with("brought 4.999 % of the whole fall, less than 5 %"));
         assert_eq!(other().to_string(), "the slope stopped after 5 steps: it is flat");
         let epoch = other().at_step(0).counting("epoch").to_string();
         assert_eq!(epoch, "the slope stopped after 1 epoch: it is flat");
