@@ -173,6 +173,8 @@ fn caption(picture: &Path) -> Result<String, DataError> {
         return Err(DataError::NoCaption { name, caption });
     };
     let text = std::fs::read_to_string(file).map_err(|source| unreadable(file, source))?;
+    // some editors put a byte-order mark before it
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
