@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Callback, DeviceError, FactorStreams, Factors, LocalBoxFuture, StepContext, TrainError,
     early_stopping::{Control, Criterion},
-    watch::Watch,
+    watch::{Watch, named_figure},
 };
 
 /// A loss that depends on the model, and on nothing that is drawn anew unless it is meant to be.
@@ -174,7 +174,7 @@ impl<E> DeterministicEval<E> {
     }
 
     fn figure(&self, figure: &str) -> String {
-        self.name.map_or_else(|| figure.to_string(), |name| format!("{name}_{figure}"))
+        named_figure(self.name, figure)
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Callback, LocalBoxFuture, StepContext, TrainError,
     early_stopping::{Control, Criterion},
-    watch::Watch,
+    watch::{Watch, named_figure},
 };
 
 /// The scores of one evaluation by name; the first is the one that is watched.
@@ -15,7 +15,7 @@ pub type Scores = Vec<(&'static str, f64)>;
 /// says so, if one is given: [`ScorePatience`](crate::early_stopping::ScorePatience) or another.
 pub struct ScoreMonitor<F> {
     score: F,
-    name: &'static str,
+    name: Option<&'static str>,
     interval: usize,
     criterion: Option<Box<dyn Watch>>,
 }
@@ -27,7 +27,7 @@ impl<F> ScoreMonitor<F> {
     where
         F: AsyncFnMut(&M, usize) -> Result<Scores, TrainError>,
     {
-        Self { score, name: "score-monitor", interval: 1, criterion: None }
+        Self { score, name: None, interval: 1, criterion: None }
     }
 
     /// Scores after every `interval`-th update; 0 is taken as 1. Default: 1
@@ -36,10 +36,11 @@ impl<F> ScoreMonitor<F> {
         Self { interval: interval.max(1), ..self }
     }
 
-    /// The callback's name where a run has several. Default: `score-monitor`
+    /// The callback's name where a run has several, and what their figures begin with:
+    /// `{name}_accuracy`. Default: `score-monitor`, and figures without a beginning
     #[must_use]
     pub fn named(self, name: &'static str) -> Self {
-        Self { name, ..self }
+        Self { name: Some(name), ..self }
     }
 
     /// Ends the run when the criterion says so of the first score, and records its figures. Its
@@ -58,7 +59,7 @@ where
     F: AsyncFnMut(&M, usize) -> Result<Scores, TrainError>,
 {
     fn name(&self) -> &'static str {
-        self.name
+        self.name.unwrap_or("score-monitor")
     }
 
     fn after_update_async<'a>(
@@ -71,15 +72,15 @@ where
                 return Ok(Control::Continue);
             }
             let scores = (self.score)(step.model, updates).await?;
-            for (name, score) in &scores {
-                step.record.set(name, *score);
+            for (figure, score) in &scores {
+                step.record.set(&named_figure(self.name, figure), *score);
             }
             let (Some(criterion), Some((_, score))) = (&mut self.criterion, scores.first()) else {
                 return Ok(Control::Continue);
             };
             let control = criterion.update(*score)?.at_step(step.record.step);
             for (figure, value) in criterion.figures() {
-                step.record.set(figure, value);
+                step.record.set(&named_figure(self.name, figure), value);
             }
             Ok(control)
         })

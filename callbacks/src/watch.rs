@@ -1,4 +1,4 @@
-//! Any criterion that serde can save, behind one type.
+//! Any criterion that serde can save, behind one type, and the names of what callbacks record.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -20,6 +20,11 @@ impl<C: Criterion + Serialize + DeserializeOwned> Watch for C {
         *self = serde_json::from_value(saved).map_err(TrainError::state)?;
         Ok(())
     }
+}
+
+/// What a callback records a figure as: where it was given a name, the figure's begins with it.
+pub(crate) fn named_figure(callback: Option<&str>, figure: &str) -> String {
+    callback.map_or_else(|| figure.to_string(), |name| format!("{name}_{figure}"))
 }
 
 #[cfg(test)]

@@ -42,9 +42,18 @@ pub(super) fn read_embedding(path: &Path) -> Result<LearnedEmbedding, CliError> 
     let first = read_one(path)?;
     let stem = path.file_stem().unwrap_or_default().display();
     let ending = path.extension().map_or(String::new(), |ending| format!(".{}", ending.display()));
-    // what lies beside it need not be an embedding
-    let second = read_one(&path.with_file_name(format!("{stem}_2{ending}"))).ok();
-    Ok(second.and_then(|second| first.joined(&second)).unwrap_or(first))
+    let beside = path.with_file_name(format!("{stem}_2{ending}"));
+    if !beside.is_file() {
+        return Ok(first);
+    }
+    match read_one(&beside) {
+        Ok(second) => Ok(first.joined(&second).unwrap_or(first)),
+        // what lies beside it need not be an embedding
+        Err(error) => {
+            eprintln!("note: `{}` is read alone: {error}", path.display());
+            Ok(first)
+        }
+    }
 }
 
 fn read_one(path: &Path) -> Result<LearnedEmbedding, CliError> {

@@ -39,8 +39,9 @@ impl AdapterConfig {
         }
     }
 
-    /// The trained tensors at their start, plain, in f32 whatever the type of the frozen ones. LoRA's `down`, `[rank, in]`, is normal with
-    /// deviation `1 / rank`, its `up`, `[out, rank]`, zero: the network starts unchanged.
+    /// The trained tensors at their start, plain, in f32 whatever the type of the frozen ones. LoRA's
+    /// `down`, `[rank, in]`, is normal with deviation `1 / rank`, its `up`, `[out, rank]`, zero: the
+    /// network starts unchanged.
     pub(super) fn initial<'a>(
         &self,
         frozen: &'a BTreeMap<String, Tensor<2>>,

@@ -40,6 +40,19 @@ pub enum DataError {
         /// The folder.
         path: String,
     },
+    /// A folder's number asks for more pictures than are read.
+    #[error(
+        "the number in the name of `{path}` makes {count} pictures, over the limit of \
+         {limit}: give the folder a lower number"
+    )]
+    TooManyRepeats {
+        /// The folder, whose name begins with the number.
+        path: String,
+        /// The pictures that there would be, with those of the folders before it.
+        count: usize,
+        /// The most that are read.
+        limit: usize,
+    },
     /// A picture has no text beside it.
     #[error("`{name}` has no caption: write one to `{caption}`")]
     NoCaption {

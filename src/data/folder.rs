@@ -22,6 +22,9 @@ const NOT_READ: [&str; 12] =
 /// What a mask's name ends in, in the place of its picture's ending.
 const MASK: &str = "mask.png";
 
+/// The most pictures that folders' numbers may ask for: a folder named by a date is none of kohya's.
+const MOST_REPEATED: usize = 100_000;
+
 /// The endings of captions, the first that is there counts.
 const CAPTIONS: [&str; 2] = ["txt", "caption"];
 
@@ -31,7 +34,8 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// Those of [`picture_files`] and [`Dataset::from_files`], and [`DataError::NoRepeats`].
+    /// Those of [`picture_files`] and [`Dataset::from_files`], [`DataError::NoRepeats`] and
+    /// [`DataError::TooManyRepeats`].
     pub fn from_folder(
         folder: &Path,
         resolution: usize,
@@ -131,8 +135,13 @@ fn repeated_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     }
     let mut files = Vec::new();
     for (folder, number) in &folders {
-        let pictures = picture_files(folder)?;
-        for _ in 0..number / divisor {
+        let (pictures, times) = (picture_files(folder)?, number / divisor);
+        let count = pictures.len().saturating_mul(times).saturating_add(files.len());
+        if times > 1 && count > MOST_REPEATED {
+            let path = folder.display().to_string();
+            return Err(DataError::TooManyRepeats { path, count, limit: MOST_REPEATED });
+        }
+        for _ in 0..times {
             files.extend(pictures.iter().cloned());
         }
     }
@@ -173,6 +182,8 @@ fn caption(picture: &Path) -> Result<String, DataError> {
         return Err(DataError::NoCaption { name, caption });
     };
     let text = std::fs::read_to_string(file).map_err(|source| unreadable(file, source))?;
+    // some editors put a byte-order mark before it
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 

@@ -110,7 +110,7 @@ impl ClipScorer {
     ///
     /// If there are none.
     pub fn text_features(&self, texts: &[String]) -> Features {
-        let length = self.tokenizer.model_max_length();
+        let length = self.tokenizer.positions();
         let ids: Vec<Vec<u32>> =
             texts.iter().map(|text| self.tokenizer.encode(text, length)).collect();
         Features::new(self.model.text_features(&ids))

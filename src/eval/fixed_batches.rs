@@ -19,7 +19,8 @@ pub(crate) struct FixedBatches {
     draws: EvaluationDraws,
     triple: bool,
     each_input: bool,
-    prepared: RefCell<BTreeMap<Share, FixedBatch>>,
+    /// Also by whether the intervals of time steps are there.
+    prepared: RefCell<BTreeMap<(Share, bool), FixedBatch>>,
 }
 
 impl FixedBatches {
@@ -40,28 +41,34 @@ impl FixedBatches {
         evaluation: usize,
         share: Share,
     ) -> (Vec<Tensor<1>>, Vec<Tensor<1>>) {
-        let batch = self.share(objective, share);
+        let batch = self.share(objective, share, self.triple);
         let mut means = batch.losses(objective, weights, evaluation);
         let inputs = means.split_off(batch.means());
         (means, inputs)
     }
 
-    /// A share's mean loss under each concept: see [`FixedBatch::losses_side_by_side`].
+    /// A share's mean loss under each concept, of the whole schedule alone: see
+    /// [`FixedBatch::losses_side_by_side`].
     pub(crate) fn losses_side_by_side(
         &self,
         objective: &DiffusionObjective,
         concepts: &[ConceptWeights],
         share: Share,
     ) -> Tensor<1> {
-        self.share(objective, share).losses_side_by_side(objective, concepts)
+        self.share(objective, share, false).losses_side_by_side(objective, concepts)
     }
 
-    fn share(&self, objective: &DiffusionObjective, share: Share) -> RefMut<'_, FixedBatch> {
+    fn share(
+        &self,
+        objective: &DiffusionObjective,
+        share: Share,
+        triple: bool,
+    ) -> RefMut<'_, FixedBatch> {
         let prepare = || {
-            let batch = FixedBatch::from_draws(objective, self.draws.clone(), self.triple, share);
+            let batch = FixedBatch::from_draws(objective, self.draws.clone(), triple, share);
             if self.each_input { batch.with_each_input() } else { batch }
         };
         let prepared = self.prepared.borrow_mut();
-        RefMut::map(prepared, |prepared| prepared.entry(share).or_insert_with(prepare))
+        RefMut::map(prepared, |prepared| prepared.entry((share, triple)).or_insert_with(prepare))
     }
 }

@@ -22,7 +22,7 @@ impl Fall {
     /// None without two whole windows of losses.
     pub fn new(losses: &[f64], window: usize) -> Option<Self> {
         let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
-        let start = losses.len().checked_sub(2 * window)?;
+        let start = losses.len().checked_sub(window.saturating_mul(2))?;
         let (earlier, recent) = losses[start..].split_at(window);
         let (first, last) = (*losses.first()?, mean(recent));
         let share = (mean(earlier) - last) / (first - last);

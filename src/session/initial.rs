@@ -108,6 +108,7 @@ fn words_to_try(
     let words: Vec<String> = match named {
         Some(bytes) => {
             let text = String::from_utf8_lossy(&bytes).into_owned();
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
             let words = text.lines().map(str::trim).filter(|word| !word.is_empty());
             words.map(String::from).collect()
         }

@@ -360,6 +360,8 @@ fn what_is_no_lora_is_refused_by_its_name() {
     assert!(refused(&thick).contains("a middle of [2, 3, 1, 1], which does not fit"));
     let column = thick.with("lora_unet_a.lora_mid.weight", &[2, 2, 1, 1], &[0.0; 4]);
     assert!(LearnedAdapter::from_bytes(&column.bytes(), "the file").is_ok());
+    let wide = column.with("lora_unet_a.lora_mid.weight", &[2, 2, 1, 4], &[0.0; 16]);
+    assert!(refused(&wide).contains("a middle of [2, 2, 1, 4], which does not fit"));
     let pickled = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/torch/weights.bin");
     let said = LearnedAdapter::from_bytes(&fs::read(pickled).unwrap(), "a.bin").unwrap_err();
     // it is read, and not run

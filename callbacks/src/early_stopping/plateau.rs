@@ -71,7 +71,7 @@ impl TryFrom<Saved> for Plateau {
         let Saved { window, threshold, count, first, moved, losses, earlier, recent } = saved;
         let finite = |value: &f64| value.abs() <= 2.0 * LARGEST_LOSS;
         let sums = window as f64 * 2.0 * LARGEST_LOSS;
-        let possible = losses.len() == count.min(2 * window)
+        let possible = losses.len() == count.min(window.saturating_mul(2))
             && losses.iter().chain([&first]).all(finite)
             && earlier.abs() <= sums
             && recent.abs() <= sums;
@@ -112,7 +112,7 @@ impl Plateau {
     pub fn share(&self) -> f64 {
         let mean = |sum: f64| sum / self.window as f64;
         let fall = -mean(self.recent); // the first loss is the zero of all sums
-        if self.losses.len() < 2 * self.window || fall <= 0.0 {
+        if self.losses.len() < self.both_windows() || fall <= 0.0 {
             return 1.0;
         }
         (mean(self.earlier) - mean(self.recent)) / fall
@@ -133,7 +133,7 @@ impl Plateau {
         }
         self.push(loss - self.first);
         let Self { window, threshold, .. } = *self;
-        if self.losses.len() < 2 * window || threshold == 0.0 {
+        if self.losses.len() < self.both_windows() || threshold == 0.0 {
             return Ok(Control::Continue);
         }
         if !self.moved {
@@ -146,6 +146,10 @@ impl Plateau {
         Ok(Control::Continue)
     }
 
+    fn both_windows(&self) -> usize {
+        self.window.saturating_mul(2)
+    }
+
     fn push(&mut self, moved: f64) {
         self.count += 1;
         self.moved |= moved != 0.0;
@@ -156,7 +160,7 @@ impl Plateau {
             self.recent -= crossing;
             self.earlier += crossing;
         }
-        if self.losses.len() > 2 * self.window {
+        if self.losses.len() > self.both_windows() {
             self.earlier -= self.losses.pop_front().unwrap_or_default();
         }
         // now and then from the losses again, so that rounding does not add up

@@ -47,9 +47,9 @@ pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape.into()))
 }
 
-/// The values of a tensor made contiguous by [`contiguous`].
+/// The values of an f32 tensor made contiguous by [`contiguous`].
 pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice().unwrap_or_default()
+    tensor.as_slice().expect("an f32 tensor, made contiguous")
 }
 
 fn contiguous(tensor: FlexTensor) -> FlexTensor {

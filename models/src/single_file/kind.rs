@@ -28,8 +28,10 @@ pub(super) const XL_OPEN_CLIP: &str = "conditioner.embedders.1.model.";
 /// Models that are read from one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Stable Diffusion 1.x.
+    /// Stable Diffusion 1.x, which predicts the noise unless the file says otherwise.
     StableDiffusion1,
+    /// The same, trained on to predict the velocity.
+    StableDiffusion1Velocity,
     /// Stable Diffusion 2.x, which predicts the velocity unless the file says otherwise.
     StableDiffusion2,
     /// Stable Diffusion 2.x base, for 512 pixels, which predicts the noise.
@@ -65,11 +67,17 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::StableDiffusion1 => "Stable Diffusion 1.x",
+            Self::StableDiffusion1Velocity => "Stable Diffusion 1.x by velocity",
             Self::StableDiffusion2 => "Stable Diffusion 2.x",
             Self::StableDiffusion2Base => "Stable Diffusion 2.x base",
             Self::StableDiffusionXl => "Stable Diffusion XL",
             Self::StableDiffusionXlVelocity => "Stable Diffusion XL by velocity",
         }
+    }
+
+    /// Whether it is Stable Diffusion 1.x.
+    pub(super) fn is_first(self) -> bool {
+        matches!(self, Self::StableDiffusion1 | Self::StableDiffusion1Velocity)
     }
 
     /// Whether it is SDXL.
@@ -90,6 +98,10 @@ impl Kind {
                 unet: include_str!("configs/sd-v1/unet.json"),
                 vae: VAE_CONFIG,
                 scheduler: include_str!("configs/sd-v1/scheduler.json"),
+            },
+            Self::StableDiffusion1Velocity => Configs {
+                scheduler: include_str!("configs/sd-v1/scheduler_velocity.json"),
+                ..Self::StableDiffusion1.configs()
             },
             Self::StableDiffusion2 => Configs {
                 model_index: STABLE_DIFFUSION,
@@ -171,10 +183,13 @@ impl Kind {
             return Err(FAST);
         }
         let has = |prefix: &str| has(shapes, prefix);
-        if has(UNET) && has(VAE) && has(CLIP) {
-            return Ok(Self::StableDiffusion1);
-        }
         let prediction = metadata.get("modelspec.prediction_type").map(String::as_str);
+        if has(UNET) && has(VAE) && has(CLIP) {
+            return Ok(match prediction {
+                Some("v" | "v_prediction") => Self::StableDiffusion1Velocity,
+                _ => Self::StableDiffusion1,
+            });
+        }
         if has(UNET) && has(VAE) && has(OPEN_CLIP) {
             return Ok(match prediction {
                 Some("epsilon") => Self::StableDiffusion2Base,
@@ -301,4 +316,29 @@ fn is_embedding(shapes: &Shapes) -> bool {
 fn is_inpainting(shapes: &Shapes) -> bool {
     let first = shapes.get(&format!("{UNET}input_blocks.0.0.weight"));
     first.is_some_and(|shape| shape.get(1).is_some_and(|inputs| *inputs != 4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_model_predicts_is_read_of_the_file_where_it_is_told() {
+        let kind = |parts: &[&str], prediction: Option<&str>| {
+            let shapes: Shapes =
+                parts.iter().map(|part| (format!("{part}weight"), vec![4096, 4])).collect();
+            let told = prediction.map(|told| ("modelspec.prediction_type".into(), told.into()));
+            Kind::of(&shapes, &told.into_iter().collect())
+        };
+        let first = [UNET, VAE, CLIP];
+        assert_eq!(kind(&first, None), Ok(Kind::StableDiffusion1));
+        assert_eq!(kind(&first, Some("epsilon")), Ok(Kind::StableDiffusion1));
+        assert_eq!(kind(&first, Some("v")), Ok(Kind::StableDiffusion1Velocity));
+        let second = [UNET, VAE, OPEN_CLIP];
+        assert_eq!(kind(&second, None), Ok(Kind::StableDiffusion2));
+        assert_eq!(kind(&second, Some("epsilon")), Ok(Kind::StableDiffusion2Base));
+        let xl = [UNET, VAE, XL_CLIP, XL_OPEN_CLIP];
+        assert_eq!(kind(&xl, None), Ok(Kind::StableDiffusionXl));
+        assert_eq!(kind(&xl, Some("v")), Ok(Kind::StableDiffusionXlVelocity));
+    }
 }

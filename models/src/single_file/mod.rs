@@ -154,7 +154,7 @@ impl ModelSource for SingleFile {
                 let projection = format!("{XL_OPEN_CLIP}{PROJECTION}");
                 open_clip(tensors.transposed(&projection), XL_OPEN_CLIP, OpenClipNames::whole())
             }
-            "text_encoder" if self.kind == Kind::StableDiffusion1 => clip(tensors, CLIP),
+            "text_encoder" if self.kind.is_first() => clip(tensors, CLIP),
             "text_encoder" => {
                 open_clip(tensors, OPEN_CLIP, OpenClipNames::read(self.names(OPEN_CLIP)))
             }

@@ -31,14 +31,13 @@ pub(super) fn parsed<T: DeserializeOwned>(
 /// Checks that ids count up from 0: they are rows of the embedding table, and placeholders follow
 /// them.
 pub(super) fn checked_vocab(vocab: Vocab, file: &'static str) -> Result<Vocab, TokenizerError> {
-    let mut seen = vec![false; vocab.len()];
-    for (token, id) in &vocab {
-        match seen.get_mut(*id as usize) {
-            Some(seen) if !*seen => *seen = true,
-            _ => {
-                let reason = format!("token `{token}` has id {id}, out of order or taken");
-                return Err(TokenizerError::Vocabulary { file, reason });
-            }
+    // by id, so that of several wrong tokens it is always the same that is told
+    let mut tokens: Vec<(u32, &str)> = vocab.iter().map(|(token, id)| (*id, &**token)).collect();
+    tokens.sort_unstable();
+    for (place, (id, token)) in tokens.into_iter().enumerate() {
+        if id as usize != place {
+            let reason = format!("token `{token}` has id {id}, out of order or taken");
+            return Err(TokenizerError::Vocabulary { file, reason });
         }
     }
     Ok(vocab)

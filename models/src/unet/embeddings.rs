@@ -21,10 +21,10 @@ pub(super) fn time_proj(
     device: &Device,
 ) -> Tensor<2> {
     let half = width / 2;
-    let scale = -f32::ln(10_000.0) / half as f32;
+    let base = -f32::ln(10_000.0);
     let mut values = Vec::with_capacity(timesteps.len() * width);
     for time in timesteps {
-        let angles = (0..half).map(|i| *time as f32 * (i as f32 * scale).exp());
+        let angles = (0..half).map(|i| *time as f32 * (i as f32 * base / half as f32).exp());
         if config.flip_sin_to_cos {
             values.extend(angles.clone().map(f32::cos));
             values.extend(angles.map(f32::sin));

@@ -53,6 +53,10 @@ impl Tensors {
             remapper.map_err(|reason| ModelError::Invalid { file: file.clone(), reason })?;
         let (tensors, failures) = self.into_parts()?;
         let (tensors, _) = remapper.remap(tensors);
+        if let Some(name) = repeated(&tensors, &M::KEYS) {
+            let reason = format!("it holds `{}` twice", M::KEYS.original(name));
+            return Err(ModelError::Invalid { file, reason });
+        }
         let to_burn = ChainAdapter::new(PyTorchToBurnAdapter, Precision(dtype));
         let adapter = Box::new(ChainAdapter::new(SqueezeLinear, to_burn));
         let applied = network.apply(tensors, None, Some(adapter), true);
@@ -62,6 +66,13 @@ impl Tensors {
             Some(problems) => Err(ModelError::Weights { file, config: config.into(), problems }),
         }
     }
+}
+
+/// A name that two tensors have, of which only one would be loaded.
+fn repeated<'a>(tensors: &'a [PackTensor], keys: &KeyMap) -> Option<&'a str> {
+    let mut names = BTreeSet::new();
+    let mut used = tensors.iter().map(|tensor| &*tensor.name).filter(|name| !keys.is_unused(name));
+    used.find(|name| !names.insert(*name))
 }
 
 /// Old autoencoders saved the linear layers of their attention as 1x1 convolutions.

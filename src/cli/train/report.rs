@@ -176,8 +176,8 @@ fn method(method: &MethodConfig) -> String {
 fn criterion(config: &TrainConfig) -> String {
     let every = config.sample_frequency.unwrap_or(0);
     match config.stopping {
-        Stopping::Dvar => watched(config, "DVAR", config.window + 1),
-        Stopping::Plateau => watched(config, "plateau", 2 * config.window),
+        Stopping::Dvar => watched(config, "DVAR", config.window.saturating_add(1)),
+        Stopping::Plateau => watched(config, "plateau", config.window.saturating_mul(2)),
         Stopping::ClipS | Stopping::Baseline if every > config.trainer.max_train_steps => {
             format!("a fixed number of steps: scores come every {every}, which it does not reach")
         }

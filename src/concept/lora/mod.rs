@@ -199,13 +199,19 @@ struct Application<'a> {
 impl<'a> Application<'a> {
     fn new(lora: &'a Lora, unet: &UNet2DConditionModel) -> Self {
         let originals = UNetNames::of_layers(unet.layers_per_block());
-        let layers = lora.layers.iter().map(|((part, layer), factors)| {
+        let (mut layers, mut problem) = (BTreeMap::new(), None);
+        for ((part, layer), factors) in &lora.layers {
             let original = (*part == Part::Denoiser).then(|| originals.layer(layer)).flatten();
-            ((*part, original.unwrap_or_else(|| layer.clone())), factors)
-        });
-        let layers: BTreeMap<_, _> = layers.collect();
+            let name = original.unwrap_or_else(|| layer.clone());
+            if layers.insert((*part, name), factors).is_some() {
+                problem = Some(AdapterError::File {
+                    file: lora.file.clone(),
+                    problem: format!("`{}` is there twice, under different names", factors.given),
+                });
+            }
+        }
         let unused = layers.keys().cloned().collect();
-        Self { lora, layers, unused, problem: None }
+        Self { lora, layers, unused, problem }
     }
 
     fn change(&mut self, part: Part) -> Box<ChangeWeight<'_>> {

@@ -8,6 +8,10 @@ use super::{
 /// The most values of one tensor: 64 MiB as f32, a thousand times a usual embedding.
 const MOST_VALUES: usize = (64 << 20) / 4;
 
+/// The most text encoders: several times as many as any model has, so that a small file which names one
+/// tensor many times costs no memory.
+const MOST_ENCODERS: usize = 8;
+
 /// What a container holds, before the checks of
 /// [`LearnedEmbedding::for_encoders`](super::super::LearnedEmbedding::for_encoders).
 pub(super) struct Contents {
@@ -30,6 +34,15 @@ impl Contents {
         meaning: Meaning,
         mut read: impl FnMut(&str) -> Result<Rows, FileProblem>,
     ) -> Result<Self, FileProblem> {
+        if let [(_, first), (_, second), ..] = &meaning.tensors[..]
+            && meaning.tensors.len() > MOST_ENCODERS
+        {
+            return Err(FileProblem::SeveralTokens {
+                count: meaning.tensors.len(),
+                first: first.clone(),
+                second: second.clone(),
+            });
+        }
         let (mut encoders, mut counts) = (Vec::new(), Vec::new());
         for (key, name) in meaning.tensors {
             let Rows { values, count, dim } = read(&name)?;

@@ -110,6 +110,10 @@ fn callbacks_see_the_model_before_and_after_each_step_and_do_not_change_it() {
             let loss = model.valid().loss(&fixed_batch()).into_scalar::<f32>();
             Ok(vec![("after", f64::from(loss)), ("updates", updates as f64)])
         }))
+        .with_callback(
+            ScoreMonitor::new(async |_: &Line, updates| Ok(vec![("updates", updates as f64)]))
+                .named("second"),
+        )
         .with_callback(Recorder(seen.clone()));
     let figures = strategy.figures();
     let result = launch(strategy, Some(3));
@@ -122,6 +126,7 @@ fn callbacks_see_the_model_before_and_after_each_step_and_do_not_change_it() {
     for (step, record) in seen.iter().enumerate() {
         assert_eq!(record.step, step);
         assert_eq!(record.get("updates"), Some((step + 1) as f64));
+        assert_eq!(record.get("second_updates"), record.get("updates"));
         assert_eq!(record.get("lr"), Some(RATE));
         assert!(record.get("loss").unwrap().is_finite());
     }
