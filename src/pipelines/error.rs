@@ -46,6 +46,12 @@ pub enum PipelineError {
         /// What it computes in.
         instead: &'static str,
     },
+    /// A picture whose values are no numbers.
+    #[error(
+        "a picture's values are no numbers: the networks overflow, which those in fp16 do first; take \
+         `--mixed-precision bf16` or `no`, or a weaker LoRA"
+    )]
+    NotFinite,
     /// Pictures that cannot be compared.
     #[error("the pictures cannot be compared: {0}")]
     Pictures(String),

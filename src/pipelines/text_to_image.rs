@@ -246,8 +246,30 @@ impl SamplingNoise<'_> {
 /// `[1, 3, height, width]` in [-1, 1] to 8 bits, rounded as diffusers does.
 async fn to_picture(decoded: Tensor<4>) -> Result<Picture, PipelineError> {
     let [_, _, height, width] = decoded.dims();
-    let values = decoded.div_scalar(2.0).add_scalar(0.5).clamp(0.0, 1.0).permute([0, 2, 3, 1]);
-    let values = read(values).await?.into_iter();
-    let pixels = values.map(|v| (v * 255.0).round_ties_even() as u8).collect();
+    let values = decoded.div_scalar(2.0).add_scalar(0.5).permute([0, 2, 3, 1]);
+    let values = read(values).await?;
+    if !values.iter().all(|value| value.is_finite()) {
+        return Err(PipelineError::NotFinite);
+    }
+    let pixel = |value: f32| (value.clamp(0.0, 1.0) * 255.0).round_ties_even() as u8;
+    let pixels = values.into_iter().map(pixel).collect();
     Picture::from_rgb(width, height, pixels).map_err(|e| PipelineError::Pictures(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_beyond_the_range_are_cut_and_no_numbers_are_an_error() {
+        let picture = |values: [f32; 3]| {
+            let decoded = Tensor::<1>::from_floats(values, &Default::default());
+            pollster::block_on(to_picture(decoded.reshape([1, 3, 1, 1])))
+        };
+        assert_eq!(picture([-3.0, 0.0, 1.5]).unwrap().pixels(), [0, 128, 255]);
+        for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let refused = picture([0.0, broken, 0.0]);
+            assert!(matches!(refused, Err(PipelineError::NotFinite)), "{refused:?}");
+        }
+    }
 }
