@@ -6,6 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A scratch folder to run the program in.
@@ -35,6 +36,13 @@ pub fn golden() -> PathBuf {
 pub fn golden_more() -> PathBuf {
     std::env::var_os("DVAR_GOLDEN_MORE")
         .map_or_else(|| root().join("tests/fixtures/golden-more"), Into::into)
+}
+
+/// A word that the golden model's tokenizer, `clip` or `bert`, has as one token.
+pub fn initializer(tokenizer: &str) -> String {
+    let file = golden().join(format!("golden/tokenizer_{tokenizer}.json"));
+    let golden: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    golden["initializer"].as_str().unwrap().into()
 }
 
 /// Settings that make a run small: one step of sampling, single inputs. The rest is what the default
@@ -129,6 +137,16 @@ impl Cli {
 
     pub fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    pub fn json(&self, name: &str) -> Value {
+        serde_json::from_slice(&self.read(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// The records of a run's steps.
+    pub fn metrics(&self, run: &str) -> Vec<Value> {
+        let text = String::from_utf8(self.read(&format!("{run}/metrics.jsonl"))).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
