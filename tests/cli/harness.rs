@@ -76,13 +76,7 @@ impl Cli {
 
     /// Copies a shipped concept's pictures to `name`.
     pub fn concept(&self, concept: &str, name: &str) -> PathBuf {
-        let (from, to) = (root().join("examples/concepts").join(concept), self.path(name));
-        fs::create_dir_all(&to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
-        to
+        self.copy_folder(&root().join("examples/concepts").join(concept), name)
     }
 
     /// Copies the small default model to `name`.
