@@ -3,6 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 run=$(mktemp -d)/run
-cargo run --release -- train --train-data-dir examples/concepts/blue-umbrella \
-    --placeholder-token "<blue-umbrella>" --initializer-token umbrella --output-dir "$run"
+cargo run --release -- train examples/concepts/blue-umbrella --output-dir "$run"
 cp "$run"/{samples_before.png,samples_after.png,curve.svg} docs/

@@ -1,8 +1,11 @@
-// The model with its manifest, and the example concepts with their list, as static files.
+// The model with its manifest, and the example concepts with their list, as static files:
+//
+//   node web/public-files.mjs            # the page's own, to web/public
+//   node web/public-files.mjs MODEL TO   # another model's folder, to the folder TO, for `?model=`
 
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
-import { join, relative, sep } from "node:path";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -49,6 +52,14 @@ function copyConcepts(from, to) {
 }
 
 if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  copyModel(join(root, "models/pretrained", MODEL), join(root, "web/public/model"), MODEL);
-  copyConcepts(join(root, "examples/concepts"), join(root, "web/public/concepts"));
+  const [from, to] = process.argv.slice(2);
+  if (!from) {
+    copyModel(join(root, "models/pretrained", MODEL), join(root, "web/public/model"), MODEL);
+    copyConcepts(join(root, "examples/concepts"), join(root, "web/public/concepts"));
+  } else if (!to || existsSync(to)) {
+    console.error(to ? `${to} exists already` : "give the folder to write to");
+    process.exitCode = 2;
+  } else {
+    copyModel(from, to, basename(resolve(from)));
+  }
 }

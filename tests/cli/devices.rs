@@ -1,7 +1,5 @@
 //! Steps that several devices share.
 
-use serde_json::Value;
-
 use crate::harness::Cli;
 
 fn cli() -> Cli {
@@ -37,11 +35,7 @@ fn two_devices_repeat_resume_and_stay_close_to_one() {
         cli.read("one/metrics.jsonl") != cli.read("two/metrics.jsonl"),
         "nothing was shared out"
     );
-    let steps = |run: &str| -> Vec<Value> {
-        let text = String::from_utf8(cli.read(&format!("{run}/metrics.jsonl"))).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    };
-    for (one, two) in steps("one").iter().zip(steps("two")) {
+    for (one, two) in cli.metrics("one").iter().zip(cli.metrics("two")) {
         for figure in ["loss", "grad_norm", "eval_loss"] {
             let (one, two) = (one[figure].as_f64().unwrap(), two[figure].as_f64().unwrap());
             let error = (two - one).abs() / one;

@@ -48,8 +48,7 @@ fn a_folder_is_scored_by_the_default_clip_and_the_table_says_what_the_json_says(
     assert!(table.contains("--dino DIR") && table.contains("--lpips DIR"), "{table}");
     assert_eq!(scores["counts"]["clip_i"], 25);
     assert_eq!(scores["counts"]["clip_t"], 5);
-    let written: Value = serde_json::from_slice(&cli.read("scores.json")).unwrap();
-    assert_eq!(written, scores);
+    assert_eq!(cli.json("scores.json"), scores);
 
     cli.concept("blue-car", "others");
     let others = json(evaluate(&cli, &["others", "--references", "references", "--json"]));

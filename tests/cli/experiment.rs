@@ -30,10 +30,6 @@ fn text(cli: &Cli, file: &str) -> String {
     String::from_utf8(cli.read(file)).unwrap()
 }
 
-fn json(cli: &Cli, file: &str) -> serde_json::Value {
-    serde_json::from_slice(&cli.read(file)).unwrap()
-}
-
 /// The fields of a line of CSV, of which none is quoted.
 fn fields(csv: &str, line: usize) -> Vec<String> {
     csv.lines().nth(line).unwrap().split(',').map(String::from).collect()
@@ -81,8 +77,7 @@ fn two_processes_share_a_grid_and_a_third_finds_nothing_to_do() {
         [(1, "CLIP-s", "clip-s"), (2, "Few iters (mean)", "few-iters-mean")]
     {
         let of = |file: &str, key: &str| -> Vec<f64> {
-            let of_concept =
-                |concept| json(&cli, &format!("{folder}/runs/{concept}--{slug}/{file}"));
+            let of_concept = |concept| cli.json(&format!("{folder}/runs/{concept}--{slug}/{file}"));
             ["blue-umbrella", "koala"].map(|c| of_concept(c)[key].as_f64().unwrap()).to_vec()
         };
         // of two values, the median is their mean, and the quartiles lie halfway to it
@@ -210,9 +205,7 @@ fn semi_deterministic_evaluations_are_compared_along_one_training() {
         // by hand: the squared correlation of the two runs' losses
         let losses = |code: &str| -> Vec<f64> {
             let run = format!("out/runs/{}--{code}-{}-inputs", fields[0], fields[3]);
-            let lines = text(&cli, &format!("{run}/metrics.jsonl"));
-            let record = |line| serde_json::from_str::<serde_json::Value>(line).unwrap();
-            lines.lines().map(|line| record(line)["eval_loss"].as_f64().unwrap()).collect()
+            cli.metrics(&run).iter().map(|step| step["eval_loss"].as_f64().unwrap()).collect()
         };
         let (x, y) = (losses("11111"), losses("11110"));
         assert_eq!((x.len(), y.len()), (8, 8));

@@ -6,6 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A scratch folder to run the program in.
@@ -35,6 +36,13 @@ pub fn golden() -> PathBuf {
 pub fn golden_more() -> PathBuf {
     std::env::var_os("DVAR_GOLDEN_MORE")
         .map_or_else(|| root().join("tests/fixtures/golden-more"), Into::into)
+}
+
+/// A word that the golden model's tokenizer, `clip` or `bert`, has as one token.
+pub fn initializer(tokenizer: &str) -> String {
+    let file = golden().join(format!("golden/tokenizer_{tokenizer}.json"));
+    let golden: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    golden["initializer"].as_str().unwrap().into()
 }
 
 /// Settings that make a run small: one step of sampling, single inputs. The rest is what the default
@@ -68,13 +76,7 @@ impl Cli {
 
     /// Copies a shipped concept's pictures to `name`.
     pub fn concept(&self, concept: &str, name: &str) -> PathBuf {
-        let (from, to) = (root().join("examples/concepts").join(concept), self.path(name));
-        fs::create_dir_all(&to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
-        to
+        self.copy_folder(&root().join("examples/concepts").join(concept), name)
     }
 
     /// Copies the small default model to `name`.
@@ -129,6 +131,16 @@ impl Cli {
 
     pub fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    pub fn json(&self, name: &str) -> Value {
+        serde_json::from_slice(&self.read(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// The records of a run's steps.
+    pub fn metrics(&self, run: &str) -> Vec<Value> {
+        let text = String::from_utf8(self.read(&format!("{run}/metrics.jsonl"))).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use dvar::embedding::{LearnedEmbedding, write};
 
-use crate::harness::{Cli, Ran, golden};
+use crate::harness::{Cli, Ran, golden, initializer};
 
 fn model(name: &str) -> String {
     golden().join("models").join(name).to_str().unwrap().into()
@@ -18,9 +18,7 @@ fn width() -> usize {
 }
 
 fn train(cli: &Cli, output: &str, more: &[&str]) -> Ran {
-    let meta = fs::read_to_string(golden().join("golden/tokenizer_bert.json")).unwrap();
-    let meta: serde_json::Value = serde_json::from_str(&meta).unwrap();
-    let (word, model) = (meta["initializer"].as_str().unwrap(), model("tiny-ldm"));
+    let (word, model) = (initializer("bert"), model("tiny-ldm"));
     let base = [
         "train",
         "--config",
@@ -30,7 +28,7 @@ fn train(cli: &Cli, output: &str, more: &[&str]) -> Ran {
         "--placeholder-token",
         "inversion-cat_statue",
         "--initializer-token",
-        word,
+        &word,
         "--num-vectors",
         "2",
         "--max-train-steps",

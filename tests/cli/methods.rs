@@ -16,18 +16,11 @@ fn cli() -> Cli {
     cli
 }
 
-fn json(cli: &Cli, file: &str) -> Value {
-    serde_json::from_slice(&cli.read(file)).unwrap()
-}
-
 /// Steps made and the score, of each scored step.
 fn scores(cli: &Cli, run: &str) -> Vec<(u64, f64)> {
-    String::from_utf8(cli.read(&format!("{run}/metrics.jsonl")))
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .filter_map(|line| Some((line["step"].as_u64()? + 1, line["clip_i"].as_f64()?)))
-        .collect()
+    let steps = cli.metrics(run).into_iter();
+    let scored = |step: Value| Some((step["step"].as_u64()? + 1, step["clip_i"].as_f64()?));
+    steps.filter_map(scored).collect()
 }
 
 fn with(more: &[&'static str]) -> Vec<&'static str> {
@@ -45,7 +38,7 @@ fn a_baseline_keeps_the_checkpoint_that_scored_best() {
     let best =
         scores.iter().fold(scores[0], |best, next| if next.1 > best.1 { *next } else { best });
     assert_ne!(best.0, 8, "this test needs a best checkpoint on the way: {scores:?}");
-    let result = json(&cli, "run/result.json");
+    let result = cli.json("run/result.json");
     assert_eq!(result["kept_steps"], best.0);
     assert_eq!(result["steps"], 8);
     assert!(said.contains(&format!("after {} steps, which scored best", best.0)), "{said}");
@@ -62,7 +55,7 @@ fn clip_s_stops_when_the_score_no_longer_rises() {
     let said = cli.train(&with(&never)).ok();
     // the first score is the best, the second and third do not exceed it by 1
     assert_eq!(scores(&cli, "run").len(), 3);
-    assert_eq!(json(&cli, "run/result.json")["stop"]["reason"], "no_improvement");
+    assert_eq!(cli.json("run/result.json")["stop"]["reason"], "no_improvement");
     assert!(said.contains("the score no longer rose after 6 steps"), "{said}");
     assert!(!String::from_utf8(cli.read("run/metrics.jsonl")).unwrap().contains("ratio"));
 }
@@ -82,7 +75,7 @@ fn the_best_word_of_the_vocabulary_is_found_once_for_the_same_pictures() {
             how,
         ])
         .ok();
-        let result = json(&cli, &format!("{output}/result.json"));
+        let result = cli.json(&format!("{output}/result.json"));
         result["initializer_token"].as_str().unwrap().to_string()
     };
     let (best, worst) = (train("one", "best"), train("two", "worst"));
@@ -93,7 +86,7 @@ fn the_best_word_of_the_vocabulary_is_found_once_for_the_same_pictures() {
         names.filter(|name| name.starts_with(".dvar-words-")).collect::<Vec<_>>()
     };
     assert_eq!(caches().len(), 1, "kept beside the pictures");
-    let found = json(&cli, &format!("pictures/{}", caches()[0]));
+    let found = cli.json(&format!("pictures/{}", caches()[0]));
     let scores: Vec<f64> = found["scores"]
         .as_array()
         .unwrap()
@@ -188,12 +181,11 @@ fn any_factor_of_the_evaluation_can_be_redrawn_and_the_thirds_looked_at() {
         let evaluation =
             ["--exp-code", code, "--eval-gradient-accumulation-steps", "2", "--triple"];
         cli.train(&[&["-o", output, "--max-train-steps", "3"][..], &evaluation[..]].concat()).ok();
-        String::from_utf8(cli.read(&format!("{output}/metrics.jsonl"))).unwrap()
+        cli.metrics(output)
     };
     let (fixed, redrawn) = (train("fixed", "11111"), train("redrawn", "11101"));
-    let column = |text: &str, key: &str| -> Vec<f64> {
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines.map(|line| line[key].as_f64().unwrap()).collect()
+    let column = |steps: &[Value], key: &str| -> Vec<f64> {
+        steps.iter().map(|step| step[key].as_f64().unwrap()).collect()
     };
     // the evaluation has no say in the training
     assert_eq!(column(&fixed, "loss"), column(&redrawn, "loss"));

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Cli, Ran, golden, root};
+use crate::harness::{Cli, Ran, golden, initializer, root};
 
 /// What a command line has beyond the README's: the small model, and few steps.
 struct Official {
@@ -20,16 +20,10 @@ impl Official {
 
     /// Words that the small models know, and what steers clear of long runs.
     fn train(&self, line: &str) -> Ran {
-        let golden = golden();
-        let folder = golden.join(format!("models/tiny-{}", self.model));
-        let tokenizer = if self.model == "sd" { "clip" } else { "bert" };
-        let meta = golden.join(format!("golden/tokenizer_{tokenizer}.json"));
-        let meta: serde_json::Value =
-            serde_json::from_str(&fs::read_to_string(meta).unwrap()).unwrap();
+        let folder = golden().join(format!("models/tiny-{}", self.model));
+        let word = initializer(if self.model == "sd" { "clip" } else { "bert" });
         let clip = root().join("models/pretrained/dvar-tiny-emoji/clip");
-        let line = line
-            .replace("WORD", meta["initializer"].as_str().unwrap())
-            .replace("CLIP", clip.to_str().unwrap());
+        let line = line.replace("WORD", &word).replace("CLIP", clip.to_str().unwrap());
         let folder = folder.to_str().unwrap();
         let mut args = vec!["train", "-m", self.model, "--pretrained_model_name_or_path", folder];
         args.extend(["--train_data_dir=pictures", "--placeholder_token=inversion-cat_statue"]);
@@ -43,12 +37,11 @@ impl Official {
     }
 
     fn result(&self) -> serde_json::Value {
-        serde_json::from_str(&self.text("result.json")).unwrap()
+        self.cli.json("run/result.json")
     }
 
     fn metrics(&self) -> Vec<serde_json::Value> {
-        let text = self.text("metrics.jsonl");
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.cli.metrics("run")
     }
 
     fn text(&self, name: &str) -> String {
@@ -231,8 +224,7 @@ fn dreambooth_and_custom_diffusion_have_the_official_names() {
             let loss = &run.metrics()[1][format!("eval_loss_{interval}")];
             assert!(loss.as_f64().unwrap() > 0.0, "{interval}: {loss}");
         }
-        let drawn: serde_json::Value =
-            serde_json::from_str(&run.text("samples/prompts.json")).unwrap();
+        let drawn = run.cli.json("run/samples/prompts.json");
         assert_eq!(drawn.as_array().unwrap().len(), 4, "two pictures of each of two prompts");
         for file in files {
             assert!(run.cli.path(file).is_file(), "{file} is missing");

@@ -47,11 +47,9 @@ fn half_transparent(color: [u8; 3]) -> Vec<u8> {
 fn losses(cli: &Cli, folder: &str, more: &[&str]) -> (String, Vec<(f64, f64)>) {
     let steps = ["-o", folder, "--max-train-steps", "2", "--num-samples", "1"];
     let said = cli.train(&[&steps[..], more].concat()).ok();
-    let metrics = String::from_utf8(cli.read(&format!("{folder}/metrics.jsonl"))).unwrap();
-    let figures = metrics.lines().map(|line| {
-        let step: serde_json::Value = serde_json::from_str(line).unwrap();
-        (step["loss"].as_f64().unwrap(), step["eval_loss"].as_f64().unwrap())
-    });
+    let steps = cli.metrics(folder).into_iter();
+    let figures =
+        steps.map(|step| (step["loss"].as_f64().unwrap(), step["eval_loss"].as_f64().unwrap()));
     (said, figures.collect())
 }
 
@@ -163,8 +161,7 @@ fn pictures_that_keep_their_proportions_are_trained_on_by_size() {
     assert_eq!(losses(&cli, "again", &wide).1, losses_of_all, "drawn from the seed");
 
     // the evaluation is the mean over its inputs, and each has its own place
-    let metrics = String::from_utf8(cli.read("all/metrics.jsonl")).unwrap();
-    let step: serde_json::Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
+    let step = cli.metrics("all").remove(0);
     let each = |input: usize| step[format!("eval_loss_input_{input}")].as_f64().unwrap();
     let mean = (0..5).map(each).sum::<f64>() / 5.0;
     assert!((mean - losses_of_all[0].1).abs() < 1e-6, "{mean}, {losses_of_all:?}");
@@ -186,9 +183,7 @@ fn the_input_at_a_place_of_the_evaluation_is_the_same_whatever_the_sizes_beside_
     fs::create_dir(cli.path("pictures")).unwrap();
     let each = |folder: &str| {
         losses(&cli, folder, &["--crop", "none", "--eval-batch-size", "3", "--each-input"]);
-        let metrics = String::from_utf8(cli.read(&format!("{folder}/metrics.jsonl"))).unwrap();
-        let step: serde_json::Value =
-            serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
+        let step = cli.metrics(folder).remove(0);
         [0, 1, 2].map(|input| step[format!("eval_loss_input_{input}")].as_f64().unwrap())
     };
     for (file, width, height) in [("a.png", 80, 80), ("b.png", 160, 90), ("c.png", 90, 90)] {
@@ -285,13 +280,8 @@ fn the_learning_rate_follows_its_list() {
         cli.train(&[&steps[..], &["--lr-schedule", rates]].concat())
     };
     train("run", "0.005:1, 1e-3:3, 1e-5").ok();
-    let metrics = String::from_utf8(cli.read("run/metrics.jsonl")).unwrap();
-    let rates: Vec<f64> = metrics
-        .lines()
-        .map(|line| {
-            serde_json::from_str::<serde_json::Value>(line).unwrap()["lr"].as_f64().unwrap()
-        })
-        .collect();
+    let rates: Vec<f64> =
+        cli.metrics("run").iter().map(|step| step["lr"].as_f64().unwrap()).collect();
     assert_eq!(rates, [0.005, 1e-3, 1e-3, 1e-5]);
     let short = train("short", "0.005:1, 1e-3:3");
     assert_eq!(short.code, Some(2));

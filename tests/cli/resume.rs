@@ -163,7 +163,7 @@ fn a_finished_run_goes_on_beyond_its_end_and_ends_as_a_longer_one() {
     cli.train(&["-o", "short", "--max-train-steps", "8"]).ok();
     // its criterion stops it at once
     cli.train(&["-o", "stopped", "--threshold", "0.99"]).ok();
-    let made = String::from_utf8(cli.read("stopped/metrics.jsonl")).unwrap().lines().count();
+    let made = cli.metrics("stopped").len();
     assert!(made < 8, "{made}");
     for run in ["short", "stopped"] {
         assert_eq!(go_on(run, "3").code, Some(2), "a run is not made shorter");
@@ -172,7 +172,7 @@ fn a_finished_run_goes_on_beyond_its_end_and_ends_as_a_longer_one() {
         for name in ["learned_embeds.safetensors", "metrics.jsonl", "samples_after.png"] {
             assert!(file("long", name) == file(run, name), "{run}/{name}");
         }
-        let result: serde_json::Value = serde_json::from_slice(&file(run, "result.json")).unwrap();
+        let result = cli.json(&format!("{run}/result.json"));
         assert_eq!(
             (&result["steps"], &result["stop"]["reason"]),
             (&12.into(), &"max_steps".into())

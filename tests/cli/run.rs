@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Cli, golden, train_args};
+use crate::harness::{Cli, golden, initializer, train_args};
 
 #[test]
 fn train_stops_by_dvar_and_leaves_what_generate_and_info_read() {
@@ -86,11 +86,8 @@ fn the_saved_config_repeats_the_run_byte_for_byte() {
 fn a_model_folder_of_any_size_trains() {
     let cli = Cli::new();
     cli.concept("teal-robot", "pictures");
-    let golden = golden();
-    let tiny_sd = golden.join("models/tiny-sd");
-    let meta = fs::read_to_string(golden.join("golden/tokenizer_clip.json")).unwrap();
-    let meta: serde_json::Value = serde_json::from_str(&meta).unwrap();
-    let word = meta["initializer"].as_str().unwrap();
+    let tiny_sd = golden().join("models/tiny-sd");
+    let word = initializer("clip");
     let said = cli.run(&[
         "train",
         "--config",
@@ -100,7 +97,7 @@ fn a_model_folder_of_any_size_trains() {
         "--placeholder-token",
         "<new>",
         "--initializer-token",
-        word,
+        &word,
         "-o",
         "run",
         "--device",
@@ -144,8 +141,7 @@ fn a_folder_of_pictures_is_enough() {
     let args = ["train", "My Umbrella", "--config", "small.toml", "--device", "cpu", "-o", "run"];
     let said = cli.run(&args).ok();
     assert!(said.contains("<my-umbrella> from the word of the lowest loss"), "{said}");
-    let result: serde_json::Value = serde_json::from_slice(&cli.read("run/result.json")).unwrap();
-    assert_eq!(result["initializer_token"], "umbrella");
+    assert_eq!(cli.json("run/result.json")["initializer_token"], "umbrella");
     assert!(said.contains("words      `umbrella` of 125"), "{said}");
     let twice = cli.run(&["train", "My Umbrella", "--train-data-dir", "My Umbrella"]);
     assert_eq!(twice.code, Some(2), "{twice:?}");

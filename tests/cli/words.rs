@@ -42,9 +42,13 @@ fn several_embeddings_serve_prompts_and_the_negative_prompt_in_any_case() {
     generate(&cli, &[&files[..], &prompts, &["-o", "drawn"]].concat()).ok();
     let said = refused(&cli, &[&files[..], &prompts[..4]].concat());
     assert!(said.contains("no prompt contains `badhandV4`, the token of `hands.pt`"), "{said}");
-    // both change the picture
-    generate(&cli, &["-p", "a <cat>", "-e", "cat.safetensors", "-o", "one"]).ok();
-    assert_ne!(cli.read("drawn/0000.png"), cli.read("one/0000.png"));
+    let alone = |prompt: &str, folder: &str| {
+        generate(&cli, &["-p", prompt, "-e", "cat.safetensors", "-o", folder]).ok();
+        cli.read(&format!("{folder}/0000.png"))
+    };
+    let one = alone("a <cat>", "one");
+    assert_eq!(alone("a <CAT>", "upper"), one);
+    assert_ne!(cli.read("drawn/0000.png"), one, "the word of the negative prompt counts");
 }
 
 #[test]

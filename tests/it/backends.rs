@@ -4,50 +4,76 @@
 use burn::tensor::{Device, Tensor};
 use dvar::{
     optim::{AdamWConfig, OptimizerConfig},
+    pipelines::{ModelFolder, PromptEncoder, Prompts},
     tensor::{DeviceError, on_device},
 };
+use dvar_models::unet::UNet2DConditionModel;
 
 use crate::{
     golden::{self, Tensors, assert_close, assert_relative, number},
     support::{encode, gpu, prompt_encoder, prompt_ids, tensor, tiny_sd, values},
 };
 
+/// The golden step on a device.
+struct Step {
+    golden: Tensors,
+    model: ModelFolder,
+    encoder: PromptEncoder,
+    unet: UNet2DConditionModel,
+    noise: Tensor<4>,
+    noisy: Tensor<4>,
+    prompts: Prompts,
+    concept: Tensor<2>,
+}
+
+impl Step {
+    fn open(device: &Device) -> Self {
+        let (golden, model) = (Tensors::open("ti_grad_sd"), tiny_sd());
+        let encoder = prompt_encoder(&model, device);
+        let unet = model.load_unet(device).unwrap();
+        let noise = tensor::<4>(golden.get("noise"), device);
+        let times = golden.get("timesteps").usize();
+        let latents = tensor::<4>(golden.get("latents"), device);
+        let noisy = model.scheduler().noise_schedule().add_noise(latents, noise.clone(), &times);
+        let prompts = encoder.prepare(&prompt_ids(golden.get("input_ids")));
+        let concept = tensor::<2>(golden.get("concept_embedding"), device);
+        Self { golden, model, encoder, unet, noise, noisy, prompts, concept }
+    }
+
+    /// Its loss at these vectors, by this denoiser.
+    fn loss(&self, unet: &UNet2DConditionModel, vectors: &Tensor<2>) -> Tensor<1> {
+        let states = encode(&self.encoder, &self.prompts, vectors);
+        let times = &self.golden.get("timesteps").values;
+        let noise_pred = unet.forward(self.noisy.clone(), times, states);
+        (noise_pred - self.noise.clone()).square().mean()
+    }
+
+    /// Its loss at the golden's vectors, whenever it is called.
+    fn evaluate(&self) -> Vec<f64> {
+        values(self.loss(&self.unet, &self.concept))
+    }
+}
+
 /// Asserts that this backend's results are the golden's within its README's tolerances.
 fn agrees(name: &str, device: &Device) {
-    let golden = Tensors::open("ti_grad_sd");
-    let model = tiny_sd();
-    let encoder = prompt_encoder(&model, device);
-    let unet = model.load_unet(device).unwrap();
-    let get = |name: &str| golden.get(name);
-    let noise = tensor::<4>(get("noise"), device);
-    let times = get("timesteps").usize();
-    let latents = tensor::<4>(get("latents"), device);
-    let noisy = model.scheduler().noise_schedule().add_noise(latents, noise.clone(), &times);
-    let prompts = encoder.prepare(&prompt_ids(get("input_ids")));
-    let concept = tensor::<2>(get("concept_embedding"), device);
-
-    let evaluate = || {
-        let states = encode(&encoder, &prompts, &concept);
-        let noise_pred = unet.forward(noisy.clone(), &get("timesteps").values, states);
-        values((noise_pred - noise.clone()).square().mean())
-    };
+    let step = Step::open(device);
+    let Step { model, unet, concept, .. } = &step;
+    let get = |name: &str| step.golden.get(name);
     let label = |what: &str| format!("{name} {what}");
-    let first = evaluate();
+    let first = step.evaluate();
     assert_close(&label("evaluation"), &first, &get("loss").values, 2e-6, 0.0);
-    assert_eq!(first, evaluate(), "{name}: two evaluations of the same vectors differ");
+    assert_eq!(first, step.evaluate(), "{name}: two evaluations of the same vectors differ");
 
     let checkpointed = unet.clone().with_gradient_checkpointing();
-    for (what, unet) in [("gradient", &unet), ("gradient by checkpointing", &checkpointed)] {
+    for (what, unet) in [("gradient", unet), ("gradient by checkpointing", &checkpointed)] {
         let tracked = concept.clone().autodiff().require_grad();
-        let states = encode(&encoder, &prompts, &tracked);
-        let noise_pred = unet.forward(noisy.clone(), &get("timesteps").values, states);
-        let loss = (noise_pred - noise.clone()).square().mean();
+        let loss = step.loss(unet, &tracked);
         let gradient = values(tracked.grad(&loss.backward()).unwrap());
         assert_relative(&label(what), &gradient, &get("grad_concept").values, 2e-5);
     }
 
     // the update of the step, from the golden gradient on the host in double precision
-    let mut optimizer = AdamWConfig::default().init(std::slice::from_ref(&concept));
+    let mut optimizer = AdamWConfig::default().init(std::slice::from_ref(concept));
     let wanted = tensor::<2>(get("grad_concept"), device);
     let updated = values(optimizer.update(vec![concept.clone()], vec![wanted], 1e-2).remove(0));
     let AdamWConfig { epsilon, weight_decay, .. } = AdamWConfig::default();
@@ -90,26 +116,6 @@ fn the_gpu_agrees_with_the_golden() {
     on_device(&device, || agrees(&name, &device)).unwrap();
 }
 
-/// The loss of the golden step at the golden's vectors, whenever it is called.
-fn evaluation(device: &Device) -> impl Fn() -> Vec<f64> {
-    let golden = Tensors::open("ti_grad_sd");
-    let model = tiny_sd();
-    let encoder = prompt_encoder(&model, device);
-    let unet = model.load_unet(device).unwrap();
-    let noise = tensor::<4>(golden.get("noise"), device);
-    let times = golden.get("timesteps").usize();
-    let latents = tensor::<4>(golden.get("latents"), device);
-    let noisy = model.scheduler().noise_schedule().add_noise(latents, noise.clone(), &times);
-    let prompts = encoder.prepare(&prompt_ids(golden.get("input_ids")));
-    let concept = tensor::<2>(golden.get("concept_embedding"), device);
-    move || {
-        let states = encode(&encoder, &prompts, &concept);
-        let times = &golden.get("timesteps").values;
-        let noise_pred = unet.forward(noisy.clone(), times, states);
-        values((noise_pred - noise.clone()).square().mean())
-    }
-}
-
 #[test]
 #[ignore = "wants a GPU, or a software adapter: `DVAR_DEVICE` names it"]
 fn the_gpu_gives_repeated_evaluations_the_same_bits() {
@@ -117,9 +123,9 @@ fn the_gpu_gives_repeated_evaluations_the_same_bits() {
     // on a software adapter a thousand take some minutes
     let count = std::env::var("DVAR_EVALUATIONS").map_or(50, |count| count.parse().unwrap());
     let different = on_device(&device, || {
-        let evaluate = evaluation(&device);
-        let first = evaluate();
-        (1..count).filter(|_| evaluate() != first).count()
+        let step = Step::open(&device);
+        let first = step.evaluate();
+        (1..count).filter(|_| step.evaluate() != first).count()
     });
     println!("{name}: {different:?} of {count} evaluations differ from the first");
     assert_eq!(different, Ok(0));

@@ -74,6 +74,14 @@ impl Golden {
     pub fn usize(&self) -> Vec<usize> {
         self.values.iter().map(|v| *v as usize).collect()
     }
+
+    /// Item `index` along the first axis, without that axis.
+    pub fn row(&self, index: usize) -> Self {
+        let shape = self.shape[1..].to_vec();
+        let size: usize = shape.iter().product();
+        let values = self.values[index * size..(index + 1) * size].to_vec();
+        Self { shape, values }
+    }
 }
 
 /// All tensors of `golden/{name}.safetensors`.

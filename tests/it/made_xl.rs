@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    determinism::{options, prepared_on, session_of, states},
+    determinism::{bytes, options, prepared_on, session_of, states},
     golden::{Tensors, assert_close, assert_relative},
     support::values,
 };
@@ -206,7 +206,6 @@ fn runs_of_all_methods_go_on_where_they_were_with_the_bytes_of_whole_ones() {
         let whole = states(&run(), None, 2);
         let saved = TrainState::from_bytes(&whole[0].to_bytes().unwrap()).unwrap();
         let resumed = states(&run(), Some(&saved), 2);
-        let bytes = |states: &[TrainState]| states.last().unwrap().to_bytes().unwrap();
         assert_eq!(bytes(&whole), bytes(&resumed), "{method:?}");
     }
 }

@@ -24,7 +24,9 @@ fn adamw_follows_torch_step_by_step() {
     let (start, grads) = (golden.get("p0"), golden.get("grads"));
     let width = start.values.len();
     let cases = meta["cases"].as_object().unwrap();
-    for (name, case) in cases.iter().filter(|(_, case)| case["kind"] == "adamw") {
+    let cases: Vec<_> = cases.iter().filter(|(_, case)| case["kind"] == "adamw").collect();
+    assert!(!cases.is_empty(), "the set holds no AdamW");
+    for (name, case) in cases {
         let betas = numbers(&case["betas"]);
         let config = AdamWConfig {
             beta1: betas[0],

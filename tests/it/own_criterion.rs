@@ -10,7 +10,7 @@ use dvar::{
 };
 
 use crate::{
-    determinism::{States, session},
+    determinism::{States, bytes, session},
     replicas::Sharing,
 };
 
@@ -43,8 +43,7 @@ fn a_criterion_of_ones_own_stops_the_trainer_and_goes_on_from_a_saved_state() {
     let saved = TrainState::from_bytes(&states[0].to_bytes().unwrap()).unwrap();
     let (resumed, ends) = run(Some(&saved));
     assert_eq!(resumed, stop);
-    let last = |states: &[TrainState]| states.last().unwrap().to_bytes().unwrap();
-    assert_eq!(last(&ends), last(&states));
+    assert_eq!(bytes(&ends), bytes(&states));
 }
 
 #[test]

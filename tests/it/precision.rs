@@ -14,7 +14,7 @@ use dvar::{
 };
 
 use crate::{
-    determinism::{KINDS, options, prepared, session_in, states},
+    determinism::{KINDS, bytes, options, prepared, session_in, states},
     golden::{Tensors, assert_relative},
     support::{SIDES, encode, gpu, prompt_encoder, prompt_ids, tensor, tiny, tiny_sd, values},
 };
@@ -123,10 +123,6 @@ fn what_a_low_type_would_harm_stays_in_f32() {
     assert!(session.objective.unet.projections().values().all(|w| w.dtype() == DType::BF16));
     let concept = session.concept(&config);
     assert!(concept.values().iter().all(|value| value.dtype() == DType::F32));
-}
-
-fn bytes(states: &[TrainState]) -> Vec<u8> {
-    states.last().unwrap().to_bytes().unwrap()
 }
 
 #[test]

@@ -6,11 +6,11 @@ use dvar::{
     config::MixedPrecision,
     data::dataset::Dataset,
     session::{DeviceReplicas, PreparedRun, Session},
-    trainer::{LocalBoxFuture, Part, Replicas, Task, TrainError, TrainState},
+    trainer::{LocalBoxFuture, Part, Replicas, Task, TrainError},
 };
 
 use crate::{
-    determinism::{KINDS, options, prepared, session_of, states_shared},
+    determinism::{KINDS, bytes, options, prepared, session_of, states_shared},
     golden::assert_relative,
 };
 
@@ -80,10 +80,6 @@ fn uneven(kind: (Method, &str)) -> PreparedRun {
     options.evaluation.triple = Some(true);
     options.evaluation.each_input = Some(true);
     prepared(options)
-}
-
-fn bytes(states: &[TrainState]) -> Vec<u8> {
-    states.last().unwrap().to_bytes().unwrap()
 }
 
 #[test]

@@ -10,16 +10,9 @@ use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
 use serde_json::Value;
 
 use crate::{
-    golden::{self, Golden, Tensors, assert_close, number},
+    golden::{self, Tensors, assert_close, number},
     support::{encoder_of, tensor, tiny, values},
 };
-
-/// Row `index` along the first axis.
-fn row(golden: &Golden, index: usize) -> Golden {
-    let size: usize = golden.shape[1..].iter().product();
-    let values = golden.values[index * size..(index + 1) * size].to_vec();
-    Golden { shape: golden.shape[1..].to_vec(), values }
-}
 
 /// A recorded set of runs, and our networks with the prompts encoded.
 struct Sampling {
@@ -81,12 +74,12 @@ impl Sampling {
         let guided = (self.model.family().is_guided)(scale);
         let negative = guided.then(|| self.negative.clone());
         let guidance = Guidance { text: self.text.clone(), negative, scale };
-        let noise = |step| tensor(&row(self.golden.get("variance_noise"), step), &Device::flex());
+        let noise = |step| tensor(&self.golden.get("variance_noise").row(step), &Device::flex());
         let want = steps.map(|key| self.golden.get(key));
         let mut observed = 0;
         let observe = async |step, latents: &Tensor<4>| {
             if let (Some(want), Some(key)) = (want, steps) {
-                let (got, want) = (values(latents.clone()), row(want, step).values);
+                let (got, want) = (values(latents.clone()), want.row(step).values);
                 assert_close(&format!("{key} {step}"), &got, &want, 1e-3, 0.0);
                 observed += 1;
             }

@@ -2,27 +2,17 @@
 
 use std::rc::Rc;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use dvar::schedulers::{Scheduler, SchedulerConfig};
 use serde_json::{Map, Value, json};
 
-use crate::golden::{self, Golden, Tensors, assert_close, number};
+use crate::{
+    golden::{self, Golden, Tensors, assert_close, number},
+    support::{self, values},
+};
 
 fn tensor(golden: &Golden) -> Tensor<4> {
-    let shape: [usize; 4] = golden.shape.clone().try_into().expect("four dimensions");
-    Tensor::from_data(TensorData::new(golden.f32(), shape), &Device::flex())
-}
-
-/// Item `index` of a golden tensor with a leading dimension of steps.
-fn item(golden: &Golden, index: usize) -> Golden {
-    let shape = golden.shape[1..].to_vec();
-    let size: usize = shape.iter().product();
-    let values = golden.values[index * size..(index + 1) * size].to_vec();
-    Golden { shape, values }
-}
-
-fn values(tensor: Tensor<4>) -> Vec<f64> {
-    tensor.into_data().iter::<f64>().collect()
+    support::tensor(golden, &Device::flex())
 }
 
 fn alphas_cumprod(config: &SchedulerConfig) -> Vec<f64> {
@@ -145,7 +135,7 @@ impl Case {
 
     fn variance_noise(&self, tensors: &Tensors, index: usize) -> Option<Tensor<4>> {
         let key = format!("{}.variance_noise", self.name);
-        tensors.has(&key).then(|| tensor(&item(tensors.get(&key), index)))
+        tensors.has(&key).then(|| tensor(&tensors.get(&key).row(index)))
     }
 }
 
@@ -184,13 +174,13 @@ fn every_step_from_a_recorded_sample_ends_at_the_next_one() {
         let (mut got, mut want) = (Vec::new(), Vec::new());
         for index in 0..model_outputs.shape[0] {
             let sample = scheduler.step(
-                tensor(&item(model_outputs, index)),
+                tensor(&model_outputs.row(index)),
                 index,
-                tensor(&item(samples, index)),
+                tensor(&samples.row(index)),
                 case.variance_noise(tensors, index),
             );
             got.extend(values(sample));
-            want.extend(item(samples, index + 1).values);
+            want.extend(samples.row(index + 1).values);
         }
         assert_close(&format!("{} steps", case.name), &got, &want, 0.0, case.tolerance);
     }
@@ -199,7 +189,7 @@ fn every_step_from_a_recorded_sample_ends_at_the_next_one() {
 #[test]
 fn every_whole_trajectory_with_the_recorded_model_outputs_is_diffusers() {
     every_trajectory("outputs", |case, tensors, _input, _timestep, index| {
-        tensor(&item(case.get(tensors, "model_outputs"), index))
+        tensor(&case.get(tensors, "model_outputs").row(index))
     });
 }
 

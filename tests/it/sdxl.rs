@@ -168,20 +168,6 @@ fn objective_agrees(name: &str) {
     }
 }
 
-/// Where the largest id of a text would be taken for its end, all but the denoiser's input differ.
-#[test]
-fn the_end_of_a_text_is_not_its_largest_id() {
-    if !has_model(SIDE) {
-        return;
-    }
-    let [ours, legacy] = ["ti_grad_sdxl", "ti_grad_sdxl_legacy_pool"].map(Tensors::open);
-    for (name, differs) in [("noisy_latents", false), ("text_embeds", true), ("noise_pred", true)] {
-        let pairs = ours.get(name).values.iter().zip(&legacy.get(name).values);
-        let largest = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        assert_eq!(largest > 1e-2, differs, "{name}: {largest}");
-    }
-}
-
 /// One recorded drawing.
 struct Drawing<'a> {
     golden: &'a Tensors,

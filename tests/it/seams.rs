@@ -24,7 +24,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
 
 use crate::{
-    determinism::{options, prepared, prepared_on, states},
+    determinism::{bytes, options, prepared, prepared_on, states},
     golden::{assert_close, assert_relative},
     support::{files, tiny_sd, values},
 };
@@ -157,7 +157,6 @@ fn a_run_trains_saves_resumes_and_draws_vectors_for_each_text_encoder() {
         let names: Vec<&str> = saved.parameters.iter().map(|p| p.name.as_str()).collect();
         assert_eq!(names[..2], ["vectors.left", "vectors.right"]);
         let resumed = states(&run(method, 4), Some(&saved), 2);
-        let bytes = |states: &[TrainState]| states.last().unwrap().to_bytes().unwrap();
         assert_eq!(bytes(&whole), bytes(&resumed), "{method:?}");
     }
 

@@ -31,7 +31,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use serde_json::Value;
 
 use crate::{
-    determinism::{options, prepared_on, states},
+    determinism::{bytes, options, prepared_on, states},
     golden,
 };
 
@@ -184,7 +184,7 @@ fn a_run_on_a_single_file_ends_in_the_bytes_of_one_on_its_folder() {
         }
         let run = |model| {
             let options = options(MixedPrecision::No, (Method::DreamboothLora, "adamw"), 2, 1);
-            states(&prepared_on(model, options), None, 1).last().unwrap().to_bytes().unwrap()
+            bytes(&states(&prepared_on(model, options), None, 1))
         };
         assert_eq!(run(open(twin(&file, &name))), run(open(folder(&name))), "{file}");
     }

@@ -61,9 +61,8 @@ class Cluster:
         host = socket.gethostname().split(".")[0]
         self.conf.write_text(CONF.format(folder=self.folder, host=host))
         munge = self.folder / "munge"
-        for folder in (munge, *munge.parents):
-            # munged refuses a socket in a folder that others may not reach, or a key that they may
-            os.chmod(munge, 0o711)
+        # munged refuses a socket in a folder that others may not reach, or a key that they may
+        munge.chmod(0o711)
         key = munge / "key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o400)

@@ -13,7 +13,7 @@ const TYPES = {
   ".png": "image/png",
   ".wasm": "application/wasm",
 };
-export const POLICY =
+const POLICY =
   "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; " +
   "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'";
 

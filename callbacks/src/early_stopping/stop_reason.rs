@@ -190,9 +190,10 @@ mod tests {
         }
     }
 
-    fn reasons() -> [StopReason; 7] {
+    fn reasons() -> [StopReason; 8] {
         [
             StopReason::Dvar { step: 9, ratio: 0.125, threshold: 0.15, window: 4 },
+            StopReason::Plateau { step: 9, share: 0.0625, threshold: 0.25, window: 4 },
             StopReason::ConstantObjective { step: 3 },
             StopReason::NoImprovement { step: 3, best: Some(0.7), patience: 2 },
             StopReason::NoImprovement { step: 3, best: None, patience: 2 },
@@ -227,6 +228,7 @@ mod tests {
         let json = reasons().map(|reason| serde_json::to_string(&reason).unwrap());
         let expected = [
             r#"{"reason":"dvar","step":9,"ratio":0.125,"threshold":0.15,"window":4}"#,
+            r#"{"reason":"plateau","step":9,"share":0.0625,"threshold":0.25,"window":4}"#,
             r#"{"reason":"constant_objective","step":3}"#,
             r#"{"reason":"no_improvement","step":3,"best":0.7,"patience":2}"#,
             r#"{"reason":"no_improvement","step":3,"best":null,"patience":2}"#,

@@ -1,5 +1,5 @@
-//! CLIP (Radford et al. 2021): the text encoder of Stable Diffusion 1.x, and both towers with
-//! their projections for scoring pictures.
+//! CLIP (Radford et al. 2021): the text encoders of Stable Diffusion 1.x, 2.x and XL, and both towers
+//! with their projections for scoring pictures.
 
 mod config;
 mod encoder;

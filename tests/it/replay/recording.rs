@@ -85,12 +85,9 @@ impl Recording {
         steps.iter().map(|step| step.as_array().map_or_else(|| number(step), length)).collect()
     }
 
-    /// Row `step` of a recorded draw, without its leading axis.
+    /// A recorded draw at a step.
     fn drawn(&self, key: &str, step: usize) -> Golden {
-        let all = self.golden.get(key);
-        let size: usize = all.shape[1..].iter().product();
-        let values = all.values[step * size..(step + 1) * size].to_vec();
-        Golden { shape: all.shape[1..].to_vec(), values }
+        self.golden.get(key).row(step)
     }
 
     fn draws(
