@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What one rounding may change, relatively.
-fn rounding(dtype: DType) -> f64 {
+pub fn rounding(dtype: DType) -> f64 {
     match dtype {
         DType::F16 => 2.0_f64.powi(-11),
         DType::BF16 => 2.0_f64.powi(-8),
@@ -81,7 +81,7 @@ fn the_gpu_agrees_with_the_golden_in_f16() {
 }
 
 /// Loss and gradient of a run's first step; the gradients of all parameters in a row.
-fn first_step(session: &Session, config: &dvar::config::TrainConfig) -> (Vec<f64>, Vec<f64>) {
+pub fn first_step(session: &Session, config: &dvar::config::TrainConfig) -> (Vec<f64>, Vec<f64>) {
     let concept = session.concept(config);
     let batch = session.objective.batch(&session.draws.draw(0));
     let loss = session.objective.loss(&concept.tracked(), &batch);

@@ -1,4 +1,4 @@
-//! The page's options: the CLI's, but for those that are about files.
+//! The page's options: the CLI's, but for those about files, other programs and how pictures are read.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub fn read(options: &JsValue) -> Result<TrainOptions, PageError> {
     match given.keys().find(|option| !here.contains_key(*option)) {
         Some(option) => Err(PageError::option(
             option,
-            format!("`{option}` is about files or programs that a page has not; leave it out"),
+            format!("`{option}` is no option of a page; leave it out, or take the command line"),
         )),
         None => Ok(options),
     }

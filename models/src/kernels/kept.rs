@@ -26,9 +26,10 @@ pub(crate) fn is_small(weights: usize) -> bool {
     weights <= MOST
 }
 
-/// Whether what is made of these weights is kept.
+/// Whether what is made of these weights is kept: not of a part of others, which have the same address.
 pub(super) fn is_kept(weight: &FlexTensor) -> bool {
-    is_small(weight.layout().shape().num_elements())
+    let count = weight.layout().shape().num_elements();
+    is_small(count) && weight.data_arc().len() == count * size_of::<f32>()
 }
 
 /// What `make` gives for these weights: kept from an earlier call, or made now.
