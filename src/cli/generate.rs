@@ -18,6 +18,9 @@ use crate::{
     session::{self, Generator},
 };
 
+/// Pictures in a row of the sheet, at most.
+const COLUMNS: usize = 8;
+
 /// Flags of `dvar generate`.
 #[derive(Debug, clap::Args)]
 pub(super) struct GenerateArgs {
@@ -168,7 +171,7 @@ fn draw(
         }
     }
     let grid = folder.join("grid.png");
-    output::write(&grid, &encode_grid(&pictures, args.count)?)?;
+    output::write(&grid, &encode_grid(&pictures, args.count.min(COLUMNS))?)?;
     println!("{} pictures in {}, together in {}", pictures.len(), folder.display(), grid.display());
     Ok(())
 }
