@@ -7,6 +7,7 @@ use super::{
     learned::{read_adapter, read_embedding},
     model,
     run_folder::RunFolder,
+    train::read_result,
 };
 use crate::{
     concept::{LearnedAdapter, LoraLayer, Part},
@@ -126,12 +127,14 @@ fn training_run(folder: &Path) -> Result<(), CliError> {
     match run.read_state()? {
         Some(state) => {
             println!("steps      {}", state.step);
-            match state.stop {
-                Some(stop) => println!("stop       {stop}"),
-                None => println!("unfinished go on with: dvar train --resume {}", folder.display()),
+            if let Some(stop) = state.stop {
+                println!("stop       {stop}");
             }
         }
         None => println!("steps      0, no checkpoint yet"),
+    }
+    if read_result(&run)?.is_none() {
+        println!("unfinished go on with: dvar train --resume {}", folder.display());
     }
     Ok(())
 }

@@ -114,7 +114,7 @@ fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
     assert_eq!(ran.code, Some(130), "{ran:?}");
     assert!(ran.stdout.contains("dvar train --resume run"), "{ran:?}");
     let said = cli.run(&["info", "run"]).ok();
-    assert!(said.contains("interrupted"), "{said}");
+    assert!(said.contains("interrupted") && said.contains("dvar train --resume run"), "{said}");
 }
 
 #[test]
@@ -146,6 +146,13 @@ fn a_finished_run_goes_on_beyond_its_end_and_ends_as_a_longer_one() {
         cli.run(&["train", "--resume", run, "--device", "cpu"]).ok();
         assert!(file("long", "metrics.jsonl") == file(run, "metrics.jsonl"));
     }
+    // as one that was interrupted on the way leaves it, the result is of the earlier end
+    let result = String::from_utf8(cli.read("short/result.json")).unwrap().replace("12", "8");
+    fs::write(cli.path("short/result.json"), result).unwrap();
+    let ran = cli.run(&["report", "short"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("has not ended yet"), "{ran:?}");
+    assert!(cli.run(&["info", "short"]).ok().contains("dvar train --resume short"));
     cli.train(&["-o", "cosine", "--lr-scheduler", "cosine"]).ok();
     let ran = go_on("cosine", "12");
     assert_eq!(ran.code, Some(2), "{ran:?}");

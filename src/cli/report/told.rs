@@ -9,7 +9,7 @@ use crate::{
     cli::{
         error::CliError,
         run_folder::RunFolder,
-        train::{RunResult, read_metrics},
+        train::{RunResult, read_metrics, read_result},
     },
     config::TrainOptions,
     data::{decode::decode, picture_files, png::encode_png, resize::Filter},
@@ -38,7 +38,7 @@ pub(super) struct Told {
 
 impl Told {
     pub(super) fn read(folder: &RunFolder) -> Result<Self, CliError> {
-        let Ok(result) = fs::read(folder.result()) else {
+        let Some(result) = read_result(folder)? else {
             let path = folder.path().display();
             return Err(CliError::Input(format!(
                 "the run in `{path}` has not ended yet; go on with: dvar train --resume {path}"
@@ -54,7 +54,7 @@ impl Told {
             config: config.map_err(|error| CliError::read(&folder.config(), error))?,
             pictures: pictures(&options),
             options,
-            result: serde_json::from_slice(&result)?,
+            result,
             fall: Fall::new(&losses, window).map(|fall| fall.to_string()),
             // a run may have drawn none
             samples: ["before", "after"].map(|when| fs::read(folder.samples(when)).ok()),

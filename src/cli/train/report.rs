@@ -29,6 +29,15 @@ pub(in crate::cli) struct RunResult {
     pub initializer_token: Option<String>,
 }
 
+/// What came of a run that has ended, and has made no step since: one that goes on beyond its end
+/// leaves what it wrote there until it ends anew.
+pub(in crate::cli) fn read_result(folder: &RunFolder) -> Result<Option<RunResult>, CliError> {
+    let Ok(bytes) = std::fs::read(folder.result()) else { return Ok(None) };
+    let result: RunResult = serde_json::from_slice(&bytes)?;
+    let made = folder.read_state()?.map_or(0, |state| state.step);
+    Ok((made <= result.steps).then_some(result))
+}
+
 /// One input of the first deterministic evaluation, in `evaluation_inputs.json`: with `each_input`,
 /// its losses are `eval_loss_input_N` of `metrics.jsonl`, counted over all rounds from 0.
 #[derive(Serialize)]
