@@ -1,6 +1,6 @@
 //! What the command line does along a run: the run's folder, its logs, the progress line.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, io};
 
 use super::{class_pictures, progress::Progress, report, search};
 use crate::{
@@ -163,8 +163,14 @@ impl Observer for CommandLine<'_> {
     ) -> Result<Callbacks<'a>, CliError> {
         let Self { folder, config, .. } = self;
         let (step, save_steps) = (self.resumed.unwrap_or(0), config.save_steps);
-        let metrics = MetricsLog::open(&folder.metrics(), step, save_steps)
-            .map_err(|error| CliError::write(&folder.metrics(), error))?;
+        let metrics = MetricsLog::open(&folder.metrics(), step, save_steps);
+        let metrics = metrics.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => CliError::Input(format!(
+                "`{}` is no longer the run's log: {error}; put it back, or start the run anew",
+                folder.metrics().display()
+            )),
+            _ => CliError::write(&folder.metrics(), error),
+        })?;
         let timing = Timing::open(&folder.timing(), save_steps, resumed.is_some())
             .map_err(|error| CliError::write(&folder.timing(), error))?;
         let mut callbacks: Callbacks<'a> = vec![Box::new(metrics)];

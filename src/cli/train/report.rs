@@ -33,7 +33,13 @@ pub(in crate::cli) struct RunResult {
 /// leaves what it wrote there until it ends anew.
 pub(in crate::cli) fn read_result(folder: &RunFolder) -> Result<Option<RunResult>, CliError> {
     let Ok(bytes) = std::fs::read(folder.result()) else { return Ok(None) };
-    let result: RunResult = serde_json::from_slice(&bytes)?;
+    let result: RunResult = serde_json::from_slice(&bytes).map_err(|error| {
+        CliError::Input(format!(
+            "`{}` is no result of a run ({error}); make it anew with: dvar train --resume {}",
+            folder.result().display(),
+            folder.path().display()
+        ))
+    })?;
     let made = folder.read_state()?.map_or(0, |state| state.step);
     Ok((made <= result.steps).then_some(result))
 }
@@ -233,7 +239,12 @@ pub(super) fn read_metrics_until(
     let path = folder.metrics();
     let text = std::fs::read_to_string(&path).map_err(|error| CliError::read(&path, error))?;
     let points = text.lines().take(steps).map(serde_json::from_str);
-    Ok(points.collect::<Result<_, _>>()?)
+    points.collect::<Result<_, _>>().map_err(|error: serde_json::Error| {
+        CliError::Input(format!(
+            "`{}` is no longer the run's log: {error}; put it back, or start the run anew",
+            path.display()
+        ))
+    })
 }
 
 /// After how many updates the best score came, and the score; of equal scores, the earliest.
