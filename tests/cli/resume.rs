@@ -117,6 +117,24 @@ fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
     assert!(said.contains("interrupted") && said.contains("dvar train --resume run"), "{said}");
 }
 
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_drawing_of_class_pictures_too() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    let custom = ["--method", "custom-diffusion", "--class-prompt", "bear"];
+    let args = [&custom[..], &["--num-class-images", "5000", "-o", "run"]].concat();
+    let mut child =
+        cli.command(&train_args(&args)).stdout(Stdio::piped()).spawn().expect("the program starts");
+    wait_for(&mut child, || cli.path("run/class_pictures/class-0000.png").is_file());
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.expect("kill runs").success());
+    let ran = cli.ran(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    assert!(ran.stdout.contains("dvar train --resume run"), "{ran:?}");
+    assert!(!cli.path("run/class_pictures/class-4999.png").exists());
+}
+
 #[test]
 fn a_finished_run_goes_on_beyond_its_end_and_ends_as_a_longer_one() {
     let cli = Cli::new();

@@ -1,16 +1,19 @@
 //! The pictures of the concept's class, for prior preservation: the user's, or the model's own.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+};
 
-use burn::tensor::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
+    callbacks::Interrupt,
     cli::CliError,
     config::{MethodConfig, TrainConfig},
     data::{DataError, dataset::Dataset, picture_files, png::encode_png, reading::CropMode},
     files::write_atomic,
-    pipelines::{BATCH, ModelFolder},
+    pipelines::BATCH,
     session::{CheckedOptions, PreparedRun, class_pictures, draw_class},
 };
 
@@ -31,12 +34,14 @@ pub(super) fn check(config: &TrainConfig) -> Result<(), CliError> {
     }
 }
 
-/// The class' pictures, of which missing ones are drawn first; none for methods without.
+/// The class' pictures, of which missing ones are drawn first; none for methods without. An interrupt
+/// ends it after a picture.
 pub(super) async fn load(
     run: &PreparedRun,
     default_folder: PathBuf,
+    interrupt: &Interrupt,
 ) -> Result<Option<Dataset>, CliError> {
-    let PreparedRun { checked: CheckedOptions { config, model, .. }, device, .. } = run;
+    let config = &run.checked.config;
     let Some((prompt, count)) = class_pictures(config) else { return Ok(None) };
     let folder = class_folder(config).map_or(default_folder, Path::to_path_buf);
     std::fs::create_dir_all(&folder).map_err(|error| CliError::write(&folder, error))?;
@@ -46,7 +51,7 @@ pub(super) async fn load(
         Err(error) => return Err(error.into()),
     };
     if there.iter().all(|file| is_drawn(file)) {
-        draw(config, model, device, prompt, &folder, count).await?;
+        draw(run, prompt, &folder, count, interrupt).await?;
     } else if there.len() < count {
         println!("class      {} pictures in {}, of {count} wanted", there.len(), folder.display());
     }
@@ -70,13 +75,13 @@ fn is_drawn(file: &Path) -> bool {
 /// Draws those of the `count` pictures that are not there yet, as it would have drawn them with the
 /// others.
 async fn draw(
-    config: &TrainConfig,
-    model: &ModelFolder,
-    device: &Device,
+    run: &PreparedRun,
     prompt: &str,
     folder: &Path,
     count: usize,
+    interrupt: &Interrupt,
 ) -> Result<(), CliError> {
+    let PreparedRun { checked: CheckedOptions { config, model, .. }, device, .. } = run;
     let path = |i: usize| folder.join(format!("{DRAWN}{i:04}.png"));
     let numbers: Vec<usize> = (0..count).collect();
     // whole batches: the last bits of a picture depend on how many are drawn with it
@@ -99,7 +104,7 @@ async fn draw(
             write_atomic(&path, &png).map_err(|error| CliError::write(&path, error))?;
         }
         bar.inc(1);
-        Ok(())
+        if interrupt.0.load(Ordering::Relaxed) { Err(CliError::Interrupted) } else { Ok(()) }
     })
     .await?;
     bar.finish_and_clear();

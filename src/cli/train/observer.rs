@@ -58,10 +58,17 @@ impl<'a> CommandLine<'a> {
     /// Saves what a run had learned that ended by an error; takes the folder back of one that could
     /// not begin.
     pub(super) fn keep_last_good(&self, error: RunError<CliError>) -> CliError {
+        let (last_good, error) = (error.last_good, CliError::from(error.cause));
+        if let CliError::Interrupted = error {
+            println!(
+                "stop       interrupted before the training; go on with: dvar train --resume {}",
+                self.folder.path().display()
+            );
+            return error;
+        }
         if self.logs.get().is_none() && self.resumed.is_none() {
             self.folder.discard();
         }
-        let (last_good, error) = (error.last_good, error.cause.into());
         match last_good.map(|concept| write_concept(self.folder.path(), &concept)) {
             Some(Ok(())) => {
                 CliError::Kept { error: Box::new(error), file: self.folder.embedding() }
@@ -122,7 +129,7 @@ impl Observer for CommandLine<'_> {
         &self,
         run: &PreparedRun,
     ) -> Result<Option<Dataset>, RunError<CliError>> {
-        let class = class_pictures::load(run, self.folder.class_pictures()).await;
+        let class = class_pictures::load(run, self.folder.class_pictures(), &self.interrupt).await;
         class.map_err(RunError::observer)
     }
 
