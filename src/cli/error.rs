@@ -111,6 +111,7 @@ impl CliError {
             "clip" => {
                 format!("give a CLIP folder with `{flag}`, such as openai/clip-vit-base-patch32")
             }
+            "train_data_dir" => format!("`dvar train FOLDER` gives it, as does `{flag}`"),
             _ if diverged => {
                 format!("lower `{flag}`, or where fp16 computes take `--mixed-precision bf16`")
             }

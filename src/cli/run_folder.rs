@@ -132,6 +132,11 @@ impl RunFolder {
         self.path.join("initial_embeds.safetensors")
     }
 
+    /// The file of what the run changed in the model, where its method does.
+    pub(super) fn adapter(&self) -> Option<PathBuf> {
+        adapter_file(&self.path)
+    }
+
     /// What the run changed in the model, where its method does.
     pub(super) fn read_adapter(&self) -> Result<Option<LearnedAdapter>, CliError> {
         adapter_in(&self.path)
@@ -202,8 +207,12 @@ impl RunFolder {
 
 /// The adapter beside an embedding, where there is one.
 fn adapter_in(folder: &Path) -> Result<Option<LearnedAdapter>, CliError> {
+    adapter_file(folder).map(|file| read_adapter(&file)).transpose()
+}
+
+fn adapter_file(folder: &Path) -> Option<PathBuf> {
     let files = [LORA, CUSTOM_DIFFUSION].map(|name| folder.join(name));
-    files.iter().find(|file| file.is_file()).map(|file| read_adapter(file)).transpose()
+    files.into_iter().find(|file| file.is_file())
 }
 
 /// Letters and digits with hyphens between, as in a file's name: `<my cat>` gives `my-cat`.

@@ -318,6 +318,9 @@ pub(super) fn report(
         );
     }
     println!("embedding  {}", folder.embedding().display());
+    if let Some(adapter) = folder.adapter() {
+        println!("adapter    {}", adapter.display());
+    }
     println!(
         "samples    {} and {}",
         folder.samples("before").display(),
