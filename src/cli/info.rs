@@ -134,7 +134,7 @@ fn training_run(folder: &Path) -> Result<(), CliError> {
         None => println!("steps      0, no checkpoint yet"),
     }
     if read_result(&run)?.is_none() {
-        println!("unfinished go on with: dvar train --resume {}", folder.display());
+        println!("unfinished go on with: {}", run.go_on());
     }
     Ok(())
 }

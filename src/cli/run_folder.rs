@@ -92,6 +92,14 @@ impl RunFolder {
         &self.path
     }
 
+    /// The command that goes on with the run, as it is typed.
+    pub(super) fn go_on(&self) -> String {
+        let path = self.path.display().to_string();
+        let plain = |c: char| c.is_alphanumeric() || r"-_./\:".contains(c);
+        let path = if path.chars().all(plain) { path } else { format!("\"{path}\"") };
+        format!("dvar train --resume {path}")
+    }
+
     pub(super) fn config(&self) -> PathBuf {
         self.path.join(CONFIG)
     }
@@ -240,6 +248,13 @@ fn is_reserved(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_that_goes_on_holds_for_any_folder() {
+        let go_on = |path: &str| RunFolder { path: path.into(), own: None }.go_on();
+        assert_eq!(go_on("runs/my-cat"), "dvar train --resume runs/my-cat");
+        assert_eq!(go_on("My Cat #1"), "dvar train --resume \"My Cat #1\"");
+    }
 
     #[test]
     fn a_name_holds_letters_and_digits_and_is_none_that_windows_keeps() {

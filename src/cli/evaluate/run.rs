@@ -120,9 +120,9 @@ fn learned(run: &RunFolder, model: &ModelFolder) -> Result<LearnedEmbedding, Cli
     let file = run.embedding();
     if !file.is_file() {
         return Err(CliError::Input(format!(
-            "`{}` is not there yet; go on with the run: dvar train --resume {}",
+            "`{}` is not there yet; go on with the run: {}",
             file.display(),
-            run.path().display()
+            run.go_on()
         )));
     }
     let embedding = read_embedding(&file)?;

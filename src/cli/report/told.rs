@@ -39,9 +39,10 @@ pub(super) struct Told {
 impl Told {
     pub(super) fn read(folder: &RunFolder) -> Result<Self, CliError> {
         let Some(result) = read_result(folder)? else {
-            let path = folder.path().display();
             return Err(CliError::Input(format!(
-                "the run in `{path}` has not ended yet; go on with: dvar train --resume {path}"
+                "the run in `{}` has not ended yet; go on with: {}",
+                folder.path().display(),
+                folder.go_on()
             )));
         };
         let options = folder.options()?;

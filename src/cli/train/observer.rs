@@ -60,10 +60,8 @@ impl<'a> CommandLine<'a> {
     pub(super) fn keep_last_good(&self, error: RunError<CliError>) -> CliError {
         let (last_good, error) = (error.last_good, CliError::from(error.cause));
         if let CliError::Interrupted = error {
-            println!(
-                "stop       interrupted before the training; go on with: dvar train --resume {}",
-                self.folder.path().display()
-            );
+            let go_on = self.folder.go_on();
+            println!("stop       interrupted before the training; go on with: {go_on}");
             return error;
         }
         if self.logs.get().is_none() && self.resumed.is_none() {

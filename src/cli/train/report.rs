@@ -35,9 +35,9 @@ pub(in crate::cli) fn read_result(folder: &RunFolder) -> Result<Option<RunResult
     let Ok(bytes) = std::fs::read(folder.result()) else { return Ok(None) };
     let result: RunResult = serde_json::from_slice(&bytes).map_err(|error| {
         CliError::Input(format!(
-            "`{}` is no result of a run ({error}); make it anew with: dvar train --resume {}",
+            "`{}` is no result of a run ({error}); make it anew with: {}",
             folder.result().display(),
-            folder.path().display()
+            folder.go_on()
         ))
     })?;
     let made = folder.read_state()?.map_or(0, |state| state.step);
@@ -312,9 +312,8 @@ pub(super) fn report(
     let more = 2 * result.steps;
     if fall.is_some_and(|fall| fall.goes_on()) && can_reach(&config.trainer.lr_schedule, more) {
         println!(
-            "go on      it was still learning when it stopped: dvar train --resume {} \
-             --max-train-steps {more}",
-            folder.path().display()
+            "go on      it was still learning when it stopped: {} --max-train-steps {more}",
+            folder.go_on()
         );
     }
     println!("embedding  {}", folder.embedding().display());

@@ -41,11 +41,7 @@ async fn make(
     let outcome = session::run(&prepared, &observer).await;
     let outcome = outcome.map_err(|error| observer.keep_last_good(error))?;
     if let StopReason::Interrupted { .. } = outcome.stop {
-        println!(
-            "stop       {}; go on with: dvar train --resume {}",
-            outcome.stop,
-            observer.folder.path().display()
-        );
+        println!("stop       {}; go on with: {}", outcome.stop, observer.folder.go_on());
         return Err(CliError::Interrupted);
     }
     conclude(&prepared, &observer, outcome)
