@@ -7,7 +7,7 @@ use super::{
     learned::{read_adapter, read_lora, split},
     model,
     output::{self, OwnFolder},
-    prompts::{Words, say_cut},
+    prompts::{Words, say_cut, say_unknown},
 };
 use crate::{
     concept::{LearnedAdapter, Lora},
@@ -109,7 +109,8 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let negative = args.negative_prompt.as_ref().map(understood).transpose()?;
     let all = asked.iter().map(String::as_str).chain(negative.as_deref());
     words.check_used(all.clone())?;
-    say_cut(&words.tokenizers, all);
+    say_cut(&words.tokenizers, all.clone());
+    say_unknown(&words.tokenizers, all);
     let adapter = args.adapter.as_deref().map(read_adapter).transpose()?;
     let loras = args.lora.iter().map(|given| read_lora(given));
     let loras = loras.collect::<Result<Vec<_>, _>>()?;
