@@ -13,6 +13,7 @@ use crate::{
     concept::{LearnedAdapter, LoraLayer, Part},
     embedding::EmbeddingError,
     pipelines::ModelFolder,
+    session,
 };
 
 /// A file beyond this is more likely a model than anything else.
@@ -158,5 +159,8 @@ fn model_folder(model: &ModelFolder) -> Result<(), CliError> {
     }
     println!("predicts   {}", model.scheduler().noise_schedule().prediction_type());
     println!("scorer     {}", if model.files().has("clip/config.json") { "clip/" } else { "none" });
+    for option in session::advice(model, None)?.to_toml()?.lines() {
+        println!("advises    {option}");
+    }
     Ok(())
 }

@@ -24,7 +24,11 @@ use crate::config::{Preset, TrainOptions};
 
 /// Flags of `dvar train`; of a flag that is given twice, the last one holds.
 #[derive(Debug, clap::Args)]
-#[command(args_override_self = true)]
+#[command(
+    args_override_self = true,
+    after_help = "These defaults hold where neither a preset nor the model says otherwise; the \
+                  default model does: `dvar info embedded`"
+)]
 pub(super) struct TrainArgs {
     /// Folder with the 3-6 pictures of the concept, as `--train-data-dir`; the concept is named after
     /// it where `--placeholder-token` does not name it
