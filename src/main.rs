@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use dvar::cli::{CliError, parse, run};
 
 fn main() -> ExitCode {
+    end_at_a_closed_pipe();
     keep_freed_memory();
     match parse(std::env::args_os()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
@@ -19,6 +20,20 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// Ends as other programs do where nobody reads on, as in `dvar info FILE | head -1`: Rust ignores the
+/// signal, and the next `println!` would panic.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+fn end_at_a_closed_pipe() {
+    // SAFETY: the default action is no function of this program.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+}
+
+#[cfg(not(unix))]
+fn end_at_a_closed_pipe() {}
 
 /// A layer's output is given back and asked for again at once. glibc hands what is freed at its end back
 /// to the system and gets it cleared page by page: 6 % of a step's time.

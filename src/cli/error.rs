@@ -61,6 +61,7 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Input(_) => 2,
+            Self::Write { source, .. } if is_of_path(source) => 2,
             Self::Failed(_) | Self::Write { .. } => 1,
             Self::Read { source, .. } if is_machine(source) => 1,
             Self::Read { .. } => 2,
@@ -110,6 +111,7 @@ impl CliError {
             "clip" => {
                 format!("give a CLIP folder with `{flag}`, such as openai/clip-vit-base-patch32")
             }
+            "train_data_dir" => format!("`dvar train FOLDER` gives it, as does `{flag}`"),
             _ if diverged => {
                 format!("lower `{flag}`, or where fp16 computes take `--mixed-precision bf16`")
             }
@@ -138,6 +140,12 @@ fn is_machine(error: &(dyn Error + 'static)) -> bool {
     let full = [OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, StorageFull];
     error.is::<DeviceError>()
         || error.downcast_ref::<io::Error>().is_some_and(|error| full.contains(&error.kind()))
+}
+
+/// Whether nothing can be written by that path, on however good a disk.
+fn is_of_path(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, IsADirectory, NotADirectory, NotFound};
+    [AlreadyExists, IsADirectory, NotADirectory, NotFound].contains(&error.kind())
 }
 
 /// Whether the error is about what was given: options, pictures, models, learned files.
@@ -179,11 +187,11 @@ impl fmt::Display for CliError {
             Self::Read { path, source } => {
                 write!(f, "cannot read `{}`: {source}", path.display())
             }
-            Self::Write { path, source } => write!(
-                f,
-                "cannot write `{}`: {source}; free some space or choose another folder",
-                path.display()
-            ),
+            Self::Write { path, source } => {
+                let space = if is_of_path(source) { "" } else { "free some space or " };
+                let path = path.display();
+                write!(f, "cannot write `{path}`: {source}; {space}choose another folder")
+            }
             Self::Kept { error, file } => {
                 write!(f, "{error}; the last good vectors are in `{}`", file.display())
             }
@@ -241,6 +249,9 @@ mod tests {
         let path = "a".to_string();
         assert_eq!(code(DataError::Unreadable { path: path.clone(), source: full() }), 1);
         let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let nowhere = CliError::write(Path::new("a/b"), missing());
+        assert_eq!(nowhere.exit_code(), 2);
+        assert!(!nowhere.to_string().contains("space"), "{nowhere}");
         assert_eq!(CliError::read(Path::new("a"), missing()).exit_code(), 2);
         assert_eq!(code(DataError::Unreadable { path, source: missing() }), 2);
         assert_eq!(code(TrainError::callback("checkpoint", full())), 1);

@@ -1,13 +1,13 @@
 //! `dvar generate`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{
     CliError, device,
     learned::{read_adapter, read_lora, split},
     model,
     output::{self, OwnFolder},
-    prompts::{Words, say_cut},
+    prompts::{Words, say_cut, say_unknown},
 };
 use crate::{
     concept::{LearnedAdapter, Lora},
@@ -112,7 +112,8 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let negative = args.negative_prompt.as_ref().map(understood).transpose()?;
     let all = asked.iter().map(String::as_str).chain(negative.as_deref());
     words.check_used(all.clone())?;
-    say_cut(&words.tokenizers, all);
+    say_cut(&words.tokenizers, all.clone());
+    say_unknown(&words.tokenizers, all);
     let adapter = args.adapter.as_deref().map(read_adapter).transpose()?;
     let loras = args.lora.iter().map(|given| read_lora(given));
     let loras = loras.collect::<Result<Vec<_>, _>>()?;
@@ -121,7 +122,8 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let options = sampling_options(args, advice, &model)?;
     let (device, device_name) = device::open(&args.device)?;
     device::check_precision(&model, &device, &device_name)?;
-    device::run(&device, || {
+    let own = OwnFolder::new(args.output_dir.as_deref(), || "generated".into())?;
+    let drawn = device::run(&device, || {
         let Words { embeddings, tokenizers, .. } = words;
         let adapter = adapter.as_ref();
         let generator =
@@ -131,8 +133,9 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
             .map(LearnedAdapter::Lora)
             .try_fold(generator, |generator, lora| generator.with_adapter(&lora))?;
         device::say(&args.device, &device_name);
-        draw(args, asked, negative.as_deref(), &generator, &options)
-    })
+        draw(args, asked, negative.as_deref(), &generator, &options, &own.path)
+    });
+    drawn.inspect_err(|_| own.discard())
 }
 
 /// Says of each LoRA that also holds an embedding, if nobody asks for that.
@@ -153,12 +156,10 @@ fn draw(
     negative: Option<&str>,
     generator: &Generator,
     options: &SamplingOptions,
+    folder: &Path,
 ) -> Result<(), CliError> {
     let prompts: Vec<String> =
         asked.into_iter().flat_map(|prompt| vec![prompt; args.count]).collect();
-    let own = OwnFolder::new(args.output_dir.as_deref(), || "generated".into())?;
-    let folder = &own.path;
-
     let mut pictures = Vec::with_capacity(prompts.len());
     for prompts in prompts.chunks(BATCH) {
         let first = pictures.len();

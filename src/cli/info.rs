@@ -7,11 +7,13 @@ use super::{
     learned::{read_adapter, read_embedding},
     model,
     run_folder::RunFolder,
+    train::read_result,
 };
 use crate::{
     concept::{LearnedAdapter, LoraLayer, Part},
     embedding::EmbeddingError,
     pipelines::ModelFolder,
+    session,
 };
 
 /// A file beyond this is more likely a model than anything else.
@@ -126,12 +128,14 @@ fn training_run(folder: &Path) -> Result<(), CliError> {
     match run.read_state()? {
         Some(state) => {
             println!("steps      {}", state.step);
-            match state.stop {
-                Some(stop) => println!("stop       {stop}"),
-                None => println!("unfinished go on with: dvar train --resume {}", folder.display()),
+            if let Some(stop) = state.stop {
+                println!("stop       {stop}");
             }
         }
         None => println!("steps      0, no checkpoint yet"),
+    }
+    if read_result(&run)?.is_none() {
+        println!("unfinished go on with: {}", run.go_on());
     }
     Ok(())
 }
@@ -155,5 +159,8 @@ fn model_folder(model: &ModelFolder) -> Result<(), CliError> {
     }
     println!("predicts   {}", model.scheduler().noise_schedule().prediction_type());
     println!("scorer     {}", if model.files().has("clip/config.json") { "clip/" } else { "none" });
+    for option in session::advice(model, None)?.to_toml()?.lines() {
+        println!("advises    {option}");
+    }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `dvar merge`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::DType;
 use dvar_models::weights::with_replaced;
@@ -10,6 +10,7 @@ use super::{
     output::{self, OwnFolder},
     run_folder::RunFolder,
 };
+use crate::{concept::LearnedAdapter, pipelines::ModelFolder};
 
 /// Flags of `dvar merge`.
 #[derive(Debug, clap::Args)]
@@ -32,6 +33,15 @@ pub(super) fn run(args: &MergeArgs) -> Result<(), CliError> {
         ))
     })?;
     let model = model::of_run(&run.options()?)?.model.with_precision(DType::F32);
+    let own = OwnFolder::new(args.output_dir.as_deref(), || "merged".into())?;
+    write_merged(&model, &adapter, &own.path).inspect_err(|_| own.discard())
+}
+
+fn write_merged(
+    model: &ModelFolder,
+    adapter: &LearnedAdapter,
+    folder: &Path,
+) -> Result<(), CliError> {
     let (device, _) = device::open("auto")?;
     let merged = device::run(&device, || {
         let unet = model.load_unet(&device)?;
@@ -39,8 +49,7 @@ pub(super) fn run(args: &MergeArgs) -> Result<(), CliError> {
     })?;
     let weights = with_replaced(model.files(), "unet", &merged)?;
     let config = model.files().read("unet/config.json")?;
-    let own = OwnFolder::new(args.output_dir.as_deref(), || "merged".into())?;
-    let folder = own.path.join("unet");
+    let folder = folder.join("unet");
     std::fs::create_dir(&folder).map_err(|error| CliError::write(&folder, error))?;
     output::write(&folder.join("config.json"), &config)?;
     let file = folder.join("diffusion_pytorch_model.safetensors");

@@ -67,7 +67,17 @@ enum Command {
 
 /// The command line as its help tells of it.
 fn command() -> clap::Command {
-    help::with_help(Cli::command())
+    help::with_help(with_negative_numbers(Cli::command()))
+}
+
+/// A negative number after a flag is its value, which is refused with what it may be.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(|command| {
+        command.mut_args(|arg| {
+            let takes_value = !arg.is_positional() && arg.get_action().takes_values();
+            arg.allow_negative_numbers(takes_value)
+        })
+    })
 }
 
 /// Reads a command line, the program's name first; `train` takes the official code's flags too, on

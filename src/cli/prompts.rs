@@ -112,6 +112,35 @@ impl Words {
     }
 }
 
+/// Says of each `<word>` in a prompt that is no token: its embedding was forgotten, or has another word.
+pub(super) fn say_unknown<'a>(
+    tokenizers: &PromptTokenizers,
+    prompts: impl Iterator<Item = &'a str>,
+) {
+    let mut said: Vec<&str> = Vec::new();
+    for word in prompts.flat_map(in_angle_brackets) {
+        let is_token = tokenizers.token_ids(word).0.iter().all(|ids| ids.len() == 1);
+        if is_token || !tokenizers.words_in(word).is_empty() || said.contains(&word) {
+            continue;
+        }
+        said.push(word);
+        eprintln!(
+            "warning: `{word}` in a prompt is no learned word here; give its embedding with \
+             `--embedding`"
+        );
+    }
+}
+
+/// Each `<word>` of a prompt.
+fn in_angle_brackets(prompt: &str) -> impl Iterator<Item = &str> {
+    prompt.match_indices('<').filter_map(|(start, _)| {
+        let length = prompt[start..].find('>')?;
+        let word = &prompt[start..=start + length];
+        let is_word = length > 1 && !word[1..].contains(|c: char| c.is_whitespace() || c == '<');
+        is_word.then_some(word)
+    })
+}
+
 /// Says of each prompt whether its end is left out.
 pub(super) fn say_cut<'a>(tokenizers: &PromptTokenizers, prompts: impl Iterator<Item = &'a str>) {
     let mut said: Vec<&str> = Vec::new();
@@ -169,5 +198,12 @@ mod tests {
         }
         assert_eq!(network("a cat <lora:ink:0.8> big"), Some("<lora:ink:0.8>"));
         assert_eq!(network("a <lora-cat>"), None);
+    }
+
+    #[test]
+    fn words_in_angle_brackets_are_told_from_comparisons() {
+        let words = |prompt: &'static str| in_angle_brackets(prompt).collect::<Vec<_>>();
+        assert_eq!(words("a <my-cat> and <b>, 1 < 2 > 0 <> <<c>"), ["<my-cat>", "<b>", "<c>"]);
+        assert!(words("a <my cat> < ").is_empty());
     }
 }

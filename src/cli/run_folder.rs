@@ -92,6 +92,14 @@ impl RunFolder {
         &self.path
     }
 
+    /// The command that goes on with the run, as it is typed.
+    pub(super) fn go_on(&self) -> String {
+        let path = self.path.display().to_string();
+        let plain = |c: char| c.is_alphanumeric() || r"-_./\:".contains(c);
+        let path = if path.chars().all(plain) { path } else { format!("\"{path}\"") };
+        format!("dvar train --resume {path}")
+    }
+
     pub(super) fn config(&self) -> PathBuf {
         self.path.join(CONFIG)
     }
@@ -130,6 +138,11 @@ impl RunFolder {
     /// The vectors as they started.
     pub(super) fn initial_embedding(&self) -> PathBuf {
         self.path.join("initial_embeds.safetensors")
+    }
+
+    /// The file of what the run changed in the model, where its method does.
+    pub(super) fn adapter(&self) -> Option<PathBuf> {
+        adapter_file(&self.path)
     }
 
     /// What the run changed in the model, where its method does.
@@ -202,8 +215,12 @@ impl RunFolder {
 
 /// The adapter beside an embedding, where there is one.
 fn adapter_in(folder: &Path) -> Result<Option<LearnedAdapter>, CliError> {
+    adapter_file(folder).map(|file| read_adapter(&file)).transpose()
+}
+
+fn adapter_file(folder: &Path) -> Option<PathBuf> {
     let files = [LORA, CUSTOM_DIFFUSION].map(|name| folder.join(name));
-    files.iter().find(|file| file.is_file()).map(|file| read_adapter(file)).transpose()
+    files.into_iter().find(|file| file.is_file())
 }
 
 /// Letters and digits with hyphens between, as in a file's name: `<my cat>` gives `my-cat`.
@@ -231,6 +248,13 @@ fn is_reserved(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_that_goes_on_holds_for_any_folder() {
+        let go_on = |path: &str| RunFolder { path: path.into(), own: None }.go_on();
+        assert_eq!(go_on("runs/my-cat"), "dvar train --resume runs/my-cat");
+        assert_eq!(go_on("My Cat #1"), "dvar train --resume \"My Cat #1\"");
+    }
 
     #[test]
     fn a_name_holds_letters_and_digits_and_is_none_that_windows_keeps() {

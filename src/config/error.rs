@@ -58,7 +58,10 @@ pub enum ConfigError {
     #[error("the options must be a JSON object of names and values: {0}")]
     Json(#[from] serde_json::Error),
     /// Options have a value that TOML cannot hold.
-    #[error("the options cannot be written as TOML, whose numbers end at 9223372036854775807: {0}")]
+    #[error(
+        "the options cannot be written as TOML, whose paths are UTF-8 and whose numbers end at \
+         9223372036854775807: {0}"
+    )]
     Unwritable(#[from] toml::ser::Error),
     /// The criterion refuses its settings.
     #[error(transparent)]

@@ -41,7 +41,7 @@ pub(super) fn within(
 }
 
 pub(super) fn count(option: &'static str, value: Option<usize>) -> Result<usize, ConfigError> {
-    within(option, value, 1..=100_000_000, "a whole number from 1 on")
+    within(option, value, 1..=100_000_000, "from 1 to 100000000")
 }
 
 /// Inputs or rounds: enough for any study, too few to ask for all memory.

@@ -16,7 +16,7 @@ pub enum CropMode {
     /// Resize both sides to the resolution, changing the proportions.
     Squash,
     /// Keep the proportions, at about as many pixels as a square of the resolution has: resize until
-    /// both sides reach multiples of [`Reading::multiple`], and cut off evenly what is beyond.
+    /// both sides reach multiples of what the model can halve evenly, and cut off evenly what is beyond.
     None,
 }
 

@@ -111,7 +111,7 @@ fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
     let ran = interrupted(&cli, child);
     assert!(ran.stdout.contains("dvar train --resume run"), "{ran:?}");
     let said = cli.run(&["info", "run"]).ok();
-    assert!(said.contains("interrupted"), "{said}");
+    assert!(said.contains("interrupted") && said.contains("dvar train --resume run"), "{said}");
 }
 
 #[cfg(unix)]
@@ -140,7 +140,7 @@ fn ctrl_c_before_the_first_step_ends_at_once() {
     let mut child = start(&["words", "--eval-batch-size", "1024"]);
     wait_for(&mut child, || said().contains("output "));
     interrupted(&cli, child);
-    assert!(said().contains("interrupted before the first step; nothing is kept"), "{}", said());
+    assert!(said().contains("interrupted before the training; nothing is kept"), "{}", said());
     assert!(!cli.path("words").exists());
 
     // while the samples are drawn, in more steps than can be made meanwhile
@@ -150,6 +150,21 @@ fn ctrl_c_before_the_first_step_ends_at_once() {
     interrupted(&cli, child);
     assert!(said().contains("go on with: dvar train --resume drawing"), "{}", said());
     assert!(!cli.path("drawing/samples_before.png").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_drawing_of_class_pictures_too() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    let custom = ["--method", "custom-diffusion", "--class-prompt", "bear"];
+    let args = [&custom[..], &["--num-class-images", "5000", "-o", "run"]].concat();
+    let mut child =
+        cli.command(&train_args(&args)).stdout(Stdio::piped()).spawn().expect("the program starts");
+    wait_for(&mut child, || cli.path("run/class_pictures/class-0000.png").is_file());
+    let ran = interrupted(&cli, child);
+    assert!(ran.stdout.contains("dvar train --resume run"), "{ran:?}");
+    assert!(!cli.path("run/class_pictures/class-4999.png").exists());
 }
 
 #[test]
@@ -181,6 +196,13 @@ fn a_finished_run_goes_on_beyond_its_end_and_ends_as_a_longer_one() {
         cli.run(&["train", "--resume", run, "--device", "cpu"]).ok();
         assert!(file("long", "metrics.jsonl") == file(run, "metrics.jsonl"));
     }
+    // as one that was interrupted on the way leaves it, the result is of the earlier end
+    let result = String::from_utf8(cli.read("short/result.json")).unwrap().replace("12", "8");
+    fs::write(cli.path("short/result.json"), result).unwrap();
+    let ran = cli.run(&["report", "short"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("has not ended yet"), "{ran:?}");
+    assert!(cli.run(&["info", "short"]).ok().contains("dvar train --resume short"));
     cli.train(&["-o", "cosine", "--lr-scheduler", "cosine"]).ok();
     let ran = go_on("cosine", "12");
     assert_eq!(ran.code, Some(2), "{ran:?}");

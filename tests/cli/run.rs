@@ -47,7 +47,9 @@ fn train_stops_by_dvar_and_leaves_what_generate_and_info_read() {
 
     assert!(cli.run(&["info", embedding]).ok().contains("<umb>"));
     assert!(cli.run(&["info", "run"]).ok().contains("DVAR stopped"));
-    assert!(cli.run(&["info", "embedded"]).ok().contains("64 x 64 pixels"));
+    let model = cli.run(&["info", "embedded"]).ok();
+    assert!(model.contains("64 x 64 pixels"), "{model}");
+    assert!(model.contains("advises    window = 30"), "{model}");
     assert!(cli.run(&["devices"]).ok().contains("cpu"));
 }
 

@@ -2,6 +2,21 @@
 
 use crate::harness::Cli;
 
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_ends_the_program_and_is_no_panic() {
+    use std::os::unix::process::ExitStatusExt;
+
+    let cli = Cli::new();
+    for args in [&["completions", "bash"][..], &["man"], &["info", "embedded"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = cli.command(args).stdout(writer).output().unwrap();
+        assert_eq!(output.status.signal(), Some(13), "SIGPIPE: {args:?} {output:?}");
+        assert!(output.stderr.is_empty(), "{args:?} {output:?}");
+    }
+}
+
 #[test]
 fn every_shell_gets_a_script_that_completes_the_commands() {
     let cli = Cli::new();

@@ -80,5 +80,8 @@ fn unreadable(repository: &str, file: &str, error: ApiError) -> ModelError {
         "" => repository.to_string(),
         file => format!("{repository}/{file}"),
     };
-    ModelError::Unreadable { file, reason: error.to_string() }
+    let reason = format!(
+        "the Hugging Face Hub does not give it ({error}); check the name and the connection"
+    );
+    ModelError::Unreadable { file, reason }
 }

@@ -14,6 +14,7 @@ use crate::{
         prompts::{Words, say_cut},
         run_folder::RunFolder,
         sample_files::{Named, PROMPTS},
+        train::read_result,
     },
     config::TrainConfig,
     data::{dataset::Dataset, templates::fill},
@@ -95,8 +96,12 @@ fn prompts(config: &TrainConfig, count: Option<u64>) -> Vec<String> {
     prompts.into_iter().flat_map(|prompt| vec![prompt; count as usize]).collect()
 }
 
-/// The single pictures that the run saved, by their prompts.
+/// The single pictures that the run saved, by their prompts; none of a run that goes on, which has
+/// learned more since.
 fn saved(run: &RunFolder, config: &TrainConfig) -> Result<Option<Vec<Group>>, CliError> {
+    if read_result(run)?.is_none() {
+        return Ok(None);
+    }
     let folder = run.sample_folder();
     let file = folder.join(PROMPTS);
     let Ok(text) = std::fs::read_to_string(&file) else { return Ok(None) };
@@ -115,9 +120,9 @@ fn learned(run: &RunFolder, model: &ModelFolder) -> Result<LearnedEmbedding, Cli
     let file = run.embedding();
     if !file.is_file() {
         return Err(CliError::Input(format!(
-            "`{}` is not there yet; go on with the run: dvar train --resume {}",
+            "`{}` is not there yet; go on with the run: {}",
             file.display(),
-            run.path().display()
+            run.go_on()
         )));
     }
     let embedding = read_embedding(&file)?;

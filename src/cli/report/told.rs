@@ -9,7 +9,7 @@ use crate::{
     cli::{
         error::CliError,
         run_folder::RunFolder,
-        train::{RunResult, read_metrics},
+        train::{RunResult, read_metrics, read_result},
     },
     config::TrainOptions,
     data::{decode::decode, picture_files, png::encode_png, resize::Filter},
@@ -38,10 +38,11 @@ pub(super) struct Told {
 
 impl Told {
     pub(super) fn read(folder: &RunFolder) -> Result<Self, CliError> {
-        let Ok(result) = fs::read(folder.result()) else {
-            let path = folder.path().display();
+        let Some(result) = read_result(folder)? else {
             return Err(CliError::Input(format!(
-                "the run in `{path}` has not ended yet; go on with: dvar train --resume {path}"
+                "the run in `{}` has not ended yet; go on with: {}",
+                folder.path().display(),
+                folder.go_on()
             )));
         };
         let options = folder.options()?;
@@ -54,7 +55,7 @@ impl Told {
             config: config.map_err(|error| CliError::read(&folder.config(), error))?,
             pictures: pictures(&options),
             options,
-            result: serde_json::from_slice(&result)?,
+            result,
             fall: Fall::new(&losses, window).map(|fall| fall.to_string()),
             // a run may have drawn none
             samples: ["before", "after"].map(|when| fs::read(folder.samples(when)).ok()),

@@ -29,7 +29,8 @@ pub(super) fn check(config: &TrainConfig) -> Result<(), CliError> {
     }
 }
 
-/// The class' pictures, of which missing ones are drawn first; none for methods without.
+/// The class' pictures, of which missing ones are drawn first; none for methods without. An interrupt
+/// ends it after a picture.
 pub(super) async fn load(
     run: &PreparedRun,
     default_folder: PathBuf,
@@ -75,6 +76,7 @@ async fn draw(
     count: usize,
     part: &Part,
 ) -> Result<(), CliError> {
+    let PreparedRun { checked: CheckedOptions { config, model, .. }, device, .. } = run;
     let path = |i: usize| folder.join(format!("{DRAWN}{i:04}.png"));
     let numbers: Vec<usize> = (0..count).collect();
     // whole batches: the last bits of a picture depend on how many are drawn with it

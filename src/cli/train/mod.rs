@@ -14,7 +14,7 @@ mod search;
 use std::path::{Path, PathBuf};
 
 pub(super) use plan::{check, saved};
-pub(super) use report::{RunResult, read_metrics};
+pub(super) use report::{RunResult, read_metrics, read_result};
 pub(super) use run::run;
 
 use super::{
@@ -25,7 +25,11 @@ use crate::config::{Preset, TrainOptions};
 
 /// Flags of `dvar train`; of a flag that is given twice, the last one holds.
 #[derive(Debug, clap::Args)]
-#[command(args_override_self = true)]
+#[command(
+    args_override_self = true,
+    after_help = "These defaults hold where neither a preset nor the model says otherwise; the \
+                  default model does: `dvar info embedded`"
+)]
 pub(super) struct TrainArgs {
     /// Folder with the 3-6 pictures of the concept, as `--train-data-dir`; the concept is named after
     /// it where `--placeholder-token` does not name it

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, OnceCell},
+    io,
     pin::Pin,
 };
 
@@ -78,10 +79,10 @@ impl<'a> CommandLine<'a> {
     /// Saves what a run had learned that ended by an error; takes the folder back of one that could
     /// not begin.
     pub(super) fn keep_last_good(&self, error: RunError<CliError>) -> CliError {
+        let (last_good, error) = (error.last_good, CliError::from(error.cause));
         if self.logs.get().is_none() && self.resumed.is_none() {
             self.folder.discard();
         }
-        let (last_good, error) = (error.last_good, error.cause.into());
         match last_good.map(|concept| write_concept(self.folder.path(), &concept)) {
             Some(Ok(())) => {
                 CliError::Kept { error: Box::new(error), file: self.folder.embedding() }
@@ -198,8 +199,14 @@ impl Observer for CommandLine<'_> {
     ) -> Result<Callbacks<'a>, CliError> {
         let Self { folder, config, .. } = self;
         let (step, save_steps) = (self.resumed.unwrap_or(0), config.save_steps);
-        let metrics = MetricsLog::open(&folder.metrics(), step, save_steps)
-            .map_err(|error| CliError::write(&folder.metrics(), error))?;
+        let metrics = MetricsLog::open(&folder.metrics(), step, save_steps);
+        let metrics = metrics.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => CliError::Input(format!(
+                "`{}` is no longer the run's log: {error}; put it back, or start the run anew",
+                folder.metrics().display()
+            )),
+            _ => CliError::write(&folder.metrics(), error),
+        })?;
         let timing = Timing::open(&folder.timing(), save_steps, resumed.is_some())
             .map_err(|error| CliError::write(&folder.timing(), error))?;
         let mut callbacks: Callbacks<'a> = vec![Box::new(metrics)];

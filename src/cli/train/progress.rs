@@ -12,12 +12,14 @@ use crate::{
     trainer::{Callback, StepContext, TrainError},
 };
 
-/// Shows step, steps per second, losses, the ratio against its threshold, and the time left at
+/// Shows step, steps per second, the last ratio against its threshold, losses, and the time left at
 /// most. On a terminal the line is redrawn; elsewhere it is printed now and then.
 pub struct Progress {
     bar: ProgressBar,
     pace: Pace,
     threshold: f64,
+    /// What the last evaluation gave, which stands until the next one.
+    evaluated: String,
     /// Steps between two lines where there is no terminal.
     print_every: Option<usize>,
 }
@@ -46,18 +48,21 @@ impl Progress {
         bar.set_position(done as u64);
         bar.enable_steady_tick(Duration::from_millis(100));
         let print_every = hidden.then(|| steps.div_ceil(LINES_WITHOUT_TERMINAL).max(1));
-        Self { bar, pace, threshold, print_every }
+        Self { bar, pace, threshold, evaluated: String::new(), print_every }
     }
 
-    fn line(&self, record: &crate::trainer::Record) -> String {
-        let mut line = format!("loss {:.4}", record.get("loss").unwrap_or(f64::NAN));
+    /// The ratio first: a narrow terminal shows only the beginning.
+    fn line(&mut self, record: &crate::trainer::Record) -> String {
         if let (Some(eval_loss), Some(ratio)) = (record.get("eval_loss"), record.get("ratio")) {
-            line += &format!(
-                "  deterministic {eval_loss:.5}  ratio {ratio:.3} (stops under {})",
-                self.threshold
-            );
+            // a threshold of 0 only watches
+            let stops = if self.threshold > 0.0 {
+                format!(" (stops under {})", self.threshold)
+            } else {
+                String::new()
+            };
+            self.evaluated = format!("ratio {ratio:.3}{stops}  deterministic {eval_loss:.5}  ");
         }
-        line
+        format!("{}loss {:.4}", self.evaluated, record.get("loss").unwrap_or(f64::NAN))
     }
 }
 
@@ -83,7 +88,7 @@ impl Pace {
     fn left(&self, made: u64, steps: u64) -> String {
         let left = self.per_second(made).map(|speed| steps.saturating_sub(made) as f64 / speed);
         let left = left.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        left.map_or(String::new(), |left| format!("  at most {} left", HumanDuration(left)))
+        left.map_or(String::new(), |left| format!("  at most {:#} left", HumanDuration(left)))
     }
 }
 
@@ -131,6 +136,6 @@ mod tests {
         let pace = Pace { begun, done: 10 };
         assert_eq!((pace.speed(10), pace.left(10, 30)), (String::new(), String::new()));
         assert_eq!(pace.speed(11), "  0.50 steps/s");
-        assert_eq!(pace.left(11, 30), "  at most 38 seconds left");
+        assert_eq!(pace.left(11, 30), "  at most 38s left");
     }
 }

@@ -29,6 +29,21 @@ pub(in crate::cli) struct RunResult {
     pub initializer_token: Option<String>,
 }
 
+/// What came of a run that has ended, and has made no step since: one that goes on beyond its end
+/// leaves what it wrote there until it ends anew.
+pub(in crate::cli) fn read_result(folder: &RunFolder) -> Result<Option<RunResult>, CliError> {
+    let Ok(bytes) = std::fs::read(folder.result()) else { return Ok(None) };
+    let result: RunResult = serde_json::from_slice(&bytes).map_err(|error| {
+        CliError::Input(format!(
+            "`{}` is no result of a run ({error}); make it anew with: {}",
+            folder.result().display(),
+            folder.go_on()
+        ))
+    })?;
+    let made = folder.read_state()?.map_or(0, |state| state.step);
+    Ok((made <= result.steps).then_some(result))
+}
+
 /// One input of the first deterministic evaluation, in `evaluation_inputs.json`: with `each_input`,
 /// its losses are `eval_loss_input_N` of `metrics.jsonl`, counted over all rounds from 0.
 #[derive(Serialize)]
@@ -224,7 +239,12 @@ pub(super) fn read_metrics_until(
     let path = folder.metrics();
     let text = std::fs::read_to_string(&path).map_err(|error| CliError::read(&path, error))?;
     let points = text.lines().take(steps).map(serde_json::from_str);
-    Ok(points.collect::<Result<_, _>>()?)
+    points.collect::<Result<_, _>>().map_err(|error: serde_json::Error| {
+        CliError::Input(format!(
+            "`{}` is no longer the run's log: {error}; put it back, or start the run anew",
+            path.display()
+        ))
+    })
 }
 
 /// After how many updates the best score came, and the score; of equal scores, the earliest.
@@ -292,12 +312,14 @@ pub(super) fn report(
     let more = 2 * result.steps;
     if fall.is_some_and(|fall| fall.goes_on()) && can_reach(&config.trainer.lr_schedule, more) {
         println!(
-            "go on      it was still learning when it stopped: dvar train --resume {} \
-             --max-train-steps {more}",
-            folder.path().display()
+            "go on      it was still learning when it stopped: {} --max-train-steps {more}",
+            folder.go_on()
         );
     }
     println!("embedding  {}", folder.embedding().display());
+    if let Some(adapter) = folder.adapter() {
+        println!("adapter    {}", adapter.display());
+    }
     println!(
         "samples    {} and {}",
         folder.samples("before").display(),

@@ -45,13 +45,12 @@ async fn make(
     let when = match outcome.map_err(|error| observer.keep_last_good(error)) {
         Ok(Outcome { stop: stop @ StopReason::Interrupted { .. }, .. }) => stop.to_string(),
         Ok(outcome) => return conclude(&prepared, &observer, outcome),
-        Err(CliError::Interrupted) => "interrupted before the first step".into(),
+        Err(CliError::Interrupted) => "interrupted before the training".into(),
         Err(error) => return Err(error),
     };
     // one that could not begin is gone
-    let folder = observer.folder.path();
     if observer.folder.config().is_file() {
-        println!("stop       {when}; go on with: dvar train --resume {}", folder.display());
+        println!("stop       {when}; go on with: {}", observer.folder.go_on());
     } else {
         println!("stop       {when}; nothing is kept");
     }
