@@ -1,9 +1,14 @@
 //! `dvar generate`
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    pin::Pin,
+};
 
 use super::{
-    CliError, device,
+    CliError,
+    bar::Bar,
+    device,
     learned::{read_adapter, read_lora, split},
     model,
     output::{self, OwnFolder},
@@ -13,7 +18,7 @@ use crate::{
     concept::{LearnedAdapter, Lora},
     config::{DrawingAdvice, MixedPrecision},
     data::png::{encode_grid, encode_png},
-    pipelines::{BATCH, LongPrompts, ModelFolder, SamplingOptions},
+    pipelines::{BATCH, DrawProgress, LongPrompts, ModelFolder, PipelineError, SamplingOptions},
     schedulers::{BetaSchedule, PredictionType, SchedulerKind},
     session::{self, Generator},
 };
@@ -160,10 +165,12 @@ fn draw(
 ) -> Result<(), CliError> {
     let prompts: Vec<String> =
         asked.into_iter().flat_map(|prompt| vec![prompt; args.count]).collect();
-    let mut pictures = Vec::with_capacity(prompts.len());
+    let (count, bar) = (prompts.len(), Bar::new("drawing"));
+    let mut pictures = Vec::with_capacity(count);
     for prompts in prompts.chunks(BATCH) {
         let first = pictures.len();
-        let drawn = generator.draw(first, prompts, negative, options, None);
+        let watch = Batch { bar: &bar, drawn: first, of: count, now: prompts.len() };
+        let drawn = generator.draw(first, prompts, negative, options, Some(&watch));
         for picture in pollster::block_on(drawn)? {
             let png = encode_png(picture.width(), picture.height(), picture.pixels());
             let path = folder.join(format!("{:04}.png", pictures.len()));
@@ -175,6 +182,25 @@ fn draw(
     output::write(&grid, &encode_grid(&pictures, args.count.min(COLUMNS))?)?;
     println!("{} pictures in {}, together in {}", pictures.len(), folder.display(), grid.display());
     Ok(())
+}
+
+/// Some of the pictures, as they are drawn.
+struct Batch<'a> {
+    bar: &'a Bar,
+    /// Before these.
+    drawn: usize,
+    now: usize,
+    of: usize,
+}
+
+impl DrawProgress for Batch<'_> {
+    fn denoised<'a>(
+        &'a self,
+        done: usize,
+        total: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<(), PipelineError>> + 'a>> {
+        self.bar.denoised(self.drawn * total + self.now * done, self.of * total)
+    }
 }
 
 fn sampling_options(

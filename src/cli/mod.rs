@@ -1,5 +1,6 @@
 //! The command line: flags, messages, files and exit codes.
 
+mod bar;
 mod bench;
 mod convert;
 mod device;

@@ -140,7 +140,7 @@ fn ctrl_c_before_the_first_step_ends_at_once() {
     let mut child = start(&["words", "--eval-batch-size", "1024"]);
     wait_for(&mut child, || said().contains("output "));
     interrupted(&cli, child);
-    assert!(said().contains("interrupted before the training; nothing is kept"), "{}", said());
+    assert!(said().contains("interrupted; nothing is kept"), "{}", said());
     assert!(!cli.path("words").exists());
 
     // while the samples are drawn, in more steps than can be made meanwhile

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 
 use super::pictures::{Group, Pictures, by_prompt};
 use crate::{
-    cli::{error::CliError, prompts::Words, run_folder::RunFolder},
+    cli::{bar::Bar, error::CliError, prompts::Words, run_folder::RunFolder},
     config::TrainConfig,
     data::templates::fill,
     pipelines::ModelFolder,
@@ -33,7 +33,8 @@ impl Drawing {
 
         eprintln!("drawing {} pictures", prompts.len());
         let filled: Vec<String> = prompts.iter().map(|prompt| fill(prompt, token)).collect();
-        let drawn = generator.draw(0, &filled, negative_prompt.as_deref(), &options, None);
+        let (bar, negative) = (Bar::new("drawing"), negative_prompt.as_deref());
+        let drawn = generator.draw(0, &filled, negative, &options, Some(&bar));
         let drawn = pollster::block_on(drawn)?;
         let drawn = prompts.iter().map(|prompt| fill(prompt, "")).zip(drawn);
         let group = |(prompt, pictures)| Group {

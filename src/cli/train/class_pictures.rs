@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::before::Part;
+use super::part::Part;
 use crate::{
     cli::CliError,
     config::{MethodConfig, TrainConfig},
@@ -76,7 +76,6 @@ async fn draw(
     count: usize,
     part: &Part,
 ) -> Result<(), CliError> {
-    let PreparedRun { checked: CheckedOptions { config, model, .. }, device, .. } = run;
     let path = |i: usize| folder.join(format!("{DRAWN}{i:04}.png"));
     let numbers: Vec<usize> = (0..count).collect();
     // whole batches: the last bits of a picture depend on how many are drawn with it

@@ -1,10 +1,10 @@
 //! `dvar train`
 
-mod before;
 mod class_pictures;
 #[cfg(feature = "tui")]
 mod dashboard;
 mod observer;
+mod part;
 mod plan;
 mod progress;
 mod report;

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
 };
 
-use super::{before::Part, class_pictures, progress::Progress, report, search};
+use super::{class_pictures, part::Part, progress::Progress, report, search};
 use crate::{
     callbacks::{Checkpoint, Interrupt, MetricsLog, Timing, write_concept},
     cli::{CliError, device, logs::Logs, output, run_folder::RunFolder, sample_files::write_each},
@@ -35,7 +35,7 @@ pub(super) struct CommandLine<'a> {
     words: Part,
     class: Part,
     samples: Part,
-    /// Whether the training has begun.
+    /// Whether steps are made, and samples drawn between them.
     trains: Cell<bool>,
     /// In place of the progress line.
     dashboard: bool,
@@ -234,6 +234,7 @@ impl Observer for CommandLine<'_> {
     }
 
     fn concludes(&self, stop: &StopReason) -> bool {
+        self.trains.set(false);
         !matches!(stop, StopReason::Interrupted { .. })
     }
 
@@ -248,7 +249,7 @@ impl DrawProgress for CommandLine<'_> {
         done: usize,
         total: usize,
     ) -> Pin<Box<dyn Future<Output = Result<(), PipelineError>> + 'a>> {
-        // from then on the progress line is there, and an end comes after a step
+        // between steps the progress line is there, and an end comes after a step
         let told = if self.trains.get() { Ok(()) } else { self.samples.told(done, total) };
         Box::pin(async { told.map_err(|error| RunError::observer(error).through_drawing()) })
     }

@@ -45,7 +45,7 @@ async fn make(
     let when = match outcome.map_err(|error| observer.keep_last_good(error)) {
         Ok(Outcome { stop: stop @ StopReason::Interrupted { .. }, .. }) => stop.to_string(),
         Ok(outcome) => return conclude(&prepared, &observer, outcome),
-        Err(CliError::Interrupted) => "interrupted before the training".into(),
+        Err(CliError::Interrupted) => "interrupted".into(),
         Err(error) => return Err(error),
     };
     // one that could not begin is gone

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::before::Part;
+use super::part::Part;
 use crate::{
     cli::CliError,
     files::write_atomic,
