@@ -19,13 +19,6 @@ const SHORT_NAMES: [(&str, &str); 2] = [
     ("ldm", "CompVis/ldm-text2im-large-256"),
 ];
 
-/// What else names a model.
-const HUB_NAME: &str = if cfg!(feature = "hub") {
-    "a name on the Hub such as `owner/model`"
-} else {
-    "in a build with the feature `hub` a name on the Hub such as `owner/model`"
-};
-
 /// Opens the model folder, the single file, or the embedded default; `ema` takes the averaged weights
 /// of a single file.
 pub(super) fn open(model: Option<&Path>, ema: bool) -> Result<ModelFolder, CliError> {
@@ -43,7 +36,7 @@ pub(super) fn open(model: Option<&Path>, ema: bool) -> Result<ModelFolder, CliEr
                     return Ok(ModelFolder::new(files, repository.to_string())?);
                 }
                 return Err(CliError::Input(format!(
-                    "there is no model `{}`; give a Stable Diffusion 1.x, 2.x, XL or LDM text-to-image folder in diffusers' layout, a single file of Stable Diffusion 1.x, 2.x or XL, {HUB_NAME}, or leave `--model` out",
+                    "there is no model `{}`; give a Stable Diffusion 1.x, 2.x, XL or LDM text-to-image folder in diffusers' layout, a single file of Stable Diffusion 1.x, 2.x or XL, a name on the Hub such as `owner/model` (in a build with the feature `hub`), or leave `--model` out",
                     folder.display()
                 )));
             }
@@ -110,7 +103,7 @@ pub(super) fn scorer_files(folder: &Path, flag: &str) -> Result<Folder, CliError
         return Ok(Folder::scorer_from_hub(repository)?);
     }
     Err(CliError::Input(format!(
-        "there is no folder `{}` for `{flag}`; give a model folder in transformers' layout, or {HUB_NAME}",
+        "there is no folder `{}` for `{flag}`; give a model folder in transformers' layout, or a name on the Hub such as `owner/model` (in a build with the feature `hub`)",
         folder.display()
     )))
 }

@@ -18,8 +18,10 @@ fn samples_that_cannot_be_written_on_the_way_leave_the_last_good_vectors() {
     fs::write(cli.path("run/checkpoints"), "in the way").unwrap();
     // the checkpoint of step 3 is none of the last good vectors: those of step 4 are
     let ran = cli.run(&["train", "--resume", "run", "--device", "cpu"]);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.stderr.contains("cannot write `run/checkpoints/00004`"), "{ran:?}");
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let told =
+        "cannot write `run/checkpoints/00004`: Not a directory (os error 20); choose another";
+    assert!(ran.stderr.contains(told) || cfg!(not(target_os = "linux")), "{ran:?}");
     let kept = "the last good vectors are in `run/learned_embeds.safetensors`";
     assert!(ran.stderr.contains(kept), "{ran:?}");
     assert!(cli.run(&["info", "run/learned_embeds.safetensors"]).ok().contains("<umb>"));
