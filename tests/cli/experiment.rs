@@ -177,6 +177,9 @@ fn what_cannot_run_is_refused_before_the_first_run() {
     refused(cli.run(&TABLE), "variant `y` of concept `blue-umbrella`");
     grid(&cli, "", "[[variants]]\nname = 'x'\n");
     refused(cli.run(&[&TABLE[..5], &["abacus"]].concat()), "`abacus`");
+    fs::create_dir(cli.path("run")).unwrap();
+    fs::write(cli.path("run/config.toml"), "").unwrap();
+    refused(cli.run(&[&TABLE[..], &["-o", "run"]].concat()), "`run` is the folder of one run");
 }
 
 #[test]

@@ -76,6 +76,12 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
         device::open(&args.device)?;
     }
     let folder = args.output_dir.clone().unwrap_or_else(|| Path::new("experiments").join(name));
+    if folder.join("config.toml").is_file() {
+        return Err(CliError::Input(format!(
+            "`{}` is the folder of one run; choose another one for the experiment with `--output-dir`",
+            folder.display()
+        )));
+    }
     let runs = folder.join("runs");
     if args.status {
         return queue::status(&cells, &grid.source, &runs);
