@@ -81,16 +81,20 @@ fn a_tokenizer_json_alone_reads_every_prompt_as_the_vocabulary_does() {
 }
 
 #[test]
-fn parts_of_two_families_in_one_folder_do_not_fit() {
+fn parts_of_two_models_in_one_folder_do_not_fit() {
     let mixed = assemble(&[
         ("bert", "tiny-ldm/bert"),
         ("scheduler", "tiny-ldm/scheduler"),
-        ("unet", "tiny-sd/unet"),
+        ("unet", "tiny-ldm/unet"),
         ("vqvae", "tiny-ldm/vqvae"),
     ]);
-    let (sd, ldm) = (tiny("sd").embedding_widths(), tiny("ldm").embedding_widths());
+    let config = mixed.path().join("unet/config.json");
+    let mut unet: serde_json::Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
+    unet["cross_attention_dim"] = 1000.into();
+    fs::write(&config, unet.to_string()).unwrap();
     let error = ModelFolder::open(mixed.path()).unwrap_err();
     assert!(matches!(error, PipelineError::Mismatch { .. }), "{error}");
-    let told = format!("the text encoder is {ldm} wide, the UNet wants {sd}");
+    let width = tiny("ldm").embedding_widths();
+    let told = format!("the text encoder is {width} wide, the UNet wants 1000");
     assert!(error.to_string().ends_with(&told), "{error}");
 }

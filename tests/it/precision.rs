@@ -80,21 +80,29 @@ fn the_gpu_agrees_with_the_golden_in_f16() {
     step_agrees(&name, &SIDES[..1], &device, DType::F16);
 }
 
-/// Loss and gradient of a run's first step; the gradients of all parameters in a row.
+/// Loss and gradient of a run's first step that is not skipped, its gradient being finite; the gradients
+/// of all parameters in a row.
 pub fn first_step(session: &Session, config: &dvar::config::TrainConfig) -> (Vec<f64>, Vec<f64>) {
     let concept = session.concept(config);
     let batch = session.objective.batch(&session.draws.draw(0));
-    let loss = session.objective.loss(&concept.tracked(), &batch);
-    let scale = LossScaler::default().scale();
-    let gradients = loss.clone().mul_scalar(scale).backward();
-    let gradient = concept.parameters().iter().flat_map(|parameter| {
-        let tracked = parameter.tracked();
-        assert_eq!(tracked.dtype(), DType::F32);
-        let gradient = tracked.grad(&gradients);
-        values(gradient.unwrap_or_else(|| tracked.clone().inner().zeros_like()))
-    });
-    let gradient = gradient.map(|value| value / scale).collect();
-    (values(loss.inner()), gradient)
+    let mut scaler = LossScaler::default();
+    loop {
+        let loss = session.objective.loss(&concept.tracked(), &batch);
+        let scale = scaler.scale();
+        let gradients = loss.clone().mul_scalar(scale).backward();
+        let gradient = concept.parameters().iter().flat_map(|parameter| {
+            let tracked = parameter.tracked();
+            assert_eq!(tracked.dtype(), DType::F32);
+            let gradient = tracked.grad(&gradients);
+            values(gradient.unwrap_or_else(|| tracked.clone().inner().zeros_like()))
+        });
+        let gradient: Vec<f64> = gradient.map(|value| value / scale).collect();
+        if gradient.iter().all(|value| value.is_finite()) {
+            return (values(loss.inner()), gradient);
+        }
+        assert!(scaler.may_overflow(), "the gradient itself is not finite");
+        scaler.update(false);
+    }
 }
 
 #[test]
