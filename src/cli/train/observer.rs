@@ -234,6 +234,7 @@ impl Observer for CommandLine<'_> {
     }
 
     fn concludes(&self, stop: &StopReason) -> bool {
+        // the steps are over, and their line is gone
         self.trains.set(false);
         !matches!(stop, StopReason::Interrupted { .. })
     }
