@@ -187,7 +187,7 @@ mod tracked {
                 let Part { given, prediction } = &parts[i];
                 let Range { start, end } = self.parts[i];
                 let share = gradient.clone().narrow(0, start, end - start).autodiff();
-                let gradients = (prediction.clone() * share).sum().backward();
+                let gradients = (prediction.clone() * share).backward();
                 let states = given.hidden_states.grad(&gradients);
                 (states, given.added.as_ref().and_then(|added| added.text_embeds.grad(&gradients)))
             });
