@@ -1,5 +1,19 @@
 //! The command line: flags, messages, files and exit codes.
 
+/// In place of the standard one, which panics where stdout cannot be written to.
+macro_rules! print {
+    ($($text:tt)*) => {
+        $crate::cli::stdout::write(format_args!($($text)*))
+    };
+}
+
+/// The same with the end of a line.
+macro_rules! println {
+    ($($text:tt)*) => {
+        print!("{}\n", format_args!($($text)*))
+    };
+}
+
 mod bar;
 mod bench;
 mod convert;
@@ -22,6 +36,7 @@ mod prompts;
 mod report;
 mod run_folder;
 mod sample_files;
+mod stdout;
 mod train;
 
 use std::ffi::OsString;
@@ -117,5 +132,6 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
             Ok(())
         }
         Command::Man(args) => help::man(&args, command()),
-    }
+    }?;
+    stdout::check()
 }
