@@ -72,8 +72,10 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
     device::check_is_one(&args.device)?;
     let grid = read_grid(args)?;
     let cells = grid.cells()?;
-    if args.submit.is_none() && !args.status {
-        device::open(&args.device)?;
+    match args.submit {
+        Some(Cluster::Slurm) => slurm::check_is_here()?,
+        None if args.status => {}
+        None => drop(device::open(&args.device)?),
     }
     let folder = args.output_dir.clone().unwrap_or_else(|| Path::new("experiments").join(name));
     if folder.join("config.toml").is_file() {
