@@ -220,7 +220,7 @@ fn semi_deterministic_evaluations_are_compared_along_one_training() {
         assert!((r_squared - want).abs() < 1e-9 && want < 0.999, "{fields:?} {want}");
     }
     let markdown = text(&cli, "out/semi-deterministic.md");
-    for words in ["| R², 1 inputs | R², 4 inputs |", "| timesteps", "| nothing", "1.000"] {
+    for words in ["| R², 1 input | R², 4 inputs |", "| timesteps", "| nothing", "1.000"] {
         assert!(markdown.contains(words), "{words}: {markdown}");
     }
     let svg = text(&cli, "out/semi-deterministic.svg");

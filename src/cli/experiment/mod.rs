@@ -26,7 +26,7 @@ use self::{
     queue::{Finished, Queue},
     slurm::Jobs,
 };
-use super::{CliError, device, output};
+use super::{CliError, counted, device, output};
 
 /// Flags of `dvar experiment`.
 #[derive(Debug, clap::Args)]
@@ -97,12 +97,12 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
     let interrupts = interrupts_by_ctrl_c()?;
     let mut queue = Queue::new(&cells, &grid.source, &runs, interrupts)?;
     println!(
-        "grid       {}: {} concepts, {} variants, {} of {} runs done",
+        "grid       {}: {}, {}, {} of {} done",
         grid.source,
-        grid.concepts.len(),
-        grid.variants.len(),
+        counted(grid.concepts.len(), "concept"),
+        counted(grid.variants.len(), "variant"),
         queue.count_done(),
-        cells.len()
+        counted(cells.len(), "run")
     );
     println!("output     {}", folder.display());
     if let Some(Cluster::Slurm) = args.submit {

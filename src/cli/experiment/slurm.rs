@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::grid::Cell;
-use crate::cli::{CliError, output};
+use crate::cli::{CliError, counted, output};
 
 /// What is submitted.
 pub(super) struct Jobs<'a> {
@@ -32,7 +32,8 @@ impl Jobs<'_> {
         for (level, cells) in levels(cells).into_iter().enumerate() {
             let tasks: Vec<_> = cells.chunks(self.runs_per_task).collect();
             let id = self.start(&format!("runs-{}", level + 1), &self.array(&tasks)?, &jobs)?;
-            println!("submitted  job {id}: {} runs in {} tasks", cells.len(), tasks.len());
+            let (runs, tasks) = (counted(cells.len(), "run"), counted(tasks.len(), "task"));
+            println!("submitted  job {id}: {runs} in {tasks}");
             jobs.push(id);
         }
         let id = self.start("tables", &self.tables()?, &jobs)?;
