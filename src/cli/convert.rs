@@ -51,15 +51,21 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
     for path in paths.iter().chain(lora.as_ref().map(|_| &lora_path)) {
         check_new(path)?;
     }
-    for (path, file) in paths.iter().zip(&files) {
-        write(path, &file.bytes)?;
-        println!("embedding  {}", path.display());
-    }
     let word = if args.to.is_named_by_file() {
         stem.file_name().unwrap_or_default().to_string_lossy().into_owned()
     } else {
         embedding.placeholder_token().to_owned()
     };
+    if args.to == EmbeddingFormat::Comfyui && word.contains(char::is_whitespace) {
+        return Err(CliError::Input(format!(
+            "ComfyUI reads `embedding:{word}` up to its first space; name the file without spaces by \
+             `--output`"
+        )));
+    }
+    for (path, file) in paths.iter().zip(&files) {
+        write(path, &file.bytes)?;
+        println!("embedding  {}", path.display());
+    }
     println!("token      {}", in_prompts(args.to, &word));
     lora.map_or(Ok(()), |lora| write_lora(&lora, args.to, &lora_path))
 }
