@@ -100,7 +100,7 @@ fn in_words(said: &str) -> String {
     ];
     let said = said.trim_end();
     let told =
-        TYPES.iter().find_map(|(rust, words)| Some(said.strip_suffix(rust)?.to_string() + words));
+        TYPES.iter().find_map(|&(rust, words)| Some(said.strip_suffix(rust)?.to_string() + words));
     told.unwrap_or_else(|| said.into())
 }
 
