@@ -19,6 +19,14 @@ pub enum ModelError {
         /// The operating system's words.
         reason: String,
     },
+    /// A model could not be had from the Hugging Face Hub, which may be well another time.
+    #[error("cannot download `{file}` from the Hugging Face Hub: {reason}; check the connection")]
+    Download {
+        /// The repository, or a file of it.
+        file: String,
+        /// The client's words.
+        reason: String,
+    },
     /// A file is there, but is not what it should be.
     #[error("`{file}` is not usable: {reason}")]
     Invalid {

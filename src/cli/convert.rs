@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{
     CliError,
     learned::{read_adapter, read_named, split},
-    output::write,
+    output::{check_new, write},
     run_folder::plain_name,
 };
 use crate::{
@@ -48,19 +48,24 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
     let mut lora_path = stem.clone().into_os_string();
     lora_path.push("-lora.safetensors");
     let lora_path = PathBuf::from(lora_path);
-    let mut all = paths.iter().chain(lora.as_ref().map(|_| &lora_path));
-    if let Some(path) = all.find(|path| path.exists()) {
-        return Err(exists(path));
-    }
-    for (path, file) in paths.iter().zip(&files) {
-        write(path, &file.bytes)?;
-        println!("embedding  {}", path.display());
+    for path in paths.iter().chain(lora.as_ref().map(|_| &lora_path)) {
+        check_new(path)?;
     }
     let word = if args.to.is_named_by_file() {
         stem.file_name().unwrap_or_default().to_string_lossy().into_owned()
     } else {
         embedding.placeholder_token().to_owned()
     };
+    if args.to == EmbeddingFormat::Comfyui && word.contains(char::is_whitespace) {
+        return Err(CliError::Input(format!(
+            "ComfyUI reads `embedding:{word}` up to its first space; name the file without spaces by \
+             `--output`"
+        )));
+    }
+    for (path, file) in paths.iter().zip(&files) {
+        write(path, &file.bytes)?;
+        println!("embedding  {}", path.display());
+    }
     println!("token      {}", in_prompts(args.to, &word));
     lora.map_or(Ok(()), |lora| write_lora(&lora, args.to, &lora_path))
 }
@@ -88,9 +93,7 @@ fn lora(args: &ConvertArgs) -> Result<(), CliError> {
 }
 
 fn write_lora(lora: &Lora, to: EmbeddingFormat, path: &Path) -> Result<(), CliError> {
-    if path.exists() {
-        return Err(exists(path));
-    }
+    check_new(path)?;
     // all tools but diffusers read sd-scripts' names
     let bytes = match to {
         EmbeddingFormat::Diffusers => lora.to_peft(),
@@ -99,13 +102,6 @@ fn write_lora(lora: &Lora, to: EmbeddingFormat, path: &Path) -> Result<(), CliEr
     write(path, &bytes.map_err(CliError::Failed)?)?;
     println!("lora       {}", path.display());
     Ok(())
-}
-
-fn exists(path: &Path) -> CliError {
-    CliError::Input(format!(
-        "`{}` exists already; choose another file with `--output`",
-        path.display()
-    ))
 }
 
 /// How the word is written in a prompt.

@@ -134,11 +134,12 @@ fn exit_code(error: &(dyn Error + 'static)) -> u8 {
     if !machine && sources(error).any(is_given) { 2 } else { 1 }
 }
 
-/// Whether the device, the disk or the memory failed.
+/// Whether the device, the disk, the memory or the network failed.
 fn is_machine(error: &(dyn Error + 'static)) -> bool {
     use io::ErrorKind::{OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     let full = [OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, StorageFull];
     error.is::<DeviceError>()
+        || matches!(error.downcast_ref(), Some(ModelError::Download { .. }))
         || error.downcast_ref::<io::Error>().is_some_and(|error| full.contains(&error.kind()))
 }
 
@@ -240,9 +241,11 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_diverges_or_a_full_disk_is_1() {
+    fn a_run_that_diverges_a_full_disk_or_a_lost_network_is_1() {
         let diverged = TrainError::NonFinite { what: "training loss", value: f64::NAN, step: 3 };
         assert_eq!(code(diverged), 1);
+        let (file, reason) = ("someone/model".into(), "connection refused".into());
+        assert_eq!(code(ModelError::Download { file, reason }), 1);
         let full = || io::Error::from(io::ErrorKind::StorageFull);
         assert_eq!(CliError::write(Path::new("a"), full()).exit_code(), 1);
         assert_eq!(CliError::read(Path::new("a"), full()).exit_code(), 1);

@@ -8,7 +8,7 @@ use std::{
 use super::{
     CliError,
     bar::Bar,
-    device,
+    counted, device,
     learned::{read_adapter, read_lora, split},
     model,
     output::{self, OwnFolder},
@@ -180,7 +180,8 @@ fn draw(
     }
     let grid = folder.join("grid.png");
     output::write(&grid, &encode_grid(&pictures, args.count.min(COLUMNS))?)?;
-    println!("{} pictures in {}, together in {}", pictures.len(), folder.display(), grid.display());
+    let drawn = counted(pictures.len(), "picture");
+    println!("{drawn} in {}, together in {}", folder.display(), grid.display());
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The command line with its defaults in the help, for the terminal, shells, man pages and
 //! `docs/options.md`.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Command;
 
@@ -60,7 +60,9 @@ fn with_defaults(command: Command, of: fn(&str) -> bool, before: &'static str) -
 
 /// Writes a shell's completion script to the terminal.
 pub(super) fn completions(args: &CompletionsArgs, mut command: Command) {
-    clap_complete::generate(args.shell, &mut command, "dvar", &mut io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "dvar", &mut script);
+    print!("{}", String::from_utf8_lossy(&script));
 }
 
 /// Writes the man pages.
@@ -71,7 +73,12 @@ pub(super) fn man(args: &ManArgs, command: Command) -> Result<(), CliError> {
                 .and_then(|()| clap_mangen::generate_to(command, folder));
             written.map_err(|error| CliError::write(folder, error))
         }
-        None => Ok(clap_mangen::Man::new(command).render(&mut io::stdout())?),
+        None => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(command).render(&mut page)?;
+            print!("{}", String::from_utf8_lossy(&page));
+            Ok(())
+        }
     }
 }
 

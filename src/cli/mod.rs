@@ -1,5 +1,19 @@
 //! The command line: flags, messages, files and exit codes.
 
+/// In place of the standard one, which panics where stdout cannot be written to.
+macro_rules! print {
+    ($($text:tt)*) => {
+        $crate::cli::stdout::write(format_args!($($text)*))
+    };
+}
+
+/// The same with the end of a line.
+macro_rules! println {
+    ($($text:tt)*) => {
+        print!("{}\n", format_args!($($text)*))
+    };
+}
+
 mod bar;
 mod bench;
 mod convert;
@@ -22,6 +36,7 @@ mod prompts;
 mod report;
 mod run_folder;
 mod sample_files;
+mod stdout;
 mod train;
 
 use std::ffi::OsString;
@@ -117,5 +132,20 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
             Ok(())
         }
         Command::Man(args) => help::man(&args, command()),
+    }?;
+    stdout::check()
+}
+
+/// So many of a thing whose plural ends in s.
+fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn one_of_a_thing_is_told_in_the_singular() {
+        let told = [0, 1, 2].map(|count| super::counted(count, "step"));
+        assert_eq!(told, ["0 steps", "1 step", "2 steps"]);
     }
 }

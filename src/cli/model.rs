@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+#[cfg(feature = "hub")]
+use dvar_models::ModelError;
 use dvar_models::{single_file::SingleFile, weights::Folder};
 
 use super::CliError;
@@ -32,7 +34,7 @@ pub(super) fn open(model: Option<&Path>, ema: bool) -> Result<ModelFolder, CliEr
                 let folder = full_name(folder);
                 #[cfg(feature = "hub")]
                 if let Some(repository) = repository(folder) {
-                    let files = Folder::from_hub(repository)?;
+                    let files = of_hub(repository, Folder::from_hub)?;
                     return Ok(ModelFolder::new(files, repository.to_string())?);
                 }
                 return Err(CliError::Input(format!(
@@ -100,12 +102,30 @@ pub(super) fn scorer_files(folder: &Path, flag: &str) -> Result<Folder, CliError
     }
     #[cfg(feature = "hub")]
     if let Some(repository) = repository(folder) {
-        return Ok(Folder::scorer_from_hub(repository)?);
+        return of_hub(repository, Folder::scorer_from_hub);
     }
     Err(CliError::Input(format!(
         "there is no folder `{}` for `{flag}`; give a model folder in transformers' layout, or a name on the Hub such as `owner/model` (in a build with the feature `hub`)",
         folder.display()
     )))
+}
+
+/// What the Hub gives of a repository or, where nothing can be downloaded, its copy in the cache.
+#[cfg(feature = "hub")]
+fn of_hub(
+    repository: &str,
+    download: fn(&str) -> Result<Folder, ModelError>,
+) -> Result<Folder, CliError> {
+    let error = match download(repository) {
+        Ok(files) => return Ok(files),
+        Err(error) => error,
+    };
+    let ModelError::Download { reason, .. } = &error else { return Err(error.into()) };
+    let Some(cached) = Folder::in_hub_cache(repository) else { return Err(error.into()) };
+    eprintln!(
+        "note: the Hugging Face Hub cannot be reached ({reason}); `{repository}` is its copy in the cache"
+    );
+    Ok(cached)
 }
 
 /// `owner/name`, if the value looks like a name on the Hugging Face Hub.

@@ -1,4 +1,4 @@
-//! Folders that commands write to: each command's own, whatever runs beside it.
+//! Files and folders that commands write to: each command's own, whatever runs beside it.
 
 use std::{
     ffi::OsStr,
@@ -13,6 +13,26 @@ use crate::files::write_atomic;
 /// Writes a file whole or not at all.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     write_atomic(path, bytes).map_err(|error| CliError::write(path, error))
+}
+
+/// Refuses a file of `--output` that exists already, or whose folder does not.
+pub(super) fn check_new(path: &Path) -> Result<(), CliError> {
+    if path.exists() {
+        return Err(CliError::Input(format!(
+            "`{}` exists already; choose another file with `--output`",
+            path.display()
+        )));
+    }
+    match path.parent() {
+        Some(folder) if folder != Path::new("") && !folder.is_dir() => {
+            Err(CliError::Input(format!(
+                "there is no folder `{}` for `{}`; make it, or choose another file with `--output`",
+                folder.display(),
+                path.display()
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a file that no other process writes now, and removes what a killed one had begun of it.

@@ -7,6 +7,11 @@ use safetensors::SafeTensors;
 
 use crate::tensor::{float_type, floats};
 
+/// What is said of cloneofsimo's LoRAs: which layer has which number, only the package that made them knows.
+pub(super) const NUMBERED: &str = "it numbers the layers that it changes and does not name them, as cloneofsimo's LoRAs do; \
+     merge it into its model with that package's `lora_add MODEL FILE FOLDER 1.0 --mode upl`, and \
+     give the folder as the model";
+
 /// Shapes and values by name, and what the file says of itself.
 pub(super) struct Stored {
     pub tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
@@ -28,6 +33,9 @@ impl Stored {
         if !is_safetensors && (bytes.starts_with(b"PK") || bytes.starts_with(b"\x80")) {
             let mut reader = Cursor::new(bytes);
             let file = TorchFile::open(&mut reader).map_err(|error| error.to_string())?;
+            if file.root().tensors_in_list().is_some() {
+                return Err(NUMBERED.into());
+            }
             let saved = file.state_dict().map_err(|error| error.to_string())?;
             let tensors = saved.into_iter().map(|(name, tensor)| {
                 let stored =

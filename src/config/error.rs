@@ -27,7 +27,7 @@ pub enum ConfigError {
         expected: &'static str,
     },
     /// An option has a value of another type, or a name that stands for nothing.
-    #[error("option `{option}` cannot be read: {}", source.message())]
+    #[error("option `{option}` cannot be read: {}", in_words(source.message()))]
     Unreadable {
         /// The option.
         option: &'static str,
@@ -45,7 +45,7 @@ pub enum ConfigError {
     /// A configuration text does not parse.
     #[error(
         "`{file}` is no usable configuration: {}{}",
-        source.to_string().trim_end(),
+        in_words(&source.to_string()),
         on_backslashes(source)
     )]
     Unparsable {
@@ -85,6 +85,23 @@ impl ConfigError {
             | Self::Unwritable(_) => None,
         }
     }
+}
+
+/// What the parser says, whose last words may name a type as Rust does.
+fn in_words(said: &str) -> String {
+    const TYPES: [(&str, &str); 7] = [
+        ("expected usize", "expected a whole number, 0 or more"),
+        ("expected u64", "expected a whole number, 0 or more"),
+        ("expected f64", "expected a number"),
+        ("expected a boolean", "expected `true` or `false`"),
+        ("expected path string", "expected a path between quotes"),
+        ("expected a sequence", "expected a list"),
+        ("wanted string or table", "expected a name between quotes"),
+    ];
+    let said = said.trim_end();
+    let told =
+        TYPES.iter().find_map(|&(rust, words)| Some(said.strip_suffix(rust)?.to_string() + words));
+    told.unwrap_or_else(|| said.into())
 }
 
 /// What helps where a Windows path stands between double quotes.

@@ -7,6 +7,6 @@ pub mod init;
 mod learned;
 
 pub use error::{EmbeddingError, FileProblem};
-pub(crate) use format::BUNDLE;
+pub(crate) use format::{BUNDLE, is_numbered};
 pub use format::{EmbeddingFormat, Written, read, read_from, write};
 pub use learned::{EncoderVectors, LearnedEmbedding};

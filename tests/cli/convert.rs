@@ -34,12 +34,14 @@ fn convert_overwrites_nothing_and_wants_the_ending_that_the_tool_knows() {
         ("kohya", "cat.safetensors", "`cat.safetensors` exists already"),
         ("a1111", "cat.safetensors", "a1111 reads this embedding from a file that ends in `.pt`"),
         ("kohya", ".safetensors", "call it so"),
+        ("comfyui", "my cat.safetensors", "`embedding:my cat` up to its first space"),
     ] {
         let ran = cli.run(&["convert", "cat.safetensors", "--to", to, "-o", output]);
         assert_eq!(ran.code, Some(2));
         assert!(ran.stderr.contains(told), "{}", ran.stderr);
     }
     assert_eq!(cli.read("cat.safetensors"), before);
+    assert!(!cli.path("my cat.safetensors").exists());
 }
 
 #[test]

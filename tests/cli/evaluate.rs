@@ -49,6 +49,13 @@ fn a_folder_is_scored_by_the_default_clip_and_the_table_says_what_the_json_says(
     assert_eq!(scores["counts"]["clip_i"], 25);
     assert_eq!(scores["counts"]["clip_t"], 5);
     assert_eq!(cli.json("scores.json"), scores);
+    for (file, told) in [("scores.json", "exists already"), ("a/b.json", "there is no folder `a`")]
+    {
+        let refused = evaluate(&cli, &[&args[..], &["-o", file]].concat());
+        assert!(refused.stderr.contains(told) && refused.stdout.is_empty(), "{refused:?}");
+        assert_eq!(refused.code, Some(2));
+    }
+    assert_eq!(cli.json("scores.json"), scores);
 
     cli.concept("blue-car", "others");
     let others = json(evaluate(&cli, &["others", "--references", "references", "--json"]));

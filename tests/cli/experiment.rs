@@ -220,7 +220,7 @@ fn semi_deterministic_evaluations_are_compared_along_one_training() {
         assert!((r_squared - want).abs() < 1e-9 && want < 0.999, "{fields:?} {want}");
     }
     let markdown = text(&cli, "out/semi-deterministic.md");
-    for words in ["| R², 1 inputs | R², 4 inputs |", "| timesteps", "| nothing", "1.000"] {
+    for words in ["| R², 1 input | R², 4 inputs |", "| timesteps", "| nothing", "1.000"] {
         assert!(markdown.contains(words), "{words}: {markdown}");
     }
     let svg = text(&cli, "out/semi-deterministic.svg");
@@ -278,6 +278,7 @@ fn an_interrupted_grid_goes_on_and_no_other_process_takes_a_run_that_still_runs(
 /// A `sbatch` that only notes how it was called, and gives the numbers 1, 2, 3.
 #[cfg(unix)]
 const SBATCH: &str = "#!/bin/sh
+[ \"$1\" = --version ] && exit
 echo \"$@\" >> \"$CALLS\"
 wc -l < \"$CALLS\"
 ";
@@ -305,6 +306,11 @@ fn a_grid_becomes_jobs_of_slurm_whose_tasks_make_single_runs() {
     let open = cli.run(&[&TABLE[..], &["--status"]].concat()).ok();
     assert_eq!(open.matches("open ").count(), 4, "{open}");
     assert!(!cli.path("experiments").exists(), "a status makes nothing");
+    let mut without_slurm = cli.command(&[&TABLE[..], &["--submit", "slurm"]].concat());
+    let refused = cli.ran(without_slurm.env("PATH", cli.path("none")).output().unwrap());
+    assert!(refused.stderr.starts_with("error: `sbatch` cannot be started"), "{refused:?}");
+    assert_eq!(refused.code, Some(2));
+    assert!(!cli.path("experiments").exists(), "nothing is left behind");
 
     let calls = submitted();
     let calls: Vec<&str> = calls.lines().collect();

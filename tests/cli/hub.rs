@@ -84,12 +84,13 @@ fn a_model_is_downloaded_once_by_its_name_and_trains() {
         }
     });
     cli.concept("koala", "pictures");
-    let train = |model: &str, output: &str| {
+    let train_from = |endpoint: &str, model: &str, output: &str| {
         let args = train_args(&["--model", model, "-o", output, "--max-train-steps", "1"]);
         let mut command = cli.command(&args);
-        command.env("HF_ENDPOINT", &endpoint).env("HF_HOME", cli.path("hub"));
+        command.env("HF_ENDPOINT", endpoint).env("HF_HOME", cli.path("hub"));
         cli.ran(command.output().unwrap())
     };
+    let train = |model: &str, output: &str| train_from(&endpoint, model, output);
     let said = train("someone/tiny-emoji", "run").ok();
     assert!(said.contains("model      someone/tiny-emoji"), "{said}");
     // what is in the cache is not fetched again
@@ -105,4 +106,15 @@ fn a_model_is_downloaded_once_by_its_name_and_trains() {
     train("someone/tiny-emoji", "later").ok();
     train("someone/pickled", "pickled").ok();
     assert_eq!(train("some one/none", "refused").code, Some(2));
+    // where nothing answers, what is in the cache is enough
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let without =
+        |model: &str, output: &str| train_from(&format!("http://{closed}"), model, output);
+    let cached = without("someone/tiny-emoji", "cached");
+    let note = "`someone/tiny-emoji` is its copy in the cache";
+    assert!(cached.stderr.contains(note), "{cached:?}");
+    cached.ok();
+    let nowhere = without("someone/none", "nowhere");
+    assert!(nowhere.stderr.contains("check the connection"), "{nowhere:?}");
+    assert_eq!(nowhere.code, Some(1));
 }

@@ -167,7 +167,7 @@ fn vectors_start_from_a_text_or_a_file() {
     let train = |more: &[&'static str]| cli.run(&[&without_word[..], more].concat());
     let start = ["--save-init-embeds", "-o"];
     let said = train(&[&start[..], &["text", "--initializer-text", "a blue umbrella"]].concat());
-    assert!(said.ok().contains("from the tokens of `a blue umbrella`, 3 vector(s)"));
+    assert!(said.ok().contains("from the tokens of `a blue umbrella`, 3 vectors"));
     let initial = cli.read("text/initial_embeds.safetensors");
     let file = ["file", "--initializer-file", "text/initial_embeds.safetensors"];
     train(&[&start[..], &file[..]].concat()).ok();

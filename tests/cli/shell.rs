@@ -17,6 +17,19 @@ fn a_reader_that_goes_ends_the_program_and_is_no_panic() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stdout_that_is_full_is_an_error_and_no_panic() {
+    let cli = Cli::new();
+    for args in [&["completions", "bash"][..], &["man"], &["info", "embedded"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let ran = cli.ran(cli.command(args).stdout(full).output().unwrap());
+        assert_eq!(ran.code, Some(1), "{args:?} {ran:?}");
+        let told = "error: cannot write to stdout: No space left on device (os error 28)\n";
+        assert_eq!(ran.stderr, told, "{args:?}");
+    }
+}
+
 #[test]
 fn every_shell_gets_a_script_that_completes_the_commands() {
     let cli = Cli::new();

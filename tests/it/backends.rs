@@ -1,7 +1,7 @@
 //! One training step, one evaluation and one sampling step, the same code on every backend of
 //! this build, each against the golden.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use dvar::{
     optim::{AdamWConfig, OptimizerConfig},
     pipelines::{ModelFolder, PromptEncoder, Prompts},
@@ -11,24 +11,25 @@ use dvar_models::unet::UNet2DConditionModel;
 
 use crate::{
     golden::{self, Tensors, assert_close, assert_relative, number},
-    support::{encode, gpu, prompt_encoder, prompt_ids, tensor, tiny_sd, values},
+    support::{encode, gpu, prompt_encoder, prompt_ids, tensor, tiny, values},
 };
 
-/// The golden step on a device.
-struct Step {
-    golden: Tensors,
+/// The golden step on a device, its networks in a type.
+pub struct Step {
+    pub golden: Tensors,
     model: ModelFolder,
     encoder: PromptEncoder,
-    unet: UNet2DConditionModel,
+    pub unet: UNet2DConditionModel,
     noise: Tensor<4>,
     noisy: Tensor<4>,
     prompts: Prompts,
-    concept: Tensor<2>,
+    pub concept: Tensor<2>,
 }
 
 impl Step {
-    fn open(device: &Device) -> Self {
-        let (golden, model) = (Tensors::open("ti_grad_sd"), tiny_sd());
+    pub fn open(side: &str, dtype: DType, device: &Device) -> Self {
+        let golden = Tensors::open(&format!("ti_grad_{side}"));
+        let model = tiny(side).with_precision(dtype);
         let encoder = prompt_encoder(&model, device);
         let unet = model.load_unet(device).unwrap();
         let noise = tensor::<4>(golden.get("noise"), device);
@@ -41,22 +42,24 @@ impl Step {
     }
 
     /// Its loss at these vectors, by this denoiser.
-    fn loss(&self, unet: &UNet2DConditionModel, vectors: &Tensor<2>) -> Tensor<1> {
+    pub fn loss(&self, unet: &UNet2DConditionModel, vectors: &Tensor<2>) -> Tensor<1> {
         let states = encode(&self.encoder, &self.prompts, vectors);
+        assert_eq!(states.dtype(), DType::F32);
         let times = &self.golden.get("timesteps").values;
         let noise_pred = unet.forward(self.noisy.clone(), times, states);
+        assert_eq!(noise_pred.dtype(), DType::F32);
         (noise_pred - self.noise.clone()).square().mean()
     }
 
     /// Its loss at the golden's vectors, whenever it is called.
-    fn evaluate(&self) -> Vec<f64> {
+    pub fn evaluate(&self) -> Vec<f64> {
         values(self.loss(&self.unet, &self.concept))
     }
 }
 
 /// Asserts that this backend's results are the golden's within its README's tolerances.
 fn agrees(name: &str, device: &Device) {
-    let step = Step::open(device);
+    let step = Step::open("sd", DType::F32, device);
     let Step { model, unet, concept, .. } = &step;
     let get = |name: &str| step.golden.get(name);
     let label = |what: &str| format!("{name} {what}");
@@ -123,7 +126,7 @@ fn the_gpu_gives_repeated_evaluations_the_same_bits() {
     // on a software adapter a thousand take some minutes
     let count = std::env::var("DVAR_EVALUATIONS").map_or(50, |count| count.parse().unwrap());
     let different = on_device(&device, || {
-        let step = Step::open(&device);
+        let step = Step::open("sd", DType::F32, &device);
         let first = step.evaluate();
         (1..count).filter(|_| step.evaluate() != first).count()
     });

@@ -335,6 +335,7 @@ fn what_is_no_lora_is_refused_by_its_name() {
         ("unet.a.lora_magnitude_vector", "it is DoRA,"),
         ("lora_unet_a.hada_w1_a", "it is LoHa,"),
         ("lora_unet_a.lokr_w1", "it is LoKr,"),
+        ("unet:10:up", "it numbers the layers that it changes"),
         ("some.weight", "`some.weight` is no tensor of a LoRA that is known here"),
     ] {
         let said = refused(&small().with(name, &[1, 1], &[0.0]));

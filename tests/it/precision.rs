@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device};
 use dvar::{
     concept::{Concept, Method},
     config::MixedPrecision,
@@ -14,9 +14,10 @@ use dvar::{
 };
 
 use crate::{
+    backends::Step,
     determinism::{KINDS, bytes, options, prepared, session_in, states},
-    golden::{Tensors, assert_relative},
-    support::{SIDES, encode, gpu, prompt_encoder, prompt_ids, tensor, tiny, tiny_sd, values},
+    golden::assert_relative,
+    support::{SIDES, gpu, tiny_sd, values},
 };
 
 /// What one rounding may change, relatively.
@@ -32,32 +33,17 @@ pub fn rounding(dtype: DType) -> f64 {
 /// to one, the gradient to twenty, which is the depth of these networks, about.
 fn step_agrees(name: &str, sides: &[&str], device: &Device, dtype: DType) {
     for side in sides {
-        let golden = Tensors::open(&format!("ti_grad_{side}"));
-        let get = |name: &str| golden.get(name);
-        let model = tiny(side).with_precision(dtype);
-        let (encoder, unet) = (prompt_encoder(&model, device), model.load_unet(device).unwrap());
-        let times = get("timesteps").usize();
-        let noise = tensor::<4>(get("noise"), device);
-        let latents = tensor::<4>(get("latents"), device);
-        let noisy = model.scheduler().noise_schedule().add_noise(latents, noise.clone(), &times);
-        let prompts = encoder.prepare(&prompt_ids(get("input_ids")));
-        let loss = |vectors: &Tensor<2>| {
-            let states = encode(&encoder, &prompts, vectors);
-            assert_eq!(states.dtype(), DType::F32);
-            let prediction = unet.forward(noisy.clone(), &get("timesteps").values, states);
-            assert_eq!(prediction.dtype(), DType::F32);
-            (prediction - noise.clone()).square().mean()
-        };
-        let vectors = tensor::<2>(get("concept_embedding"), device);
+        let step = Step::open(side, dtype, device);
+        let get = |name: &str| step.golden.get(name);
         let label = |what: &str| format!("{name} {} {side} {what}", dtype.name());
-        let first = values(loss(&vectors));
+        let first = step.evaluate();
         assert_relative(&label("loss"), &first, &get("loss").values, rounding(dtype));
-        assert_eq!(first, values(loss(&vectors)), "two evaluations of the same vectors differ");
+        assert_eq!(first, step.evaluate(), "two evaluations of the same vectors differ");
 
-        let tracked = vectors.autodiff().require_grad();
+        let tracked = step.concept.clone().autodiff().require_grad();
         // f16's smallest numbers, too, must not be left out of the gradient
         let scale = LossScaler::default().scale();
-        let gradients = loss(&tracked).mul_scalar(scale).backward();
+        let gradients = step.loss(&step.unet, &tracked).mul_scalar(scale).backward();
         let gradient = tracked.grad(&gradients).unwrap();
         assert_eq!(gradient.dtype(), DType::F32);
         let gradient = values(gradient.div_scalar(scale));

@@ -82,15 +82,16 @@ function why(
 ): string {
   // where more steps were asked for than the rule would have made, it was not asked
   const asked = Number(min_train_steps ?? 0) >= steps;
+  const made = steps === 1 ? "1 step" : `${steps} steps`;
   const meanings: Record<StopReason["reason"], string> = {
-    dvar: `It stopped by itself after ${steps} steps: the loss on the fixed batch now moves little beside how it moved before.`,
-    plateau: `It stopped by itself after ${steps} steps: of all that the loss on the fixed batch fell, its last steps brought next to nothing.`,
-    constant_objective: `It stopped after ${steps} steps: the deterministic loss does not change at all. Try a higher learning rate.`,
-    no_improvement: `It stopped after ${steps} steps: its pictures no longer came closer to yours.`,
+    dvar: `It stopped by itself after ${made}: the loss on the fixed batch now moves little beside how it moved before.`,
+    plateau: `It stopped by itself after ${made}: of all that the loss on the fixed batch fell, its last steps brought next to nothing.`,
+    constant_objective: `It stopped after ${made}: the deterministic loss does not change at all. Try a higher learning rate.`,
+    no_improvement: `It stopped after ${made}: its pictures no longer came closer to yours.`,
     max_steps: asked
-      ? `It made all its ${steps} steps.`
-      : `It made all its ${steps} steps before the rule would have stopped it. More steps, or a higher threshold, let the rule decide.`,
-    interrupted: `You stopped it after ${steps} steps.`,
+      ? `It made all its ${made}.`
+      : `It made all its ${made} before the rule would have stopped it. More steps, or a higher threshold, let the rule decide.`,
+    interrupted: `You stopped it after ${made}.`,
   };
   const sank = clip_i_before != null && clip_i != null && clip_i < clip_i_before;
   const worse = " Yet its pictures are less like yours than before it began: try another word to start from, or another learning rate.";

@@ -145,6 +145,7 @@ impl fmt::Display for Sentence<'_> {
                 "the score failed {}: more than {patience} in a row were not finite numbers",
                 past(step)
             ),
+            StopReason::MaxSteps { steps: 1 } => write!(f, "stopped after its only {unit}"),
             StopReason::MaxSteps { steps } => write!(f, "stopped after all {steps} {unit}s"),
             StopReason::Interrupted { step } => {
                 write!(f, "interrupted {}", After { count: *step, unit })

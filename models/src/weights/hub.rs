@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
+use hf_hub::{
+    Cache,
+    api::sync::{ApiBuilder, ApiError, ApiRepo},
+};
 
 use super::{Folder, HubFiles};
 use crate::ModelError;
@@ -12,7 +15,8 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Unreadable`] if the Hub or one of the files cannot be had;
+    /// [`ModelError::Download`] where the Hub cannot be reached ([`in_hub_cache`](Self::in_hub_cache) needs
+    /// no network); [`ModelError::Unreadable`] if it does not give the repository or one of the files;
     /// [`ModelError::MissingFile`] if the repository lacks weights that dvar can read.
     pub fn from_hub(repository: &str) -> Result<Self, ModelError> {
         let hub = Repository::open(repository)?;
@@ -29,6 +33,13 @@ impl Folder {
         let hub = Repository::open(repository)?;
         hub.fetch(&hub.files.of_scorer(|file| hub.read(file))?)
     }
+
+    /// What the cache has of `repository` (`owner/name`), if anything: the commit that was downloaded last,
+    /// perhaps not all of it.
+    pub fn in_hub_cache(repository: &str) -> Option<Self> {
+        // no name of a file: the folder that they lie in
+        Cache::from_env().model(repository.to_string()).get("").map(Self)
+    }
 }
 
 /// A repository and the names of its files.
@@ -40,16 +51,16 @@ struct Repository {
 
 impl Repository {
     fn open(name: &str) -> Result<Self, ModelError> {
-        let failed = |error| unreadable(name, "", error);
-        let api = ApiBuilder::from_env().with_progress(true).build().map_err(failed)?;
+        let unlisted = |error| failed(name, "", error);
+        let api = ApiBuilder::from_env().with_progress(true).build().map_err(unlisted)?;
         let repo = api.model(name.to_string());
-        let listed = repo.info().map_err(failed)?.siblings;
+        let listed = repo.info().map_err(unlisted)?.siblings;
         let files = HubFiles::new(name, listed.into_iter().map(|file| file.rfilename))?;
         Ok(Self { name: name.to_string(), repo, files })
     }
 
     fn get(&self, file: &str) -> Result<PathBuf, ModelError> {
-        self.repo.get(file).map_err(|error| unreadable(&self.name, file, error))
+        self.repo.get(file).map_err(|error| failed(&self.name, file, error))
     }
 
     fn read(&self, file: &str) -> Result<Vec<u8>, ModelError> {
@@ -75,13 +86,20 @@ impl Repository {
     }
 }
 
-fn unreadable(repository: &str, file: &str, error: ApiError) -> ModelError {
+/// Tells what the Hub refuses from what may be well another time.
+fn failed(repository: &str, file: &str, error: ApiError) -> ModelError {
     let file = match file {
         "" => repository.to_string(),
         file => format!("{repository}/{file}"),
     };
-    let reason = format!(
-        "the Hugging Face Hub does not give it ({error}); check the name and the connection"
-    );
+    let refused = match &error {
+        ApiError::RequestError(error) => matches!(**error, ureq::Error::StatusCode(400..=404)),
+        _ => false,
+    };
+    if !refused {
+        return ModelError::Download { file, reason: error.to_string() };
+    }
+    let reason =
+        format!("the Hugging Face Hub does not give it ({error}); check the name and your access");
     ModelError::Unreadable { file, reason }
 }

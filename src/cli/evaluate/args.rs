@@ -37,7 +37,7 @@ pub(in crate::cli) struct EvaluateArgs {
     /// Print JSON in place of the table
     #[arg(long)]
     pub json: bool,
-    /// Write the JSON to this file too
+    /// Write the JSON to this file too; it must not exist yet
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU

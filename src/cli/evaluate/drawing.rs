@@ -4,7 +4,7 @@ use burn::tensor::Device;
 
 use super::pictures::{Group, Pictures, by_prompt};
 use crate::{
-    cli::{bar::Bar, error::CliError, prompts::Words, run_folder::RunFolder},
+    cli::{bar::Bar, counted, error::CliError, prompts::Words, run_folder::RunFolder},
     config::TrainConfig,
     data::templates::fill,
     pipelines::ModelFolder,
@@ -31,7 +31,7 @@ impl Drawing {
         let generator = Generator::load(model, &words.embeddings, adapter.as_ref(), device)?;
         let options = sampling_options(config, model)?;
 
-        eprintln!("drawing {} pictures", prompts.len());
+        eprintln!("drawing {}", counted(prompts.len(), "picture"));
         let filled: Vec<String> = prompts.iter().map(|prompt| fill(prompt, token)).collect();
         let (bar, negative) = (Bar::new("drawing"), negative_prompt.as_deref());
         let drawn = generator.draw(0, &filled, negative, &options, Some(&bar));

@@ -8,7 +8,7 @@ use super::{
     subject::{Generated, Subject},
 };
 use crate::{
-    cli::{error::CliError, model},
+    cli::{counted, error::CliError, model},
     data::{DataError, picture_files},
 };
 
@@ -48,9 +48,9 @@ fn groups(folder: &Path, prompts: &[String]) -> Result<Vec<Group>, CliError> {
             let parts = prompts.len().max(1);
             if !files.len().is_multiple_of(parts) {
                 return Err(CliError::Input(format!(
-                    "`{}` has {} pictures, which {parts} prompts cannot share alike; give one `--prompt`, or a sub-folder for each",
+                    "`{}` has {}, which {parts} prompts cannot share alike; give one `--prompt`, or a sub-folder for each",
                     folder.display(),
-                    files.len()
+                    counted(files.len(), "picture")
                 )));
             }
             (files.chunks(files.len() / parts).map(<[_]>::to_vec).collect(), "parts")

@@ -25,6 +25,9 @@ use subject::{Generated, Subject};
 pub(super) use args::EvaluateArgs;
 
 pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
+    if let Some(file) = &args.output {
+        output::check_new(file)?;
+    }
     let (device, device_name) = device::open(&args.device)?;
     if !args.path.is_dir() {
         return Err(CliError::Input(format!(

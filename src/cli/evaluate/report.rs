@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
-use crate::eval::{Score, Scorers, Scores};
+use crate::{
+    cli::counted,
+    eval::{Score, Scorers, Scores},
+};
 
 /// What was scored, and how many pairs each score is the mean over.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -89,8 +92,9 @@ impl fmt::Display for Report {
         let counts = &self.counts;
         writeln!(
             f,
-            "{} pictures against {} references\n\nscore        value   pairs",
-            counts.pictures, counts.references
+            "{} against {}\n\nscore        value   pairs",
+            counted(counts.pictures, "picture"),
+            counted(counts.references, "reference")
         )?;
         for (name, key, score, pairs, what) in [
             ("CLIP-I", "clip_i", self.clip_i, counts.clip_i, "a reference and a picture"),

@@ -26,7 +26,7 @@ use self::{
     queue::{Finished, Queue},
     slurm::Jobs,
 };
-use super::{CliError, device, output};
+use super::{CliError, counted, device, output};
 
 /// Flags of `dvar experiment`.
 #[derive(Debug, clap::Args)]
@@ -72,8 +72,10 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
     device::check_is_one(&args.device)?;
     let grid = read_grid(args)?;
     let cells = grid.cells()?;
-    if args.submit.is_none() && !args.status {
-        device::open(&args.device)?;
+    match args.submit {
+        Some(Cluster::Slurm) => slurm::check_is_here()?,
+        None if args.status => {}
+        None => drop(device::open(&args.device)?),
     }
     let folder = args.output_dir.clone().unwrap_or_else(|| Path::new("experiments").join(name));
     if folder.join("config.toml").is_file() {
@@ -95,12 +97,12 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
     let interrupts = interrupts_by_ctrl_c()?;
     let mut queue = Queue::new(&cells, &grid.source, &runs, interrupts)?;
     println!(
-        "grid       {}: {} concepts, {} variants, {} of {} runs done",
+        "grid       {}: {}, {}, {} of {} done",
         grid.source,
-        grid.concepts.len(),
-        grid.variants.len(),
+        counted(grid.concepts.len(), "concept"),
+        counted(grid.variants.len(), "variant"),
         queue.count_done(),
-        cells.len()
+        counted(cells.len(), "run")
     );
     println!("output     {}", folder.display());
     if let Some(Cluster::Slurm) = args.submit {

@@ -13,7 +13,10 @@ use super::{
     grid::Cell,
     place::{Done, Interrupts, Place},
 };
-use crate::{cli::CliError, config::TrainOptions};
+use crate::{
+    cli::{CliError, counted},
+    config::TrainOptions,
+};
 
 /// Between two looks at what other processes do.
 const POLL: Duration = Duration::from_millis(500);
@@ -132,7 +135,8 @@ impl<'a> Queue<'a> {
             }
             if !ran {
                 if !waiting {
-                    println!("waiting    for {open} runs, by other processes or after theirs");
+                    let open = counted(open, "run");
+                    println!("waiting    for {open}, by other processes or after theirs");
                     waiting = true;
                 }
                 thread::sleep(POLL);
@@ -298,5 +302,6 @@ pub(super) fn status(cells: &[Cell], source: &str, runs: &Path) -> Result<(), Cl
 fn summary(done: &Done) -> String {
     let score = done.result.clip_i.map_or_else(String::new, |score| format!(", CLIP-I {score:.3}"));
     let minutes = done.seconds / 60.0;
-    format!("stopped after {} steps{score}, {minutes:.1} min", done.result.steps)
+    let steps = counted(done.result.steps, "step");
+    format!("stopped after {steps}{score}, {minutes:.1} min")
 }

@@ -11,7 +11,7 @@ use super::{
     table::{Cell, Failure, Row, Table, csv_line},
 };
 use crate::{
-    cli::{CliError, run_folder::RunFolder, train::read_metrics},
+    cli::{CliError, counted, run_folder::RunFolder, train::read_metrics},
     eval::EvaluationSwitches,
     plot::CurvePoint,
 };
@@ -145,7 +145,7 @@ fn redrawn(code: EvaluationSwitches) -> String {
 
 fn panel(fit: &Fit) -> LossPanel {
     LossPanel {
-        title: format!("{} redrawn, {} inputs", redrawn(fit.code), fit.inputs),
+        title: format!("{} redrawn, {}", redrawn(fit.code), counted(fit.inputs, "input")),
         r_squared: fit.r_squared,
         losses: fit.losses.clone(),
     }
@@ -186,7 +186,7 @@ fn pivot(fits: &[Fit], inputs: &[usize]) -> Table {
             failures: failures.collect(),
         }
     });
-    let columns = inputs.iter().map(|inputs| format!("R², {inputs} inputs"));
+    let columns = inputs.iter().map(|inputs| format!("R², {}", counted(*inputs, "input")));
     Table {
         columns: std::iter::once("redrawn".into()).chain(columns).collect(),
         rows: rows.collect(),

@@ -2,12 +2,13 @@
 //! what is left and the tables.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use super::grid::Cell;
-use crate::cli::{CliError, output};
+use crate::cli::{CliError, counted, output};
 
 /// What is submitted.
 pub(super) struct Jobs<'a> {
@@ -31,7 +32,8 @@ impl Jobs<'_> {
         for (level, cells) in levels(cells).into_iter().enumerate() {
             let tasks: Vec<_> = cells.chunks(self.runs_per_task).collect();
             let id = self.start(&format!("runs-{}", level + 1), &self.array(&tasks)?, &jobs)?;
-            println!("submitted  job {id}: {} runs in {} tasks", cells.len(), tasks.len());
+            let (runs, tasks) = (counted(cells.len(), "run"), counted(tasks.len(), "task"));
+            println!("submitted  job {id}: {runs} in {tasks}");
             jobs.push(id);
         }
         let id = self.start("tables", &self.tables()?, &jobs)?;
@@ -102,11 +104,7 @@ exit $code
         if !after.is_empty() {
             command.arg(format!("--dependency=afterany:{}", after.join(":")));
         }
-        let ran = command.arg(&file).output().map_err(|error| {
-            CliError::Input(format!(
-                "`sbatch` cannot be started ({error}); submit where Slurm's commands are installed"
-            ))
-        })?;
+        let ran = command.arg(&file).output().map_err(cannot_start)?;
         if !ran.status.success() {
             return Err(CliError::Input(format!(
                 "`sbatch` refuses `{}`: {}; options for it go behind `--`",
@@ -118,6 +116,17 @@ exit $code
         // on a federation the cluster's name follows
         Ok(id.trim().split(';').next().unwrap_or_default().to_string())
     }
+}
+
+/// Refuses to submit where Slurm is not, before anything is written.
+pub(super) fn check_is_here() -> Result<(), CliError> {
+    Command::new("sbatch").arg("--version").output().map(drop).map_err(cannot_start)
+}
+
+fn cannot_start(error: io::Error) -> CliError {
+    CliError::Input(format!(
+        "`sbatch` cannot be started ({error}); submit where Slurm's commands are installed"
+    ))
 }
 
 /// The cells by how many others have to be done before them.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::told::Told;
+use crate::cli::counted;
 
 const STYLE: &str = "\
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; \
@@ -101,9 +102,9 @@ fn sentence(run: &Told) -> String {
     let start = result.initializer_token.as_ref().or(start.initializer_token.as_ref());
     let start = start.map_or(String::new(), |word| format!(" from `{word}`"));
     format!(
-        "{model} learned {}{start} in {} steps: {}.{scores}",
+        "{model} learned {}{start} in {}: {}.{scores}",
         run.token(),
-        result.steps,
+        counted(result.steps, "step"),
         result.stop
     )
 }
@@ -118,7 +119,7 @@ fn post(run: &Told) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let pictures = match run.pictures.len() {
         0 => String::new(),
-        count => format!("\n{count} pictures"),
+        count => format!("\n{}", counted(count, "picture")),
     };
     format!(
         "{}{pictures}\nMade with dvar {version}, by dvar train --config with:\n\n{options}",

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::part::Part;
 use crate::{
-    cli::CliError,
+    cli::{CliError, counted},
     config::{MethodConfig, TrainConfig},
     data::{DataError, dataset::Dataset, picture_files, png::encode_png, reading::CropMode},
     files::write_atomic,
@@ -48,7 +48,8 @@ pub(super) async fn load(
     if there.iter().all(|file| is_drawn(file)) {
         draw(run, prompt, &folder, count, part).await?;
     } else if there.len() < count {
-        println!("class      {} pictures in {}, of {count} wanted", there.len(), folder.display());
+        let there = counted(there.len(), "picture");
+        println!("class      {there} in {}, of {count} wanted", folder.display());
     }
     let mut files = picture_files(&folder)?;
     files.truncate(count);
@@ -84,7 +85,8 @@ async fn draw(
     if missing.is_empty() {
         return Ok(());
     }
-    println!("class      drawing {} pictures of `{prompt}` to {}", missing.len(), folder.display());
+    let drawn = counted(missing.len(), "picture");
+    println!("class      drawing {drawn} of `{prompt}` to {}", folder.display());
     let PreparedRun { checked: CheckedOptions { config, model, .. }, device, .. } = run;
     let mut done = 0;
     draw_class(config, model, device, &missing, None, |number, picture| {

@@ -6,7 +6,7 @@ use dvar_models::weights::ModelSource;
 
 use super::{TrainArgs, class_pictures, options};
 use crate::{
-    cli::{CliError, device, learned::read_embedding, model, run_folder::RunFolder},
+    cli::{CliError, counted, device, learned::read_embedding, model, run_folder::RunFolder},
     config::TrainOptions,
     data::dataset::Dataset,
     session::{self, CheckedOptions, NamedDevice, PreparedRun, Start},
@@ -89,8 +89,9 @@ fn check_going_on(
     let made = state.map_or(0, |state| state.step);
     if made >= steps {
         return Err(CliError::Input(format!(
-            "`{}` has made {made} steps; to go on, give a `--max-train-steps` above that",
-            folder.path().display()
+            "`{}` has made {}; to go on, give a `--max-train-steps` above that",
+            folder.path().display(),
+            counted(made, "step")
         )));
     }
     let shape = checked.config.trainer.lr_schedule.kind;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cli::{CliError, output, prompts::say_cut, run_folder::RunFolder},
+    cli::{CliError, counted, output, prompts::say_cut, run_folder::RunFolder},
     config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig},
     data::{left_out, reading::CropMode, templates::fill},
     early_stopping::StopReason,
@@ -82,20 +82,20 @@ pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, devices: &[NamedDe
     };
     println!("model      {}{prediction}", model.name());
     println!(
-        "concept    {} from {}, {} vector(s), {} pictures of {} px in {}",
+        "concept    {} from {}, {}, {} of {} px in {}",
         config.placeholder_token,
         initializer(&config.initializer),
-        run.start.num_vectors(config),
-        run.dataset.pictures().len(),
+        counted(run.start.num_vectors(config), "vector"),
+        counted(run.dataset.pictures().len(), "picture"),
         run.checked.size(),
         config.train_data_dir.display()
     );
     say_of_pictures(run);
     let trainer = &config.trainer;
     println!(
-        "training   {}at most {} steps, batch {} x {}, learning rate {}, on {}",
+        "training   {}at most {}, batch {} x {}, learning rate {}, on {}",
         method(&config.method),
-        trainer.max_train_steps,
+        counted(trainer.max_train_steps, "step"),
         config.train_batch_size,
         trainer.gradient_accumulation_steps,
         trainer.lr_schedule.base_lr,
@@ -136,11 +136,8 @@ fn shared_out(devices: &[NamedDevice], inputs: usize) -> String {
         [] => return String::new(),
     };
     let (fewest, most) = (inputs / names.len(), inputs.div_ceil(names.len()));
-    let each = match most {
-        _ if fewest < most => format!("{fewest} or {most} inputs"),
-        1 => "1 input".into(),
-        _ => format!("{most} inputs"),
-    };
+    let each =
+        if fewest < most { format!("{fewest} or {most} inputs") } else { counted(most, "input") };
     format!("{others} and {last}, {each} each")
 }
 
@@ -196,9 +193,11 @@ fn criterion(config: &TrainConfig) -> String {
         Stopping::ClipS | Stopping::Baseline if every > config.trainer.max_train_steps => {
             format!("a fixed number of steps: scores come every {every}, which it does not reach")
         }
-        Stopping::ClipS => format!("CLIP-s, scored every {every} steps"),
+        Stopping::ClipS => format!("CLIP-s, scored every {}", counted(every, "step")),
         Stopping::FewIters => "a fixed number of steps".into(),
-        Stopping::Baseline => format!("the best of all checkpoints, scored every {every} steps"),
+        Stopping::Baseline => {
+            format!("the best of all checkpoints, scored every {}", counted(every, "step"))
+        }
     }
 }
 
@@ -264,7 +263,8 @@ pub(super) fn write_curve(
 ) -> Result<(), CliError> {
     let criterion_stopped =
         !matches!(stop, StopReason::MaxSteps { .. } | StopReason::Interrupted { .. });
-    let label = criterion_stopped.then(|| format!("stopped after {} steps", points.len()));
+    let label =
+        criterion_stopped.then(|| format!("stopped after {}", counted(points.len(), "step")));
     let title = format!("{} - {}", config.placeholder_token, criterion(config));
     let figure = match config.stopping {
         Stopping::Plateau => Watched::plateau(config.threshold),
@@ -297,7 +297,8 @@ pub(super) fn report(
         );
     }
     if result.kept_steps != result.steps {
-        println!("kept       the concept after {} steps, which scored best", result.kept_steps);
+        let kept = counted(result.kept_steps, "step");
+        println!("kept       the concept after {kept}, which scored best");
     }
     if let (Some(before), Some(after)) = (result.clip_i_before, result.clip_i) {
         println!("CLIP-I     {before:.3} before, {after:.3} after");

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
-    super::stored::Stored,
+    super::stored::{NUMBERED, Stored},
     Factor, Lora, LoraLayer,
     names::{Key, Part, Piece, other_method},
 };
-use crate::embedding::BUNDLE;
+use crate::embedding::{BUNDLE, is_numbered};
 
 /// Where diffusers keeps PEFT's configuration.
 const PEFT_CONFIG: &str = "lora_adapter_metadata";
@@ -45,6 +45,9 @@ impl Lora {
                 "it is {method}, which changes weights in another way than LoRA and is not known \
                  here; give a LoRA or a LoCon"
             ));
+        }
+        if stored.tensors.keys().any(|name| is_numbered(name)) {
+            return Err(NUMBERED.into());
         }
         let config = Config::read(stored.metadata.get(PEFT_CONFIG).map(String::as_str), config)?;
         let (mut pieces, mut names) = (BTreeMap::<_, Pieces>::new(), None);

@@ -87,7 +87,12 @@ fn an_initializer_takes_the_place_of_another_start_below_it() {
 fn a_wrong_key_or_value_in_a_file_is_told_with_its_line() {
     for (text, parts) in [
         ("seed = 1\nwindw = 3\n", ["line 2", "windw", "did you mean `window`?"]),
-        ("seed = 1\nwindow = \"many\"\n", ["line 2", "window = ", "expected usize"]),
+        ("seed = 1\nwindow = \"many\"\n", ["line 2", "window = ", "expected a whole number"]),
+        ("seed = 1\nflip = \"often\"\n", ["line 2", "flip = ", "expected a number"]),
+        ("ema = 1\n", ["line 1", "ema = ", "expected `true` or `false`"]),
+        ("train_data_dir = 1\n", ["line 1", "train_data_dir = ", "expected a path"]),
+        ("stopping = 1\n", ["line 1", "stopping = ", "expected a name"]),
+        ("lora_format = 'kohya'\n", ["line 1", "lora_format = ", "expected a list"]),
         ("seed = \n", ["line 1", "seed", "file.toml"]),
     ] {
         let error = TrainOptions::from_toml(text, "file.toml").unwrap_err().to_string();

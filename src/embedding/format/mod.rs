@@ -14,7 +14,7 @@ mod safetensors;
 mod torch;
 mod torch_zip;
 
-pub(crate) use names::BUNDLE;
+pub(crate) use names::{BUNDLE, is_numbered};
 pub use peer::{EmbeddingFormat, Written};
 pub use read::{read, read_from};
 pub use safetensors::write;

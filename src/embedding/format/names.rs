@@ -19,7 +19,7 @@ pub(crate) const BUNDLE: &str = "bundle_emb.";
 pub(super) const AUTOMATIC1111: &str = ".string_to_param.*";
 
 /// What a file is called that changes a model's weights.
-const LORA: &str = "a LoRA";
+pub(super) const LORA: &str = "a LoRA";
 
 /// The same, of Custom Diffusion's.
 const CUSTOM_DIFFUSION: &str = "Custom Diffusion's weights";
@@ -117,7 +117,9 @@ fn other_kind(names: &[&str]) -> Option<&'static str> {
         ".hada_w1_a",
         ".lokr_w1",
     ];
-    if names.iter().any(|name| lora.iter().any(|part| name.contains(part))) {
+    if names.iter().any(|name| lora.iter().any(|part| name.contains(part)))
+        || names.iter().all(|name| is_numbered(name))
+    {
         return Some(LORA);
     }
     if names.iter().any(|name| name.ends_with("_custom_diffusion.weight")) {
@@ -125,6 +127,14 @@ fn other_kind(names: &[&str]) -> Option<&'static str> {
     }
     let is_any = |start: &str| names.iter().any(|name| name.starts_with(start));
     OTHERS.iter().find(|(start, _)| is_any(start)).map(|(_, kind)| *kind)
+}
+
+/// Whether a tensor's name is one of cloneofsimo's LoRAs, which number a model's layers: `unet:3:up`.
+pub(crate) fn is_numbered(name: &str) -> bool {
+    match name.rsplitn(3, ':').collect::<Vec<_>>()[..] {
+        ["up" | "down", layer, _] => layer.parse::<u32>().is_ok(),
+        _ => false,
+    }
 }
 
 impl EmbeddingError {
@@ -184,5 +194,7 @@ mod tests {
                 matches!(problem, FileProblem::OtherKind { kind: found, count: 2 } if found == kind)
             );
         }
+        let numbered = meaning(vec!["unet:10:down", "unet:10:up"]).unwrap_err();
+        assert!(matches!(numbered, FileProblem::OtherKind { kind: LORA, count: 2 }));
     }
 }

@@ -7,7 +7,7 @@ use dvar_models::weights::torch::{TorchError, TorchFile, Value};
 use super::{
     super::FileProblem,
     contents::{Contents, Rows, size},
-    names::{Meaning, meaning},
+    names::{LORA, Meaning, meaning},
 };
 use crate::tensor::{float_type, floats};
 
@@ -18,6 +18,9 @@ pub(super) fn contents(reader: &mut (impl Read + Seek)) -> Result<Contents, File
     if file.root().is_tensor() {
         let bare = Meaning { token: None, tensors: vec![(None, String::new())] };
         return Contents::gather(bare, |_| rows(&file, file.root(), reader));
+    }
+    if let Some(count) = file.root().tensors_in_list() {
+        return Err(FileProblem::OtherKind { kind: LORA, count });
     }
     let saved = file.root().entries();
     if saved.contains_key("state_dict") {

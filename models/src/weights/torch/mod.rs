@@ -132,18 +132,25 @@ mod tests {
 
     use super::*;
 
-    /// A file of one number, which every tensor repeats for 1 MiB.
+    /// A tensor that repeats one number for 1 MiB.
+    const TENSOR: &[u8] =
+        b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\n\
+        X\x01\0\0\x000X\x03\0\0\0cpuK\x01tQK\0J\0\0\x04\0\x85K\0\x85\x89)tR";
+
+    /// A file of that number, with this pickle.
+    fn file(saved: &[u8]) -> Vec<u8> {
+        let magic = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.M\xe9\x03.}.";
+        let storages = b".]X\x01\0\0\x000a.\x01\0\0\0\0\0\0\0\0\0\x80\x3f";
+        [&magic[..], saved, storages].concat()
+    }
+
+    /// A file whose tensors all repeat the one number.
     fn repeated(names: std::ops::Range<char>) -> Vec<u8> {
-        let mut saved = b"}X\x01\0\0\0actorch._utils\n_rebuild_tensor_v2\n((".to_vec();
-        saved
-            .extend(b"X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tQ");
-        saved.extend(b"K\0J\0\0\x04\0\x85K\0\x85\x89)tRq\0s");
+        let mut saved = [b"}X\x01\0\0\0a", TENSOR, b"q\0s"].concat();
         for name in names {
             saved.extend([b"X\x01\0\0\0", &[name as u8][..], b"h\0s"].concat());
         }
-        let magic = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.M\xe9\x03.}.";
-        let storages = b".]X\x01\0\0\x000a.\x01\0\0\0\0\0\0\0\0\0\x80\x3f";
-        [&magic[..], &saved, storages].concat()
+        file(&saved)
     }
 
     #[test]
@@ -154,5 +161,16 @@ mod tests {
         };
         assert_eq!(tensors('b'..'e').unwrap(), 4);
         assert!(matches!(tensors('b'..'f'), Err(TorchError::TooLarge)));
+    }
+
+    #[test]
+    fn a_list_of_tensors_is_told_from_anything_else() {
+        let listed = |saved: &[&[u8]]| {
+            let file = TorchFile::open(&mut Cursor::new(file(&saved.concat()))).unwrap();
+            file.root().tensors_in_list()
+        };
+        assert_eq!(listed(&[b"](", TENSOR, TENSOR, b"e"]), Some(2));
+        assert_eq!(listed(&[b"](", TENSOR, b"K\0e"]), None);
+        assert_eq!(listed(&[TENSOR]), None);
     }
 }

@@ -29,4 +29,12 @@ impl<'a> Value<'a> {
     pub fn is_tensor(self) -> bool {
         matches!(self.objects.get(self.index), Object::Tensor { .. })
     }
+
+    /// How many tensors a list of nothing else holds; none for anything else.
+    pub fn tensors_in_list(self) -> Option<usize> {
+        let Self { objects, index } = self;
+        let Object::List(items) = objects.get(index) else { return None };
+        let all = items.iter().all(|item| Value { objects, index: *item }.is_tensor());
+        (all && !items.is_empty()).then_some(items.len())
+    }
 }

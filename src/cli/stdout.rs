@@ -1,0 +1,33 @@
+//! What commands say on stdout, which may be a file on a full disk.
+
+use std::{
+    fmt,
+    io::{self, Write},
+    sync::OnceLock,
+};
+
+use super::CliError;
+
+static FAILURE: OnceLock<io::Error> = OnceLock::new();
+
+/// Writes to stdout. Where that fails the command goes on: what it makes may matter more than what it
+/// says.
+pub(super) fn write(text: fmt::Arguments<'_>) {
+    keep_failure(io::stdout().write_fmt(text));
+}
+
+/// An error if anything that was said is lost.
+pub(super) fn check() -> Result<(), CliError> {
+    keep_failure(io::stdout().flush());
+    match FAILURE.get() {
+        Some(error) => Err(CliError::Failed(format!("cannot write to stdout: {error}"))),
+        None => Ok(()),
+    }
+}
+
+fn keep_failure(written: io::Result<()>) {
+    if let Err(error) = written {
+        // the first one is kept, which the others follow from
+        let _ = FAILURE.set(error);
+    }
+}
