@@ -2,6 +2,8 @@
 
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(feature = "cuda")]
+mod kernels;
 mod probe;
 mod several;
 #[cfg(feature = "cuda")]

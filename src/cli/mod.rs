@@ -18,6 +18,7 @@ mod bar;
 mod bench;
 mod convert;
 mod device;
+mod devices;
 mod error;
 mod evaluate;
 mod experiment;
@@ -71,8 +72,8 @@ enum Command {
     Report(report::ReportArgs),
     /// Write the model's denoiser with what a run changed in it
     Merge(merge::MergeArgs),
-    /// List the devices that this program can compute on here
-    Devices,
+    /// List the devices that this program can compute on here, or compile what a run wants of GPUs
+    Devices(devices::DevicesArgs),
     /// Time the phases of a training step
     Bench(bench::BenchArgs),
     /// Write a shell's completion script
@@ -125,7 +126,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Convert(args) => convert::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Merge(args) => merge::run(&args),
-        Command::Devices => device::list(),
+        Command::Devices(args) => devices::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => {
             help::completions(&args, command());

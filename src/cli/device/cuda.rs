@@ -1,10 +1,13 @@
 //! NVIDIA GPUs: whether there is one, and what is missing where it cannot compute.
 
-use std::{panic, path::Path};
+use std::{
+    env, panic,
+    path::{Path, PathBuf},
+};
 
 use burn::tensor::{Device, DeviceType};
 
-use super::{toolkit, unusable::Unusable};
+use super::{kernels, toolkit, unusable::Unusable};
 
 /// The GPU of this number.
 pub(super) fn open(index: usize) -> Result<Device, Unusable> {
@@ -30,8 +33,16 @@ pub(super) fn open(index: usize) -> Result<Device, Unusable> {
     if index >= count {
         return Err(Unusable::Absent(format!("there are {count} NVIDIA GPUs, counted from 0")));
     }
-    toolkit::prepare().map_err(Unusable::Broken)?;
+    toolkit::prepare(&cache()).map_err(Unusable::Broken)?;
+    kernels::keep_in(cache());
     Ok(Device::cuda(index))
+}
+
+/// Where this program keeps what can be made again.
+fn cache() -> PathBuf {
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| env::home_dir().map(|home| home.join(".cache")));
+    cache.unwrap_or_else(env::temp_dir).join("dvar")
 }
 
 /// What a user can do about a failure of the first kernels, if it is one of those.

@@ -25,12 +25,13 @@ struct Toolkit {
 }
 
 /// Sees to it that burn finds compiler and headers. Where they lie elsewhere, the program is started
-/// again with the variables that lead to them, which no running program can safely set for itself.
+/// again with the variables that lead to them, which no running program can safely set for itself;
+/// a folder in `cache` then has them together.
 ///
 /// # Errors
 ///
 /// What is missing, and how to get it.
-pub(super) fn prepare() -> Result<(), String> {
+pub(super) fn prepare(cache: &Path) -> Result<(), String> {
     let known = cubecl_cuda::install::cuda_path().map(Toolkit::of_one_folder);
     let mut missing =
         known.map_or_else(|| all_headers(&[]), |known| all_headers(&known.includes()));
@@ -54,7 +55,7 @@ pub(super) fn prepare() -> Result<(), String> {
     if env::var_os(FOUND).is_some() {
         return Err(format!("NVIDIA's compiler in `{folder}` cannot be loaded"));
     }
-    let error = whole.linked().map_or_else(|error| error, |linked| restart(&linked));
+    let error = whole.linked(cache).map_or_else(|error| error, |linked| restart(&linked));
     Err(format!("NVIDIA's compiler in `{folder}` cannot be used: {error}"))
 }
 
@@ -119,13 +120,11 @@ impl Toolkit {
         nvrtc.into_iter().chain(all_headers(&self.includes())).collect()
     }
 
-    /// A folder with links to all of it, as burn wants it: `include/` and `lib/`.
+    /// A folder in `cache` with links to all of it, as burn wants it: `include/` and `lib/`.
     #[cfg(unix)]
-    fn linked(&self) -> io::Result<PathBuf> {
+    fn linked(&self, cache: &Path) -> io::Result<PathBuf> {
         let name = self.folder.to_string_lossy().replace('/', "-");
-        let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let cache = cache.or_else(|| env::home_dir().map(|home| home.join(".cache")));
-        let linked = cache.unwrap_or_else(env::temp_dir).join("dvar").join(format!("cuda{name}"));
+        let linked = cache.join(format!("cuda{name}"));
         let libraries = self.libraries().into_iter().collect();
         for (kind, folders) in [("include", self.includes()), ("lib", libraries)] {
             let to = linked.join(kind);
@@ -143,7 +142,7 @@ impl Toolkit {
     }
 
     #[cfg(not(unix))]
-    fn linked(&self) -> io::Result<PathBuf> {
+    fn linked(&self, _: &Path) -> io::Result<PathBuf> {
         Err(io::Error::other("set `CUDA_PATH` to it, and `PATH` to the folder of its libraries"))
     }
 }
