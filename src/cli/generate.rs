@@ -8,7 +8,8 @@ use std::{
 use super::{
     CliError,
     bar::Bar,
-    counted, device,
+    counted::counted,
+    device,
     learned::{read_adapter, read_lora, split},
     model,
     output::{self, OwnFolder},

@@ -17,6 +17,7 @@ macro_rules! println {
 mod bar;
 mod bench;
 mod convert;
+mod counted;
 mod device;
 mod devices;
 mod error;
@@ -135,18 +136,4 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Man(args) => help::man(&args, command()),
     }?;
     stdout::check()
-}
-
-/// So many of a thing whose plural ends in s.
-fn counted(count: usize, thing: &str) -> String {
-    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn one_of_a_thing_is_told_in_the_singular() {
-        let told = [0, 1, 2].map(|count| super::counted(count, "step"));
-        assert_eq!(told, ["0 steps", "1 step", "2 steps"]);
-    }
 }

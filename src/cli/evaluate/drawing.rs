@@ -4,7 +4,7 @@ use burn::tensor::Device;
 
 use super::pictures::{Group, Pictures, by_prompt};
 use crate::{
-    cli::{bar::Bar, counted, error::CliError, prompts::Words, run_folder::RunFolder},
+    cli::{bar::Bar, counted::counted, error::CliError, prompts::Words, run_folder::RunFolder},
     config::TrainConfig,
     data::templates::fill,
     pipelines::ModelFolder,

@@ -8,7 +8,7 @@ use super::{
     subject::{Generated, Subject},
 };
 use crate::{
-    cli::{counted, error::CliError, model},
+    cli::{counted::counted, error::CliError, model},
     data::{DataError, picture_files},
 };
 

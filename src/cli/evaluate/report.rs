@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 
 use crate::{
-    cli::counted,
+    cli::counted::counted,
     eval::{Score, Scorers, Scores},
 };
 

@@ -26,7 +26,7 @@ use self::{
     queue::{Finished, Queue},
     slurm::Jobs,
 };
-use super::{CliError, counted, device, output};
+use super::{CliError, counted::counted, device, output};
 
 /// Flags of `dvar experiment`.
 #[derive(Debug, clap::Args)]

@@ -14,7 +14,7 @@ use super::{
     place::{Done, Interrupts, Place},
 };
 use crate::{
-    cli::{CliError, counted},
+    cli::{CliError, counted::counted},
     config::TrainOptions,
 };
 

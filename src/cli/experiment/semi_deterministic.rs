@@ -11,7 +11,7 @@ use super::{
     table::{Cell, Failure, Row, Table, csv_line},
 };
 use crate::{
-    cli::{CliError, counted, run_folder::RunFolder, train::read_metrics},
+    cli::{CliError, counted::counted, run_folder::RunFolder, train::read_metrics},
     eval::EvaluationSwitches,
     plot::CurvePoint,
 };

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::grid::Cell;
-use crate::cli::{CliError, counted, output};
+use crate::cli::{CliError, counted::counted, output};
 
 /// What is submitted.
 pub(super) struct Jobs<'a> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::part::Part;
 use crate::{
-    cli::{CliError, counted},
+    cli::{CliError, counted::counted},
     config::{MethodConfig, TrainConfig},
     data::{DataError, dataset::Dataset, picture_files, png::encode_png, reading::CropMode},
     files::write_atomic,

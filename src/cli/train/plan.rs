@@ -6,7 +6,9 @@ use dvar_models::weights::ModelSource;
 
 use super::{TrainArgs, class_pictures, options};
 use crate::{
-    cli::{CliError, counted, device, learned::read_embedding, model, run_folder::RunFolder},
+    cli::{
+        CliError, counted::counted, device, learned::read_embedding, model, run_folder::RunFolder,
+    },
     config::TrainOptions,
     data::dataset::Dataset,
     session::{self, CheckedOptions, NamedDevice, PreparedRun, Start},

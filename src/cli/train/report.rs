@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cli::{CliError, counted, output, prompts::say_cut, run_folder::RunFolder},
+    cli::{CliError, counted::counted, output, prompts::say_cut, run_folder::RunFolder},
     config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig},
     data::{left_out, reading::CropMode, templates::fill},
     early_stopping::StopReason,
