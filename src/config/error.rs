@@ -27,12 +27,12 @@ pub enum ConfigError {
         expected: &'static str,
     },
     /// An option has a value of another type, or a name that stands for nothing.
-    #[error("option `{option}` cannot be read: {}", in_words(source.message()))]
+    #[error("option `{option}` cannot be read: {}", in_words(parser.message()))]
     Unreadable {
         /// The option.
         option: &'static str,
-        /// The parser's words.
-        source: toml::de::Error,
+        /// The parser's words; no source of the error, for they name types as Rust does.
+        parser: toml::de::Error,
     },
     /// No option has this name.
     #[error("there is no option `{name}`; {}", Nearest(nearest))]
@@ -45,14 +45,14 @@ pub enum ConfigError {
     /// A configuration text does not parse.
     #[error(
         "`{file}` is no usable configuration: {}{}",
-        in_words(&source.to_string()),
-        on_backslashes(source)
+        in_words(&parser.to_string()),
+        on_backslashes(parser)
     )]
     Unparsable {
         /// The file.
         file: String,
-        /// The parser's words, with the line.
-        source: toml::de::Error,
+        /// The parser's words, with the line; no source either.
+        parser: toml::de::Error,
     },
     /// A text of options is no JSON object.
     #[error("the options must be a JSON object of names and values: {0}")]
@@ -105,8 +105,8 @@ fn in_words(said: &str) -> String {
 }
 
 /// What helps where a Windows path stands between double quotes.
-fn on_backslashes(source: &toml::de::Error) -> &'static str {
-    let escape = ["escape", "unicode"].iter().any(|word| source.message().contains(word));
+fn on_backslashes(parser: &toml::de::Error) -> &'static str {
+    let escape = ["escape", "unicode"].iter().any(|word| parser.message().contains(word));
     if escape { "; write a path with `/`, or between single quotes" } else { "" }
 }
 

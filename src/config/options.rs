@@ -79,7 +79,7 @@ impl TrainOptions {
         let names = toml::from_str::<BTreeMap<Name, IgnoredAny>>(text);
         // each group from the text: an error then shows its line
         let options = names.and_then(|_| Self::from_groups(|| toml::Deserializer::parse(text)));
-        options.map_err(|source| ConfigError::Unparsable { file: file.into(), source })
+        options.map_err(|parser| ConfigError::Unparsable { file: file.into(), parser })
     }
 
     /// Reads what a model advises for a method: its options, and over them those in the table of the
@@ -93,7 +93,7 @@ impl TrainOptions {
         method: Option<Method>,
         file: &str,
     ) -> Result<Self, ConfigError> {
-        let unparsable = |source| ConfigError::Unparsable { file: file.into(), source };
+        let unparsable = |parser| ConfigError::Unparsable { file: file.into(), parser };
         let all: toml::Table = toml::from_str(text).map_err(unparsable)?;
         let (tables, plain): (toml::Table, toml::Table) =
             all.into_iter().partition(|(_, value)| value.is_table());
@@ -210,11 +210,11 @@ impl TryFrom<BTreeMap<String, Option<toml::Value>>> for TrainOptions {
             // alone first: the error then names its option
             let one = toml::Table::from_iter([(name.clone(), value.clone())]);
             Self::from_groups(|| Ok(toml::Value::Table(one.clone())))
-                .map_err(|source| ConfigError::Unreadable { option, source })?;
+                .map_err(|parser| ConfigError::Unreadable { option, parser })?;
             all.insert(name, value);
         }
         Self::from_groups(|| Ok(toml::Value::Table(all.clone())))
-            .map_err(|source| ConfigError::Unparsable { file: "the options".into(), source })
+            .map_err(|parser| ConfigError::Unparsable { file: "the options".into(), parser })
     }
 }
 
