@@ -19,8 +19,11 @@ pub enum ModelError {
         /// The operating system's words.
         reason: String,
     },
-    /// A model could not be had from the Hugging Face Hub, which may be well another time.
-    #[error("cannot download `{file}` from the Hugging Face Hub: {reason}; check the connection")]
+    /// A download from the Hugging Face Hub failed, which may succeed another time.
+    #[error(
+        "cannot download `{file}` from the Hugging Face Hub: {reason}; check the connection and the \
+         space on the disk"
+    )]
     Download {
         /// The repository, or a file of it.
         file: String,

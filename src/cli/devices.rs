@@ -27,12 +27,13 @@ pub(super) struct DevicesArgs {
 
 pub(super) fn run(args: &DevicesArgs) -> Result<(), CliError> {
     let Some(model) = &args.warm else { return device::list() };
-    let model = model::open(Some(model), false)?;
     for index in 0.. {
         let (device, name) = match device::open(&format!("cuda:{index}")) {
             Err(CliError::Input(_)) if index > 0 => break,
             opened => opened?,
         };
+        // after the GPU: where there is none, nothing is downloaded
+        let model = model::open(Some(model), false)?;
         for precision in [MixedPrecision::No, MixedPrecision::Fp16, MixedPrecision::Bf16] {
             let dtype = precision.dtype();
             if computes_in(&device, dtype) {

@@ -98,7 +98,7 @@ impl CliError {
             learned || model.is_some_and(is_lora)
         };
         if sources(error).any(of_adapter) {
-            return Some("`dvar generate --lora FILE` draws with it".into());
+            return Some("`dvar generate --lora FILE` draws with it, or says why not".into());
         }
         let option = option_of(error)?;
         let flag = format!("--{}", option.replace('_', "-"));

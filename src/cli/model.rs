@@ -123,7 +123,7 @@ fn of_hub(
     let ModelError::Download { reason, .. } = &error else { return Err(error.into()) };
     let Some(cached) = Folder::in_hub_cache(repository) else { return Err(error.into()) };
     eprintln!(
-        "note: the Hugging Face Hub cannot be reached ({reason}); `{repository}` is its copy in the cache"
+        "note: nothing can be downloaded from the Hugging Face Hub ({reason}); `{repository}` is its copy in the cache"
     );
     Ok(cached)
 }

@@ -7,7 +7,7 @@ use crate::{pipelines::EmbeddingWidths, tensor::DeviceError};
 /// Why an embedding cannot be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddingError {
-    /// The token is empty or reserved by the file format.
+    /// The token is empty, white space alone or reserved by the file format.
     #[error("{token:?} cannot be a placeholder token, choose one such as `<my-concept>`")]
     Token {
         /// The token as given.

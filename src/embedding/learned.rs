@@ -67,7 +67,7 @@ impl LearnedEmbedding {
     ) -> Result<Self, EmbeddingError> {
         let token = placeholder_token.into();
         // The safetensors header keeps this one key for itself.
-        if token.is_empty() || token == "__metadata__" {
+        if token.trim().is_empty() || token == "__metadata__" {
             return Err(EmbeddingError::Token { token });
         }
         if encoders.is_empty() {
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_token_that_no_file_can_hold_is_refused() {
-        for token in ["", "__metadata__"] {
+        for token in ["", " \t", "__metadata__"] {
             let made = LearnedEmbedding::new(token, vec![1.0], 1, 1);
             assert!(matches!(made, Err(EmbeddingError::Token { .. })));
         }

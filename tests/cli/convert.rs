@@ -40,6 +40,9 @@ fn convert_overwrites_nothing_and_wants_the_ending_that_the_tool_knows() {
         assert_eq!(ran.code, Some(2));
         assert!(ran.stderr.contains(told), "{}", ran.stderr);
     }
+    let ran = cli.run(&["convert", "cat.safetensors= ", "--to", "diffusers"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("\" \" cannot be a placeholder token"), "{}", ran.stderr);
     assert_eq!(cli.read("cat.safetensors"), before);
     assert!(!cli.path("my cat.safetensors").exists());
 }

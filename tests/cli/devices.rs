@@ -58,7 +58,7 @@ fn devices_that_cannot_share_a_step_are_refused_before_the_run_begins() {
     refused("cpu,", "unknown device ``");
     refused("cpu,auto", "`--device cpu,auto` lists `auto`");
     refused("cpu,ndarray", "`--device cpu,ndarray` mixes kinds of devices");
-    refused("cpu,cpu,cpu", "names 3 devices, and a step has 2 input(s) to share out");
+    refused("cpu,cpu,cpu", "names 3 devices, and a step has 2 inputs to share out");
     #[cfg(feature = "wgpu")]
     refused("wgpu,wgpu", "names GPU `wgpu` twice");
     #[cfg(feature = "cuda")]

@@ -112,7 +112,7 @@ fn a_lora_in_a_wrong_place_and_a_wrong_lora_are_told_so() {
         assert!(told.iter().all(|told| ran.stderr.contains(told)), "{ran:?}");
     };
     let word = ["generate", "--prompt", "a <umb>"];
-    let lora = ["it is a LoRA", "`dvar generate --lora FILE` draws with it"];
+    let lora = ["it is a LoRA", "`dvar generate --lora FILE` draws with it, or says why not"];
     refused(cli.run(&[&word[..], &["--embedding", KOHYA]].concat()), &lora);
     refused(cli.run(&[&word[..], &["--model", KOHYA]].concat()), &lora);
     refused(draw(&cli, "a <lora:umb:1>", "x", &[]), &["give the file with `--lora FILE:0.8`"]);

@@ -35,6 +35,9 @@ fn a_run_leaves_a_page_that_needs_no_other_file_and_several_are_compared() {
     for folder in ["one", "two"] {
         assert!(both.contains(&format!("\">{folder}</a>")), "{folder}");
     }
+    let ran = cli.run(&["report", "one", "-o", "both.html"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("`both.html` exists already"), "{ran:?}");
 
     std::fs::remove_file(cli.path("two/result.json")).unwrap();
     let ran = cli.run(&["report", "two"]);

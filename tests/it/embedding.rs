@@ -305,7 +305,7 @@ proptest! {
 
     #[test]
     fn what_is_written_is_read_back(
-        token in "[^\0]{1,12}",
+        token in "[^\0]{0,6}[^\0\\s][^\0]{0,5}",
         (num_vectors, dim, vectors) in (1_usize..5, 1_usize..40).prop_flat_map(|(n, d)| {
             (Just(n), Just(d), prop::collection::vec(-1e38_f32..1e38, n * d))
         }),

@@ -60,6 +60,11 @@ impl ScorePatience {
         }
     }
 
+    /// How many scores in a row may bring no improvement.
+    pub fn patience(&self) -> usize {
+        self.patience
+    }
+
     /// The best score, once there is a finite one.
     pub fn best(&self) -> Option<f64> {
         self.best

@@ -15,8 +15,8 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// [`ModelError::Download`] where the Hub cannot be reached ([`in_hub_cache`](Self::in_hub_cache) needs
-    /// no network); [`ModelError::Unreadable`] if it does not give the repository or one of the files;
+    /// [`ModelError::Download`] where nothing can be downloaded ([`in_hub_cache`](Self::in_hub_cache) needs no
+    /// network); [`ModelError::Unreadable`] if the Hub does not give the repository or a file;
     /// [`ModelError::MissingFile`] if the repository lacks weights that dvar can read.
     pub fn from_hub(repository: &str) -> Result<Self, ModelError> {
         let hub = Repository::open(repository)?;
@@ -86,7 +86,7 @@ impl Repository {
     }
 }
 
-/// Tells what the Hub refuses from what may be well another time.
+/// Tells what the Hub refuses from what may succeed another time.
 fn failed(repository: &str, file: &str, error: ApiError) -> ModelError {
     let file = match file {
         "" => repository.to_string(),

@@ -8,6 +8,7 @@ use std::{
 use burn::tensor::{Device, DeviceType};
 
 use super::{kernels, toolkit, unusable::Unusable};
+use crate::cli::counted::counted;
 
 /// The GPU of this number.
 pub(super) fn open(index: usize) -> Result<Device, Unusable> {
@@ -31,7 +32,8 @@ pub(super) fn open(index: usize) -> Result<Device, Unusable> {
     }
     let count = Device::enumerate(DeviceType::Cuda).len();
     if index >= count {
-        return Err(Unusable::Absent(format!("there are {count} NVIDIA GPUs, counted from 0")));
+        let gpus = counted(count, "NVIDIA GPU");
+        return Err(Unusable::Absent(format!("this machine has {gpus}, counted from 0")));
     }
     toolkit::prepare(&cache()).map_err(Unusable::Broken)?;
     kernels::keep_in(cache());
@@ -40,7 +42,8 @@ pub(super) fn open(index: usize) -> Result<Device, Unusable> {
 
 /// Where this program keeps what can be made again.
 fn cache() -> PathBuf {
-    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    // by its standard, an empty or relative value counts as none
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.or_else(|| env::home_dir().map(|home| home.join(".cache")));
     cache.unwrap_or_else(env::temp_dir).join("dvar")
 }

@@ -1,7 +1,7 @@
 //! The devices that `dvar train --device cuda:0,cuda:1` names.
 
 use super::{CliError, Named, find, open};
-use crate::session::NamedDevice;
+use crate::{cli::counted::counted, session::NamedDevice};
 
 /// The devices that `--device` names, one or several, each with its name in messages: at most as many
 /// as a step has `inputs`.
@@ -35,9 +35,10 @@ fn check(names: &str, inputs: usize) -> Result<Vec<Named<'_>>, CliError> {
     }
     if devices.len() > inputs {
         return refused(format!(
-            "names {} devices, and a step has {inputs} input(s) to share out; name fewer, or raise \
+            "names {} devices, and a step has {} to share out; name fewer, or raise \
              `--train-batch-size`",
-            devices.len()
+            devices.len(),
+            counted(inputs, "input")
         ));
     }
     Ok(devices)

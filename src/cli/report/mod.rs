@@ -5,7 +5,11 @@ mod told;
 
 use std::path::PathBuf;
 
-use super::{error::CliError, output::write, run_folder::RunFolder};
+use super::{
+    error::CliError,
+    output::{check_new, write},
+    run_folder::RunFolder,
+};
 
 use told::Told;
 
@@ -15,19 +19,23 @@ pub(super) struct ReportArgs {
     /// Folders of finished runs
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
-    /// Page to write [default: report.html, in the run's folder, or of several in the working folder]
+    /// Page to write; it must not exist yet [default: report.html, in the run's folder, where it is
+    /// made anew, or of several in the working folder]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &ReportArgs) -> Result<(), CliError> {
+    let file = match (&args.output, &args.runs[..]) {
+        (None, [run]) => RunFolder::open(run)?.report(),
+        (output, _) => {
+            let file = output.clone().unwrap_or_else(|| "report.html".into());
+            check_new(&file)?;
+            file
+        }
+    };
     let runs = args.runs.iter().map(|folder| Told::read(&RunFolder::open(folder)?));
     let runs = runs.collect::<Result<Vec<_>, _>>()?;
-    let file = match (&args.output, &args.runs[..]) {
-        (Some(file), _) => file.clone(),
-        (None, [run]) => RunFolder::open(run)?.report(),
-        (None, _) => PathBuf::from("report.html"),
-    };
     write(&file, page::page(&runs).as_bytes())?;
     println!("report     {}", file.display());
     Ok(())

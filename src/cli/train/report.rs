@@ -193,7 +193,12 @@ fn criterion(config: &TrainConfig) -> String {
         Stopping::ClipS | Stopping::Baseline if every > config.trainer.max_train_steps => {
             format!("a fixed number of steps: scores come every {every}, which it does not reach")
         }
-        Stopping::ClipS => format!("CLIP-s, scored every {}", counted(every, "step")),
+        Stopping::ClipS => {
+            let criterion = format!("CLIP-s, scored every {}", counted(every, "step"));
+            // the first score is the best so far, and as many as the patience may follow it
+            let needed = config.patience.patience().saturating_add(2);
+            judged(criterion, needed, config.trainer.max_train_steps / every.max(1), "score")
+        }
         Stopping::FewIters => "a fixed number of steps".into(),
         Stopping::Baseline => {
             format!("the best of all checkpoints, scored every {}", counted(every, "step"))
@@ -208,14 +213,17 @@ fn watched(config: &TrainConfig, name: &str, needed: usize) -> String {
     let criterion = format!("{name}, window {}, threshold {}", config.window, config.threshold);
     if config.threshold == 0.0 {
         format!("{criterion}: never stops, a threshold of 0 only watches")
-    } else if needed > evaluations {
-        format!(
-            "{criterion}: never stops, it judges from {needed} evaluations on, and there are \
-             {evaluations}"
-        )
     } else {
-        criterion
+        judged(criterion, needed, evaluations, "evaluation")
     }
+}
+
+/// A criterion that judges from `needed` values on, and whether there are so many.
+fn judged(criterion: String, needed: usize, there: usize, value: &str) -> String {
+    if needed <= there {
+        return criterion;
+    }
+    format!("{criterion}: never stops, it judges from {needed} {value}s on and gets {there}")
 }
 
 /// Whether a run with these rates can be made so long.

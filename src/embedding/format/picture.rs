@@ -44,7 +44,7 @@ pub(super) fn contents(reader: &mut (impl Read + Seek)) -> Result<Contents, File
     let json = BASE64_STANDARD.decode(text).map_err(|error| broken(error.to_string()))?;
     let saved: Saved = serde_json::from_slice(&json).map_err(|error| broken(error.to_string()))?;
     let mut meaning = meaning(saved.string_to_param.keys().map(String::as_str).collect())?;
-    meaning.token = saved.name.filter(|name| !name.is_empty());
+    meaning.token = saved.name.filter(|name| !name.trim().is_empty());
     Contents::gather(meaning, |name| {
         let rows = &saved.string_to_param[name].rows;
         let shape = [rows.len(), rows.first().map_or(0, Vec::len)];

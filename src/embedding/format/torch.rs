@@ -34,7 +34,7 @@ pub(super) fn contents(reader: &mut (impl Read + Seek)) -> Result<Contents, File
     if params.is_some() {
         // The key is `*` there, and the name its own entry.
         let name = saved.get("name").and_then(|name| name.text());
-        meaning.token = name.filter(|name| !name.is_empty()).map(str::to_owned);
+        meaning.token = name.filter(|name| !name.trim().is_empty()).map(str::to_owned);
     }
     Contents::gather(meaning, |name| rows(&file, entries[name], reader))
 }
