@@ -248,6 +248,19 @@ pub(super) fn check_precision(
     Ok(model.check_precision(device, &format!("device `{name}`"))?)
 }
 
+/// Says so if kernels that were compiled are not there for the next start.
+pub(super) fn check_kept() -> Result<(), CliError> {
+    #[cfg(feature = "cuda")]
+    if let Some(folder) = cuda::kernels_not_kept() {
+        return Err(CliError::Failed(format!(
+            "the compiled kernels cannot be kept in `{}`; see that it can be written, and delete \
+             `kernels.db` there if it is damaged",
+            folder.display()
+        )));
+    }
+    Ok(())
+}
+
 /// `dvar devices`
 pub(super) fn list() -> Result<(), CliError> {
     let mut best = None;

@@ -27,6 +27,13 @@ pub(super) struct DevicesArgs {
 
 pub(super) fn run(args: &DevicesArgs) -> Result<(), CliError> {
     let Some(model) = &args.warm else { return device::list() };
+    if cfg!(not(feature = "cuda")) {
+        return Err(CliError::Input(
+            "`--warm` is for NVIDIA GPUs, which this build does not know; build it with `--features \
+             cuda`"
+                .into(),
+        ));
+    }
     for index in 0.. {
         let (device, name) = match device::open(&format!("cuda:{index}")) {
             Err(CliError::Input(_)) if index > 0 => break,
@@ -42,6 +49,7 @@ pub(super) fn run(args: &DevicesArgs) -> Result<(), CliError> {
                     let ran = pollster::block_on(session::run(&run, &Nobody));
                     ran.map(drop).map_err(|error| CliError::from(error.cause))
                 })?;
+                device::check_kept()?;
                 println!("{name:8} has the kernels of a run in {}", dtype.name());
             }
         }

@@ -40,6 +40,11 @@ pub(super) fn open(index: usize) -> Result<Device, Unusable> {
     Ok(Device::cuda(index))
 }
 
+/// Nothing if the kernels that were compiled are on the disk; else the folder where they should be.
+pub(super) fn kernels_not_kept() -> Option<PathBuf> {
+    (!kernels::are_kept()).then(cache)
+}
+
 /// Where this program keeps what can be made again.
 fn cache() -> PathBuf {
     // by its standard, an empty or relative value counts as none

@@ -26,6 +26,11 @@ pub(super) fn keep_in(folder: PathBuf) {
     CubeClRuntimeConfig::try_set(config);
 }
 
+/// Whether any kernel is kept.
+pub(super) fn are_kept() -> bool {
+    !cubecl_environment::persistence::namespaces().is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
