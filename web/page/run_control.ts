@@ -156,7 +156,8 @@ export class RunControl {
 
   saved({ step, state, learned, stored }: Events["saved"]): void {
     if (this.run) this.run.checkpoint = { step, state, learned } satisfies Checkpoint;
-    if (stored || this.unstored) return;
+    // what another tab keeps this one from storing was told at the start
+    if (stored || this.unstored || !this.run?.keep) return;
     this.unstored = true;
     notify("The browser's storage is full. The training goes on, but could not be resumed if this tab is closed: keep it open until you have saved the result.");
   }
