@@ -93,6 +93,7 @@ export class RunControl {
     showOnly("training", "result");
     this.training.begin(options, records, samples);
     this.end(options, finished, records, samples);
+    byId("result-title").focus();
     // only the model that learned it draws it and goes on with it
     if (run.model !== this.model.own) {
       byId("more").hidden = true;
@@ -100,7 +101,8 @@ export class RunControl {
     }
     try {
       const { opened } = await this.studio.open();
-      this.offer(options, finished, opened.defaults);
+      // the visitor may have left meanwhile
+      if (!byId("result").hidden) this.offer(options, finished, opened.defaults);
     } catch (error) {
       notify(explain(error));
     }
