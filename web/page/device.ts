@@ -56,7 +56,7 @@ export class DeviceChoice {
     this.show();
   }
 
-  /** Remembers how many steps a second the device makes with the default batches. */
+  /** Remembers how many steps a second the device makes with the default method and batches. */
   remember(kind: DeviceKind, stepsPerSecond: number): void {
     const speeds = { ...this.speeds(), [kind]: stepsPerSecond };
     try {
@@ -101,6 +101,7 @@ export class DeviceChoice {
 }
 
 function times(factor: number): string {
+  if (factor > 0.95 && factor < 1.05) return "about as fast as";
   const [ratio, word] = factor >= 1 ? [factor, "faster than"] : [1 / factor, "slower than"];
   return `about ${ratio.toFixed(ratio < 10 ? 1 : 0)} times ${word}`;
 }

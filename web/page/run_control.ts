@@ -172,7 +172,7 @@ export class RunControl {
     byId("training-title").focus();
     const finished = await this.toTheEnd();
     const { defaults, device } = (await this.studio.open()).opened;
-    const usual = ["train_batch_size", "eval_batch_size"].every((size) => shown[size] === defaults[size]);
+    const usual = ["method", "train_batch_size", "eval_batch_size"].every((option) => shown[option] === defaults[option]);
     if (usual && run.model === undefined && this.training.speed) this.device.remember(device.kind, this.training.speed);
     showOnly("training", "result");
     this.end(shown, finished, run.records, run.samples);
