@@ -86,7 +86,7 @@ export class DeviceChoice {
       return measured ? `${name}, measured ${times(measured)} the CPU here` : name;
     }
     const here = cpu ? `CPU (WebAssembly), ${cpu.toFixed(1)} steps a second here` : "CPU (WebAssembly)";
-    if (!this.gpu) return `${here}. No GPU can be used: this browser offers no WebGPU`;
+    if (!this.gpu) return `${here}. No GPU can be used: this browser offers none by WebGPU`;
     if (this.gpu.software && !measured) return `${here}. This browser's GPU is only played by the CPU`;
     return measured ? `${here}, ${times(1 / measured)} the GPU` : `${here}, usually slower than the GPU`;
   }
