@@ -10,7 +10,7 @@ import { ModelChoice } from "./model_choice";
 import { explain, hideNotice, notify } from "./notice";
 import { RunControl } from "./run_control";
 import { withoutEmpty } from "./run_parts";
-import { SavedRun } from "./saved_run";
+import { alone, SavedRun } from "./saved_run";
 import { StartView } from "./start_view";
 import { Studio } from "./studio";
 import { showOnly } from "./sections";
@@ -138,7 +138,10 @@ async function offerSavedRun(): Promise<void> {
   byId("offer").hidden = false;
   byId("offer-discard").onclick = () => {
     byId("offer").hidden = true;
-    void saved.clear();
+    // another tab may have stored its run in its place
+    void alone(async (free) => {
+      if (free) await saved.clear();
+    });
   };
 }
 
