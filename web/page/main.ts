@@ -44,6 +44,9 @@ const draw = new DrawView(async (learned, request) => {
 });
 const run = new RunControl(studio, device, model, start, draw, leave);
 
+/** Whether the visitor was told that the model is not kept: once, as it takes the place of other notices. */
+let toldUncached = false;
+
 /** Back to the first screen. */
 function leave(): void {
   showOnly("start");
@@ -57,7 +60,8 @@ async function prepare(): Promise<void> {
     const { engine, opened } = await studio.open();
     start.defaults(await engine.ask("defaults", { options: start.method }));
     model.opened(opened.model.name);
-    if (opened.uncached) {
+    if (opened.uncached && !toldUncached) {
+      toldUncached = true;
       notify("The browser's storage is full: the page works, but will load the model again next time.");
     }
   } catch (error) {
