@@ -36,8 +36,10 @@ export class StartView {
     });
     form.onsubmit = (event) => {
       event.preventDefault();
-      if (this.pictures.good.length === 0) this.status("Take an example or add pictures first.");
-      else train(this.chosen.options, this.chosen.pictures);
+      // those refused before too: the check says again what it leaves out
+      const { chosen } = this.pictures;
+      if (chosen.length === 0) this.status("Take an example or add pictures first.");
+      else train(this.chosen.options, chosen);
     };
     void showConcepts((concept, pictures) => {
       this.settings.show(conceptOptions(concept));
