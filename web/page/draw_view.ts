@@ -1,7 +1,7 @@
 // Drawing with a learned embedding: prompt, seed, steps.
 
 import { byId, element, showPictures } from "./dom";
-import { EngineError } from "./engine";
+import { explain } from "./notice";
 import type { DrawRequest, Options } from "./protocol";
 
 /** An embedding, and the adapter that belongs to it where there is one. */
@@ -89,7 +89,7 @@ export class DrawView {
       showPictures(byId("drawn"), pngs, pngs.map(() => prompt), (i) => `${request.seed}-${i + 1}.png`);
       status.textContent = `Drew ${pngs.length} of “${prompt}”. Click a picture to save it.`;
     } catch (error) {
-      status.textContent = error instanceof EngineError ? `${error.message}.` : String(error);
+      status.textContent = explain(error);
     } finally {
       button.disabled = false;
       this.bar.hidden = true;
