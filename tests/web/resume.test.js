@@ -88,7 +88,7 @@ test("a second tab leaves the run of the first alone", async () => {
   const url = `${it.url}?model=tiny/`;
   await page.goto(url);
   await ready(page);
-  await set(page, { ...tiny, max_train_steps: 2000 });
+  await set(page, { ...tiny, max_train_steps: 20_000, threshold: 0 });
   await train(page);
   await reached(page, 5);
   const other = await visit(page.context(), url);
