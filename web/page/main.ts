@@ -9,7 +9,7 @@ import { measure } from "./measure";
 import { ModelChoice } from "./model_choice";
 import { explain, hideNotice, notify } from "./notice";
 import { RunControl } from "./run_control";
-import { withoutEmpty } from "./run_parts";
+import { isUsual, withoutEmpty } from "./run_parts";
 import { alone, SavedRun } from "./saved_run";
 import { StartView } from "./start_view";
 import { Studio } from "./studio";
@@ -84,15 +84,24 @@ async function prepare(): Promise<void> {
 
 /** Makes some steps on GPU and CPU, so that the visitor can choose. */
 async function measureBoth(): Promise<void> {
-  const { options, pictures } = start.chosen;
+  const { pictures } = start.chosen;
+  const options = withoutEmpty(start.chosen.options);
   start.busy(true);
-  studio.close("Both devices are measured");
   try {
+    const { asked, own } = model;
+    const { defaults } = (await studio.open()).opened;
+    const usual = own === undefined && isUsual({ ...defaults, ...options }, defaults);
+    studio.close("Both devices are measured");
+    const other: string[] = [];
     for (const kind of ["webgpu", "cpu"] as const) {
-      start.status(`Measuring the ${kind === "cpu" ? "CPU" : "GPU"}`);
-      device.remember(kind, await measure(kind, model.asked, withoutEmpty(options), pictures));
+      const name = kind === "cpu" ? "CPU" : "GPU";
+      start.status(`Measuring the ${name}`);
+      const speed = await measure(kind, asked, options, pictures);
+      // what these settings alone make is no figure of the device's
+      if (usual) device.remember(kind, speed);
+      else other.push(`${name}: ${speed.toFixed(2)} steps a second`);
     }
-    start.status("");
+    start.status(other.join("; "));
   } catch (error) {
     start.status(explain(error));
   } finally {
