@@ -14,7 +14,7 @@ const notice = (page) => page.locator("#notice-text");
 
 test("without WebGPU the CPU is taken, and the page says why", async () => {
   const page = await it.open();
-  await page.getByText("this browser offers no WebGPU").waitFor();
+  await page.getByText("this browser offers none by WebGPU").waitFor();
   assert.ok(await page.locator("#device input[value=webgpu]").isDisabled());
   assert.ok(await page.locator("#device input[value=cpu]").isChecked());
 });

@@ -88,13 +88,20 @@ test("a second tab leaves the run of the first alone", async () => {
   const url = `${it.url}?model=tiny/`;
   await page.goto(url);
   await ready(page);
-  await set(page, { ...tiny, max_train_steps: 2000 });
+  await set(page, { ...tiny, max_train_steps: 20_000, threshold: 0 });
   await train(page);
   await reached(page, 5);
   const other = await visit(page.context(), url);
   await other.getByRole("button", { name: /Go on from step \d+/ }).click();
   await other.getByText(/Another tab of this page is learning/).waitFor();
   assert.ok(await other.locator("#start").isVisible());
+  // its own run is not kept, but whole
+  await ready(other);
+  await set(other, tiny);
+  await train(other);
+  await finished(other);
+  assert.match(await other.locator("#notice-text").textContent(), /This one is lost if the tab is closed/);
+  assert.equal(await other.locator("#before img").count(), 1);
   const at = await page.locator("#figures dd").first().textContent();
   await reached(page, Number.parseInt(at) + 2);
 });

@@ -24,6 +24,9 @@ const PROMPTS = 4;
 /** The one that is learned most convincingly; it comes first and is taken at the start. */
 const BEST = "blue-umbrella";
 
+/** The example whose pictures are on their way. */
+let wanted: HTMLElement | undefined;
+
 /** What choosing a concept sets. */
 export function conceptOptions(concept: Concept): Options {
   const prompts = concept.validation_prompts.slice();
@@ -52,20 +55,23 @@ export async function showConcepts(
     const button = element("button", { type: "button" }, image, element("span", { textContent: label }));
     button.setAttribute("aria-pressed", "false");
     button.onclick = async () => {
-      unpressConcepts();
-      button.setAttribute("aria-pressed", "true");
+      wanted = button;
       try {
         const pictures = await fetchPictures(concept);
-        if (button.getAttribute("aria-pressed") === "true") choose(concept, pictures);
+        // others may have been taken meanwhile
+        if (wanted !== button) return;
+        unpressConcepts();
+        button.setAttribute("aria-pressed", "true");
+        choose(concept, pictures);
       } catch {
-        button.setAttribute("aria-pressed", "false");
         notify(`The pictures of the ${label} did not arrive: check the connection and take it again.`);
       }
     };
     return button;
   });
   list.replaceChildren(...buttons.map((button) => element("li", {}, button)));
-  buttons[0]?.click();
+  // the visitor may have been faster
+  if (byId("chosen").hidden) buttons[0]?.click();
 }
 
 /** The best first, then things, then what is hard for a small model. */
@@ -74,8 +80,9 @@ function rank({ name, kind, difficulty }: Concept): number {
   return kind === "object" && difficulty === "standard" ? 1 : 2;
 }
 
-/** Shows that no example is taken. */
+/** Shows that no example is taken, and takes none that is on its way. */
 export function unpressConcepts(): void {
+  wanted = undefined;
   for (const button of byId("concepts").querySelectorAll("button")) {
     button.setAttribute("aria-pressed", "false");
   }

@@ -56,7 +56,7 @@ export class DeviceChoice {
     this.show();
   }
 
-  /** Remembers how many steps a second the device makes with the default batches. */
+  /** Remembers how many steps a second the device makes with the default method and batches. */
   remember(kind: DeviceKind, stepsPerSecond: number): void {
     const speeds = { ...this.speeds(), [kind]: stepsPerSecond };
     try {
@@ -86,7 +86,7 @@ export class DeviceChoice {
       return measured ? `${name}, measured ${times(measured)} the CPU here` : name;
     }
     const here = cpu ? `CPU (WebAssembly), ${cpu.toFixed(1)} steps a second here` : "CPU (WebAssembly)";
-    if (!this.gpu) return `${here}. No GPU can be used: this browser offers no WebGPU`;
+    if (!this.gpu) return `${here}. No GPU can be used: this browser offers none by WebGPU`;
     if (this.gpu.software && !measured) return `${here}. This browser's GPU is only played by the CPU`;
     return measured ? `${here}, ${times(1 / measured)} the GPU` : `${here}, usually slower than the GPU`;
   }
@@ -101,6 +101,7 @@ export class DeviceChoice {
 }
 
 function times(factor: number): string {
+  if (factor > 0.95 && factor < 1.05) return "about as fast as";
   const [ratio, word] = factor >= 1 ? [factor, "faster than"] : [1 / factor, "slower than"];
   return `about ${ratio.toFixed(ratio < 10 ? 1 : 0)} times ${word}`;
 }

@@ -1,7 +1,7 @@
 // Drawing with a learned embedding: prompt, seed, steps.
 
 import { byId, element, showPictures } from "./dom";
-import { EngineError } from "./engine";
+import { explain } from "./notice";
 import type { DrawRequest, Options } from "./protocol";
 
 /** An embedding, and the adapter that belongs to it where there is one. */
@@ -43,7 +43,7 @@ export class DrawView {
   offer(learned: Learned, defaults: Options): void {
     this.learned = learned;
     byId("draw").hidden = false;
-    byId("drawn").replaceChildren();
+    showPictures(byId("drawn"), [], [], () => "");
     byId("draw-status").textContent = "";
     byId<HTMLInputElement>("prompt").value = `a photo of a ${learned.token}`;
     byId("prompt-note").textContent = `${learned.token} (or {}) is what was learned`;
@@ -59,6 +59,7 @@ export class DrawView {
   }
 
   private async submit(draw: (learned: Learned, request: DrawRequest) => Promise<Uint8Array<ArrayBuffer>[]>): Promise<void> {
+    const { learned } = this;
     const button = byId<HTMLButtonElement>("draw-button");
     const status = byId("draw-status");
     const wrong = [...this.inputs.values()].find((input) => !input.checkValidity());
@@ -67,8 +68,8 @@ export class DrawView {
       wrong.focus();
       return;
     }
-    if (!this.learned || button.disabled) return;
-    const { token, adapter } = this.learned;
+    if (!learned || button.disabled) return;
+    const { token, adapter } = learned;
     const prompt = byId<HTMLInputElement>("prompt").value.replaceAll("{}", token);
     const read = (name: string) => Number(this.inputs.get(name)?.value);
     const request: DrawRequest = {
@@ -82,11 +83,13 @@ export class DrawView {
     button.disabled = true;
     status.textContent = "Drawing";
     try {
-      const pngs = await draw(this.learned, request);
+      const pngs = await draw(learned, request);
+      // another may be on offer by now
+      if (this.learned !== learned) return;
       showPictures(byId("drawn"), pngs, pngs.map(() => prompt), (i) => `${request.seed}-${i + 1}.png`);
       status.textContent = `Drew ${pngs.length} of “${prompt}”. Click a picture to save it.`;
     } catch (error) {
-      status.textContent = error instanceof EngineError ? `${error.message}.` : String(error);
+      status.textContent = explain(error);
     } finally {
       button.disabled = false;
       this.bar.hidden = true;

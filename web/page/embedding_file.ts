@@ -27,7 +27,9 @@ export async function readLearned(files: File[]): Promise<Learned> {
       throw new Error(`\`${file.name}\` is no embedding: take a learned_embeds.safetensors`);
     }
     // an adapter has the weights of layers, an embedding a tensor named as its token
-    if (names.every((name) => name.endsWith(".weight"))) adapter = bytes;
+    const weights = names.every((name) => name.endsWith(".weight"));
+    if (weights ? adapter : embedding) throw new Error("Choose one embedding, and one adapter at most");
+    if (weights) adapter = bytes;
     else embedding = { token: names[0] ?? "", bytes };
   }
   if (!embedding) throw new Error("An adapter needs its embedding: choose learned_embeds.safetensors with it");

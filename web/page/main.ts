@@ -9,8 +9,8 @@ import { measure } from "./measure";
 import { ModelChoice } from "./model_choice";
 import { explain, hideNotice, notify } from "./notice";
 import { RunControl } from "./run_control";
-import { withoutEmpty } from "./run_parts";
-import { SavedRun } from "./saved_run";
+import { isUsual, withoutEmpty } from "./run_parts";
+import { alone, SavedRun } from "./saved_run";
 import { StartView } from "./start_view";
 import { Studio } from "./studio";
 import { showOnly } from "./sections";
@@ -44,6 +44,9 @@ const draw = new DrawView(async (learned, request) => {
 });
 const run = new RunControl(studio, device, model, start, draw, leave);
 
+/** Whether the visitor was told that the model is not kept: once, as it takes the place of other notices. */
+let toldUncached = false;
+
 /** Back to the first screen. */
 function leave(): void {
   showOnly("start");
@@ -57,7 +60,8 @@ async function prepare(): Promise<void> {
     const { engine, opened } = await studio.open();
     start.defaults(await engine.ask("defaults", { options: start.method }));
     model.opened(opened.model.name);
-    if (opened.uncached) {
+    if (opened.uncached && !toldUncached) {
+      toldUncached = true;
       notify("The browser's storage is full: the page works, but will load the model again next time.");
     }
   } catch (error) {
@@ -80,15 +84,24 @@ async function prepare(): Promise<void> {
 
 /** Makes some steps on GPU and CPU, so that the visitor can choose. */
 async function measureBoth(): Promise<void> {
-  const { options, pictures } = start.chosen;
+  const { pictures } = start.chosen;
+  const options = withoutEmpty(start.chosen.options);
   start.busy(true);
-  studio.close("Both devices are measured");
   try {
+    const { asked, own } = model;
+    const { defaults } = (await studio.open()).opened;
+    const usual = own === undefined && isUsual({ ...defaults, ...options }, defaults);
+    studio.close("Both devices are measured");
+    const other: string[] = [];
     for (const kind of ["webgpu", "cpu"] as const) {
-      start.status(`Measuring the ${kind === "cpu" ? "CPU" : "GPU"}`);
-      device.remember(kind, await measure(kind, model.asked, withoutEmpty(options), pictures));
+      const name = kind === "cpu" ? "CPU" : "GPU";
+      start.status(`Measuring the ${name}`);
+      const speed = await measure(kind, asked, options, pictures);
+      // what these settings alone make is no figure of the device's
+      if (usual) device.remember(kind, speed);
+      else other.push(`${name}: ${speed.toFixed(2)} steps a second`);
     }
-    start.status("");
+    start.status(other.join("; "));
   } catch (error) {
     start.status(explain(error));
   } finally {
@@ -138,7 +151,10 @@ async function offerSavedRun(): Promise<void> {
   byId("offer").hidden = false;
   byId("offer-discard").onclick = () => {
     byId("offer").hidden = true;
-    void saved.clear();
+    // another tab may have stored its run in its place
+    void alone(async (free) => {
+      if (free) await saved.clear();
+    });
   };
 }
 

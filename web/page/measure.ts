@@ -1,7 +1,7 @@
 // How fast GPU and CPU really are here: a few steps on each, of which nothing is kept.
 
 import { Engine } from "./engine";
-import type { DeviceKind, Options, Picture } from "./protocol";
+import type { DeviceKind, Options, Picture, Samples } from "./protocol";
 
 /** The first steps on a GPU compile its programs; on the CPU they find out how many workers are worth while. */
 const WARM = { webgpu: 3, cpu: 12 };
@@ -20,7 +20,9 @@ export async function measure(
   try {
     await engine.ask("open", { device, model });
     const short = { max_train_steps: WARM[device] + MEASURED, num_inference_steps: 1, validation_prompt: ["{}"], sample_frequency: undefined };
-    const run = { options: { ...options, ...short }, pictures, records: [], samples: [], keep: false };
+    // as if the pictures before were drawn already
+    const before: Samples = { kind: "before", step: 0, pngs: [], prompts: [], clip_i: null };
+    const run = { options: { ...options, ...short }, pictures, records: [], samples: [before], keep: false };
     await engine.ask("train", { run });
   } finally {
     engine.end("Measured");

@@ -52,6 +52,8 @@ export class Pool implements Helpers {
   /** The run has so many shares: opens what can be of use, and each worker joins in when it is ready. */
   begin(shares: number): void {
     this.open(shares);
+    // a drawing may have opened more
+    for (const helper of this.helpers.splice(this.wanted - 1)) helper.end();
     for (const helper of this.helpers) void this.prepare(helper);
   }
 

@@ -90,7 +90,7 @@ export interface Run {
   checkpoint?: Checkpoint | undefined;
   records: StepRecord[];
   samples: Samples[];
-  /** Whether it is stored, in place of the run stored before, and pictures are drawn before it. */
+  /** Whether it is stored, in place of the run stored before. */
   keep: boolean;
   /** The name of the visitor's checkpoint that learns, where it is not the site's model. */
   model?: string | undefined;

@@ -83,14 +83,15 @@ function why(
   // where more steps were asked for than the rule would have made, it was not asked
   const asked = Number(min_train_steps ?? 0) >= steps;
   const made = steps === 1 ? "1 step" : `${steps} steps`;
+  const all = steps === 1 ? "its one step" : `all its ${made}`;
   const meanings: Record<StopReason["reason"], string> = {
     dvar: `It stopped by itself after ${made}: the loss on the fixed batch now moves little beside how it moved before.`,
     plateau: `It stopped by itself after ${made}: of all that the loss on the fixed batch fell, its last steps brought next to nothing.`,
     constant_objective: `It stopped after ${made}: the deterministic loss does not change at all. Try a higher learning rate.`,
     no_improvement: `It stopped after ${made}: its pictures no longer came closer to yours.`,
     max_steps: asked
-      ? `It made all its ${made}.`
-      : `It made all its ${made} before the rule would have stopped it. More steps, or a higher threshold, let the rule decide.`,
+      ? `It made ${all}.`
+      : `It made ${all} before the rule would have stopped it. More steps, or a higher threshold, let the rule decide.`,
     interrupted: `You stopped it after ${made}.`,
   };
   const sank = clip_i_before != null && clip_i != null && clip_i < clip_i_before;

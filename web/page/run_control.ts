@@ -8,7 +8,7 @@ import type { ModelChoice } from "./model_choice";
 import { type Action, explain, hideNotice, notify } from "./notice";
 import type { Checkpoint, Events, Finished, Options, Phase, Picture, Run, Samples, StepRecord, StopReason } from "./protocol";
 import { ResultView } from "./result_view";
-import { goBack, withoutEmpty } from "./run_parts";
+import { goBack, isUsual, withoutEmpty } from "./run_parts";
 import { alone } from "./saved_run";
 import { showOnly } from "./sections";
 import type { StartView } from "./start_view";
@@ -93,6 +93,7 @@ export class RunControl {
     showOnly("training", "result");
     this.training.begin(options, records, samples);
     this.end(options, finished, records, samples);
+    byId("result-title").focus();
     // only the model that learned it draws it and goes on with it
     if (run.model !== this.model.own) {
       byId("more").hidden = true;
@@ -100,7 +101,8 @@ export class RunControl {
     }
     try {
       const { opened } = await this.studio.open();
-      this.offer(options, finished, opened.defaults);
+      // the visitor may have left meanwhile
+      if (!byId("result").hidden) this.offer(options, finished, opened.defaults);
     } catch (error) {
       notify(explain(error));
     }
@@ -156,7 +158,8 @@ export class RunControl {
 
   saved({ step, state, learned, stored }: Events["saved"]): void {
     if (this.run) this.run.checkpoint = { step, state, learned } satisfies Checkpoint;
-    if (stored || this.unstored) return;
+    // what another tab keeps this one from storing was told at the start
+    if (stored || this.unstored || !this.run?.keep) return;
     this.unstored = true;
     notify("The browser's storage is full. The training goes on, but could not be resumed if this tab is closed: keep it open until you have saved the result.");
   }
@@ -169,8 +172,8 @@ export class RunControl {
     byId("training-title").focus();
     const finished = await this.toTheEnd();
     const { defaults, device } = (await this.studio.open()).opened;
-    const usual = ["train_batch_size", "eval_batch_size"].every((size) => shown[size] === defaults[size]);
-    if (usual && run.model === undefined && this.training.speed) this.device.remember(device.kind, this.training.speed);
+    const usual = run.model === undefined && isUsual(shown, defaults);
+    if (usual && this.training.speed) this.device.remember(device.kind, this.training.speed);
     showOnly("training", "result");
     this.end(shown, finished, run.records, run.samples);
     this.offer(shown, finished, defaults);

@@ -31,10 +31,12 @@ export class RunHost {
 
   /** Stores what the run is made of, so that it can go on after a reload. */
   async begin(): Promise<void> {
-    const { options, pictures, model, checkpoint, samples } = this.run;
+    const { options, pictures, model, checkpoint, records, samples } = this.run;
     if (!this.run.keep) return;
     if (!checkpoint) await this.saved.clear();
-    this.whole = await this.saved.write({ setup: { options, pictures, model }, samples });
+    // a run that goes on beyond its end has not ended, and what is stored may be another tab's
+    const setup = { options, pictures, model };
+    this.whole = await this.saved.write({ setup, checkpoint, records, samples, finished: undefined });
   }
 
   /** The losses of the fixed batch, of all steps that evaluated it. */

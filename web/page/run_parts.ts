@@ -8,6 +8,11 @@ export function withoutEmpty(options: Options): Options {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => !empty(value)));
 }
 
+/** Whether a run makes the steps that it would by default, so that their speed is the device's. */
+export function isUsual(options: Options, defaults: Options): boolean {
+  return ["method", "train_batch_size", "eval_batch_size"].every((option) => options[option] === defaults[option]);
+}
+
 /** Drops what came after a run's checkpoint, because it comes again. */
 export function goBack(run: Run): void {
   const step = run.checkpoint?.step ?? 0;

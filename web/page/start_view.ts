@@ -27,7 +27,10 @@ export class StartView {
 
   /** `train` is called by the button and by Enter, `methodChanged` when another method is chosen. */
   constructor(train: (options: Options, pictures: Picture[]) => void, methodChanged: () => void) {
-    this.settings = new Settings(methodChanged);
+    this.settings = new Settings(() => {
+      this.settings.show(Object.fromEntries(this.advised.map((option) => [option, ""])));
+      methodChanged();
+    });
     const form = byId("form");
     form.addEventListener("input", (event) => {
       const id = (event.target as HTMLElement).id;
@@ -36,8 +39,10 @@ export class StartView {
     });
     form.onsubmit = (event) => {
       event.preventDefault();
-      if (this.pictures.good.length === 0) this.status("Take an example or add pictures first.");
-      else train(this.chosen.options, this.chosen.pictures);
+      // those refused before too: the check says again what it leaves out
+      const { chosen } = this.pictures;
+      if (chosen.length === 0) this.status("Take an example or add pictures first.");
+      else train(this.chosen.options, chosen);
     };
     void showConcepts((concept, pictures) => {
       this.settings.show(conceptOptions(concept));
@@ -51,6 +56,12 @@ export class StartView {
     const values: Options = { ...defaults, ...HERE };
     const open = ADVANCED.filter(({ option }) => option in values && !this.touched.has(option));
     this.settings.show(Object.fromEntries(open.map(({ option }) => [option, values[option]])));
+  }
+
+  /** The numbers that the visitor has left to the model, which may tell others for another method. */
+  private get advised(): string[] {
+    const numbers = ADVANCED.filter(({ kind, option }) => kind === "number" && !(option in HERE));
+    return numbers.map(({ option }) => option).filter((option) => !this.touched.has(option));
   }
 
   /** Marks pictures that cannot be used. */

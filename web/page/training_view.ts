@@ -50,6 +50,7 @@ export class TrainingView {
     byId("training-title").replaceChildren(...withToken("Learning ", String(options.placeholder_token)));
     for (const value of this.values.values()) value.textContent = "–";
     byId("previews").hidden = true;
+    this.bar.hidden = true;
     this.threshold = Number(options.threshold);
     this.chart.reset(this.threshold, records);
     this.shown = undefined;

@@ -65,9 +65,9 @@ const answers: { [N in RequestName]: (ask: Requests[N]["ask"]) => Promise<Reques
   async train({ run }) {
     host = new RunHost(run, emit, pool);
     await host.begin();
-    const { options, pictures, checkpoint, samples, keep } = run;
+    const { options, pictures, checkpoint, samples } = run;
     const state = checkpoint && { state: checkpoint.state };
-    const skip_before = !keep || samples.some(({ kind }) => kind === "before");
+    const skip_before = samples.some(({ kind }) => kind === "before");
     pool?.take({ options, pictures });
     const trained = await opened()
       .train({ options, pictures, ...state, skip_before }, host)

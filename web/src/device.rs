@@ -49,9 +49,8 @@ pub fn blame(error: PageError) -> PageError {
         return error;
     }
     match LOST.lock().ok().and_then(|lost| lost.clone()) {
-        Some(reason) => PageError::Device(format!(
-            "the GPU was lost ({reason}); go on from the saved state, on the CPU if it happens again"
-        )),
+        // what goes on, and where, the page knows
+        Some(reason) => PageError::Device(format!("the GPU was lost ({reason})")),
         None => error,
     }
 }
