@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     concept::Method,
-    config::{ConfigError, InitStrategy, Initializer, TextEncoders, TrainConfig, TrainOptions},
+    config::{
+        ConfigError, InitStrategy, Initializer, MethodOptions, TextEncoders, TrainConfig,
+        TrainOptions,
+    },
     data::dataset::Dataset,
     embedding::LearnedEmbedding,
     eval::EvaluationDraws,
@@ -16,6 +19,18 @@ use crate::{
     optim::LrShape,
     pipelines::ModelFolder,
 };
+
+/// What Custom Diffusion's concept is one of, if the model has one token for it. Among all words that of
+/// the lowest loss may be far from it: next to the class in each caption, it drew no crab but a tent.
+fn class_word(options: &TrainOptions, model: &ModelFolder) -> Result<Option<String>, SessionError> {
+    let MethodOptions { method: Some(Method::CustomDiffusion), class_prompt: Some(class), .. } =
+        &options.method
+    else {
+        return Ok(None);
+    };
+    let known = model.tokenizers()?.initializer_ids(class).is_ok();
+    Ok(known.then(|| class.clone()))
+}
 
 /// What a model's makers advise: its `dvar.toml`, where there is one. A table there that is named
 /// after a method, such as `[dreambooth-lora]`, holds what is different for it.
@@ -46,8 +61,8 @@ pub struct CheckedOptions {
 
 impl CheckedOptions {
     /// Lays the options over the model's advice and the defaults, and checks each for itself. Where
-    /// nothing says where the vectors start and the model names its words, they start from the one of
-    /// the lowest loss.
+    /// nothing says where the vectors start and the model names its words, they start from the class'
+    /// if there is one and it is a word, else from the word of the lowest loss.
     ///
     /// # Errors
     ///
@@ -55,7 +70,10 @@ impl CheckedOptions {
     pub fn new(options: &TrainOptions, model: ModelFolder) -> Result<Self, SessionError> {
         let mut options = options.over(&advice(&model, options.method.method)?)?.with_defaults()?;
         if options.start.is_open() && model.files().has(WORDS) {
-            options.start.init_strategy = Some(InitStrategy::LowestLoss);
+            match class_word(&options, &model)? {
+                Some(word) => options.start.initializer_token = Some(word),
+                None => options.start.init_strategy = Some(InitStrategy::LowestLoss),
+            }
         }
         let model = model.with_beta_schedule(options.training.beta_schedule)?;
         let model = model.with_prediction_type(options.training.prediction_type)?;

@@ -2,8 +2,8 @@
 
 use dvar::{
     concept::Method,
-    config::MixedPrecision,
-    pipelines::PromptIds,
+    config::{InitStrategy, MixedPrecision, TrainOptions},
+    pipelines::{ModelFolder, PromptIds},
     session::{CheckedOptions, Session, SessionError},
 };
 
@@ -45,4 +45,22 @@ fn words_compared_side_by_side_have_the_losses_of_each_alone() {
         start_from(&mut session, &words);
         assert_eq!(session.initial, start);
     }
+}
+
+#[test]
+fn custom_diffusion_starts_from_its_class_where_that_is_a_word() {
+    let starts = |method, class: &str| {
+        let mut options = TrainOptions::default();
+        options.data.train_data_dir = Some("unused".into());
+        options.data.placeholder_token = Some("<crab>".into());
+        options.method.method = Some(method);
+        options.method.class_prompt = Some(class.into());
+        let model = ModelFolder::open("models/pretrained/dvar-tiny-emoji".as_ref()).unwrap();
+        let start = CheckedOptions::new(&options, model).unwrap().options.start;
+        (start.initializer_token, start.init_strategy)
+    };
+    let searched = (None, Some(InitStrategy::LowestLoss));
+    assert_eq!(starts(Method::CustomDiffusion, "octopus").0.as_deref(), Some("octopus"));
+    assert_eq!(starts(Method::CustomDiffusion, "red octopus"), searched);
+    assert_eq!(starts(Method::DreamboothLora, "octopus"), searched);
 }

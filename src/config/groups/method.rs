@@ -17,7 +17,8 @@ pub struct MethodOptions {
     /// What is trained: textual-inversion, dreambooth-lora or custom-diffusion
     #[cfg_attr(feature = "cli", arg(long, value_name = "METHOD"))]
     pub method: Option<Method>,
-    /// custom-diffusion: what the concept is one of, such as `cat`
+    /// custom-diffusion: what the concept is one of, such as `cat`; a model that names its words starts
+    /// from it, where nothing else is given
     #[cfg_attr(feature = "cli", arg(long, value_name = "TEXT"))]
     pub class_prompt: Option<String>,
     /// custom-diffusion: folder with pictures of the class; what is missing is drawn by the model
