@@ -180,7 +180,7 @@ fn method(method: &MethodConfig) -> String {
         MethodConfig::TextualInversion => String::new(),
         MethodConfig::DreamboothLora { rank, .. } => format!("DreamBooth-LoRA of rank {rank}, "),
         MethodConfig::CustomDiffusion { class_prompt, .. } => {
-            format!("Custom Diffusion of a `{class_prompt}`, ")
+            format!("Custom Diffusion of the class `{class_prompt}`, ")
         }
     }
 }
