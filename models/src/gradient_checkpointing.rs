@@ -81,7 +81,7 @@ where
         });
         let output = self.run(inputs.clone().map(Tensor::into_dispatch));
         let gradient = Tensor::<D>::from_dispatch(gradient).autodiff();
-        // burn begins with ones for each value, so that no sum is needed: some adapters have atomic additions for it
+        // burn begins with a one for each value, so that no sum is needed
         let mut gradients = (output * gradient).backward();
         inputs.map(|input| {
             if input.is_require_grad() {
