@@ -38,7 +38,7 @@ pub(super) fn open(model: Option<&Path>, ema: bool) -> Result<ModelFolder, CliEr
                     return Ok(ModelFolder::new(files, repository.to_string())?);
                 }
                 return Err(CliError::Input(format!(
-                    "there is no model `{}`; give a Stable Diffusion 1.x, 2.x, XL or LDM text-to-image folder in diffusers' layout, a single file of Stable Diffusion 1.x, 2.x or XL, a name on the Hub such as `owner/model` (in a build with the feature `hub`), or leave `--model` out",
+                    "there is no model `{}`; give a Stable Diffusion 1.x, 2.x, XL or LDM text-to-image folder in diffusers' layout, a single file of Stable Diffusion 1.x, 2.x or XL, a name on the Hub such as `owner/model` (in a build with the feature `hub`), or `embedded`",
                     folder.display()
                 )));
             }
