@@ -243,8 +243,9 @@ impl TrainConfig {
 fn reading(o: &TrainOptions) -> Result<Reading, ConfigError> {
     let pictures = &o.pictures;
     let asked = |option: Option<bool>| option.unwrap_or(false);
-    let templates = pictures.caption_template.iter().flatten();
-    let captions = asked(pictures.captions) || templates.into_iter().any(|t| names_caption(t));
+    let templates = pictures.caption_template.as_deref().unwrap_or_default();
+    let placed = templates.iter().any(|template| names_caption(template));
+    let captions = asked(pictures.captions) || placed;
     let custom = o.method.method == Some(Method::CustomDiffusion);
     let crop = set("crop", o.data.crop);
     if custom && crop == CropMode::None {
@@ -257,6 +258,10 @@ fn reading(o: &TrainOptions) -> Result<Reading, ConfigError> {
                 "left out with custom-diffusion, which has captions and masks of its own";
             return Err(out_of_range(option, "set", expected));
         }
+    }
+    if captions && !placed && !templates.is_empty() {
+        let expected = "left out, or given a place by `[caption]` in a `caption_template`";
+        return Err(out_of_range("captions", "set", expected));
     }
     let tags = asked(pictures.shuffle_tags) || pictures.tag_dropout.is_some_and(|p| p > 0.0);
     if tags && !captions {

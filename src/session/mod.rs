@@ -10,6 +10,7 @@ mod class_pictures;
 mod error;
 mod evaluation;
 mod fall;
+mod found_word;
 mod generator;
 mod initial;
 mod observer;

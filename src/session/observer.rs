@@ -85,7 +85,7 @@ pub trait Observer {
         Ok(())
     }
 
-    /// Words were tried as starts.
+    /// Words were tried as starts, now or before the run was resumed.
     fn tried(&self, _words: &TriedWords) -> Result<(), Self::Error> {
         Ok(())
     }

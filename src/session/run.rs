@@ -7,7 +7,7 @@ pub use error::{Cause, RunError};
 
 use super::{
     Best, CheckedOptions, Drawn, InitialVectors, Moment, Observer, Phase, PreparedRun, Rank,
-    Samples, Session, SessionError, Shown, Start, WordSearch,
+    Samples, Session, SessionError, Shown, Start, WordSearch, found_word::FoundWord,
 };
 use crate::{
     callbacks::{ScoreMonitor, Scores},
@@ -56,17 +56,23 @@ pub async fn run<O: Observer>(
     let config = &prepared.checked.config;
     observer.phase(Phase::Loading).await.map_err(RunError::observer)?;
     let scorer = prepared.scorer()?;
-    let (initial, mut initializer_token) = initial(prepared, scorer.as_ref(), observer).await?;
+    let (initial, mut found) = initial(prepared, scorer.as_ref(), observer).await?;
     let class = observer.class_pictures(prepared).await?;
     observer.phase(Phase::Encoding).await.map_err(RunError::observer)?;
     let mut session = prepared.session(initial, class.as_ref()).await?;
     if let Start::Tried(words) = &prepared.start {
-        observer.phase(Phase::Searching).await.map_err(RunError::observer)?;
-        let told =
-            async |done, total| observer.searching(done, total).await.map_err(RunError::observer);
-        let tried = session.start_from_best_of(config, words, told).await?;
+        let tried = match found.and_then(|found| found.tried) {
+            Some(tried) => tried,
+            None => {
+                observer.phase(Phase::Searching).await.map_err(RunError::observer)?;
+                let told = async |done, total| {
+                    observer.searching(done, total).await.map_err(RunError::observer)
+                };
+                session.start_from_best_of(config, words, told).await?
+            }
+        };
         observer.tried(&tried).map_err(RunError::observer)?;
-        initializer_token = tried.best.into_iter().next().map(|(word, _)| word);
+        found = FoundWord::best_of(tried);
     }
     observer.ready(&session).map_err(RunError::observer)?;
 
@@ -88,9 +94,12 @@ pub async fn run<O: Observer>(
     let replicas = replicas.as_deref();
     let mut trainer = trainer.with_replicas(replicas);
     observer.phase(Phase::Training).await.map_err(RunError::observer)?;
-    let (stop, best) = train(prepared, &session, replicas, &gallery, &mut trainer).await?;
+    let found_word = found.as_ref();
+    let (stop, best) =
+        train(prepared, &session, replicas, found_word, &gallery, &mut trainer).await?;
     let last = trainer.concept().read().await.map_err(SessionError::from)?;
     let steps = trainer.step();
+    let initializer_token = found.map(|found| found.word);
     let mut outcome =
         Outcome { steps, stop, last, best, clip_i_before, clip_i: None, initializer_token };
     if observer.concludes(&outcome.stop) {
@@ -104,17 +113,28 @@ pub async fn run<O: Observer>(
 }
 
 /// Where the vectors start, after the vocabulary was searched where it must be, and the word that
-/// was found.
+/// was found: of a run that goes on, the one that it had found.
 async fn initial<O: Observer>(
     prepared: &PreparedRun,
     scorer: Option<&ClipScorer>,
     observer: &O,
-) -> Result<(InitialVectors, Option<String>), RunError<O::Error>> {
+) -> Result<(InitialVectors, Option<FoundWord>), RunError<O::Error>> {
     let CheckedOptions { config, model, .. } = &prepared.checked;
+    let from = |found: FoundWord| -> Result<_, RunError<O::Error>> {
+        let ids = model.tokenizers()?.initializer_ids(&found.word).map_err(SessionError::from)?;
+        Ok((InitialVectors::Tokens(ids), Some(found)))
+    };
+    let searches = matches!(prepared.start, Start::Searched(_) | Start::Tried(_));
+    if let Some(state) = prepared.state.as_ref().filter(|_| searches)
+        && let Some(found) = FoundWord::saved(state)?
+    {
+        return from(found);
+    }
     let rank: Rank = match &prepared.start {
         Start::Known(initial) => return Ok((initial.clone(), None)),
         Start::Drawn(ids, word) => {
-            return Ok((InitialVectors::Tokens(ids.clone()), Some(word.clone())));
+            let found = FoundWord { word: word.clone(), tried: None };
+            return Ok((InitialVectors::Tokens(ids.clone()), Some(found)));
         }
         Start::Searched(rank) => *rank,
         // until the objective is there to try them
@@ -132,8 +152,7 @@ async fn initial<O: Observer>(
     observer.phase(Phase::Searching).await.map_err(RunError::observer)?;
     let ranked = observer.search(&search).await?;
     let (word, _) = search.choose(&ranked)?;
-    let ids = model.tokenizers()?.initializer_ids(word).map_err(SessionError::from)?;
-    Ok((InitialVectors::Tokens(ids), Some(word.clone())))
+    from(FoundWord { word: word.clone(), tried: None })
 }
 
 /// Trains from the start or from the saved state, and finds the best concept on the way.
@@ -141,6 +160,7 @@ async fn train<O: Observer>(
     prepared: &PreparedRun,
     session: &Session,
     replicas: Option<&dyn Replicas>,
+    found: Option<&FoundWord>,
     gallery: &Gallery<'_, O>,
     trainer: &mut Trainer<'_>,
 ) -> Result<(StopReason, Option<Best>), RunError<O::Error>> {
@@ -171,6 +191,10 @@ async fn train<O: Observer>(
     callbacks.extend(own.map_err(RunError::observer)?);
     if let Some(state) = state {
         trainer.restore(state, &mut callbacks)?;
+    }
+    // a state that lacks the word is no reason to refuse it
+    if let Some(found) = found {
+        callbacks.push(Box::new(found));
     }
     let trained = match state.and_then(|state| config.trainer.end_of(state)) {
         Some(stop) => Ok(stop),

@@ -1,6 +1,7 @@
 //! Words tried as starts: the lower the deterministic loss, the better.
 
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 use super::{RankedWords, Session, SessionError};
 use crate::{
@@ -20,9 +21,10 @@ const LAST_WORDS: usize = 4;
 const FIRST_INPUTS: usize = 2;
 
 /// What came of trying words.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TriedWords {
-    /// The last to be compared, on the whole fixed batch, with their losses, from the lowest.
+    /// The last to be compared, on the whole fixed batch, with their losses, from the lowest; without
+    /// those whose loss is no finite number, which JSON cannot hold.
     pub best: RankedWords,
     /// How many words there were.
     pub of: usize,
@@ -84,7 +86,8 @@ impl Session {
         }
         // the run evaluates other shares
         self.evaluation.forget();
-        let best = left.iter().map(|tried| (tried.word.to_owned(), tried.loss)).collect();
+        let best = left.iter().filter(|tried| tried.loss.is_finite());
+        let best = best.map(|tried| (tried.word.to_owned(), tried.loss)).collect();
         self.initial = left.into_iter().next().ok_or(SessionError::NoWords)?.start;
         Ok(TriedWords { best, of: words.len() })
     }

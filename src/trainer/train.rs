@@ -1,6 +1,6 @@
 //! The loop: gradient, evaluation, update.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use burn::tensor::Tensor;
 
@@ -144,8 +144,7 @@ impl<'a> Trainer<'a> {
                 return Ok(StopReason::MaxSteps { steps: self.step });
             }
             let step = self.train_step(callbacks).await;
-            let stop = step.inspect_err(|_| self.concept.set(self.last_good.clone()))?;
-            let mut stop = stop.filter(|stop| self.config.may_end(stop, self.step));
+            let mut stop = step.inspect_err(|_| self.concept.set(self.last_good.clone()))?;
             if self.step == self.config.max_train_steps
                 && matches!(stop, None | Some(StopReason::Interrupted { .. }))
             {
@@ -158,6 +157,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
+    /// The first stop that may end the run, where one came.
     async fn train_step(
         &mut self,
         callbacks: &mut [Box<dyn Callback<Concept, TrainState> + '_>],
@@ -169,7 +169,11 @@ impl<'a> Trainer<'a> {
         if norm.is_finite() {
             record.set("grad_norm", norm);
         }
-        callback_runner::before_update(callbacks, &self.concept, &mut record, &mut stop).await?;
+        for callback in &mut *callbacks {
+            let (one, mut said) = (slice::from_mut(callback), None);
+            callback_runner::before_update(one, &self.concept, &mut record, &mut said).await?;
+            stop = stop.or(self.that_may_end(said));
+        }
         self.last_good = self.concept.values();
         let learning_rate = self.config.lr_schedule.at(self.updates());
         record.set("lr", learning_rate);
@@ -182,9 +186,18 @@ impl<'a> Trainer<'a> {
         let distance = read(self.concept.distance()).await?[0].into();
         finite("distance from the initial vectors", distance, self.step)?;
         record.set("embedding_distance", distance);
-        callback_runner::after_update(callbacks, &self.concept, &mut record, &mut stop).await?;
+        for callback in callbacks {
+            let (one, mut said) = (slice::from_mut(callback), None);
+            callback_runner::after_update(one, &self.concept, &mut record, &mut said).await?;
+            stop = stop.or(self.that_may_end(said));
+        }
         self.step += 1;
         Ok(stop)
+    }
+
+    /// A stop that comes too early is none: it must not hide that the user asks for the end.
+    fn that_may_end(&self, said: Option<StopReason>) -> Option<StopReason> {
+        said.filter(|stop| self.config.may_end(stop, self.step + 1))
     }
 
     /// Whether there was an update: SAM's second gradient may overflow too.

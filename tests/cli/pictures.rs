@@ -90,6 +90,8 @@ fn captions_beside_the_pictures_are_trained_on_and_fixed_for_the_evaluation() {
         said.contains("`caption_template` is `a photo`; it must be a text with `{}`"),
         "{said}"
     );
+    let said = refused(&cli, &["--captions", "--caption-template", "a photo of {}"]);
+    assert!(said.contains("`captions` is set; it must be left out, or given a place by"), "{said}");
     let said = refused(&cli, &["--shuffle-tags"]);
     assert!(said.contains("given with `captions`"), "{said}");
 }

@@ -6,7 +6,7 @@ use dvar::{
     concept::{Concept, Method},
     config::{MixedPrecision, Stopping, TrainOptions},
     data::dataset::Dataset,
-    early_stopping::Control,
+    early_stopping::{Control, StopReason},
     session::{
         Best, Cause, CheckedOptions, Moment, Observer, Outcome, PreparedRun, RunError,
         SessionError, Shown, run,
@@ -16,7 +16,7 @@ use dvar::{
 use dvar_models::weights::{Folder, ModelSource};
 
 use crate::{
-    determinism::{options, prepared, states},
+    determinism::{KINDS, options, prepared, session, states},
     golden,
     support::tiny_sd,
 };
@@ -198,4 +198,38 @@ fn time_steps_that_the_schedule_does_not_have_are_refused_before_anything_is_loa
         let error = checked.start::<SessionError>(|_| unreachable!("no file is named"));
         assert_eq!(error.unwrap_err().option(), Some(option), "{min:?} {max:?}");
     }
+}
+
+/// Says at every step both that the run is over and that the user wants its end.
+struct Impatient {
+    user: bool,
+}
+
+impl Callback<Concept, TrainState> for Impatient {
+    fn name(&self) -> &'static str {
+        "impatient"
+    }
+
+    fn before_update(&mut self, step: StepContext<'_, Concept>) -> Result<Control, TrainError> {
+        Ok(Control::Stop(StopReason::ConstantObjective { step: step.record.step }))
+    }
+
+    fn after_update(&mut self, step: StepContext<'_, Concept>) -> Result<Control, TrainError> {
+        let stop = Control::Stop(StopReason::Interrupted { step: step.record.step + 1 });
+        Ok(if self.user { stop } else { Control::Continue })
+    }
+}
+
+#[test]
+fn a_criterion_that_may_not_end_the_run_yet_does_not_keep_the_user_from_it() {
+    let (mut config, session) = session(KINDS[0], 6, 1);
+    let mut ended = |min_train_steps, user| {
+        config.trainer.min_train_steps = min_train_steps;
+        let mut callbacks: Callbacks<'_> = vec![Box::new(Impatient { user })];
+        pollster::block_on(session.trainer(&config).train(&mut callbacks)).unwrap()
+    };
+    assert_eq!(ended(3, false), StopReason::ConstantObjective { step: 3 });
+    assert_eq!(ended(3, true), StopReason::Interrupted { step: 1 });
+    // without a least number, what came first counts
+    assert_eq!(ended(0, true), StopReason::ConstantObjective { step: 0 });
 }

@@ -1,13 +1,30 @@
 //! Words tried as starts.
 
+use std::{
+    cell::{Cell, RefCell},
+    convert::Infallible,
+    sync::Arc,
+};
+
 use dvar::{
     concept::Method,
     config::{InitStrategy, MixedPrecision, TrainOptions},
+    data::dataset::Dataset,
+    early_stopping::StopReason,
     pipelines::{ModelFolder, PromptIds},
-    session::{CheckedOptions, Session, SessionError},
+    session::{
+        CheckedOptions, Observer, PreparedRun, Rank, RankedWords, RunError, Session, SessionError,
+        Shown, Start, TriedWords, WordSearch, run,
+    },
+    trainer::{Callbacks, TrainState},
 };
+use dvar_models::weights::{Folder, ModelSource};
 
-use crate::determinism::{options, prepared, session_of};
+use crate::{
+    determinism::{States, bytes, options, prepared, session_of},
+    golden,
+    replicas::Sharing,
+};
 
 #[test]
 fn words_compared_side_by_side_have_the_losses_of_each_alone() {
@@ -63,4 +80,99 @@ fn custom_diffusion_starts_from_its_class_where_that_is_a_word() {
     assert_eq!(starts(Method::CustomDiffusion, "octopus").0.as_deref(), Some("octopus"));
     assert_eq!(starts(Method::CustomDiffusion, "red octopus"), searched);
     assert_eq!(starts(Method::DreamboothLora, "octopus"), searched);
+}
+
+/// Keeps a run's states, what it tried as starts, and whether it looked for a word at all.
+struct Looking {
+    states: States,
+    /// What the vocabulary's search gives.
+    nearest: String,
+    looked: Cell<bool>,
+    tried: RefCell<Vec<TriedWords>>,
+}
+
+impl Observer for Looking {
+    type Error = Infallible;
+
+    async fn search(&self, _: &WordSearch<'_>) -> Result<RankedWords, RunError<Infallible>> {
+        self.looked.set(true);
+        Ok(vec![(self.nearest.clone(), 0.5)])
+    }
+
+    async fn searching(&self, _: usize, _: usize) -> Result<(), Infallible> {
+        self.looked.set(true);
+        Ok(())
+    }
+
+    fn tried(&self, words: &TriedWords) -> Result<(), Infallible> {
+        self.tried.borrow_mut().push(words.clone());
+        Ok(())
+    }
+
+    async fn class_pictures(
+        &self,
+        run: &PreparedRun,
+    ) -> Result<Option<Dataset>, RunError<Infallible>> {
+        self.states.class_pictures(run).await
+    }
+
+    async fn samples(&self, shown: Shown<'_>) -> Result<(), Infallible> {
+        self.states.samples(shown).await
+    }
+
+    fn callbacks<'a>(
+        &'a self,
+        run: &PreparedRun,
+        resumed: Option<&TrainState>,
+    ) -> Result<Callbacks<'a>, Infallible> {
+        self.states.callbacks(run, resumed)
+    }
+
+    fn concludes(&self, stop: &StopReason) -> bool {
+        self.states.concludes(stop)
+    }
+}
+
+#[test]
+fn a_run_that_goes_on_starts_from_the_word_that_it_found_and_looks_for_none() {
+    let mut options = options(MixedPrecision::No, (Method::TextualInversion, "adamw"), 4, 1);
+    // each step then depends on the vectors' start
+    options.training.preserve_embedding_norm = Some(true);
+    // the options' own scorer would be a folder
+    options.samples.clip = Some("given".into());
+    let clip = Folder(golden::root().join("models/tiny-clip"));
+    let clip = Some(Arc::new(clip) as Arc<dyn ModelSource>);
+    let run_ = PreparedRun { clip, ..prepared(options) };
+    let tokenizers = run_.checked.model.tokenizers().unwrap();
+    let words: Vec<String> = tokenizers.words().into_iter().take(12).collect();
+    let with_ids = words.iter().map(|w| (tokenizers.initializer_ids(w).unwrap(), w.clone()));
+
+    for start in [Start::Tried(with_ids.collect()), Start::Searched(Rank::Best)] {
+        let made = |state: Option<&TrainState>| {
+            let observer = Looking {
+                states: States { at: 2, sharing: Sharing::Whole, kept: RefCell::default() },
+                nearest: words[5].clone(),
+                looked: Cell::default(),
+                tried: RefCell::default(),
+            };
+            let run_ = PreparedRun { start: start.clone(), state: state.cloned(), ..run_.clone() };
+            let outcome = pollster::block_on(run(&run_, &observer)).unwrap();
+            (outcome.initializer_token.expect("a word was found"), observer)
+        };
+        let ended = |observer: &Looking| bytes(&observer.states.kept.borrow());
+        let (word, whole) = made(None);
+        assert!(whole.looked.get(), "{start:?}");
+        let saved = whole.states.kept.borrow()[0].to_bytes().unwrap();
+        let mut saved = TrainState::from_bytes(&saved).unwrap();
+        let (again, resumed) = made(Some(&saved));
+        assert!(!resumed.looked.get(), "{start:?}");
+        assert_eq!((&again, &resumed.tried), (&word, &whole.tried));
+        assert!(ended(&resumed) == ended(&whole), "{start:?}");
+
+        // an earlier version saved no word
+        saved.callbacks.remove("found-word").unwrap();
+        let (again, resumed) = made(Some(&saved));
+        assert!(resumed.looked.get() && again == word, "{start:?}");
+        assert!(ended(&resumed) == ended(&whole), "{start:?}");
+    }
 }

@@ -127,9 +127,9 @@ impl fmt::Display for Sentence<'_> {
                 "the plateau was reached {}: the last {window} losses brought {:.decimals$} % of the \
                  whole fall, less than {} %",
                 past(step),
-                100.0 * share,
-                100.0 * threshold,
-                decimals = decimals_below(100.0 * threshold, 100.0 * share, 2)
+                percent(*share),
+                percent(*threshold),
+                decimals = decimals_below(percent(*threshold), percent(*share), 2)
             ),
             StopReason::ConstantObjective { step } => {
                 write!(f, "stopped {}: every evaluation loss so far is the same number", past(step))
@@ -155,6 +155,16 @@ impl fmt::Display for Sentence<'_> {
             }
         }
     }
+}
+
+/// A hundred times a share, by its decimals: a product makes 7.000000000000001 of 0.07.
+fn percent(share: f64) -> f64 {
+    let text = format!("{share:e}");
+    let moved = text.split_once('e').and_then(|(digits, exponent)| {
+        let exponent: i32 = exponent.parse().ok()?;
+        format!("{digits}e{}", exponent + 2).parse().ok()
+    });
+    moved.unwrap_or(100.0 * share)
 }
 
 /// How many decimals show that `value` is below `limit`, but `least` at least.
@@ -251,6 +261,11 @@ mod tests {
         assert_eq!(StopReason::Interrupted { step: 1 }.to_string(), "interrupted after 1 step");
         let plateau = StopReason::Plateau { step: 9, share: 0.04999, threshold: 0.05, window: 4 };
         assert!(plateau.to_string().ends_with("brought 4.999 % of the whole fall, less than 5 %"));
+        for (threshold, told) in [(0.07, "7"), (0.29, "29"), (0.001, "0.1"), (0.15, "15")] {
+            let plateau = StopReason::Plateau { step: 9, share: 0.0, threshold, window: 4 };
+            let end = format!("0.00 % of the whole fall, less than {told} %");
+            assert!(plateau.to_string().ends_with(&end), "{plateau}");
+        }
         assert_eq!(other().to_string(), "the slope stopped after 5 steps: it is flat");
         let epoch = other().at_step(0).counting("epoch").to_string();
         assert_eq!(epoch, "the slope stopped after 1 epoch: it is flat");

@@ -267,7 +267,8 @@ impl<'a, M: LearnerModel> Run<'a, M> {
     fn save(&self, epoch: usize) -> Result<(), TrainError> {
         let Some(path) = self.state_file(epoch) else { return Ok(()) };
         let saved = self.state(None)?;
-        let failed = |error| at(&path, "write", error);
+        let failed =
+            |error| TrainError::callback("state of the callbacks", at(&path, "write", error));
         let json = serde_json::to_vec(&saved).map_err(|error| failed(error.into()))?;
         // burn makes its checkpoints' folder on a thread of its own, perhaps later
         path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed)?;
@@ -280,9 +281,10 @@ impl<'a, M: LearnerModel> Run<'a, M> {
         let Some(path) = self.state_file(starting_epoch - 1).filter(|_| resumed) else {
             return Ok(());
         };
-        let json = std::fs::read(&path).map_err(|error| at(&path, "read", error))?;
-        let saved = serde_json::from_slice(&json);
-        let saved: RunState = saved.map_err(|error| at(&path, "read", error.into()))?;
+        let failed = |error| TrainError::state(at(&path, "read", error));
+        let json = std::fs::read(&path).map_err(failed)?;
+        let saved: RunState =
+            serde_json::from_slice(&json).map_err(|error| failed(error.into()))?;
         self.step = saved.step;
         callback_runner::restore(&mut self.callbacks, &saved.callbacks)
     }
@@ -331,6 +333,6 @@ fn words(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
-fn at(path: &Path, verb: &str, error: std::io::Error) -> TrainError {
-    TrainError::state(format!("cannot {verb} `{}`: {error}", path.display()))
+fn at(path: &Path, verb: &str, error: std::io::Error) -> String {
+    format!("cannot {verb} `{}`: {error}", path.display())
 }

@@ -64,6 +64,19 @@ fn a_missing_or_broken_state_ends_the_resumed_training_before_its_first_step() {
 }
 
 #[test]
+fn a_state_that_cannot_be_written_is_not_told_as_one_that_cannot_be_gone_on_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = folder.path().join("taken");
+    std::fs::write(&taken, "a file").unwrap();
+    let strategy = strategy().with_callback(deterministic(0.0)).with_state_folder(taken);
+    let training = training(folder.path(), None).with_default_checkpointers();
+    let result = training.with_training_strategy(strategy.into()).launch(learner());
+    let words = result.error.unwrap().to_string();
+    assert!(words.contains("cannot write") && words.contains("callbacks-1.json"), "{words}");
+    assert!(!words.contains("cannot resume"), "{words}");
+}
+
+#[test]
 fn without_a_folder_for_their_state_callbacks_begin_anew() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), 2, None, false);
