@@ -183,30 +183,41 @@ impl Kind {
             return Err(FAST);
         }
         let has = |prefix: &str| has(shapes, prefix);
-        let prediction = metadata.get("modelspec.prediction_type").map(String::as_str);
+        let velocity = predicts_velocity(shapes, metadata);
         if has(UNET) && has(VAE) && has(CLIP) {
-            return Ok(match prediction {
-                Some("v" | "v_prediction") => Self::StableDiffusion1Velocity,
+            return Ok(match velocity {
+                Some(true) => Self::StableDiffusion1Velocity,
                 _ => Self::StableDiffusion1,
             });
         }
         if has(UNET) && has(VAE) && has(OPEN_CLIP) {
-            return Ok(match prediction {
-                Some("epsilon") => Self::StableDiffusion2Base,
+            return Ok(match velocity {
+                Some(false) => Self::StableDiffusion2Base,
                 _ => Self::StableDiffusion2,
             });
         }
         if has(UNET) && has(VAE) && has(XL_CLIP) && has(XL_OPEN_CLIP) {
-            let marked = shapes.contains_key("v_pred");
-            return Ok(match prediction {
-                Some("v" | "v_prediction") => Self::StableDiffusionXlVelocity,
-                None if marked => Self::StableDiffusionXlVelocity,
+            return Ok(match velocity {
+                Some(true) => Self::StableDiffusionXlVelocity,
                 _ => Self::StableDiffusionXl,
             });
         }
         Err("it holds no whole Stable Diffusion model in the original names; give a checkpoint \
              with denoiser, autoencoder and text encoder")
     }
+}
+
+/// Whether the velocity is predicted or the noise, where a file says it.
+fn predicts_velocity(shapes: &Shapes, metadata: &BTreeMap<String, String>) -> Option<bool> {
+    // ModelSpec's key, and what ComfyUI writes in its place
+    let told = ["modelspec.prediction_type", "modelspec.predict_key"];
+    let told = told.iter().find_map(|key| match metadata.get(*key)?.as_str() {
+        "v" | "v_prediction" => Some(true),
+        "epsilon" => Some(false),
+        _ => None,
+    });
+    // ComfyUI marks a model of the velocity by an empty tensor
+    told.or(shapes.contains_key("v_pred").then_some(true))
 }
 
 /// Whether a file is of another kind, and how a message names it.
@@ -324,21 +335,34 @@ mod tests {
 
     #[test]
     fn what_a_model_predicts_is_read_of_the_file_where_it_is_told() {
-        let kind = |parts: &[&str], prediction: Option<&str>| {
+        let kind_by = |key: &str, parts: &[&str], prediction: Option<&str>| {
             let shapes: Shapes =
                 parts.iter().map(|part| (format!("{part}weight"), vec![4096, 4])).collect();
-            let told = prediction.map(|told| ("modelspec.prediction_type".into(), told.into()));
+            let told = prediction.map(|told| (key.into(), told.into()));
             Kind::of(&shapes, &told.into_iter().collect())
         };
+        let kind = |parts: &[&str], told| kind_by("modelspec.prediction_type", parts, told);
+        let by_comfyui = |parts: &[&str], told| kind_by("modelspec.predict_key", parts, told);
         let first = [UNET, VAE, CLIP];
         assert_eq!(kind(&first, None), Ok(Kind::StableDiffusion1));
         assert_eq!(kind(&first, Some("epsilon")), Ok(Kind::StableDiffusion1));
         assert_eq!(kind(&first, Some("v")), Ok(Kind::StableDiffusion1Velocity));
+        assert_eq!(by_comfyui(&first, Some("v")), Ok(Kind::StableDiffusion1Velocity));
         let second = [UNET, VAE, OPEN_CLIP];
         assert_eq!(kind(&second, None), Ok(Kind::StableDiffusion2));
         assert_eq!(kind(&second, Some("epsilon")), Ok(Kind::StableDiffusion2Base));
+        assert_eq!(by_comfyui(&second, Some("epsilon")), Ok(Kind::StableDiffusion2Base));
         let xl = [UNET, VAE, XL_CLIP, XL_OPEN_CLIP];
         assert_eq!(kind(&xl, None), Ok(Kind::StableDiffusionXl));
         assert_eq!(kind(&xl, Some("v")), Ok(Kind::StableDiffusionXlVelocity));
+        for (parts, velocity) in [
+            (&first[..], Kind::StableDiffusion1Velocity),
+            (&xl[..], Kind::StableDiffusionXlVelocity),
+        ] {
+            let mut shapes: Shapes =
+                parts.iter().map(|part| (format!("{part}weight"), vec![4096, 4])).collect();
+            shapes.insert("v_pred".into(), vec![0]);
+            assert_eq!(Kind::of(&shapes, &BTreeMap::new()), Ok(velocity));
+        }
     }
 }
