@@ -224,7 +224,7 @@ fn predicts_velocity(shapes: &Shapes, metadata: &BTreeMap<String, String>) -> Op
 type Other = (fn(&Shapes) -> bool, &'static str);
 
 /// What people have under such a name, the first that fits.
-const OTHERS: [Other; 15] = [
+const OTHERS: [Other; 16] = [
     (is_lora, IS_LORA),
     (is_embedding, IS_EMBEDDING),
     (
@@ -247,7 +247,14 @@ const OTHERS: [Other; 15] = [
         "it is a Stable Diffusion 3 model, which dvar does not know; give one of Stable Diffusion 1.x, 2.x or XL",
     ),
     (
-        |s| has(s, "conditioner.embedders.0.") && !has(s, "conditioner.embedders.1."),
+        |s| {
+            // of the width of Stable Diffusion 2's text encoder
+            s.get("conditioner.embedders.0.model.ln_final.weight").is_some_and(|n| *n == [1024])
+        },
+        "it is Stable Diffusion 2 in the names of SDXL's code, as SD-Turbo is passed on, which are not read; give a model that was not made to draw in a few steps, in Stable Diffusion 2's own names or in diffusers' layout",
+    ),
+    (
+        |s| has(s, "conditioner.embedders.0.model.") && !has(s, "conditioner.embedders.1."),
         "it is SDXL's refiner, which draws no concept by itself; give SDXL's base model",
     ),
     (
@@ -332,6 +339,22 @@ fn is_inpainting(shapes: &Shapes) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_refiner_is_called_so() {
+        let first = format!("{UNET}input_blocks.0.0.weight");
+        let other = |name: &str, shape: &[usize], inputs| {
+            let (name, denoiser) = (name.to_string(), vec![1, inputs, 3, 3]);
+            let shapes = Shapes::from([(name, shape.to_vec()), (first.clone(), denoiser)]);
+            Kind::of(&shapes, &BTreeMap::new()).unwrap_err()
+        };
+        let norm = "conditioner.embedders.0.model.ln_final.weight";
+        assert!(other(norm, &[1280], 4).contains("SDXL's refiner"));
+        assert!(other(norm, &[1024], 4).contains("as SD-Turbo is passed on"));
+        // Stable Video Diffusion's
+        let picture = "conditioner.embedders.0.open_clip.model.visual.conv1.weight";
+        assert!(other(picture, &[4096, 3, 14, 14], 8).contains("more than noisy latents"));
+    }
 
     #[test]
     fn what_a_model_predicts_is_read_of_the_file_where_it_is_told() {
