@@ -186,6 +186,11 @@ fn the_same_lora_is_read_under_every_name_and_in_every_type() {
         ("kohya with alpha", kohya_with_alpha.stored(Dtype::F16), LoraNames::Kohya),
         ("kohya with alpha as a whole number", whole_alpha, LoraNames::Kohya),
         (
+            "transformers 5.6",
+            small.renamed(|name| name.replace("text_encoder.text_model.", "text_encoder.")),
+            LoraNames::Peft,
+        ),
+        (
             "adapters with names",
             small.renamed(|name| name.replace(".weight", ".default.weight")),
             LoraNames::Peft,

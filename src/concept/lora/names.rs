@@ -77,12 +77,16 @@ const DOTTED: [(&str, Part); 3] =
 const PEFT: &str = "base_model.model.";
 
 /// Beginnings where nothing names the network.
-const BARE: [(&str, Part); 4] = [
+const BARE: [(&str, Part); 5] = [
     ("down_blocks.", Part::Denoiser),
     ("mid_block.", Part::Denoiser),
     ("up_blocks.", Part::Denoiser),
     ("text_model.", TEXT),
+    (BARE_TOWER, TEXT),
 ];
+
+/// The layers of a text encoder as transformers 5.6 names them: without `text_model.`.
+const BARE_TOWER: &str = "encoder.layers.";
 
 /// The words with underscores of their own in the names of layers, a word before its beginning.
 const WORDS: [&str; 36] = [
@@ -134,7 +138,7 @@ impl<'a> Key<'a> {
             table.iter().find_map(|(start, part)| Some((*part, given.strip_prefix(start)?)))
         };
         if let Some((part, flat)) = begins(&FLAT, given) {
-            let layer = dotted(flat);
+            let layer = in_tower(dotted(flat), part);
             return Some(Self { names: LoraNames::Kohya, part, layer, given, piece });
         }
         let named = begins(&DOTTED, given);
@@ -146,7 +150,8 @@ impl<'a> Key<'a> {
             true => LoraNames::Peft,
             false => LoraNames::OldDiffusers,
         };
-        Some(Self { names, part, layer: renamed(rest, part), given, piece })
+        let layer = in_tower(renamed(rest, part), part);
+        Some(Self { names, part, layer, given, piece })
     }
 }
 
@@ -173,6 +178,14 @@ fn renamed(layer: &str, part: Part) -> String {
         (_, last) => last,
     };
     format!("{attention}.{last}")
+}
+
+/// A text encoder's layer as all others name it.
+fn in_tower(layer: String, part: Part) -> String {
+    match part {
+        Part::TextEncoder(_) if layer.starts_with(BARE_TOWER) => format!("text_model.{layer}"),
+        _ => layer,
+    }
 }
 
 /// Methods that change weights in another way, by what their names hold.
@@ -226,6 +239,19 @@ mod tests {
             let key = Key::read(&name).unwrap();
             let found = (key.part, key.layer.as_str(), key.piece);
             assert_eq!(found, (Part::TextEncoder(1), TEXT_LAYER, Piece::Up), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_text_encoders_layer_may_come_without_its_tower() {
+        for name in [
+            "text_encoder.encoder.layers.3.self_attn.q_proj.lora_A.weight",
+            "base_model.model.encoder.layers.3.self_attn.q_proj.lora_A.weight",
+            "lora_te1_encoder_layers_3_self_attn_q_proj.lora_down.weight",
+        ] {
+            let key = Key::read(name).unwrap();
+            let layer = "text_model.encoder.layers.3.self_attn.q_proj";
+            assert_eq!((key.part, key.layer.as_str()), (TEXT, layer), "{name}");
         }
     }
 
