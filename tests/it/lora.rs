@@ -179,8 +179,13 @@ fn the_same_lora_is_read_under_every_name_and_in_every_type() {
             (*dtype, *bytes) = (Dtype::I64, 2_i64.to_le_bytes().to_vec());
         }
     }
+    let comfyui = |name: &str| {
+        let name = name.replace("unet.mid_block.attentions.0.", "diffusion_model.middle_block.1.");
+        name.replace("text_encoder.", "text_encoders.clip_l.transformer.")
+    };
     for (what, file, names) in [
         ("half", small.stored(Dtype::F16), LoraNames::Peft),
+        ("ComfyUI", small.renamed(comfyui), LoraNames::Original),
         ("brain", small.stored(Dtype::BF16), LoraNames::Peft),
         ("kohya", kohya, LoraNames::Kohya),
         ("kohya with alpha", kohya_with_alpha.stored(Dtype::F16), LoraNames::Kohya),
