@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     CliError,
-    learned::{read_adapter, read_named, split},
+    learned::{is_about_numbers, read_adapter, read_named, split},
     output::{check_new, write},
     run_folder::plain_name,
 };
@@ -43,6 +43,10 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
     // a file that is no LoRA too is an embedding alone
     let lora = match read_adapter(Path::new(split(&args.file).0)) {
         Ok(LearnedAdapter::Lora(lora)) => Some(lora),
+        Err(error) if is_about_numbers(&error) => {
+            eprintln!("note: the LoRA in it is left out: {error}");
+            None
+        }
         _ => None,
     };
     let mut lora_path = stem.clone().into_os_string();

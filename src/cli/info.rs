@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     CliError,
-    learned::{read_adapter, read_embedding},
+    learned::{is_about_numbers, read_adapter, read_embedding},
     model,
     run_folder::RunFolder,
     train::read_result,
@@ -36,9 +36,16 @@ pub(super) fn run(args: &InfoArgs) -> Result<(), CliError> {
             Err(no_model) => match (embedding(path), read_adapter(path)) {
                 // a LoRA may hold an embedding
                 (Ok(()), adapter) => {
-                    adapter.iter().for_each(|adapter| changes(path, adapter));
+                    match adapter {
+                        Ok(adapter) => changes(path, &adapter),
+                        Err(error) if is_about_numbers(&error) => {
+                            println!("lora       none that dvar draws by: {error}");
+                        }
+                        Err(_) => {}
+                    }
                     Ok(())
                 }
+                (Err(_), Err(error)) if is_about_numbers(&error) => Err(error),
                 (Err(error), adapter) if is_about_adapter(&error) => {
                     changes(path, &adapter?);
                     Ok(())

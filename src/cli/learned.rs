@@ -8,7 +8,7 @@ use std::{
 
 use super::CliError;
 use crate::{
-    concept::{LearnedAdapter, Lora},
+    concept::{AdapterError, LearnedAdapter, Lora},
     embedding::{self, LearnedEmbedding},
 };
 
@@ -80,6 +80,12 @@ pub(super) fn read_adapter(path: &Path) -> Result<LearnedAdapter, CliError> {
     };
     let file = path.display().to_string();
     Ok(LearnedAdapter::with_peft_config(&bytes, &file, config.as_deref())?)
+}
+
+/// Whether it is about a LoRA whose layers have numbers in the place of names.
+pub(super) fn is_about_numbers(error: &CliError) -> bool {
+    let CliError::Part(error) = error else { return false };
+    error.downcast_ref().is_some_and(AdapterError::is_about_numbers)
 }
 
 /// Reads the LoRA that `FILE` or `FILE:SCALE` names.

@@ -1,5 +1,6 @@
 //! Why what was learned cannot be used.
 
+use super::stored::NUMBERED;
 use crate::tensor::DeviceError;
 
 /// Why an adapter file cannot be used.
@@ -42,4 +43,11 @@ pub enum AdapterError {
     /// The device failed while a weight was read from it.
     #[error("{0}")]
     Device(#[from] DeviceError),
+}
+
+impl AdapterError {
+    /// Whether it is about a LoRA whose layers have numbers in the place of names.
+    pub fn is_about_numbers(&self) -> bool {
+        matches!(self, Self::File { problem, .. } if problem == NUMBERED)
+    }
 }

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, io::Cursor};
 
+use burn::tensor::DType;
 use dvar_models::weights::torch::TorchFile;
-use safetensors::SafeTensors;
+use safetensors::{Dtype, SafeTensors};
 
 use crate::tensor::{float_type, floats};
 
@@ -38,10 +39,13 @@ impl Stored {
             }
             let saved = file.state_dict().map_err(|error| error.to_string())?;
             let tensors = saved.into_iter().map(|(name, tensor)| {
-                let stored =
-                    float_type(tensor.dtype()).ok_or_else(|| no_floats(&name, &tensor.dtype()))?;
+                let stored = match tensor.dtype() {
+                    DType::I64 => Some(Dtype::I64),
+                    other => float_type(other),
+                };
+                let stored = stored.ok_or_else(|| no_floats(&name, &tensor.dtype()))?;
                 let bytes = tensor.read(&mut reader).map_err(|error| error.to_string())?;
-                let values = floats(stored, &bytes).unwrap_or_default();
+                let values = numbers(stored, &bytes).unwrap_or_default();
                 Ok((name, (tensor.shape().to_vec(), values)))
             });
             return Ok(Self {
@@ -55,8 +59,8 @@ impl Stored {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
         let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
         let tensors = file.tensors().into_iter().map(|(name, view)| {
-            let values =
-                floats(view.dtype(), view.data()).ok_or_else(|| no_floats(&name, &view.dtype()))?;
+            let values = numbers(view.dtype(), view.data());
+            let values = values.ok_or_else(|| no_floats(&name, &view.dtype()))?;
             Ok((name, (view.shape().to_vec(), values)))
         });
         Ok(Self {
@@ -64,4 +68,14 @@ impl Stored {
             metadata: header.metadata().clone().unwrap_or_default().into_iter().collect(),
         })
     }
+}
+
+/// Stored numbers as f32; whole ones too, as which diffusers' converter to sd-scripts' names and
+/// sd-scripts' `svd_merge_lora.py` write alpha.
+fn numbers(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+    if dtype != Dtype::I64 {
+        return floats(dtype, bytes);
+    }
+    let whole = bytes.as_chunks::<8>().0.iter();
+    Some(whole.map(|number| i64::from_le_bytes(*number) as f32).collect())
 }

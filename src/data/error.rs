@@ -61,6 +61,12 @@ pub enum DataError {
         /// The file that would hold it.
         caption: String,
     },
+    /// A caption in another encoding, such as one of Windows'.
+    #[error("`{name}` is no text in UTF-8: save it again in that encoding")]
+    NotUtf8 {
+        /// The file.
+        name: String,
+    },
     /// Masks were asked for and no picture has one.
     #[error(
         "no picture has a mask: `cat.png` takes `cat.mask.png` beside it, or its own transparent \

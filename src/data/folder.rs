@@ -54,8 +54,8 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// Those of [`Dataset::from_bytes`], [`DataError::Unreadable`], and [`DataError::NoCaption`] where
-    /// captions are read.
+    /// Those of [`Dataset::from_bytes`], [`DataError::Unreadable`], and [`DataError::NoCaption`] and
+    /// [`DataError::NotUtf8`] where captions are read.
     pub fn from_files(
         files: &[PathBuf],
         resolution: usize,
@@ -181,7 +181,9 @@ fn caption(picture: &Path) -> Result<String, DataError> {
         let (name, caption) = (picture.display().to_string(), files[0].display().to_string());
         return Err(DataError::NoCaption { name, caption });
     };
-    let text = std::fs::read_to_string(file).map_err(|source| unreadable(file, source))?;
+    let bytes = std::fs::read(file).map_err(|source| unreadable(file, source))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| DataError::NotUtf8 { name: file.display().to_string() })?;
     // some editors put a byte-order mark before it
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok(text.split_whitespace().collect::<Vec<_>>().join(" "))

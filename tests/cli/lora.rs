@@ -3,6 +3,7 @@
 use std::fs;
 
 use dvar::{concept::LearnedAdapter, embedding};
+use safetensors::{Dtype, tensor::TensorView};
 
 use crate::harness::{Cli, Ran};
 
@@ -102,6 +103,31 @@ fn convert_writes_a_lora_for_other_tools_and_back() {
     let learned = cli.read("run/learned_embeds.safetensors");
     let read = |bytes: &[u8]| embedding::read(bytes, "x").unwrap();
     assert_eq!(read(&cli.read("umb.safetensors")), read(&learned));
+}
+
+#[test]
+fn the_embedding_in_a_lora_of_numbered_layers_is_read_and_the_lora_is_told_of() {
+    let cli = Cli::new();
+    let numbers = [0; 16];
+    let write = |file: &str, tokens: &[&str]| {
+        let layers = [("unet:0:down", [1, 4]), ("unet:0:up", [4, 1])];
+        let layers = layers.map(|(name, shape)| (name, shape.to_vec()));
+        let tensors = tokens.iter().map(|token| (*token, vec![4])).chain(layers);
+        let views = tensors
+            .map(|(name, shape)| (name, TensorView::new(Dtype::F32, shape, &numbers).unwrap()));
+        fs::write(cli.path(file), safetensors::serialize(views, None).unwrap()).unwrap();
+    };
+    write("one.safetensors", &["<s1>"]);
+    write("two.safetensors", &["<s1>", "<s2>"]);
+    let said = cli.run(&["info", "one.safetensors"]).ok();
+    assert!(said.contains("token      <s1>\n"), "{said}");
+    assert!(said.contains("lora       none that dvar draws by: "), "{said}");
+    let ran = cli.run(&["convert", "one.safetensors", "--to", "kohya"]);
+    assert!(ran.stderr.contains("note: the LoRA in it is left out: "), "{ran:?}");
+    assert_eq!(ran.ok(), "embedding  s1.safetensors\ntoken      `s1`, by the file's name\n");
+    let ran = cli.run(&["info", "two.safetensors"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("it numbers the layers that it changes"), "{ran:?}");
 }
 
 #[test]

@@ -66,6 +66,9 @@ fn captions_beside_the_pictures_are_trained_on_and_fixed_for_the_evaluation() {
     let pictures = cli.concept("koala", "pictures");
     let said = refused(&cli, &["--captions"]);
     assert!(said.contains("0.png` has no caption: write one to `"), "{said}");
+    fs::write(pictures.join("0.txt"), b"a {} in a caf\xe9").unwrap();
+    let said = refused(&cli, &["--captions"]);
+    assert!(said.contains("0.txt` is no text in UTF-8: save it again in that encoding"), "{said}");
     for (number, text) in
         ["a {} on grass, grey", "<umb>, grey", "a {}", "{}", "{}"].iter().enumerate()
     {

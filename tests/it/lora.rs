@@ -173,11 +173,28 @@ fn the_same_lora_is_read_under_every_name_and_in_every_type() {
         kohya.tensors.keys().filter_map(|name| name.strip_suffix(".lora_up.weight"));
     let kohya_with_alpha = kohya_with_alpha
         .fold(kohya.clone(), |file, layer| file.with(&format!("{layer}.alpha"), &[], &[2.0]));
+    let mut whole_alpha = kohya_with_alpha.clone();
+    for (name, (dtype, _, bytes)) in &mut whole_alpha.tensors {
+        if name.ends_with(".alpha") {
+            (*dtype, *bytes) = (Dtype::I64, 2_i64.to_le_bytes().to_vec());
+        }
+    }
+    let comfyui = |name: &str| {
+        let name = name.replace("unet.mid_block.attentions.0.", "diffusion_model.middle_block.1.");
+        name.replace("text_encoder.", "text_encoders.clip_l.transformer.")
+    };
     for (what, file, names) in [
         ("half", small.stored(Dtype::F16), LoraNames::Peft),
+        ("ComfyUI", small.renamed(comfyui), LoraNames::Original),
         ("brain", small.stored(Dtype::BF16), LoraNames::Peft),
         ("kohya", kohya, LoraNames::Kohya),
         ("kohya with alpha", kohya_with_alpha.stored(Dtype::F16), LoraNames::Kohya),
+        ("kohya with alpha as a whole number", whole_alpha, LoraNames::Kohya),
+        (
+            "transformers 5.6",
+            small.renamed(|name| name.replace("text_encoder.text_model.", "text_encoder.")),
+            LoraNames::Peft,
+        ),
         (
             "adapters with names",
             small.renamed(|name| name.replace(".weight", ".default.weight")),

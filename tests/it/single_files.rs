@@ -27,7 +27,7 @@ use dvar_models::{
     },
 };
 use half::{bf16, f16};
-use safetensors::{Dtype, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
 
 use crate::{
@@ -147,6 +147,26 @@ fn a_single_file_has_the_weights_of_its_folder() {
             }
         }
     }
+}
+
+#[test]
+fn a_file_of_stable_diffusion_2_may_lack_the_layer_that_is_not_used() {
+    // as diffusers' `convert_diffusers_to_original_stable_diffusion.py` leaves it
+    let bytes = fs::read(golden::more().join("files/single/sd2.safetensors")).unwrap();
+    let whole = SafeTensors::deserialize(&bytes).unwrap();
+    let layer = |name: &str| -> Option<usize> {
+        let rest = name.strip_prefix("cond_stage_model.model.transformer.resblocks.")?;
+        rest.split('.').next()?.parse().ok()
+    };
+    let last = whole.names().into_iter().filter_map(layer).max();
+    let kept: Vec<_> =
+        whole.tensors().into_iter().filter(|(name, _)| layer(name) != last).collect();
+    assert!(last.is_some() && kept.len() < whole.names().len());
+    let bytes = safetensors::serialize(kept, None).unwrap();
+    let memory = Memory(BTreeMap::from([("m.safetensors".to_string(), Cow::Owned(bytes))]));
+    let single = SingleFile::open(&memory, "m.safetensors").unwrap();
+    let single = single.with_files(files_of(&folder("tiny-sd2").0));
+    assert_eq!(all_weights(&open(single))[2], all_weights(&open(folder("tiny-sd2")))[2]);
 }
 
 /// By the set's list: the file itself is larger than what the repository holds.

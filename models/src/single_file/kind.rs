@@ -183,24 +183,22 @@ impl Kind {
             return Err(FAST);
         }
         let has = |prefix: &str| has(shapes, prefix);
-        let prediction = metadata.get("modelspec.prediction_type").map(String::as_str);
+        let velocity = predicts_velocity(shapes, metadata);
         if has(UNET) && has(VAE) && has(CLIP) {
-            return Ok(match prediction {
-                Some("v" | "v_prediction") => Self::StableDiffusion1Velocity,
+            return Ok(match velocity {
+                Some(true) => Self::StableDiffusion1Velocity,
                 _ => Self::StableDiffusion1,
             });
         }
         if has(UNET) && has(VAE) && has(OPEN_CLIP) {
-            return Ok(match prediction {
-                Some("epsilon") => Self::StableDiffusion2Base,
+            return Ok(match velocity {
+                Some(false) => Self::StableDiffusion2Base,
                 _ => Self::StableDiffusion2,
             });
         }
         if has(UNET) && has(VAE) && has(XL_CLIP) && has(XL_OPEN_CLIP) {
-            let marked = shapes.contains_key("v_pred");
-            return Ok(match prediction {
-                Some("v" | "v_prediction") => Self::StableDiffusionXlVelocity,
-                None if marked => Self::StableDiffusionXlVelocity,
+            return Ok(match velocity {
+                Some(true) => Self::StableDiffusionXlVelocity,
                 _ => Self::StableDiffusionXl,
             });
         }
@@ -209,11 +207,24 @@ impl Kind {
     }
 }
 
+/// Whether the velocity is predicted or the noise, where a file says it.
+fn predicts_velocity(shapes: &Shapes, metadata: &BTreeMap<String, String>) -> Option<bool> {
+    // ModelSpec's key, and what ComfyUI writes in its place
+    let told = ["modelspec.prediction_type", "modelspec.predict_key"];
+    let told = told.iter().find_map(|key| match metadata.get(*key)?.as_str() {
+        "v" | "v_prediction" => Some(true),
+        "epsilon" => Some(false),
+        _ => None,
+    });
+    // ComfyUI marks a model of the velocity by an empty tensor
+    told.or(shapes.contains_key("v_pred").then_some(true))
+}
+
 /// Whether a file is of another kind, and how a message names it.
 type Other = (fn(&Shapes) -> bool, &'static str);
 
 /// What people have under such a name, the first that fits.
-const OTHERS: [Other; 15] = [
+const OTHERS: [Other; 16] = [
     (is_lora, IS_LORA),
     (is_embedding, IS_EMBEDDING),
     (
@@ -236,7 +247,14 @@ const OTHERS: [Other; 15] = [
         "it is a Stable Diffusion 3 model, which dvar does not know; give one of Stable Diffusion 1.x, 2.x or XL",
     ),
     (
-        |s| has(s, "conditioner.embedders.0.") && !has(s, "conditioner.embedders.1."),
+        |s| {
+            // of the width of Stable Diffusion 2's text encoder
+            s.get("conditioner.embedders.0.model.ln_final.weight").is_some_and(|n| *n == [1024])
+        },
+        "it is Stable Diffusion 2 in the names of SDXL's code, as SD-Turbo is passed on, which are not read; give a model that was not made to draw in a few steps, in Stable Diffusion 2's own names or in diffusers' layout",
+    ),
+    (
+        |s| has(s, "conditioner.embedders.0.model.") && !has(s, "conditioner.embedders.1."),
         "it is SDXL's refiner, which draws no concept by itself; give SDXL's base model",
     ),
     (
@@ -323,22 +341,51 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_the_refiner_is_called_so() {
+        let first = format!("{UNET}input_blocks.0.0.weight");
+        let other = |name: &str, shape: &[usize], inputs| {
+            let (name, denoiser) = (name.to_string(), vec![1, inputs, 3, 3]);
+            let shapes = Shapes::from([(name, shape.to_vec()), (first.clone(), denoiser)]);
+            Kind::of(&shapes, &BTreeMap::new()).unwrap_err()
+        };
+        let norm = "conditioner.embedders.0.model.ln_final.weight";
+        assert!(other(norm, &[1280], 4).contains("SDXL's refiner"));
+        assert!(other(norm, &[1024], 4).contains("as SD-Turbo is passed on"));
+        // Stable Video Diffusion's
+        let picture = "conditioner.embedders.0.open_clip.model.visual.conv1.weight";
+        assert!(other(picture, &[4096, 3, 14, 14], 8).contains("more than noisy latents"));
+    }
+
+    #[test]
     fn what_a_model_predicts_is_read_of_the_file_where_it_is_told() {
-        let kind = |parts: &[&str], prediction: Option<&str>| {
+        let kind_by = |key: &str, parts: &[&str], prediction: Option<&str>| {
             let shapes: Shapes =
                 parts.iter().map(|part| (format!("{part}weight"), vec![4096, 4])).collect();
-            let told = prediction.map(|told| ("modelspec.prediction_type".into(), told.into()));
+            let told = prediction.map(|told| (key.into(), told.into()));
             Kind::of(&shapes, &told.into_iter().collect())
         };
+        let kind = |parts: &[&str], told| kind_by("modelspec.prediction_type", parts, told);
+        let by_comfyui = |parts: &[&str], told| kind_by("modelspec.predict_key", parts, told);
         let first = [UNET, VAE, CLIP];
         assert_eq!(kind(&first, None), Ok(Kind::StableDiffusion1));
         assert_eq!(kind(&first, Some("epsilon")), Ok(Kind::StableDiffusion1));
         assert_eq!(kind(&first, Some("v")), Ok(Kind::StableDiffusion1Velocity));
+        assert_eq!(by_comfyui(&first, Some("v")), Ok(Kind::StableDiffusion1Velocity));
         let second = [UNET, VAE, OPEN_CLIP];
         assert_eq!(kind(&second, None), Ok(Kind::StableDiffusion2));
         assert_eq!(kind(&second, Some("epsilon")), Ok(Kind::StableDiffusion2Base));
+        assert_eq!(by_comfyui(&second, Some("epsilon")), Ok(Kind::StableDiffusion2Base));
         let xl = [UNET, VAE, XL_CLIP, XL_OPEN_CLIP];
         assert_eq!(kind(&xl, None), Ok(Kind::StableDiffusionXl));
         assert_eq!(kind(&xl, Some("v")), Ok(Kind::StableDiffusionXlVelocity));
+        for (parts, velocity) in [
+            (&first[..], Kind::StableDiffusion1Velocity),
+            (&xl[..], Kind::StableDiffusionXlVelocity),
+        ] {
+            let mut shapes: Shapes =
+                parts.iter().map(|part| (format!("{part}weight"), vec![4096, 4])).collect();
+            shapes.insert("v_pred".into(), vec![0]);
+            assert_eq!(Kind::of(&shapes, &BTreeMap::new()), Ok(velocity));
+        }
     }
 }

@@ -26,6 +26,7 @@ use self::{
 };
 use crate::{
     ModelError,
+    clip::ClipTextConfig,
     weights::{Memory, ModelSource, Tensors, Weights},
 };
 
@@ -104,6 +105,13 @@ impl SingleFile {
         self.names.iter().filter_map(move |name| name.strip_prefix(prefix))
     }
 
+    /// Layers of the text encoder, by its configuration.
+    fn text_layers(&self) -> Result<usize, ModelError> {
+        let file = "text_encoder/config.json";
+        let config = ClipTextConfig::parse(&self.read(file)?, &self.display(file))?;
+        Ok(config.num_hidden_layers)
+    }
+
     /// The denoiser's tensors; those that diffusers does not know keep their names, so that they
     /// are told of.
     fn unet(&self, tensors: Tensors) -> Tensors {
@@ -156,7 +164,7 @@ impl ModelSource for SingleFile {
             }
             "text_encoder" if self.kind.is_first() => clip(tensors, CLIP),
             "text_encoder" => {
-                open_clip(tensors, OPEN_CLIP, OpenClipNames::read(self.names(OPEN_CLIP)))
+                open_clip(tensors, OPEN_CLIP, OpenClipNames::of_layers(self.text_layers()?))
             }
             _ => return self.files.weights(part),
         }))

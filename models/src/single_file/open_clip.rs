@@ -5,8 +5,8 @@ use super::names::Block;
 /// What of the tower is used.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OpenClipNames {
-    /// The index of the last layer, which Stable Diffusion 2 does not use, nor what comes behind it;
-    /// none for SDXL, which uses all.
+    /// The index of the layer behind those that Stable Diffusion 2 uses, which a file converted from
+    /// diffusers' layout lacks; none for SDXL, which uses all.
     unused: Option<usize>,
 }
 
@@ -14,10 +14,9 @@ pub(super) struct OpenClipNames {
 pub(super) const PROJECTION: &str = "text_projection";
 
 impl OpenClipNames {
-    /// Stable Diffusion 2; `names` are without `cond_stage_model.model.`.
-    pub fn read<'a>(names: impl Iterator<Item = &'a str>) -> Self {
-        let layers = names.filter_map(|name| Block::read(name, "transformer.resblocks."));
-        Self { unused: Some(layers.map(|layer| layer.index).max().unwrap_or(0)) }
+    /// Stable Diffusion 2, which uses so many layers.
+    pub fn of_layers(used: usize) -> Self {
+        Self { unused: Some(used) }
     }
 
     /// SDXL.

@@ -18,6 +18,9 @@ pub enum LoraNames {
     OldDiffusers,
     /// sd-scripts, and with it most tools: `lora_unet_..`, `lora_te_..`.
     Kohya,
+    /// ComfyUI, and OneTrainer for it: the original code's with their dots,
+    /// `diffusion_model.input_blocks..`.
+    Original,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,16 +76,32 @@ pub(super) const FLAT: [(&str, Part); 4] = [
 const DOTTED: [(&str, Part); 3] =
     [("unet.", Part::Denoiser), ("text_encoder.", TEXT), ("text_encoder_2.", Part::TextEncoder(1))];
 
+/// ComfyUI's beginnings, behind which the denoiser's layers have the original code's names.
+const COMFYUI: [(&str, Part); 4] = [
+    ("diffusion_model.", Part::Denoiser),
+    ("text_encoders.clip_l.transformer.", TEXT),
+    ("text_encoders.clip_h.transformer.", TEXT),
+    ("text_encoders.clip_g.transformer.", Part::TextEncoder(1)),
+];
+
+/// Beginnings of the original code's names themselves.
+const ORIGINAL: [&str; 6] =
+    ["input_blocks.", "middle_block.", "output_blocks.", "time_embed.", "label_emb.", "out."];
+
 /// Behind [`DOTTED`] or in its place, in files that PEFT wrote itself.
 const PEFT: &str = "base_model.model.";
 
 /// Beginnings where nothing names the network.
-const BARE: [(&str, Part); 4] = [
+const BARE: [(&str, Part); 5] = [
     ("down_blocks.", Part::Denoiser),
     ("mid_block.", Part::Denoiser),
     ("up_blocks.", Part::Denoiser),
     ("text_model.", TEXT),
+    (BARE_TOWER, TEXT),
 ];
+
+/// The layers of a text encoder as transformers 5.6 names them: without `text_model.`.
+const BARE_TOWER: &str = "encoder.layers.";
 
 /// The words with underscores of their own in the names of layers, a word before its beginning.
 const WORDS: [&str; 36] = [
@@ -134,8 +153,16 @@ impl<'a> Key<'a> {
             table.iter().find_map(|(start, part)| Some((*part, given.strip_prefix(start)?)))
         };
         if let Some((part, flat)) = begins(&FLAT, given) {
-            let layer = dotted(flat);
+            let layer = in_tower(dotted(flat), part);
             return Some(Self { names: LoraNames::Kohya, part, layer, given, piece });
+        }
+        let original = begins(&COMFYUI, given).or_else(|| {
+            let is_bare = ORIGINAL.iter().any(|start| given.starts_with(start));
+            is_bare.then_some((Part::Denoiser, given))
+        });
+        if let Some((part, layer)) = original {
+            let (names, layer) = (LoraNames::Original, layer.into());
+            return Some(Self { names, part, layer, given, piece });
         }
         let named = begins(&DOTTED, given);
         let rest = named.map_or(given, |(_, rest)| rest);
@@ -146,7 +173,8 @@ impl<'a> Key<'a> {
             true => LoraNames::Peft,
             false => LoraNames::OldDiffusers,
         };
-        Some(Self { names, part, layer: renamed(rest, part), given, piece })
+        let layer = in_tower(renamed(rest, part), part);
+        Some(Self { names, part, layer, given, piece })
     }
 }
 
@@ -173,6 +201,14 @@ fn renamed(layer: &str, part: Part) -> String {
         (_, last) => last,
     };
     format!("{attention}.{last}")
+}
+
+/// A text encoder's layer as all others name it.
+fn in_tower(layer: String, part: Part) -> String {
+    match part {
+        Part::TextEncoder(_) if layer.starts_with(BARE_TOWER) => format!("text_model.{layer}"),
+        _ => layer,
+    }
 }
 
 /// Methods that change weights in another way, by what their names hold.
@@ -226,6 +262,39 @@ mod tests {
             let key = Key::read(&name).unwrap();
             let found = (key.part, key.layer.as_str(), key.piece);
             assert_eq!(found, (Part::TextEncoder(1), TEXT_LAYER, Piece::Up), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_original_names_are_known_behind_comfyuis_beginnings_and_alone() {
+        const LAYER: &str = "input_blocks.2.1.transformer_blocks.0.attn1.to_out.0";
+        for name in [
+            format!("diffusion_model.{LAYER}.lora_down.weight"),
+            format!("diffusion_model.{LAYER}.lora_A.weight"),
+            format!("{LAYER}.lora_A.weight"),
+        ] {
+            let key = Key::read(&name).unwrap();
+            let found = (key.names, key.part, key.layer.as_str(), key.piece);
+            assert_eq!(found, (LoraNames::Original, Part::Denoiser, LAYER, Piece::Down), "{name}");
+        }
+        let layer = "text_model.encoder.layers.0.mlp.fc1";
+        for (encoder, number) in [("clip_l", 0), ("clip_h", 0), ("clip_g", 1)] {
+            let name = format!("text_encoders.{encoder}.transformer.{layer}.lora_up.weight");
+            let key = Key::read(&name).unwrap();
+            assert_eq!((key.part, key.layer.as_str()), (Part::TextEncoder(number), layer));
+        }
+    }
+
+    #[test]
+    fn a_text_encoders_layer_may_come_without_its_tower() {
+        for name in [
+            "text_encoder.encoder.layers.3.self_attn.q_proj.lora_A.weight",
+            "base_model.model.encoder.layers.3.self_attn.q_proj.lora_A.weight",
+            "lora_te1_encoder_layers_3_self_attn_q_proj.lora_down.weight",
+        ] {
+            let key = Key::read(name).unwrap();
+            let layer = "text_model.encoder.layers.3.self_attn.q_proj";
+            assert_eq!((key.part, key.layer.as_str()), (TEXT, layer), "{name}");
         }
     }
 

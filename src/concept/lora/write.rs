@@ -76,8 +76,8 @@ impl Lora {
         to_safetensors(tensors, ("format", "pt")).map_err(|error| error.to_string())
     }
 
-    /// sd-scripts' names: with SDXL, those of the original code, as it has them. `bundled` lies in the
-    /// same file.
+    /// sd-scripts' names: with SDXL, those of the original code, else diffusers', as it has them.
+    /// `bundled` lies in the same file.
     ///
     /// # Errors
     ///
@@ -96,7 +96,8 @@ impl Lora {
             let start = start.ok_or("it changes a third text encoder, which sd-scripts has not")?;
             let name = match part {
                 Part::Denoiser if is_xl => originals.original_layer(name),
-                _ => None,
+                Part::Denoiser => originals.layer(name),
+                Part::TextEncoder(_) => None,
             }
             .unwrap_or_else(|| name.clone());
             let key = format!("{start}{}", name.replace('.', "_"));
@@ -130,6 +131,7 @@ impl Lora {
             LoraNames::Peft => "diffusers (PEFT)",
             LoraNames::OldDiffusers => "diffusers before PEFT",
             LoraNames::Kohya => "kohya",
+            LoraNames::Original => "ComfyUI",
         }
     }
 }

@@ -74,12 +74,17 @@ pub(super) fn meaning(mut names: Vec<&str>) -> Result<Meaning, FileProblem> {
         let tensors = names.into_iter().map(|name| (Some(name.into()), name.into())).collect();
         return Ok(Meaning { token: None, tensors });
     }
+    // cloneofsimo's files have the embeddings among a LoRA's layers
+    let (layers, names): (Vec<&str>, Vec<&str>) =
+        names.into_iter().partition(|name| is_numbered(name));
     match names[..] {
+        [] if !layers.is_empty() => Err(FileProblem::OtherKind { kind: LORA, count: layers.len() }),
         [] => Err(FileProblem::NoTensor),
         [name] => {
             let token = (!NAMELESS.contains(&name)).then(|| name.into());
             Ok(Meaning { token, tensors: vec![(None, name.into())] })
         }
+        _ if !layers.is_empty() => Err(several(&names)),
         _ => Err(match other_kind(&names) {
             Some(kind) => FileProblem::OtherKind { kind, count: names.len() },
             None => several(&names),
@@ -117,9 +122,7 @@ fn other_kind(names: &[&str]) -> Option<&'static str> {
         ".hada_w1_a",
         ".lokr_w1",
     ];
-    if names.iter().any(|name| lora.iter().any(|part| name.contains(part)))
-        || names.iter().all(|name| is_numbered(name))
-    {
+    if names.iter().any(|name| lora.iter().any(|part| name.contains(part))) {
         return Some(LORA);
     }
     if names.iter().any(|name| name.ends_with("_custom_diffusion.weight")) {
@@ -177,6 +180,16 @@ mod tests {
             );
         }
         let two = meaning(vec!["bundle_emb.a.clip_l", "bundle_emb.b.clip_l"]);
+        assert!(matches!(two, Err(FileProblem::SeveralTokens { count: 2, .. })));
+    }
+
+    #[test]
+    fn the_embedding_among_numbered_layers_is_found() {
+        let layers = ["text_encoder:0:down", "text_encoder:0:up", "unet:0:down", "unet:0:up"];
+        let one = meaning([&layers[..], &["<s1>"]].concat()).unwrap();
+        let want = tensors(&[(None, "<s1>")]);
+        assert_eq!(one, Meaning { token: Some("<s1>".into()), tensors: want });
+        let two = meaning([&layers[..], &["<s1>", "<s2>"]].concat());
         assert!(matches!(two, Err(FileProblem::SeveralTokens { count: 2, .. })));
     }
 
