@@ -31,7 +31,8 @@ const studio = new Studio(device, model, {
   workers: ({ count }) => run.workers(count),
   samples: (samples) => run.samples(samples),
   saved: (checkpoint) => run.saved(checkpoint),
-  progress: (progress) => (run.running ? run.progress(progress) : draw.progress(progress)),
+  progress: (progress) => run.progress(progress),
+  drawing: (progress) => draw.progress(progress),
 });
 const start = new StartView(
   (options, pictures) => void run.start(options, pictures),

@@ -138,8 +138,10 @@ export interface Events {
   samples: Samples;
   /** A checkpoint; `stored` says whether the browser's storage took it. */
   saved: Checkpoint & { stored: boolean };
-  /** Of a drawing, or of the search for the word to start from. */
+  /** Of a training: of its drawings, or of the search for the word to start from. */
   progress: { done: number; total: number };
+  /** Of a drawing that was asked for. */
+  drawing: { done: number; total: number };
   /** So many workers compute the steps from now on. */
   workers: { count: number };
 }

@@ -126,10 +126,6 @@ export class RunControl {
     if (run) await this.start({ ...run.options, initializer_token: word }, run.pictures);
   }
 
-  get running(): boolean {
-    return !byId("training").hidden && this.state !== "ended";
-  }
-
   // what the worker tells
 
   phase(name: Phase): void {

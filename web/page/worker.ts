@@ -77,7 +77,7 @@ const answers: { [N in RequestName]: (ask: Requests[N]["ask"]) => Promise<Reques
     return finished;
   },
   async draw({ learned, request }) {
-    const progress = async (done: number, total: number) => emit("progress", { done, total });
+    const progress = async (done: number, total: number) => emit("drawing", { done, total });
     const draw = (part: DrawRequest) => opened().generate(learned, part, { progress }) as Promise<Bytes[]>;
     return { pngs: await (pool ? pool.draw(learned, request, draw) : draw(request)) };
   },
