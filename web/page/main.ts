@@ -48,9 +48,10 @@ const run = new RunControl(studio, device, model, start, draw, leave);
 /** Whether the visitor was told that the model is not kept: once, as it takes the place of other notices. */
 let toldUncached = false;
 
-/** Back to the first screen. */
+/** Back to the first screen; what had the focus is gone. */
 function leave(): void {
   showOnly("start");
+  byId("title").focus();
   void offerSavedRun();
   void prepare();
 }
@@ -152,6 +153,7 @@ async function offerSavedRun(): Promise<void> {
   byId("offer").hidden = false;
   byId("offer-discard").onclick = () => {
     byId("offer").hidden = true;
+    byId("title").focus();
     // another tab may have stored its run in its place
     void alone(async (free) => {
       if (free) await saved.clear();
@@ -167,7 +169,6 @@ async function begin(): Promise<void> {
   byId("again-button").onclick = () => {
     hideNotice();
     leave();
-    byId("train").focus();
   };
   byId("measure").onclick = () => void measureBoth();
   offerEmbeddings();
