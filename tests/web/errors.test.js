@@ -136,3 +136,24 @@ test("a crash leaves the run to go on with", async () => {
   await goOn.click();
   await reached(page, from + 2);
 });
+
+test("while a run is started, neither device nor model can be changed under it", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await page.locator("#pictures img").first().waitFor();
+  await set(page, tiny);
+  const waiting = await page.evaluate(() => {
+    document.querySelector("#train").click();
+    // in the same moment, so that the run cannot be further
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(["no model"], "other.safetensors"));
+    document.querySelector("main").dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
+    const controls = document.querySelectorAll("#device input, #load-model, #site-model");
+    return [...controls].map((control) => control.matches(":disabled"));
+  });
+  assert.deepEqual(waiting, [true, true, true, true]);
+  await finished(page);
+  await page.getByRole("button", { name: "Learn something else" }).click();
+  for (const control of ["#device input[value=cpu]", "#load-model"]) assert.ok(await page.locator(control).isEnabled());
+});

@@ -21,7 +21,7 @@ export class ModelChoice {
       input.value = "";
     };
     document.addEventListener("drop", (event) => {
-      if (!byId("start").hidden) this.offer([...(event.dataTransfer?.files ?? [])]);
+      if (!byId("start").hidden && !input.disabled) this.offer([...(event.dataTransfer?.files ?? [])]);
     });
     byId("site-model").onclick = () => {
       this.refuse();
