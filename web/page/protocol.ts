@@ -76,11 +76,10 @@ export interface Fall {
   goes_on: boolean;
 }
 
-/** Where a run may go on. */
-export interface Checkpoint {
+/** Where a run may go on, and what it has learned by then. */
+export interface Checkpoint extends LearnedFiles {
   step: number;
   state: Uint8Array<ArrayBuffer>;
-  learned: Uint8Array<ArrayBuffer>;
 }
 
 /** All that a run needs to be started or to go on. */

@@ -6,7 +6,7 @@ import type { DrawView } from "./draw_view";
 import { EngineError, type Engine } from "./engine";
 import type { ModelChoice } from "./model_choice";
 import { type Action, explain, hideNotice, notify } from "./notice";
-import type { Checkpoint, Events, Finished, Options, Phase, Picture, Run, Samples, StepRecord, StopReason } from "./protocol";
+import type { Events, Finished, LearnedFiles, Options, Phase, Picture, Run, Samples, StepRecord, StopReason } from "./protocol";
 import { ResultView } from "./result_view";
 import { goBack, isUsual, withoutEmpty } from "./run_parts";
 import { alone } from "./saved_run";
@@ -152,8 +152,8 @@ export class RunControl {
     this.training.samples(samples);
   }
 
-  saved({ step, state, learned, stored }: Events["saved"]): void {
-    if (this.run) this.run.checkpoint = { step, state, learned } satisfies Checkpoint;
+  saved({ stored, ...checkpoint }: Events["saved"]): void {
+    if (this.run) this.run.checkpoint = checkpoint;
     // what another tab keeps this one from storing was told at the start
     if (stored || this.unstored || !this.run?.keep) return;
     this.unstored = true;
@@ -273,18 +273,20 @@ export class RunControl {
 
   /** Back to the first screen, with the run's checkpoint on offer. */
   private failed(error: unknown): void {
-    const ended = error instanceof EngineError && error.name === "Ended";
+    const { name = "", lastGood } = error instanceof EngineError ? error : {};
+    const training = !byId("training").hidden && this.state !== "ended";
     this.studio.close("The run failed");
     this.leave();
-    if (!ended) notify(explain(error), ...saving(error));
+    // a worker that is gone cannot say what it had learned: what it last saved may be stored nowhere
+    const learned = lastGood ?? (training ? this.run?.checkpoint : undefined);
+    if (name !== "Ended") notify(explain(error), ...saving(learned));
   }
 }
 
 /** What a failed training had learned can be saved. */
-function saving(error: unknown): Action[] {
-  const lastGood = error instanceof EngineError ? error.lastGood : undefined;
-  if (!lastGood) return [];
-  const { learned, adapter } = lastGood;
+function saving(files: LearnedFiles | undefined): Action[] {
+  if (!files) return [];
+  const { learned, adapter } = files;
   const act = () => {
     download("learned_embeds.safetensors", learned);
     if (adapter) download(adapter.file, adapter.bytes);
