@@ -10,8 +10,9 @@ import { ModelChoice } from "./model_choice";
 import { explain, hideNotice, notify } from "./notice";
 import { RunControl } from "./run_control";
 import { isUsual, withoutEmpty } from "./run_parts";
-import { alone, SavedRun } from "./saved_run";
+import { SavedRun } from "./saved_run";
 import { StartView } from "./start_view";
+import { alone, keeps } from "./storage";
 import { Studio } from "./studio";
 import { showOnly } from "./sections";
 
@@ -45,8 +46,11 @@ const draw = new DrawView(async (learned, request) => {
 });
 const run = new RunControl(studio, device, model, start, draw, leave);
 
-/** Whether the visitor was told that the model is not kept: once, as it takes the place of other notices. */
-let toldUncached = false;
+/** Whether the visitor was told what is not kept: once, as it takes the place of other notices. */
+let toldUnkept = false;
+
+const FULL = "The browser's storage is full: the page works, but will load the model again next time.";
+const BLOCKED = "This browser lets the page keep nothing: a training is lost if the tab is closed before you have saved its result.";
 
 /** Back to the first screen; what had the focus is gone. */
 function leave(): void {
@@ -62,9 +66,10 @@ async function prepare(): Promise<void> {
     const { engine, opened } = await studio.open();
     start.defaults(await engine.ask("defaults", { options: start.method }));
     model.opened(opened.model.name);
-    if (opened.uncached && !toldUncached) {
-      toldUncached = true;
-      notify("The browser's storage is full: the page works, but will load the model again next time.");
+    const kept = await keeps();
+    if ((opened.uncached || !kept) && !toldUnkept) {
+      toldUnkept = true;
+      notify(kept ? FULL : BLOCKED);
     }
   } catch (error) {
     const name = error instanceof EngineError ? error.name : undefined;
@@ -155,8 +160,8 @@ async function offerSavedRun(): Promise<void> {
     byId("offer").hidden = true;
     byId("title").focus();
     // another tab may have stored its run in its place
-    void alone(async (free) => {
-      if (free) await saved.clear();
+    void alone(async (turn) => {
+      if (turn !== "taken") await saved.clear();
     });
   };
 }

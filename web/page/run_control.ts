@@ -9,9 +9,9 @@ import { type Action, explain, hideNotice, notify } from "./notice";
 import type { Events, Finished, LearnedFiles, Options, Phase, Picture, Run, Samples, StepRecord, StopReason } from "./protocol";
 import { ResultView } from "./result_view";
 import { goBack, isUsual, withoutEmpty } from "./run_parts";
-import { alone } from "./saved_run";
 import { showOnly } from "./sections";
 import type { StartView } from "./start_view";
+import { alone } from "./storage";
 import type { Studio } from "./studio";
 import { TrainingView } from "./training_view";
 
@@ -64,9 +64,9 @@ export class RunControl {
         notify(`Learning from ${good.length} of ${pictures.length} pictures. Left out: ${refused.map(({ reason }) => reason).join("; ")}.`);
       }
       view.status("");
-      await alone(async (keep) => {
-        if (!keep) notify("Another tab of this page is learning, and its run is the one that is kept. This one is lost if the tab is closed before you have saved the result.");
-        await this.train({ ...opened.defaults, ...wanted }, { options: wanted, pictures: good, model: this.model.own, records: [], samples: [], keep });
+      await alone(async (turn) => {
+        if (turn === "taken") notify("Another tab of this page is learning, and its run is the one that is kept. This one is lost if the tab is closed before you have saved the result.");
+        await this.train({ ...opened.defaults, ...wanted }, { options: wanted, pictures: good, model: this.model.own, records: [], samples: [], keep: turn === "free" });
       });
     });
   }
@@ -78,9 +78,10 @@ export class RunControl {
     return this.once(async () => {
       const { opened } = await this.studio.open();
       this.view.status("");
-      await alone(async (keep) => {
-        if (keep) await this.train({ ...opened.defaults, ...options }, run);
-        else notify("Another tab of this page is learning. Go on there, or close that tab and try again.");
+      await alone(async (turn) => {
+        if (turn === "taken") return notify("Another tab of this page is learning. Go on there, or close that tab and try again.");
+        run.keep = turn === "free";
+        await this.train({ ...opened.defaults, ...options }, run);
       });
     });
   }

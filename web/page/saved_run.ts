@@ -13,11 +13,6 @@ export interface Parts {
 
 const STORE = "run";
 
-/** Calls `act` while no other tab does, or else with `false`: two tabs would mix their runs. */
-export async function alone(act: (alone: boolean) => Promise<void>): Promise<void> {
-  await navigator.locks.request("dvar-run", { ifAvailable: true }, (lock) => act(lock !== null));
-}
-
 /** The one stored run. Writing says whether the storage took it; it never throws. */
 export class SavedRun {
   private database: Promise<IDBDatabase> | undefined;
@@ -61,7 +56,8 @@ export class SavedRun {
     }
   }
 
-  private open(): Promise<IDBDatabase> {
+  /** Opens the storage; fails where the browser lends none. */
+  open(): Promise<IDBDatabase> {
     this.database ??= new Promise((resolve, reject) => {
       const request = indexedDB.open("dvar", 1);
       request.onupgradeneeded = () => request.result.createObjectStore(STORE);

@@ -11,6 +11,7 @@ import { HELPER } from "./pool_protocol";
 import { fetchProgram, openStudio } from "./program";
 import type { DrawRequest, Events, FromWorker, Opened, RequestName, Requests, ToWorker } from "./protocol";
 import { RunHost } from "./run_host";
+import { hasLocks } from "./storage";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -40,7 +41,7 @@ async function open({ device, model }: Requests["open"]["ask"]): Promise<Opened>
     panic = message;
     broken(message);
   });
-  if (device === "cpu") pool = new Pool(program, (count) => emit("workers", { count }));
+  if (device === "cpu" && (await hasLocks())) pool = new Pool(program, (count) => emit("workers", { count }));
   return {
     device: studio.device(),
     model: studio.model(),
