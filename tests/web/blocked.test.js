@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { downloaded, finished, ready, set, site, train } from "./page.js";
+import { downloaded, finished, set, settled, site, train } from "./page.js";
 import { openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
@@ -39,7 +39,7 @@ for (const [what, refusal] of Object.entries(REFUSALS)) {
     assert.ok(await page.locator("#notice").isHidden());
     assert.deepEqual(page.problems, []);
     await page.reload();
-    await ready(page);
+    await settled(page);
     assert.ok(await page.locator("#offer").isHidden());
     await page.context().close();
   });

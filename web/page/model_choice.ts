@@ -45,6 +45,12 @@ export class ModelChoice {
     byId("model-taken").hidden = !this.file;
   }
 
+  /** Takes a model folder of this site, for which the page is opened anew if it is another than the page's. */
+  takeFolder(url: string): void {
+    if (url === modelUrl()) byId("site-model").click();
+    else location.search = String(new URLSearchParams({ model: new URL(url).pathname }));
+  }
+
   /** Back to the site's model. */
   refuse(): void {
     this.file = undefined;

@@ -1,6 +1,7 @@
 // The model's files in the worker: fetched once, checked, kept for visits without network.
 
 import { Failed } from "./failure";
+import type { ModelIdentity } from "./protocol";
 import { CACHE } from "./storage";
 
 /** `manifest.json` of a model folder. */
@@ -123,7 +124,7 @@ export class Downloads {
 export async function fetchModel(
   model: string,
   downloads: Downloads,
-): Promise<{ name: string; files: Map<string, Blob> }> {
+): Promise<ModelIdentity & { files: Map<string, Blob> }> {
   const manifest = await downloads.list(new URL("manifest.json", model).href);
   const files = Object.entries(manifest.files);
   downloads.expect(files.reduce((sum, [, { size }]) => sum + size, 0));
@@ -132,7 +133,8 @@ export async function fetchModel(
     const whole = async (blob: Blob) => blob.size === size && (await digest(blob)) === sha256;
     blobs.set(path, await downloads.file(new URL(path, model).href, whole));
   }
-  return { name: manifest.name, files: blobs };
+  const list = files.map(([path, { sha256 }]) => `${path} ${sha256}\n`).sort();
+  return { name: manifest.name, url: model, sum: await digest(new Blob(list)), files: blobs };
 }
 
 /** What wasm reads these files from, a piece at a time. */
@@ -148,7 +150,8 @@ export function source(blobs: Map<string, Blob>): ModelSource {
   };
 }
 
-async function digest(blob: Blob): Promise<string> {
+/** SHA-256, in hexadecimal digits. */
+export async function digest(blob: Blob): Promise<string> {
   const hash = await crypto.subtle.digest("SHA-256", await blob.arrayBuffer());
   return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

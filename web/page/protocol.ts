@@ -15,9 +15,24 @@ export type StepRecord = Record<string, number>;
 /** Where the networks run. */
 export type DeviceKind = "webgpu" | "cpu";
 
+/** Which model it is. */
+export interface ModelIdentity {
+  /** Its folder's, or its file's. */
+  name: string;
+  /** The address of its folder on this site; a checkpoint of the visitor's has none. */
+  url?: string;
+  /** Another content has another sum. */
+  sum: string;
+}
+
+/** What a run says of the model that it began with: stored by an earlier version of the page, it has the name
+ * of the visitor's checkpoint alone, and of the site's models nothing. */
+export type RunModel = ModelIdentity | string | undefined;
+
 export interface Opened {
   device: { kind: DeviceKind; name: string };
   model: { name: string; resolution: number; has_clip: boolean };
+  identity: ModelIdentity;
   defaults: Options;
   /** What the browser refused to keep for a visit without network, if it did. */
   uncached: boolean;
@@ -91,8 +106,7 @@ export interface Run {
   samples: Samples[];
   /** Whether it is stored, in place of the run stored before. */
   keep: boolean;
-  /** The name of the visitor's checkpoint that learns, where it is not the site's model. */
-  model?: string | undefined;
+  model?: RunModel;
 }
 
 export interface DrawRequest {

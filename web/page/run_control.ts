@@ -8,6 +8,7 @@ import type { ModelChoice } from "./model_choice";
 import { type Action, explain, hideNotice, notify } from "./notice";
 import type { Events, Finished, LearnedFiles, Options, Phase, Picture, Run, Samples, StepRecord, StopReason } from "./protocol";
 import { ResultView } from "./result_view";
+import { isSame } from "./run_model";
 import { goBack, isUsual, withoutEmpty } from "./run_parts";
 import { showOnly } from "./sections";
 import type { StartView } from "./start_view";
@@ -66,7 +67,7 @@ export class RunControl {
       view.status("");
       await alone(async (turn) => {
         if (turn === "taken") notify("Another tab of this page is learning, and its run is the one that is kept. This one is lost if the tab is closed before you have saved the result.");
-        await this.train({ ...opened.defaults, ...wanted }, { options: wanted, pictures: good, model: this.model.own, records: [], samples: [], keep: turn === "free" });
+        await this.train({ ...opened.defaults, ...wanted }, { options: wanted, pictures: good, model: opened.identity, records: [], samples: [], keep: turn === "free" });
       });
     });
   }
@@ -95,15 +96,12 @@ export class RunControl {
     this.training.begin(options, records, samples);
     this.end(options, finished, records, samples);
     byId("result-title").focus();
-    // only the model that learned it draws it and goes on with it
-    if (run.model !== this.model.own) {
-      byId("more").hidden = true;
-      return;
-    }
     try {
       const { opened } = await this.studio.open();
+      // only the model that learned it draws it and goes on with it
+      if (!isSame(run.model, opened.identity)) byId("more").hidden = true;
       // the visitor may have left meanwhile
-      if (!byId("result").hidden) this.offer(options, finished, opened.defaults);
+      else if (!byId("result").hidden) this.offer(options, finished, opened.defaults);
     } catch (error) {
       notify(explain(error));
     }
@@ -169,7 +167,7 @@ export class RunControl {
     byId("training-title").focus();
     const finished = await this.toTheEnd();
     const { defaults, device } = (await this.studio.open()).opened;
-    const usual = run.model === undefined && isUsual(shown, defaults);
+    const usual = this.model.own === undefined && isUsual(shown, defaults);
     if (usual && this.training.speed) this.device.remember(device.kind, this.training.speed);
     showOnly("training", "result");
     this.end(shown, finished, run.records, run.samples);
@@ -181,10 +179,12 @@ export class RunControl {
   private async toTheEnd(): Promise<Finished> {
     this.controls("running");
     for (;;) {
-      const { engine } = await this.studio.open();
+      const { engine, opened } = await this.studio.open();
       this.engine = engine;
       const { run } = this;
       if (!run) throw new Error("there is no run");
+      if (!isSame(run.model, opened.identity)) throw new Error("The run goes on with the model that it began with alone, and that is not the one here");
+      run.model = opened.identity;
       try {
         const finished = engine.ask("train", { run });
         // what the visitor asked of the device before

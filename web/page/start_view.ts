@@ -20,7 +20,7 @@ const OWN: Options = {
 const HERE: Options = { sample_frequency: 50, save_steps: 5, n_images_per_val_prompt: 1 };
 
 /** What waits while a run is started: it would start another, or change the device or the model under it. */
-const WAITING = ["train", "device", "measure", "offer-go", "offer-discard", "load-model", "model-file", "site-model", "load-embedding"];
+const WAITING = ["train", "device", "measure", "offer-go", "offer-model", "offer-discard", "load-model", "model-file", "site-model", "load-embedding"];
 
 /** The section `#start`. */
 export class StartView {

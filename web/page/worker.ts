@@ -5,6 +5,7 @@ import { type Studio, fall } from "./pkg/dvar_web.js";
 import { asFailure, breaks } from "./failure";
 import { watchDevices } from "./gpu_watch";
 import { serve } from "./helper";
+import { identify } from "./identity";
 import { Downloads } from "./model_files";
 import { Pool } from "./pool";
 import { HELPER } from "./pool_protocol";
@@ -45,6 +46,7 @@ async function open({ device, model }: Requests["open"]["ask"]): Promise<Opened>
   return {
     device: studio.device(),
     model: studio.model(),
+    identity: await identify(program),
     defaults: studio.defaults({}),
     uncached: !downloads.kept,
   };
