@@ -30,19 +30,44 @@ for (const [colorScheme, viewport] of [["light", WIDE], ["dark", WIDE], ["light"
     await page.keyboard.press("Enter");
     await reached(page, 2);
     await check(page);
-    assert.equal(await page.evaluate(() => document.activeElement.id), "training-title");
+    assert.equal(await focused(page), "training-title");
     await tabTo(page, "stop", "Tab");
     await page.keyboard.press("Enter");
     await finished(page);
     await check(page);
-    assert.equal(await page.evaluate(() => document.activeElement.id), "result-title");
+    assert.equal(await focused(page), "result-title");
     await page.close();
   });
 }
 
+test("where the button that was pressed is gone, the heading has the focus", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  // pictures that take longer than the second press
+  await set(page, { max_train_steps: 400, train_batch_size: 1, eval_batch_size: 1, save_steps: 2, initializer_token: "a", num_inference_steps: 200, validation_prompt: "a {}" });
+  await page.locator("#train").press("Enter");
+  await reached(page, 3);
+  await page.locator("#stop").press("Enter");
+  // without the wait that tells a second press from a double click
+  await page.evaluate(() => {
+    const { now } = Performance.prototype;
+    performance.now = () => now.call(performance) + 2000;
+  });
+  await page.getByRole("button", { name: "End now" }).press("Enter");
+  await page.locator("#start").waitFor();
+  assert.equal(await focused(page), "title");
+  await page.getByRole("button", { name: "Discard" }).press("Enter");
+  await page.locator("#offer").waitFor({ state: "hidden" });
+  assert.equal(await focused(page), "title");
+  await page.context().close();
+});
+
+const focused = (page) => page.evaluate(() => document.activeElement.id);
+
 async function tabTo(page, id, key) {
   for (let i = 0; i < 40; i++) {
-    if ((await page.evaluate(() => document.activeElement.id)) === id) return;
+    if ((await focused(page)) === id) return;
     await page.keyboard.press(key);
   }
   assert.fail(`${key} never reaches #${id}`);

@@ -136,3 +136,50 @@ test("a crash leaves the run to go on with", async () => {
   await goOn.click();
   await reached(page, from + 2);
 });
+
+test("a crash of a run that could not be stored leaves what it had learned to be saved", async () => {
+  const page = await it.open();
+  await ready(page);
+  const session = await page.context().newCDPSession(page);
+  await session.send("Storage.overrideQuotaForOrigin", { origin: it.server.origin, quotaSize: 1 });
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, { ...tiny, method: "dreambooth-lora", max_train_steps: 400 });
+  await train(page);
+  await reached(page, 4);
+  const [worker] = page.workers();
+  await worker.evaluate(() => void setTimeout(() => { throw new Error("a crash"); }));
+  await notice(page).getByText("a crash").waitFor();
+  await page.evaluate(() => {
+    globalThis.files = [];
+    const { click } = HTMLAnchorElement.prototype;
+    HTMLAnchorElement.prototype.click = function () {
+      globalThis.files.push(this.download);
+      click.call(this);
+    };
+  });
+  const learned = await downloaded(page, "Save what it had learned");
+  assert.ok(learned.includes(await page.locator("#option-placeholder_token").inputValue()));
+  assert.deepEqual(await page.evaluate(() => globalThis.files), ["learned_embeds.safetensors", "pytorch_lora_weights.safetensors"]);
+});
+
+test("while a run is started, neither device nor model can be changed under it", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await page.locator("#pictures img").first().waitFor();
+  await set(page, tiny);
+  const waiting = await page.evaluate(() => {
+    document.querySelector("#train").click();
+    // in the same moment, so that the run cannot be further
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(["no model"], "other.safetensors"));
+    document.querySelector("main").dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
+    const controls = document.querySelectorAll("#device input, #load-model, #site-model");
+    return [...controls].map((control) => control.matches(":disabled"));
+  });
+  assert.deepEqual(waiting, [true, true, true, true]);
+  await finished(page);
+  await page.getByRole("button", { name: "Learn something else" }).click();
+  for (const control of ["#device input[value=cpu]", "#load-model"]) assert.ok(await page.locator(control).isEnabled());
+});

@@ -91,6 +91,41 @@ export async function reached(page, steps) {
   }, steps);
 }
 
+/** Waits until the first screen shows all that it knows: the model's values come last. */
+export async function settled(page) {
+  await page.waitForFunction(() => document.querySelector("#option-window").value !== "");
+}
+
+/** The model that the stored run began with. */
+export function storedModel(page) {
+  return page.evaluate(
+    () =>
+      new Promise((resolve) => {
+        const request = indexedDB.open("dvar", 1);
+        request.onsuccess = () => {
+          const read = request.result.transaction("run").objectStore("run").get("setup");
+          read.onsuccess = () => resolve(read.result.model);
+        };
+      }),
+  );
+}
+
+/** Changes the stored run as if it had begun with this model. */
+export function storeModel(page, model) {
+  return page.evaluate(
+    (model) =>
+      new Promise((resolve) => {
+        const request = indexedDB.open("dvar", 1);
+        request.onsuccess = () => {
+          const store = request.result.transaction("run", "readwrite").objectStore("run");
+          const read = store.get("setup");
+          read.onsuccess = () => (store.put({ ...read.result, model }, "setup").onsuccess = () => resolve());
+        };
+      }),
+    model,
+  );
+}
+
 export async function finished(page) {
   await page.locator("#result").waitFor({ state: "visible" });
 }

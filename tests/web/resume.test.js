@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { downloaded, finished, reached, ready, set, site, train, visit } from "./page.js";
+import { downloaded, finished, reached, ready, set, settled, site, train, visit } from "./page.js";
 
 const it = site();
 const tiny = { max_train_steps: 12, train_batch_size: 1, eval_batch_size: 1, save_steps: 4, window: 50, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
@@ -44,7 +44,7 @@ test("a closed page goes on where it was, and ends with the bytes of an unbroken
   await third.reload();
   await third.getByRole("button", { name: "Discard" }).click();
   await third.reload();
-  await ready(third);
+  await settled(third);
   assert.equal(await third.locator("#offer").isVisible(), false);
 });
 

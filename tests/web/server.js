@@ -17,7 +17,7 @@ const POLICY =
   "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; " +
   "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'";
 
-/** A server for `folders`, each path prefix with the folder that it shows. */
+/** A server for `folders`, each path prefix with the folder that it shows; more can be added to its `folders`. */
 export async function serve(folders) {
   /** Paths that arrive only in part, and how many bytes. */
   const cut = new Map();
@@ -47,6 +47,7 @@ export async function serve(folders) {
   return {
     origin: `http://127.0.0.1:${server.address().port}`,
     cut,
+    folders,
     /** Closes it; a second time does nothing. */
     close() {
       server.closeAllConnections();

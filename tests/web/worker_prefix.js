@@ -1,19 +1,18 @@
 // Code put before the worker's own, to make real failures happen when a test wants them.
 
-import { PATIENCE } from "./page.js";
+import { PATIENCE, visit } from "./page.js";
 
-/** Opens the page in a context whose worker runs `prefix` first; the worker comes with it. */
-export async function openWithPrefix(site, prefix, query = "?model=tiny/", options = {}) {
+/** Opens the page in a context whose worker runs `prefix` first, and the page too if it is to run `everywhere`. */
+export async function openWithPrefix(site, prefix, query = "?model=tiny/", { everywhere = false, ...options } = {}) {
   // what a service worker answers cannot be changed
   const context = await site.browser.newContext({ ...options, serviceWorkers: "block" });
   await context.route(/worker-[^/]*\.js$/, async (route) => {
     const response = await route.fetch();
     await route.fulfill({ response, body: `${prefix}\n${await response.text()}` });
   });
+  if (everywhere) await context.addInitScript(prefix);
   context.setDefaultTimeout(PATIENCE);
-  const page = await context.newPage();
-  await page.goto(site.url + query);
-  return page;
+  return visit(context, site.url + query);
 }
 
 /** Keeps every GPU device within a test's reach. */

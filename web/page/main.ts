@@ -8,10 +8,11 @@ import { EngineError } from "./engine";
 import { measure } from "./measure";
 import { ModelChoice } from "./model_choice";
 import { explain, hideNotice, notify } from "./notice";
+import { offerSavedRun } from "./offer";
 import { RunControl } from "./run_control";
 import { isUsual, withoutEmpty } from "./run_parts";
-import { alone, SavedRun } from "./saved_run";
 import { StartView } from "./start_view";
+import { keeps } from "./storage";
 import { Studio } from "./studio";
 import { showOnly } from "./sections";
 
@@ -22,7 +23,7 @@ const device = new DeviceChoice(() => {
 const model = new ModelChoice(() => {
   studio.close("Another model was taken");
   hideNotice();
-  void offerSavedRun();
+  byId("offer").hidden = true;
   void prepare();
 });
 const studio = new Studio(device, model, {
@@ -31,7 +32,8 @@ const studio = new Studio(device, model, {
   workers: ({ count }) => run.workers(count),
   samples: (samples) => run.samples(samples),
   saved: (checkpoint) => run.saved(checkpoint),
-  progress: (progress) => (run.running ? run.progress(progress) : draw.progress(progress)),
+  progress: (progress) => run.progress(progress),
+  drawing: (progress) => draw.progress(progress),
 });
 const start = new StartView(
   (options, pictures) => void run.start(options, pictures),
@@ -44,25 +46,30 @@ const draw = new DrawView(async (learned, request) => {
 });
 const run = new RunControl(studio, device, model, start, draw, leave);
 
-/** Whether the visitor was told that the model is not kept: once, as it takes the place of other notices. */
-let toldUncached = false;
+/** Whether the visitor was told what is not kept: once, as it takes the place of other notices. */
+let toldUnkept = false;
 
-/** Back to the first screen. */
+const FULL = "The browser's storage is full: the page works, but will load the model again next time.";
+const BLOCKED = "This browser lets the page keep nothing: a training is lost if the tab is closed before you have saved its result.";
+
+/** Back to the first screen; what had the focus is gone. */
 function leave(): void {
   showOnly("start");
-  void offerSavedRun();
+  byId("title").focus();
   void prepare();
 }
 
-/** Opens the model ahead of the button. */
+/** Opens the model ahead of the button, and offers what an earlier visit left. */
 async function prepare(): Promise<void> {
   try {
     const { engine, opened } = await studio.open();
-    start.defaults(await engine.ask("defaults", { options: start.method }));
     model.opened(opened.model.name);
-    if (opened.uncached && !toldUncached) {
-      toldUncached = true;
-      notify("The browser's storage is full: the page works, but will load the model again next time.");
+    await offerSavedRun(run, model, opened.identity);
+    start.defaults(await engine.ask("defaults", { options: start.method }));
+    const kept = await keeps();
+    if ((opened.uncached || !kept) && !toldUnkept) {
+      toldUnkept = true;
+      notify(kept ? FULL : BLOCKED);
     }
   } catch (error) {
     const name = error instanceof EngineError ? error.name : undefined;
@@ -74,11 +81,11 @@ async function prepare(): Promise<void> {
     if (name === "Ended") return;
     if (model.own !== undefined && name !== "DownloadError") {
       model.refuse();
-      void offerSavedRun();
       notify(`${explain(error)} The page keeps to its own model.`);
       return prepare();
     }
     notify(explain(error), { label: "Try again", act: () => void prepare() });
+    await offerSavedRun(run, model, undefined);
   }
 }
 
@@ -129,35 +136,6 @@ function offerEmbeddings(): void {
   };
 }
 
-/** Offers what an earlier visit left. */
-async function offerSavedRun(): Promise<void> {
-  const saved = new SavedRun();
-  const { setup, checkpoint, records = [], samples = [], finished } = await saved.read();
-  if (!setup || !checkpoint) return;
-  const token = String(setup.options.placeholder_token);
-  const text = byId("offer-text");
-  text.textContent = finished ? `The last run learned ${token}.` : `The last run, of ${token}, did not come to its end.`;
-  // a checkpoint of the visitor's is not kept: it may be larger than what a browser stores
-  const other = setup.model !== model.own;
-  if (other) {
-    const taken = setup.model === undefined ? "take the page's own model" : `drop \`${setup.model}\` here`;
-    text.textContent += ` To ${finished ? "draw with it" : "go on"}, ${taken}.`;
-  }
-  const go = byId("offer-go");
-  const stored = { ...setup, checkpoint, records, samples };
-  go.hidden = other && !finished;
-  go.textContent = finished ? "Show it" : `Go on from step ${checkpoint.step}`;
-  go.onclick = () => void (finished ? run.show(stored, finished) : run.resume(stored));
-  byId("offer").hidden = false;
-  byId("offer-discard").onclick = () => {
-    byId("offer").hidden = true;
-    // another tab may have stored its run in its place
-    void alone(async (free) => {
-      if (free) await saved.clear();
-    });
-  };
-}
-
 async function begin(): Promise<void> {
   if (!window.isSecureContext) {
     notify("This page must come over https, or from localhost: browsers lend storage and GPU to no other.");
@@ -166,11 +144,9 @@ async function begin(): Promise<void> {
   byId("again-button").onclick = () => {
     hideNotice();
     leave();
-    byId("train").focus();
   };
   byId("measure").onclick = () => void measureBoth();
   offerEmbeddings();
-  await offerSavedRun();
   void prepare();
   // without network this fails, and the one of the last visit serves
   await navigator.serviceWorker

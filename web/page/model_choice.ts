@@ -21,7 +21,7 @@ export class ModelChoice {
       input.value = "";
     };
     document.addEventListener("drop", (event) => {
-      if (!byId("start").hidden) this.offer([...(event.dataTransfer?.files ?? [])]);
+      if (!byId("start").hidden && !input.disabled) this.offer([...(event.dataTransfer?.files ?? [])]);
     });
     byId("site-model").onclick = () => {
       this.refuse();
@@ -43,6 +43,12 @@ export class ModelChoice {
   opened(name: string): void {
     byId("model-name").textContent = name;
     byId("model-taken").hidden = !this.file;
+  }
+
+  /** Takes a model folder of this site, for which the page is opened anew if it is another than the page's. */
+  takeFolder(url: string): void {
+    if (url === modelUrl()) byId("site-model").click();
+    else location.search = String(new URLSearchParams({ model: new URL(url).pathname }));
   }
 
   /** Back to the site's model. */

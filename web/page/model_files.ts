@@ -1,6 +1,8 @@
 // The model's files in the worker: fetched once, checked, kept for visits without network.
 
 import { Failed } from "./failure";
+import type { ModelIdentity } from "./protocol";
+import { CACHE } from "./storage";
 
 /** `manifest.json` of a model folder. */
 interface Manifest {
@@ -13,8 +15,6 @@ export interface ModelSource {
   size(path: string): number | undefined;
   read(path: string, offset: number, length: number): Uint8Array;
 }
-
-const CACHE = "dvar-files";
 
 /** Fetches files and keeps them, counting bytes on the way. */
 export class Downloads {
@@ -34,9 +34,9 @@ export class Downloads {
 
   /** The file at `url`, from the cache where `accept` finds it whole, else from the network. */
   async file(url: string, accept: (blob: Blob) => Promise<boolean>): Promise<Blob> {
-    const cache = await caches.open(CACHE);
+    const cache = await this.open();
     this.wanted.add(url);
-    const known = await (await cache.match(url))?.blob();
+    const known = await (await cache?.match(url))?.blob();
     if (known && (await accept(known))) {
       this.count(known.size);
       return known;
@@ -47,6 +47,7 @@ export class Downloads {
       const problem = `\`${name(url)}\` did not arrive whole: check the connection and try again`;
       throw new Failed("DownloadError", problem);
     }
+    if (!cache) return blob;
     try {
       await cache.put(url, new Response(blob));
       // the cache's copy lies on disk, the downloaded one in memory
@@ -59,26 +60,36 @@ export class Downloads {
 
   /** Drops what earlier visits kept and this one did not ask for. */
   async forgetOthers(): Promise<void> {
-    const cache = await caches.open(CACHE);
-    for (const { url } of await cache.keys()) {
-      if (!this.wanted.has(url)) await cache.delete(url);
+    const cache = await this.open();
+    for (const { url } of (await cache?.keys()) ?? []) {
+      if (!this.wanted.has(url)) await cache?.delete(url);
     }
   }
 
   /** The newest list of a model's files, or without network the one of the last visit. */
   async list(url: string): Promise<Manifest> {
-    const cache = await caches.open(CACHE);
+    const cache = await this.open();
     this.wanted.add(url);
     const response = await fetch(url, { cache: "no-cache" }).catch(() => undefined);
     const fresh = response?.ok ? response : undefined;
     try {
-      const text = (await (fresh ?? (await cache.match(url)))?.text()) ?? "";
+      const text = (await (fresh ?? (await cache?.match(url)))?.text()) ?? "";
       const manifest = JSON.parse(text) as Manifest;
-      if (fresh) await cache.put(url, new Response(text)).catch(() => (this.kept = false));
+      if (fresh) await cache?.put(url, new Response(text)).catch(() => (this.kept = false));
       return manifest;
     } catch {
       const problem = "The list of the model's files did not arrive: check the connection and try again";
       throw new Failed("DownloadError", problem);
+    }
+  }
+
+  /** Where files are kept, if the browser lends storage. */
+  private async open(): Promise<Cache | undefined> {
+    try {
+      return await caches.open(CACHE);
+    } catch {
+      this.kept = false;
+      return undefined;
     }
   }
 
@@ -113,7 +124,7 @@ export class Downloads {
 export async function fetchModel(
   model: string,
   downloads: Downloads,
-): Promise<{ name: string; files: Map<string, Blob> }> {
+): Promise<ModelIdentity & { files: Map<string, Blob> }> {
   const manifest = await downloads.list(new URL("manifest.json", model).href);
   const files = Object.entries(manifest.files);
   downloads.expect(files.reduce((sum, [, { size }]) => sum + size, 0));
@@ -122,7 +133,8 @@ export async function fetchModel(
     const whole = async (blob: Blob) => blob.size === size && (await digest(blob)) === sha256;
     blobs.set(path, await downloads.file(new URL(path, model).href, whole));
   }
-  return { name: manifest.name, files: blobs };
+  const list = files.map(([path, { sha256 }]) => `${path} ${sha256}\n`).sort();
+  return { name: manifest.name, url: model, sum: await digest(new Blob(list)), files: blobs };
 }
 
 /** What wasm reads these files from, a piece at a time. */
@@ -138,7 +150,8 @@ export function source(blobs: Map<string, Blob>): ModelSource {
   };
 }
 
-async function digest(blob: Blob): Promise<string> {
+/** SHA-256, in hexadecimal digits. */
+export async function digest(blob: Blob): Promise<string> {
   const hash = await crypto.subtle.digest("SHA-256", await blob.arrayBuffer());
   return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -4,7 +4,7 @@ import init, { Studio, on_panic } from "./pkg/dvar_web.js";
 import wasm from "./pkg/dvar_web_bg.wasm?url";
 
 import { type Downloads, fetchModel, source } from "./model_files";
-import type { DeviceKind } from "./protocol";
+import type { DeviceKind, ModelIdentity } from "./protocol";
 
 /** Bytes of the wasm file, whose name changes with its content; set by the build. */
 declare const WASM_SIZE: number;
@@ -13,7 +13,7 @@ declare const WASM_SIZE: number;
 export interface Program {
   module: WebAssembly.Module;
   /** The files of a folder by their paths in it, or a checkpoint of the visitor's. */
-  model: { name: string; files: Map<string, Blob> } | File;
+  model: (ModelIdentity & { files: Map<string, Blob> }) | File;
 }
 
 /** Fetches wasm and `model`: the address of a folder of this site, or a checkpoint of the visitor's. */

@@ -15,9 +15,24 @@ export type StepRecord = Record<string, number>;
 /** Where the networks run. */
 export type DeviceKind = "webgpu" | "cpu";
 
+/** Which model it is. */
+export interface ModelIdentity {
+  /** Its folder's, or its file's. */
+  name: string;
+  /** The address of its folder on this site; a checkpoint of the visitor's has none. */
+  url?: string;
+  /** Another content has another sum. */
+  sum: string;
+}
+
+/** What a run says of the model that it began with: stored by an earlier version of the page, it has the name
+ * of the visitor's checkpoint alone, and of the site's models nothing. */
+export type RunModel = ModelIdentity | string | undefined;
+
 export interface Opened {
   device: { kind: DeviceKind; name: string };
   model: { name: string; resolution: number; has_clip: boolean };
+  identity: ModelIdentity;
   defaults: Options;
   /** What the browser refused to keep for a visit without network, if it did. */
   uncached: boolean;
@@ -76,11 +91,10 @@ export interface Fall {
   goes_on: boolean;
 }
 
-/** Where a run may go on. */
-export interface Checkpoint {
+/** Where a run may go on, and what it has learned by then. */
+export interface Checkpoint extends LearnedFiles {
   step: number;
   state: Uint8Array<ArrayBuffer>;
-  learned: Uint8Array<ArrayBuffer>;
 }
 
 /** All that a run needs to be started or to go on. */
@@ -92,8 +106,7 @@ export interface Run {
   samples: Samples[];
   /** Whether it is stored, in place of the run stored before. */
   keep: boolean;
-  /** The name of the visitor's checkpoint that learns, where it is not the site's model. */
-  model?: string | undefined;
+  model?: RunModel;
 }
 
 export interface DrawRequest {
@@ -138,8 +151,10 @@ export interface Events {
   samples: Samples;
   /** A checkpoint; `stored` says whether the browser's storage took it. */
   saved: Checkpoint & { stored: boolean };
-  /** Of a drawing, or of the search for the word to start from. */
+  /** Of a training: of its drawings, or of the search for the word to start from. */
   progress: { done: number; total: number };
+  /** Of a drawing that was asked for. */
+  drawing: { done: number; total: number };
   /** So many workers compute the steps from now on. */
   workers: { count: number };
 }

@@ -6,12 +6,13 @@ import type { DrawView } from "./draw_view";
 import { EngineError, type Engine } from "./engine";
 import type { ModelChoice } from "./model_choice";
 import { type Action, explain, hideNotice, notify } from "./notice";
-import type { Checkpoint, Events, Finished, Options, Phase, Picture, Run, Samples, StepRecord, StopReason } from "./protocol";
+import type { Events, Finished, LearnedFiles, Options, Phase, Picture, Run, Samples, StepRecord, StopReason } from "./protocol";
 import { ResultView } from "./result_view";
+import { isSame } from "./run_model";
 import { goBack, isUsual, withoutEmpty } from "./run_parts";
-import { alone } from "./saved_run";
 import { showOnly } from "./sections";
 import type { StartView } from "./start_view";
+import { alone } from "./storage";
 import type { Studio } from "./studio";
 import { TrainingView } from "./training_view";
 
@@ -64,9 +65,9 @@ export class RunControl {
         notify(`Learning from ${good.length} of ${pictures.length} pictures. Left out: ${refused.map(({ reason }) => reason).join("; ")}.`);
       }
       view.status("");
-      await alone(async (keep) => {
-        if (!keep) notify("Another tab of this page is learning, and its run is the one that is kept. This one is lost if the tab is closed before you have saved the result.");
-        await this.train({ ...opened.defaults, ...wanted }, { options: wanted, pictures: good, model: this.model.own, records: [], samples: [], keep });
+      await alone(async (turn) => {
+        if (turn === "taken") notify("Another tab of this page is learning, and its run is the one that is kept. This one is lost if the tab is closed before you have saved the result.");
+        await this.train({ ...opened.defaults, ...wanted }, { options: wanted, pictures: good, model: opened.identity, records: [], samples: [], keep: turn === "free" });
       });
     });
   }
@@ -78,9 +79,10 @@ export class RunControl {
     return this.once(async () => {
       const { opened } = await this.studio.open();
       this.view.status("");
-      await alone(async (keep) => {
-        if (keep) await this.train({ ...opened.defaults, ...options }, run);
-        else notify("Another tab of this page is learning. Go on there, or close that tab and try again.");
+      await alone(async (turn) => {
+        if (turn === "taken") return notify("Another tab of this page is learning. Go on there, or close that tab and try again.");
+        run.keep = turn === "free";
+        await this.train({ ...opened.defaults, ...options }, run);
       });
     });
   }
@@ -94,15 +96,12 @@ export class RunControl {
     this.training.begin(options, records, samples);
     this.end(options, finished, records, samples);
     byId("result-title").focus();
-    // only the model that learned it draws it and goes on with it
-    if (run.model !== this.model.own) {
-      byId("more").hidden = true;
-      return;
-    }
     try {
       const { opened } = await this.studio.open();
+      // only the model that learned it draws it and goes on with it
+      if (!isSame(run.model, opened.identity)) byId("more").hidden = true;
       // the visitor may have left meanwhile
-      if (!byId("result").hidden) this.offer(options, finished, opened.defaults);
+      else if (!byId("result").hidden) this.offer(options, finished, opened.defaults);
     } catch (error) {
       notify(explain(error));
     }
@@ -124,10 +123,6 @@ export class RunControl {
   private async startFrom(word: string): Promise<void> {
     const { run } = this;
     if (run) await this.start({ ...run.options, initializer_token: word }, run.pictures);
-  }
-
-  get running(): boolean {
-    return !byId("training").hidden && this.state !== "ended";
   }
 
   // what the worker tells
@@ -156,8 +151,8 @@ export class RunControl {
     this.training.samples(samples);
   }
 
-  saved({ step, state, learned, stored }: Events["saved"]): void {
-    if (this.run) this.run.checkpoint = { step, state, learned } satisfies Checkpoint;
+  saved({ stored, ...checkpoint }: Events["saved"]): void {
+    if (this.run) this.run.checkpoint = checkpoint;
     // what another tab keeps this one from storing was told at the start
     if (stored || this.unstored || !this.run?.keep) return;
     this.unstored = true;
@@ -172,7 +167,7 @@ export class RunControl {
     byId("training-title").focus();
     const finished = await this.toTheEnd();
     const { defaults, device } = (await this.studio.open()).opened;
-    const usual = run.model === undefined && isUsual(shown, defaults);
+    const usual = this.model.own === undefined && isUsual(shown, defaults);
     if (usual && this.training.speed) this.device.remember(device.kind, this.training.speed);
     showOnly("training", "result");
     this.end(shown, finished, run.records, run.samples);
@@ -184,10 +179,12 @@ export class RunControl {
   private async toTheEnd(): Promise<Finished> {
     this.controls("running");
     for (;;) {
-      const { engine } = await this.studio.open();
+      const { engine, opened } = await this.studio.open();
       this.engine = engine;
       const { run } = this;
       if (!run) throw new Error("there is no run");
+      if (!isSame(run.model, opened.identity)) throw new Error("The run goes on with the model that it began with alone, and that is not the one here");
+      run.model = opened.identity;
       try {
         const finished = engine.ask("train", { run });
         // what the visitor asked of the device before
@@ -277,18 +274,20 @@ export class RunControl {
 
   /** Back to the first screen, with the run's checkpoint on offer. */
   private failed(error: unknown): void {
-    const ended = error instanceof EngineError && error.name === "Ended";
+    const { name = "", lastGood } = error instanceof EngineError ? error : {};
+    const training = !byId("training").hidden && this.state !== "ended";
     this.studio.close("The run failed");
     this.leave();
-    if (!ended) notify(explain(error), ...saving(error));
+    // a worker that is gone cannot say what it had learned: what it last saved may be stored nowhere
+    const learned = lastGood ?? (training ? this.run?.checkpoint : undefined);
+    if (name !== "Ended") notify(explain(error), ...saving(learned));
   }
 }
 
 /** What a failed training had learned can be saved. */
-function saving(error: unknown): Action[] {
-  const lastGood = error instanceof EngineError ? error.lastGood : undefined;
-  if (!lastGood) return [];
-  const { learned, adapter } = lastGood;
+function saving(files: LearnedFiles | undefined): Action[] {
+  if (!files) return [];
+  const { learned, adapter } = files;
   const act = () => {
     download("learned_embeds.safetensors", learned);
     if (adapter) download(adapter.file, adapter.bytes);

@@ -1,7 +1,7 @@
 // What wasm's training calls back: it reports, saves, and lets pause and stop through.
 
 import type { Helpers } from "./pkg/dvar_web.js";
-import type { Events, Finished, Phase, Run, Samples, SampleKind, StepRecord } from "./protocol";
+import type { Events, Finished, LearnedFiles, Phase, Run, Samples, SampleKind, StepRecord } from "./protocol";
 import { SavedRun } from "./saved_run";
 
 type Emit = <N extends keyof Events>(type: N, event: Events[N]) => void;
@@ -95,8 +95,8 @@ export class RunHost {
     return this.stopping ? "stop" : "continue";
   }
 
-  async save(step: number, state: Uint8Array<ArrayBuffer>, learned: Uint8Array<ArrayBuffer>): Promise<void> {
-    const checkpoint = { step, state, learned };
+  async save(step: number, state: Uint8Array<ArrayBuffer>, files: LearnedFiles): Promise<void> {
+    const checkpoint = { step, state, ...files };
     const stored = this.whole && (await this.saved.write({ checkpoint, records: this.records }));
     this.emit("saved", { ...checkpoint, stored });
     this.since = performance.now();

@@ -1,10 +1,10 @@
 // The run in the browser's storage, so that a closed tab loses nothing.
 
-import type { Checkpoint, Finished, Options, Picture, Samples, StepRecord } from "./protocol";
+import type { Checkpoint, Finished, Options, Picture, RunModel, Samples, StepRecord } from "./protocol";
 
 /** What is stored, each part under its own key. */
 export interface Parts {
-  setup: { options: Options; pictures: Picture[]; model?: string | undefined };
+  setup: { options: Options; pictures: Picture[]; model?: RunModel };
   checkpoint: Checkpoint;
   records: StepRecord[];
   samples: Samples[];
@@ -12,11 +12,6 @@ export interface Parts {
 }
 
 const STORE = "run";
-
-/** Calls `act` while no other tab does, or else with `false`: two tabs would mix their runs. */
-export async function alone(act: (alone: boolean) => Promise<void>): Promise<void> {
-  await navigator.locks.request("dvar-run", { ifAvailable: true }, (lock) => act(lock !== null));
-}
 
 /** The one stored run. Writing says whether the storage took it; it never throws. */
 export class SavedRun {
@@ -61,7 +56,8 @@ export class SavedRun {
     }
   }
 
-  private open(): Promise<IDBDatabase> {
+  /** Opens the storage; fails where the browser lends none. */
+  open(): Promise<IDBDatabase> {
     this.database ??= new Promise((resolve, reject) => {
       const request = indexedDB.open("dvar", 1);
       request.onupgradeneeded = () => request.result.createObjectStore(STORE);

@@ -19,11 +19,16 @@ const OWN: Options = {
 /** What suits a page, where drawing is slow and a tab is closed at any time. */
 const HERE: Options = { sample_frequency: 50, save_steps: 5, n_images_per_val_prompt: 1 };
 
+/** What waits while a run is started: it would start another, or change the device or the model under it. */
+const WAITING = ["train", "device", "measure", "offer-go", "offer-model", "offer-discard", "load-model", "model-file", "site-model", "load-embedding"];
+
 /** The section `#start`. */
 export class StartView {
   private readonly settings: Settings;
   private readonly pictures = new Pictures((own) => this.ownPictures(own));
   private touched = new Set<string>();
+  /** What had the focus before the buttons were made to wait. */
+  private focused = document.body;
 
   /** `train` is called by the button and by Enter, `methodChanged` when another method is chosen. */
   constructor(train: (options: Options, pictures: Picture[]) => void, methodChanged: () => void) {
@@ -91,8 +96,11 @@ export class StartView {
 
   /** While a run or a measurement is prepared or made, the buttons wait. */
   busy(busy: boolean): void {
-    for (const id of ["train", "offer-go", "measure"]) byId<HTMLButtonElement>(id).disabled = busy;
+    if (busy) this.focused = document.activeElement as HTMLElement;
+    for (const id of WAITING) byId<HTMLButtonElement | HTMLInputElement | HTMLFieldSetElement>(id).disabled = busy;
     byId("form").setAttribute("aria-busy", String(busy));
+    // what cannot be used has lost the focus
+    if (!busy && document.activeElement === document.body) this.focused.focus();
   }
 
   private ownPictures(own: boolean): void {

@@ -5,12 +5,14 @@ import { type Studio, fall } from "./pkg/dvar_web.js";
 import { asFailure, breaks } from "./failure";
 import { watchDevices } from "./gpu_watch";
 import { serve } from "./helper";
+import { identify } from "./identity";
 import { Downloads } from "./model_files";
 import { Pool } from "./pool";
 import { HELPER } from "./pool_protocol";
 import { fetchProgram, openStudio } from "./program";
 import type { DrawRequest, Events, FromWorker, Opened, RequestName, Requests, ToWorker } from "./protocol";
 import { RunHost } from "./run_host";
+import { hasLocks } from "./storage";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -40,10 +42,11 @@ async function open({ device, model }: Requests["open"]["ask"]): Promise<Opened>
     panic = message;
     broken(message);
   });
-  if (device === "cpu") pool = new Pool(program, (count) => emit("workers", { count }));
+  if (device === "cpu" && (await hasLocks())) pool = new Pool(program, (count) => emit("workers", { count }));
   return {
     device: studio.device(),
     model: studio.model(),
+    identity: await identify(program),
     defaults: studio.defaults({}),
     uncached: !downloads.kept,
   };
@@ -77,7 +80,7 @@ const answers: { [N in RequestName]: (ask: Requests[N]["ask"]) => Promise<Reques
     return finished;
   },
   async draw({ learned, request }) {
-    const progress = async (done: number, total: number) => emit("progress", { done, total });
+    const progress = async (done: number, total: number) => emit("drawing", { done, total });
     const draw = (part: DrawRequest) => opened().generate(learned, part, { progress }) as Promise<Bytes[]>;
     return { pngs: await (pool ? pool.draw(learned, request, draw) : draw(request)) };
   },

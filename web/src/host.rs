@@ -6,7 +6,6 @@ use dvar::{
     concept::{AdapterConfig, Concept, LearnedConcept},
     data::{image::Picture, png::encode_png},
     early_stopping::{Control, StopReason},
-    embedding,
     pipelines::{DrawProgress, PipelineError},
     session::RunError,
     trainer::{Callback, LocalBoxFuture, StepContext, TrainError, TrainState},
@@ -15,7 +14,9 @@ use js_sys::{Array, Function, Promise, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
-use crate::{error::PageError, helpers::Sharing, options::to_js, pictures::property};
+use crate::{
+    error::PageError, helpers::Sharing, learned::files, options::to_js, pictures::property,
+};
 
 #[wasm_bindgen]
 extern "C" {
@@ -44,7 +45,7 @@ extern "C" {
         this: &Host,
         step: f64,
         state: Uint8Array,
-        learned: Uint8Array,
+        learned: JsValue,
     ) -> Result<JsValue, JsValue>;
 }
 
@@ -112,9 +113,8 @@ impl Page {
     }
 
     async fn save(&self, state: &TrainState, learned: &LearnedConcept) -> Result<(), PageError> {
-        let bytes = state.to_bytes()?;
-        let learned = embedding::write(&learned.embedding);
-        let (bytes, learned) = (Uint8Array::from(&*bytes), Uint8Array::from(&*learned));
+        let bytes = Uint8Array::from(&*state.to_bytes()?);
+        let learned = files(learned).map_err(PageError::thrown)?;
         self.wait(self.host().save(state.step as f64, bytes, learned)).await.map(drop)
     }
 }

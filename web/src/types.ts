@@ -34,8 +34,8 @@ export interface Host extends Partial<Watcher> {
             prompts: string[], clip_i: number | null): void | Promise<void>;
     /** The record of a step as `metrics.jsonl` has it; the next step waits for the answer. */
     step(record: Record<string, number>): "continue" | "stop" | Promise<"continue" | "stop">;
-    /** Every `save_steps` and at the end: what the run goes on from, and the vectors so far. */
-    save(step: number, state: Uint8Array, learned: Uint8Array): void | Promise<void>;
+    /** Every `save_steps` and at the end: what the run goes on from, and what it has learned so far. */
+    save(step: number, state: Uint8Array, learned: LearnedFiles): void | Promise<void>;
 }
 export interface Run {
     options: Options;

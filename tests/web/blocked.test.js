@@ -1,0 +1,46 @@
+// A browser that lends no storage, because site data are blocked or it has none, still trains.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { downloaded, finished, set, settled, site, train } from "./page.js";
+import { openWithPrefix } from "./worker_prefix.js";
+
+const it = site();
+const tiny = { max_train_steps: 4, train_batch_size: 2, eval_batch_size: 2, save_steps: 2, window: 50, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
+
+const throws = (method) => `
+  ${method} = () => {
+    throw new DOMException("blocked", "SecurityError");
+  };`;
+const METHODS = ["CacheStorage.prototype.open", "IDBFactory.prototype.open", "LockManager.prototype.request"];
+const REFUSALS = {
+  ...Object.fromEntries(METHODS.map((method) => [`${method} throws`, throws(method)])),
+  "all of it throws": METHODS.map(throws).join(""),
+  "all of it is missing": `
+    for (const name of ["caches", "indexedDB"]) Object.defineProperty(globalThis, name, { value: undefined });
+    Object.defineProperty(navigator, "locks", { value: undefined });`,
+};
+
+for (const [what, refusal] of Object.entries(REFUSALS)) {
+  test(`where ${what}, the page says that nothing is kept, learns, goes on and draws`, async () => {
+    const page = await openWithPrefix(it, refusal, "?model=tiny/", { everywhere: true });
+    await page.locator("#notice-text").getByText("This browser lets the page keep nothing").waitFor();
+    await set(page, tiny);
+    await train(page);
+    await finished(page);
+    await page.getByRole("button", { name: "Go on to 8 steps" }).click();
+    await page.locator("#result").waitFor({ state: "hidden" });
+    await finished(page);
+    assert.ok((await downloaded(page, "learned_embeds.safetensors")).length > 0);
+    await page.locator("#draw-count").fill("2");
+    await page.getByRole("button", { name: "Draw", exact: true }).click();
+    await page.locator("#drawn img").nth(1).waitFor();
+    assert.ok(await page.locator("#notice").isHidden());
+    assert.deepEqual(page.problems, []);
+    await page.reload();
+    await settled(page);
+    assert.ok(await page.locator("#offer").isHidden());
+    await page.context().close();
+  });
+}

@@ -1,0 +1,34 @@
+// A drawing and a training show how far they are, each on its own bar.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { finished, ready, set, site, train } from "./page.js";
+
+const it = site();
+const tiny = { max_train_steps: 12, train_batch_size: 1, eval_batch_size: 1, window: 50, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
+
+test("a drawing that is under way when a training begins moves its own bar", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  // so much that the click finds it under way, on any number of workers
+  await page.locator("#draw-count").fill("16");
+  await page.locator("#draw-num_inference_steps").fill("500");
+  await page.getByRole("button", { name: "Draw", exact: true }).click();
+  await page.waitForFunction(() => document.querySelector("#draw-bar").value > 0);
+  await page.getByRole("button", { name: "Go on to 24 steps" }).click();
+  await page.locator("#result").waitFor({ state: "hidden" });
+  const bars = () => page.evaluate(() => ["draw", "training"].map((name) => document.querySelector(`#${name}-bar`).value));
+  const before = await bars();
+  await page.waitForFunction(
+    (before) => ["draw", "training"].some((name, i) => document.querySelector(`#${name}-bar`).value !== before[i]),
+    before,
+  );
+  const [drawing, training] = await bars();
+  assert.notEqual(drawing, before[0]);
+  assert.equal(training, before[1]);
+});
