@@ -15,10 +15,12 @@ pub(in crate::cli) struct EvaluateArgs {
     /// their names, or for as many equal parts of the pictures
     #[arg(long, short, value_name = "TEXT")]
     pub prompt: Vec<String>,
-    /// CLIP model: a folder in transformers' layout [default: the run's, or the model's own]
+    /// CLIP model: a folder in transformers' layout, or its name on the Hub [default: the run's, or the
+    /// model's own]
     #[arg(long, value_name = "DIR")]
     pub clip: Option<PathBuf>,
-    /// DINO model: a folder in transformers' layout, such as of facebook/dino-vits16
+    /// DINO model: a folder in transformers' layout, or its name on the Hub, such as
+    /// facebook/dino-vits16
     #[arg(long, value_name = "DIR")]
     pub dino: Option<PathBuf>,
     /// Folder with alexnet-owt-7be5be79.pth and alex.pth, for the diversity

@@ -20,7 +20,7 @@ pub struct DataOptions {
     /// name on the Hub, `sd`, `ldm` or `embedded` [default: embedded]
     #[cfg_attr(feature = "cli", arg(long, short, value_name = "PATH"))]
     pub model: Option<PathBuf>,
-    /// Averaged weights of a single file's denoiser in place of the last ones
+    /// Averaged weights of a single file's denoiser in place of the last ones [default: false]
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,

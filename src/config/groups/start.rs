@@ -22,7 +22,7 @@ pub struct StartOptions {
     pub initializer_file: Option<PathBuf>,
     /// Where the vectors start: token, text, file, random, the vocabulary's best or worst by CLIP,
     /// or the word of the lowest-loss [default: as an initializer is given; where none is and the
-    /// model names its words, lowest-loss]
+    /// model names its words in a `words.txt`, lowest-loss]
     #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
     pub init_strategy: Option<InitStrategy>,
     /// Vectors that the concept is made of [default: 1]

@@ -41,6 +41,7 @@ pub struct TrainingOptions {
     )]
     pub gradient_checkpointing: Option<bool>,
     /// Round the factors of f32 products to TF32 where an NVIDIA GPU has it: faster, less exact
+    /// [default: false]
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
@@ -66,7 +67,7 @@ pub struct TrainingOptions {
     /// How likely a picture is mirrored [default: 0.5]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
     pub flip: Option<f64>,
-    /// Keep the length that each vector began with: training turns it only
+    /// Keep the length that each vector began with: training turns it only [default: false]
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
