@@ -3,15 +3,16 @@
 /// The paper's experiments (arXiv 2302.04841).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Experiment {
-    /// Criteria: baseline, CLIP-s, few iterations, DVAR
+    /// Criteria: baseline, CLIP-s, few iterations, DVAR, plateau
     Table1,
-    /// Initialisation: best, manual, random
+    /// Initialisation: best, manual, lowest loss, random
     Table2,
     /// Optimisers: AdamW, SAM
     Table3,
     /// Which factors of the evaluation may be redrawn
     SemiDeterministic,
-    /// Textual Inversion, DreamBooth-LoRA and Custom Diffusion, each by baseline and DVAR
+    /// Textual Inversion, DreamBooth-LoRA and Custom Diffusion, each by baseline, DVAR
+    /// and plateau
     Methods,
     /// Runs without a stop, recorded whole: presets and stopping criteria are judged by them
     Curves,
