@@ -42,7 +42,7 @@ impl Stream {
     }
 
     /// True with the given probability: never for 0, always for 1. For one half it is a draw's
-    /// lowest bit, as it was when there was nothing but a fair coin.
+    /// lowest bit.
     pub fn chance(&mut self, probability: f64) -> bool {
         const DRAWS: f64 = (1_u64 << 32) as f64;
         f64::from(self.0.next_u32().reverse_bits()) >= (1.0 - probability) * DRAWS

@@ -21,7 +21,7 @@ pub enum CriterionError {
         /// The refused improvement.
         min_delta: f64,
     },
-    /// A loss whose square is not a finite number; it was not recorded.
+    /// A loss that is not a finite number, or lies beyond ±1e150; it was not recorded.
     NonFinite {
         /// Index the loss would have had: 0 for the first evaluation.
         step: usize,

@@ -121,7 +121,7 @@ impl Plateau {
     /// Records a loss and decides.
     ///
     /// # Errors
-    /// [`CriterionError::NonFinite`] for a loss that is not a finite number; it is not recorded.
+    /// [`CriterionError::NonFinite`] for a NaN, an infinity or a number beyond ±1e150; it is not recorded.
     pub fn update(&mut self, loss: f64) -> Result<Control, CriterionError> {
         let step = self.count;
         // the comparison is false for NaN too
