@@ -27,8 +27,7 @@ OBJECTS = {
     "koala": ("koala", "noto", "bear", "standard"),
     "unicorn": ("unicorn", "fluent", "horse", "hard"),
 }
-# More of them for `dvar experiment curves`, in a folder of their own; no part of the model was shown
-# any of these things, in any style.
+# More of them for `dvar experiment curves`, in a folder of their own.
 CURVE_OBJECTS = {
     "orange-guitar": ("guitar", "notov1", "guitar", "unrated"),
     "owl": ("owl", "notov1", "chicken", "unrated"),
