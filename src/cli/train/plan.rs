@@ -68,6 +68,7 @@ pub(super) fn prepare(
             (RunFolder::create(named.as_deref(), token, &saved)?, None)
         }
     };
+    let knows_before = state.as_ref().is_some_and(session::knows_samples_before);
     let prepared = PreparedRun {
         checked,
         start,
@@ -76,7 +77,7 @@ pub(super) fn prepare(
         device: devices[0].0.clone(),
         begun_with,
         state,
-        draws_before: true,
+        draws_before: !(knows_before && folder.samples("before").is_file()),
     };
     Ok((prepared, folder, devices))
 }
