@@ -41,6 +41,11 @@ impl TrainerConfig {
         (!matches!(stop, StopReason::Interrupted { .. })).then_some(stop)
     }
 
+    /// Whether what a callback says can end the run.
+    pub fn callbacks_can_end(&self) -> bool {
+        self.min_train_steps < self.max_train_steps
+    }
+
     /// Whether this may end a run in the last of so many steps.
     fn may_end(&self, stop: &StopReason, steps: usize) -> bool {
         matches!(stop, StopReason::Interrupted { .. }) || steps > self.min_train_steps

@@ -222,7 +222,8 @@ impl Observer for CommandLine<'_> {
         }));
         if resumed.and_then(|state| config.trainer.end_of(state)).is_none() {
             let steps = config.trainer.max_train_steps;
-            callbacks.push(progress(self.dashboard, steps, step, config.threshold));
+            let threshold = if config.trainer.callbacks_can_end() { config.threshold } else { 0.0 };
+            callbacks.push(progress(self.dashboard, steps, step, threshold));
         }
         Ok(callbacks)
     }
