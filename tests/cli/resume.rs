@@ -87,6 +87,23 @@ fn a_run_goes_on_from_its_checkpoint_only_with_the_same_options_and_pictures() {
     fs::write(&config, &text).unwrap();
     fs::remove_file(pictures.join("4.png")).unwrap();
     refused(cli.run(&["train", "--resume", "run", "--device", "cpu"]));
+    fs::rename(&pictures, cli.path("moved")).unwrap();
+    let moved = cli.run(&["train", "--resume", "run", "--device", "cpu"]);
+    assert_eq!(moved.code, Some(2), "{moved:?}");
+    let told = "the pictures of the run `run` are no longer in `";
+    assert!(moved.stderr.contains(told) && moved.stderr.contains("put them back"), "{moved:?}");
+}
+
+#[test]
+fn a_folder_with_another_program_s_configuration_is_no_run_and_stays_as_it_is() {
+    let cli = Cli::new();
+    fs::create_dir(cli.path("site")).unwrap();
+    fs::write(cli.path("site/config.toml"), "title = 'A site'").unwrap();
+    fs::write(cli.path("site/.draft.tmp-1"), "another program's").unwrap();
+    let ran = cli.run(&["train", "--resume", "site"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("there is no option `title`"), "{ran:?}");
+    assert!(!cli.path("site/state").exists() && cli.path("site/.draft.tmp-1").exists());
 }
 
 /// Waits for something that a running program does, for a minute at most.
@@ -150,6 +167,30 @@ fn ctrl_c_before_the_first_step_ends_at_once() {
     interrupted(&cli, child);
     assert!(said().contains("go on with: dvar train --resume drawing"), "{}", said());
     assert!(!cli.path("drawing/samples_before.png").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_without_a_checkpoint_that_cannot_go_on_keeps_its_folder() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    // it tries all words, on more inputs than can be computed meanwhile
+    let begin = ["train", "pictures", "--eval-batch-size", "1024", "-o", "run"];
+    let start = |args: &[&str]| {
+        let mut command = cli.command(&[args, &["--device", "cpu"]].concat());
+        command.stdout(fs::File::create(cli.path("said")).unwrap());
+        let mut child = command.spawn().expect("the program starts");
+        let said = || String::from_utf8(cli.read("said")).unwrap();
+        wait_for(&mut child, || said().contains("output "));
+        child
+    };
+    let mut killed = start(&begin);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    interrupted(&cli, start(&["train", "--resume", "run"]));
+    let said = String::from_utf8(cli.read("said")).unwrap();
+    assert!(said.contains("go on with: dvar train --resume run"), "{said}");
+    assert!(cli.path("run/config.toml").is_file());
 }
 
 #[cfg(unix)]

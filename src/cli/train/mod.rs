@@ -80,7 +80,7 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
     if let Some(run) = &args.resume {
         check_alone(args)?;
         let folder = RunFolder::resume(run)?;
-        let mut options = read(&folder.config())?;
+        let mut options = folder.options()?;
         if let Some(steps) = args.options.training.max_train_steps {
             let stop = folder.read_state()?.and_then(|state| state.stop);
             let ended = stop.is_some_and(|stop| !matches!(stop, StopReason::Interrupted { .. }));

@@ -80,7 +80,7 @@ impl<'a> CommandLine<'a> {
     /// not begin.
     pub(super) fn keep_last_good(&self, error: RunError<CliError>) -> CliError {
         let (last_good, error) = (error.last_good, CliError::from(error.cause));
-        if self.logs.get().is_none() && self.resumed.is_none() {
+        if self.logs.get().is_none() {
             self.folder.discard();
         }
         match last_good.map(|concept| write_concept(self.folder.path(), &concept)) {
