@@ -145,8 +145,8 @@ fn is_machine(error: &(dyn Error + 'static)) -> bool {
 
 /// Whether nothing can be written by that path, on however good a disk.
 fn is_of_path(error: &io::Error) -> bool {
-    use io::ErrorKind::{AlreadyExists, IsADirectory, NotADirectory, NotFound};
-    [AlreadyExists, IsADirectory, NotADirectory, NotFound].contains(&error.kind())
+    use io::ErrorKind::{AlreadyExists, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    [AlreadyExists, IsADirectory, NotADirectory, NotFound, PermissionDenied].contains(&error.kind())
 }
 
 /// Whether the error is about what was given: options, pictures, models, learned files.
@@ -252,9 +252,11 @@ mod tests {
         let path = "a".to_string();
         assert_eq!(code(DataError::Unreadable { path: path.clone(), source: full() }), 1);
         let missing = || io::Error::from(io::ErrorKind::NotFound);
-        let nowhere = CliError::write(Path::new("a/b"), missing());
-        assert_eq!(nowhere.exit_code(), 2);
-        assert!(!nowhere.to_string().contains("space"), "{nowhere}");
+        for of_path in [missing(), io::Error::from(io::ErrorKind::PermissionDenied)] {
+            let refused = CliError::write(Path::new("a/b"), of_path);
+            assert_eq!(refused.exit_code(), 2);
+            assert!(!refused.to_string().contains("space"), "{refused}");
+        }
         assert_eq!(CliError::read(Path::new("a"), missing()).exit_code(), 2);
         assert_eq!(code(DataError::Unreadable { path, source: missing() }), 2);
         assert_eq!(code(TrainError::callback("checkpoint", full())), 1);
