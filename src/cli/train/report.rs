@@ -158,7 +158,7 @@ fn say_of_pictures(run: &PreparedRun) {
         );
     }
     // a folder that cannot be read again says nothing new
-    if let Ok(Some(names)) = left_out(&config.train_data_dir) {
+    if let Ok(Some(names)) = left_out(&config.train_data_dir, config.reading.kohya_folders) {
         println!("left out   {names}: convert these to png or jpg to train on them");
     }
 }
