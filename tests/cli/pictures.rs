@@ -86,7 +86,7 @@ fn captions_beside_the_pictures_are_trained_on_and_fixed_for_the_evaluation() {
 
     fs::write(pictures.join("1.txt"), "grey").unwrap();
     let said = refused(&cli, &["--captions"]);
-    assert!(said.contains("the caption `grey` does not name the concept"), "{said}");
+    assert!(said.contains("1.png`: the caption `grey` does not name the concept"), "{said}");
     losses(&cli, "named", &["--caption-template", "a photo of {}, [caption]"]);
     let said = refused(&cli, &["--caption-template", "a photo"]);
     assert!(
