@@ -107,7 +107,10 @@ pub fn restore<M, S, C: Callback<M, S> + ?Sized>(
             None if callback.save()?.is_none() => {}
             None => {
                 let name = callback.name();
-                return Err(TrainError::state(format!("the saved state lacks `{name}`")));
+                return Err(TrainError::state(format!(
+                    "the saved state lacks `{name}`; go on with the callbacks that the run began \
+                     with, or start it anew"
+                )));
             }
         }
     }

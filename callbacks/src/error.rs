@@ -14,7 +14,7 @@ pub enum TrainError {
         .step.saturating_add(1)
     )]
     NonFinite {
-        /// Loss, gradient or distance.
+        /// Loss, gradient, distance or weight.
         what: &'static str,
         /// NaN or an infinity.
         value: f64,

@@ -17,7 +17,15 @@ impl<C: Criterion + Serialize + DeserializeOwned> Watch for C {
     }
 
     fn restore(&mut self, saved: Value) -> Result<(), TrainError> {
-        *self = serde_json::from_value(saved).map_err(TrainError::state)?;
+        let saved: C = serde_json::from_value(saved).map_err(TrainError::state)?;
+        let mut settings = saved.settings().into_iter().zip(self.settings());
+        if let Some(((name, then), (_, now))) = settings.find(|(then, now)| then != now) {
+            return Err(TrainError::state(format!(
+                "the criterion's {name} was {then} when the state was saved and is {now} now; give it \
+                 {then} again, or start the run anew"
+            )));
+        }
+        *self = saved;
         Ok(())
     }
 }
@@ -34,7 +42,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::early_stopping::{Control, CriterionError};
+    use crate::early_stopping::{Control, CriterionError, Dvar, Plateau, ScorePatience};
 
     /// JSON has no such keys.
     #[derive(Serialize, Deserialize)]
@@ -50,5 +58,28 @@ mod tests {
     fn a_criterion_that_cannot_be_saved_is_an_error() {
         let criterion = Unsaveable([(vec![1], 2.0)].into());
         assert!(matches!(criterion.save(), Err(TrainError::State(_))));
+    }
+
+    #[test]
+    fn a_saved_criterion_is_taken_back_only_by_one_with_its_settings() {
+        let dvar = |window| Box::new(Dvar::new(window, 0.5).unwrap());
+        let plateau = |threshold| Box::new(Plateau::new(6, threshold).unwrap());
+        let score = |patience| Box::new(ScorePatience::new(0.1, patience).unwrap());
+        let cases: [(Box<dyn Watch>, Box<dyn Watch>, &str); 3] = [
+            (
+                dvar(6),
+                dvar(8),
+                "window was 6 when the state was saved and is 8 now; give it 6 again",
+            ),
+            (plateau(0.25), plateau(0.5), "threshold was 0.25"),
+            (score(1), score(2), "patience was 1"),
+        ];
+        for (mut own, mut other, told) in cases {
+            let saved = own.save().unwrap();
+            own.restore(saved.clone()).unwrap();
+            let refused = other.restore(saved).unwrap_err();
+            assert!(matches!(refused, TrainError::State(_)), "{refused}");
+            assert!(refused.to_string().contains(told), "{refused}");
+        }
     }
 }

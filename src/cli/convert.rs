@@ -76,12 +76,17 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
 
 /// Writes a LoRA by the names that a tool reads.
 fn lora(args: &ConvertArgs) -> Result<(), CliError> {
-    let given = Path::new(&args.file);
+    let (file, token) = split(&args.file);
+    if token.is_some() {
+        return Err(CliError::Input(format!(
+            "`{file}` holds no embedding, which alone has a token; give it without what follows its name"
+        )));
+    }
+    let given = Path::new(file);
     let LearnedAdapter::Lora(lora) = read_adapter(given)? else {
         return Err(CliError::Input(format!(
-            "`{}` holds Custom Diffusion's weights, which diffusers and dvar read as they are; there \
-             is nothing to convert",
-            args.file
+            "`{file}` holds Custom Diffusion's weights, which diffusers and dvar read as they are; there \
+             is nothing to convert"
         )));
     };
     let name = || {
@@ -91,7 +96,17 @@ fn lora(args: &ConvertArgs) -> Result<(), CliError> {
     let path = match &args.output {
         None => name(),
         Some(folder) if folder.is_dir() => folder.join(name()),
-        Some(file) => file.clone(),
+        Some(file) if file.extension().is_some_and(|ending| ending == "safetensors") => {
+            file.clone()
+        }
+        Some(file) => {
+            return Err(CliError::Input(format!(
+                "`--output` is `{}`, and {} reads this LoRA from a file that ends in `.safetensors`; \
+                 call it so",
+                file.display(),
+                args.to.name()
+            )));
+        }
     };
     write_lora(&lora, args.to, &path)
 }

@@ -145,8 +145,8 @@ fn is_machine(error: &(dyn Error + 'static)) -> bool {
 
 /// Whether nothing can be written by that path, on however good a disk.
 fn is_of_path(error: &io::Error) -> bool {
-    use io::ErrorKind::{AlreadyExists, IsADirectory, NotADirectory, NotFound};
-    [AlreadyExists, IsADirectory, NotADirectory, NotFound].contains(&error.kind())
+    use io::ErrorKind::{AlreadyExists, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    [AlreadyExists, IsADirectory, NotADirectory, NotFound, PermissionDenied].contains(&error.kind())
 }
 
 /// Whether the error is about what was given: options, pictures, models, learned files.
@@ -186,7 +186,9 @@ impl fmt::Display for CliError {
             Self::Input(message) | Self::Failed(message) => f.write_str(message),
             Self::Part(error) => f.write_str(&sentence(error.as_ref())),
             Self::Read { path, source } => {
-                write!(f, "cannot read `{}`: {source}", path.display())
+                let no_text = source.kind() == io::ErrorKind::InvalidData;
+                let remedy = if no_text { "; save it again as text in UTF-8" } else { "" };
+                write!(f, "cannot read `{}`: {source}{remedy}", path.display())
             }
             Self::Write { path, source } => {
                 let space = if is_of_path(source) { "" } else { "free some space or " };
@@ -252,9 +254,11 @@ mod tests {
         let path = "a".to_string();
         assert_eq!(code(DataError::Unreadable { path: path.clone(), source: full() }), 1);
         let missing = || io::Error::from(io::ErrorKind::NotFound);
-        let nowhere = CliError::write(Path::new("a/b"), missing());
-        assert_eq!(nowhere.exit_code(), 2);
-        assert!(!nowhere.to_string().contains("space"), "{nowhere}");
+        for of_path in [missing(), io::Error::from(io::ErrorKind::PermissionDenied)] {
+            let refused = CliError::write(Path::new("a/b"), of_path);
+            assert_eq!(refused.exit_code(), 2);
+            assert!(!refused.to_string().contains("space"), "{refused}");
+        }
         assert_eq!(CliError::read(Path::new("a"), missing()).exit_code(), 2);
         assert_eq!(code(DataError::Unreadable { path, source: missing() }), 2);
         assert_eq!(code(TrainError::callback("checkpoint", full())), 1);
@@ -271,5 +275,16 @@ mod tests {
         let path = "a".to_string();
         let said = CliError::from(DataError::Unreadable { path, source: io::Error::other("gone") });
         assert_eq!(said.to_string().matches("gone").count(), 1);
+    }
+
+    #[test]
+    fn a_text_in_another_encoding_is_told_how_to_be_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("my-cat.toml");
+        // as PowerShell 5 writes it by `>`
+        std::fs::write(&file, b"\xff\xfes\0e\0e\0d\0").unwrap();
+        let unread = CliError::read(&file, std::fs::read_to_string(&file).unwrap_err());
+        assert!(unread.to_string().ends_with("; save it again as text in UTF-8"), "{unread}");
+        assert_eq!(unread.exit_code(), 2);
     }
 }

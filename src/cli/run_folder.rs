@@ -28,6 +28,8 @@ pub(super) struct RunFolder {
     path: PathBuf,
     /// Where this process writes to it.
     own: Option<Arc<OwnFolder>>,
+    /// Whether this process made it.
+    new: bool,
 }
 
 impl RunFolder {
@@ -40,7 +42,7 @@ impl RunFolder {
     ) -> Result<Self, CliError> {
         let default = || Path::new("runs").join(plain_name(placeholder_token));
         let own = OwnFolder::new(named, default)?;
-        let run = Self { path: own.path.clone(), own: Some(own.into()) };
+        let run = Self { path: own.path.clone(), own: Some(own.into()), new: true };
         // the configuration before anything else: what has it can be resumed
         let begun = write(&run.config(), config.as_bytes()).and_then(|()| {
             fs::create_dir(run.path.join("state"))
@@ -53,6 +55,8 @@ impl RunFolder {
     /// An existing run, to be gone on with.
     pub(super) fn resume(folder: &Path) -> Result<Self, CliError> {
         let run = Self::open(folder)?;
+        // before anything is written: a `config.toml` may be another program's
+        run.options()?;
         let own = OwnFolder::again(folder.to_path_buf())?;
         // a run that was killed early may lack it
         let state = run.path.join("state");
@@ -62,9 +66,10 @@ impl RunFolder {
 
     /// Takes back what [`create`](Self::create) made, when the run could not begin.
     ///
-    /// A folder in which class pictures were drawn is kept, to be gone on with.
+    /// A folder that was there before is kept, and so is one in which class pictures were drawn, to be
+    /// gone on with.
     pub(super) fn discard(&self) {
-        if self.class_pictures().exists() {
+        if !self.new || self.class_pictures().exists() {
             return;
         }
         // nothing more can be done about a folder that will not go
@@ -78,7 +83,7 @@ impl RunFolder {
 
     /// An existing run.
     pub(super) fn open(folder: &Path) -> Result<Self, CliError> {
-        let run = Self { path: folder.to_path_buf(), own: None };
+        let run = Self { path: folder.to_path_buf(), own: None, new: false };
         if run.config().is_file() {
             return Ok(run);
         }
@@ -94,7 +99,11 @@ impl RunFolder {
 
     /// The command that goes on with the run, as it is typed.
     pub(super) fn go_on(&self) -> String {
-        let path = self.path.display().to_string();
+        let mut path = self.path.display().to_string();
+        if path.starts_with('-') {
+            // else it would be read as a flag
+            path.insert_str(0, "./");
+        }
         let plain = |c: char| c.is_alphanumeric() || r"-_./\:".contains(c);
         let path = if path.chars().all(plain) { path } else { format!("\"{path}\"") };
         format!("dvar train --resume {path}")
@@ -251,9 +260,10 @@ mod tests {
 
     #[test]
     fn the_command_that_goes_on_holds_for_any_folder() {
-        let go_on = |path: &str| RunFolder { path: path.into(), own: None }.go_on();
+        let go_on = |path: &str| RunFolder { path: path.into(), own: None, new: false }.go_on();
         assert_eq!(go_on("runs/my-cat"), "dvar train --resume runs/my-cat");
         assert_eq!(go_on("My Cat #1"), "dvar train --resume \"My Cat #1\"");
+        assert_eq!(go_on("-cat"), "dvar train --resume ./-cat");
     }
 
     #[test]

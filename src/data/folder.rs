@@ -106,13 +106,17 @@ pub fn picture_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
 }
 
 /// The pictures of a folder that are left out, since nothing here reads them, in words; none where
-/// there are none.
+/// there are none. With `kohya_folders` also those of the folders in it that are read.
 ///
 /// # Errors
 ///
 /// [`DataError::Unreadable`].
-pub fn left_out(folder: &Path) -> Result<Option<String>, DataError> {
+pub fn left_out(folder: &Path, kohya_folders: bool) -> Result<Option<String>, DataError> {
     let mut others = entries(folder)?;
+    let folders = if kohya_folders { repeated_folders(folder)? } else { Vec::new() };
+    for (folder, _) in folders {
+        others.extend(entries(&folder)?);
+    }
     others.retain(|path| ends_in(path, &NOT_READ));
     Ok((!others.is_empty()).then(|| in_words(&others)))
 }
@@ -120,14 +124,7 @@ pub fn left_out(folder: &Path) -> Result<Option<String>, DataError> {
 /// The pictures of the folders in a folder, in the shares that their names say: `3_mine` counts each of
 /// its pictures three times where `1_others` counts each once.
 fn repeated_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let repeats = |path: &PathBuf| {
-        let name = path.file_name()?.to_string_lossy();
-        let (number, _) = name.split_once('_')?;
-        number.parse::<usize>().ok().filter(|number| *number > 0 && path.is_dir())
-    };
-    let folders: Vec<(PathBuf, usize)> = (entries(folder)?.into_iter())
-        .filter_map(|path| repeats(&path).map(|number| (path, number)))
-        .collect();
+    let folders = repeated_folders(folder)?;
     // twice as many of everything is the same
     let divisor = folders.iter().fold(0, |divisor, (_, number)| gcd(divisor, *number));
     if divisor == 0 {
@@ -146,6 +143,17 @@ fn repeated_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
         }
     }
     Ok(files)
+}
+
+/// The folders in a folder whose names begin with a number, and these.
+fn repeated_folders(folder: &Path) -> Result<Vec<(PathBuf, usize)>, DataError> {
+    let repeats = |path: &PathBuf| {
+        let name = path.file_name()?.to_string_lossy();
+        let (number, _) = name.split_once('_')?;
+        number.parse::<usize>().ok().filter(|number| *number > 0 && path.is_dir())
+    };
+    let folders = entries(folder)?.into_iter();
+    Ok(folders.filter_map(|path| repeats(&path).map(|number| (path, number))).collect())
 }
 
 fn gcd(a: usize, b: usize) -> usize {

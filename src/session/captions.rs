@@ -42,10 +42,14 @@ impl Captions {
         let mut ids = Vec::new();
         for (picture, caption) in dataset.captions().iter().enumerate() {
             let caption = caption.as_deref().unwrap_or_default();
+            let of_picture = |source| SessionError::OfPicture {
+                picture: dataset.names()[picture].clone(),
+                source: Box::new(source),
+            };
             for caption in variants(config, picture, caption) {
                 for template in &config.caption_templates {
                     let text = fill_caption(template, &caption, token);
-                    ids.push(checked(&text, tokenizers)?);
+                    ids.push(checked(&text, tokenizers).map_err(of_picture)?);
                 }
             }
         }

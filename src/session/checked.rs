@@ -213,8 +213,40 @@ pub fn fingerprint<'a>(options: &str, pictures: impl IntoIterator<Item = &'a Dat
     for dataset in pictures {
         hash = dataset.pictures().iter().fold(hash, |hash, p| hash.and(p.pixels()));
         let captions = dataset.captions().iter().flatten();
-        hash = captions.fold(hash, |hash, caption| hash.and(caption.as_bytes()));
+        // each with an end that no text holds: words do not move from one to the next unseen
+        hash = captions.fold(hash, |hash, caption| hash.and(caption.as_bytes()).and(&[0xff]));
         hash = dataset.mask_pictures().fold(hash, |hash, mask| hash.and(mask.pixels()));
     }
     hash.0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::data::{png::encode_png, reading::Reading};
+
+    /// Two pictures with texts beside them, read with these or without.
+    fn dataset(texts: [&str; 2], captions: bool) -> Dataset {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in ["a", "b"].into_iter().zip(texts) {
+            let file = folder.path().join(name);
+            let png = encode_png(64, 64, &[7; 64 * 64 * 3]).unwrap();
+            fs::write(file.with_extension("png"), png).unwrap();
+            fs::write(file.with_extension("txt"), text).unwrap();
+        }
+        let reading = Reading { captions, ..Reading::default() };
+        Dataset::from_folder(folder.path(), 64, reading).unwrap()
+    }
+
+    #[test]
+    fn captions_stand_each_for_itself_in_the_fingerprint_and_only_where_they_are_read() {
+        let of = |texts, captions| fingerprint("", [&dataset(texts, captions)]);
+        assert_eq!(of(["ab", "c"], true), of(["ab", "c"], true));
+        assert_ne!(of(["ab", "c"], true), of(["a", "bc"], true));
+        // as dvar 0.1.0 made it, which knew no captions
+        let pixels = [7; 2 * 64 * 64 * 3];
+        assert_eq!(of(["ab", "c"], false), Fingerprint::of(&pixels).0);
+    }
 }

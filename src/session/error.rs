@@ -71,6 +71,14 @@ pub enum SessionError {
         /// The caption.
         caption: String,
     },
+    /// A text beside a picture cannot be a caption.
+    #[error("`{picture}`: {source}")]
+    OfPicture {
+        /// The picture's name.
+        picture: String,
+        /// What is wrong with its caption.
+        source: Box<SessionError>,
+    },
     /// The learned embedding to start from is of another model.
     #[error("`initializer_file` holds vectors {widths} wide, the text encoder takes {expected}")]
     InitialWidth {
@@ -145,6 +153,7 @@ impl SessionError {
             Self::TooManyVectors { .. } | Self::NoRoomForVectors { .. } => Some("num_vectors"),
             Self::InitialWidth { .. } => Some("initializer_file"),
             Self::CaptionWithoutConcept { .. } => Some("caption_template"),
+            Self::OfPicture { source, .. } => source.option(),
             Self::TooManyInputs { .. } => Some("eval_batch_size"),
             Self::Timesteps { min, steps, .. } if min >= steps => Some("min_timestep"),
             Self::Timesteps { .. } => Some("max_timestep"),

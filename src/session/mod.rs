@@ -10,9 +10,9 @@ mod class_pictures;
 mod error;
 mod evaluation;
 mod fall;
-mod found_word;
 mod generator;
 mod initial;
+mod kept;
 mod observer;
 mod part;
 mod prepared;
@@ -34,6 +34,7 @@ pub use error::{SessionError, option_of, sentence, sources};
 pub use fall::Fall;
 pub use generator::{Generator, check_sampling, tokenizers_with};
 pub use initial::{InitialVectors, Rank, Start, Tokens, WORDS};
+pub use kept::knows_samples_before;
 pub use observer::{Moment, Observer, Phase, Shown};
 pub use prepared::PreparedRun;
 #[cfg(not(target_arch = "wasm32"))]

@@ -28,7 +28,8 @@ pub struct PreparedRun {
     pub begun_with: String,
     /// Where an interrupted run goes on from.
     pub state: Option<TrainState>,
-    /// Whether pictures are drawn before the first step.
+    /// Whether pictures are drawn before the first step. If not, their score is what the state knows of
+    /// it.
     pub draws_before: bool,
 }
 

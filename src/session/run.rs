@@ -7,7 +7,8 @@ pub use error::{Cause, RunError};
 
 use super::{
     Best, CheckedOptions, Drawn, InitialVectors, Moment, Observer, Phase, PreparedRun, Rank,
-    Samples, Session, SessionError, Shown, Start, WordSearch, found_word::FoundWord,
+    Samples, Session, SessionError, Shown, Start, WordSearch,
+    kept::{FoundWord, Keep, Kept, SamplesBefore},
 };
 use crate::{
     callbacks::{ScoreMonitor, Scores},
@@ -85,21 +86,22 @@ pub async fn run<O: Observer>(
     let gallery = Gallery { samples, observer };
     let fingerprint = prepared.fingerprint(class.as_ref());
     let trainer = session.trainer(config).with_fingerprint(fingerprint);
-    let clip_i_before = if prepared.draws_before {
-        gallery.show(Moment::Before, &trainer.concept().plain()).await?
+    let before = if prepared.draws_before {
+        let clip_i = gallery.show(Moment::Before, &trainer.concept().plain()).await?;
+        Some(SamplesBefore { clip_i })
     } else {
-        None
+        prepared.state.as_ref().map(SamplesBefore::saved).transpose()?.flatten()
     };
     let replicas = observer.replicas(prepared, &session, class.as_ref()).await?;
     let replicas = replicas.as_deref();
     let mut trainer = trainer.with_replicas(replicas);
     observer.phase(Phase::Training).await.map_err(RunError::observer)?;
-    let found_word = found.as_ref();
-    let (stop, best) =
-        train(prepared, &session, replicas, found_word, &gallery, &mut trainer).await?;
+    let known = (found.as_ref(), before.as_ref());
+    let (stop, best) = train(prepared, &session, replicas, known, &gallery, &mut trainer).await?;
     let last = trainer.concept().read().await.map_err(SessionError::from)?;
     let steps = trainer.step();
     let initializer_token = found.map(|found| found.word);
+    let clip_i_before = before.and_then(|before| before.clip_i);
     let mut outcome =
         Outcome { steps, stop, last, best, clip_i_before, clip_i: None, initializer_token };
     if observer.concludes(&outcome.stop) {
@@ -160,7 +162,7 @@ async fn train<O: Observer>(
     prepared: &PreparedRun,
     session: &Session,
     replicas: Option<&dyn Replicas>,
-    found: Option<&FoundWord>,
+    (found, before): (Option<&FoundWord>, Option<&SamplesBefore>),
     gallery: &Gallery<'_, O>,
     trainer: &mut Trainer<'_>,
 ) -> Result<(StopReason, Option<Best>), RunError<O::Error>> {
@@ -192,9 +194,12 @@ async fn train<O: Observer>(
     if let Some(state) = state {
         trainer.restore(state, &mut callbacks)?;
     }
-    // a state that lacks the word is no reason to refuse it
+    // a state that lacks them is no reason to refuse it
     if let Some(found) = found {
-        callbacks.push(Box::new(found));
+        callbacks.push(Box::new(Kept(found)));
+    }
+    if let Some(before) = before {
+        callbacks.push(Box::new(Kept(before)));
     }
     let trained = match state.and_then(|state| config.trainer.end_of(state)) {
         Some(stop) => Ok(stop),

@@ -41,6 +41,11 @@ impl TrainerConfig {
         (!matches!(stop, StopReason::Interrupted { .. })).then_some(stop)
     }
 
+    /// Whether what a callback says can end the run.
+    pub fn callbacks_can_end(&self) -> bool {
+        self.min_train_steps < self.max_train_steps
+    }
+
     /// Whether this may end a run in the last of so many steps.
     fn may_end(&self, stop: &StopReason, steps: usize) -> bool {
         matches!(stop, StopReason::Interrupted { .. }) || steps > self.min_train_steps
@@ -286,7 +291,7 @@ impl<'a> Trainer<'a> {
     }
 
     async fn share_state(
-        &self,
+        &mut self,
         callbacks: &mut [Box<dyn Callback<Concept, TrainState> + '_>],
         stop: Option<&StopReason>,
     ) -> Result<(), TrainError> {
@@ -294,6 +299,13 @@ impl<'a> Trainer<'a> {
             return Ok(());
         }
         let parameters = self.concept.read_parameters().await?;
+        // saved, they would take the place of the last state that can be gone on from
+        let mut values = parameters.iter().flat_map(|parameter| &parameter.values);
+        if let Some(value) = values.find(|value| !value.is_finite()) {
+            self.concept.set(self.last_good.clone());
+            let (value, step) = (f64::from(*value), self.step - 1);
+            return Err(TrainError::NonFinite { what: "trained weight", value, step });
+        }
         let (mut optimizer, memory) = (Vec::new(), self.optimizer.memory());
         for (i, parameter) in parameters.iter().enumerate() {
             for (slot, tensors) in &memory {

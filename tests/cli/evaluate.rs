@@ -131,6 +131,12 @@ fn a_run_is_scored_by_what_it_learned_as_the_training_did() {
     let saved = json(evaluate(&cli, &["run", "--json"]));
     assert_eq!((&saved["counts"]["pictures"], &saved["counts"]["clip_t"]), (&2.into(), &2.into()));
     assert!(saved["clip_i"].as_f64().unwrap() > scores["clip_i"].as_f64().unwrap());
+
+    fs::rename(cli.path("pictures"), cli.path("moved")).unwrap();
+    let moved = evaluate(&cli, &["run"]);
+    assert_eq!(moved.code, Some(2), "{moved:?}");
+    assert!(moved.stderr.contains("say where they are with `--references`"), "{moved:?}");
+    evaluate(&cli, &["run", "--references", "moved"]).ok();
 }
 
 #[test]

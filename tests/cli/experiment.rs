@@ -294,9 +294,9 @@ fn a_grid_becomes_jobs_of_slurm_whose_tasks_make_single_runs() {
     fs::write(cli.path("bin/sbatch"), SBATCH).unwrap();
     fs::set_permissions(cli.path("bin/sbatch"), fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", cli.path("bin").display(), std::env::var("PATH").unwrap());
-    let submitted = || {
+    let submitted = |folder: &str| {
         let submit = ["--submit", "slurm", "--runs-per-task", "2", "--", "--gres=gpu:1"];
-        let mut command = cli.command(&[&TABLE[..], &submit].concat());
+        let mut command = cli.command(&[&TABLE[..], &["-o", folder], &submit].concat());
         command.env("PATH", &path).env("CALLS", cli.path("calls"));
         cli.ran(command.output().unwrap()).ok();
         let calls = text(&cli, "calls");
@@ -312,7 +312,7 @@ fn a_grid_becomes_jobs_of_slurm_whose_tasks_make_single_runs() {
     assert_eq!(refused.code, Some(2));
     assert!(!cli.path("experiments").exists(), "nothing is left behind");
 
-    let calls = submitted();
+    let calls = submitted("experiments/table1");
     let calls: Vec<&str> = calls.lines().collect();
     let folder = "experiments/table1/slurm";
     let call = |after: &str, script: &str| {
@@ -334,8 +334,12 @@ fn a_grid_becomes_jobs_of_slurm_whose_tasks_make_single_runs() {
     let status = cli.run(&[&TABLE[..], &["--status"]].concat()).ok();
     assert!(status.contains("done       koala--clip-s: stopped after"), "{status}");
     assert_eq!(status.matches("open ").count(), 3, "{status}");
-    submitted();
+    submitted("experiments/table1");
     assert!(!text(&cli, &format!("{folder}/runs-1.sh")).contains("koala--clip-s"));
+    submitted("my grid");
+    let log = cli.path("my grid/slurm/%A_%a.log");
+    let quoted = format!("#SBATCH --output=\"{}\"\n", log.display());
+    assert!(text(&cli, "my grid/slurm/runs-1.sh").contains(&quoted));
 
     let unknown = cli.run(&[&TABLE[..], &["--run", "koala--clips"]].concat());
     assert_eq!(unknown.code, Some(2));

@@ -95,6 +95,15 @@ fn convert_writes_a_lora_for_other_tools_and_back() {
     let again = cli.run(&["convert", KOHYA, "--to", "diffusers", "-o", "back.safetensors"]);
     assert_eq!(again.code, Some(2));
     assert!(again.stderr.contains("exists already"), "{again:?}");
+    let named = format!("{KOHYA}=<cat>");
+    for (file, output, told) in [
+        (KOHYA, "back.pt", "a1111 reads this LoRA from a file that ends in `.safetensors`"),
+        (named.as_str(), "new.safetensors", "holds no embedding, which alone has a token"),
+    ] {
+        let ran = cli.run(&["convert", file, "--to", "a1111", "-o", output]);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains(told) && !cli.path(output).exists(), "{ran:?}");
+    }
     // of a bundle both parts
     let said = cli.run(&["convert", BUNDLE, "--to", "diffusers"]).ok();
     assert!(said.contains("embedding  umb.safetensors\n"), "{said}");

@@ -86,7 +86,7 @@ fn captions_beside_the_pictures_are_trained_on_and_fixed_for_the_evaluation() {
 
     fs::write(pictures.join("1.txt"), "grey").unwrap();
     let said = refused(&cli, &["--captions"]);
-    assert!(said.contains("the caption `grey` does not name the concept"), "{said}");
+    assert!(said.contains("1.png`: the caption `grey` does not name the concept"), "{said}");
     losses(&cli, "named", &["--caption-template", "a photo of {}, [caption]"]);
     let said = refused(&cli, &["--caption-template", "a photo"]);
     assert!(
@@ -266,11 +266,12 @@ fn folders_of_kohya_count_by_their_numbers_and_what_is_hidden_or_unread_is_left_
     }
     fs::write(cli.path("pictures/10_mine/._0.png"), "left by macOS").unwrap();
     fs::write(cli.path("pictures/phone.HEIC"), "not read").unwrap();
+    fs::write(cli.path("pictures/5_others/scan.avif"), "not read").unwrap();
     let said = refused(&cli, &[]);
     assert!(said.contains("no png, jpg, webp, bmp, gif or tiff files"), "{said}");
     let (said, _) = losses(&cli, "kohya", &["--kohya-folders"]);
     assert!(said.contains("7 pictures of 64 px"), "2 x 2 + 3: {said}");
-    assert!(said.contains("left out   `phone.HEIC`"), "{said}");
+    assert!(said.contains("left out   `phone.HEIC`, `scan.avif`:"), "{said}");
     fs::remove_dir_all(cli.path("pictures/10_mine")).unwrap();
     fs::remove_dir_all(cli.path("pictures/5_others")).unwrap();
     assert!(refused(&cli, &["--kohya-folders"]).contains("no folders such as `10_mycat`"));

@@ -87,6 +87,23 @@ fn a_run_goes_on_from_its_checkpoint_only_with_the_same_options_and_pictures() {
     fs::write(&config, &text).unwrap();
     fs::remove_file(pictures.join("4.png")).unwrap();
     refused(cli.run(&["train", "--resume", "run", "--device", "cpu"]));
+    fs::rename(&pictures, cli.path("moved")).unwrap();
+    let moved = cli.run(&["train", "--resume", "run", "--device", "cpu"]);
+    assert_eq!(moved.code, Some(2), "{moved:?}");
+    let told = "the pictures of the run `run` are no longer in `";
+    assert!(moved.stderr.contains(told) && moved.stderr.contains("put them back"), "{moved:?}");
+}
+
+#[test]
+fn a_folder_with_another_program_s_configuration_is_no_run_and_stays_as_it_is() {
+    let cli = Cli::new();
+    fs::create_dir(cli.path("site")).unwrap();
+    fs::write(cli.path("site/config.toml"), "title = 'A site'").unwrap();
+    fs::write(cli.path("site/.draft.tmp-1"), "another program's").unwrap();
+    let ran = cli.run(&["train", "--resume", "site"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("there is no option `title`"), "{ran:?}");
+    assert!(!cli.path("site/state").exists() && cli.path("site/.draft.tmp-1").exists());
 }
 
 /// Waits for something that a running program does, for a minute at most.
@@ -154,6 +171,30 @@ fn ctrl_c_before_the_first_step_ends_at_once() {
 
 #[cfg(unix)]
 #[test]
+fn a_run_without_a_checkpoint_that_cannot_go_on_keeps_its_folder() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    // it tries all words, on more inputs than can be computed meanwhile
+    let begin = ["train", "pictures", "--eval-batch-size", "1024", "-o", "run"];
+    let start = |args: &[&str]| {
+        let mut command = cli.command(&[args, &["--device", "cpu"]].concat());
+        command.stdout(fs::File::create(cli.path("said")).unwrap());
+        let mut child = command.spawn().expect("the program starts");
+        let said = || String::from_utf8(cli.read("said")).unwrap();
+        wait_for(&mut child, || said().contains("output "));
+        child
+    };
+    let mut killed = start(&begin);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    interrupted(&cli, start(&["train", "--resume", "run"]));
+    let said = String::from_utf8(cli.read("said")).unwrap();
+    assert!(said.contains("go on with: dvar train --resume run"), "{said}");
+    assert!(cli.path("run/config.toml").is_file());
+}
+
+#[cfg(unix)]
+#[test]
 fn ctrl_c_ends_the_drawing_of_class_pictures_too() {
     let cli = Cli::new();
     cli.concept("koala", "pictures");
@@ -182,19 +223,26 @@ fn a_finished_run_goes_on_beyond_its_end_and_ends_as_a_longer_one() {
     assert!(made < 8, "{made}");
     for run in ["short", "stopped"] {
         assert_eq!(go_on(run, "3").code, Some(2), "a run is not made shorter");
-        go_on(run, "12").ok();
+        // drawn anew, they would take the place of this
+        fs::copy(cli.path("long/curve.svg"), cli.path(&format!("{run}/samples_before.png")))
+            .unwrap();
+        let ran = go_on(run, "12");
+        assert!(!ran.stderr.contains("stops under"), "{ran:?}");
+        let said = ran.ok();
+        let unheard = "threshold 0.99: never stops, 12 steps are made whatever it says";
+        assert_eq!(said.contains(unheard), run == "stopped", "{said}");
         let file = |run: &str, name: &str| cli.read(&format!("{run}/{name}"));
         for name in ["learned_embeds.safetensors", "metrics.jsonl", "samples_after.png"] {
             assert!(file("long", name) == file(run, name), "{run}/{name}");
         }
-        let result = cli.json(&format!("{run}/result.json"));
-        assert_eq!(
-            (&result["steps"], &result["stop"]["reason"]),
-            (&12.into(), &"max_steps".into())
-        );
+        assert!(file(run, "samples_before.png") == file("long", "curve.svg"));
+        assert_eq!(cli.json(&format!("{run}/result.json")), cli.json("long/result.json"));
+        fs::remove_file(cli.path(&format!("{run}/samples_before.png"))).unwrap();
         // and once more, without a number, there is nothing left to do
         cli.run(&["train", "--resume", run, "--device", "cpu"]).ok();
-        assert!(file("long", "metrics.jsonl") == file(run, "metrics.jsonl"));
+        for name in ["metrics.jsonl", "samples_before.png"] {
+            assert!(file("long", name) == file(run, name), "{run}/{name}");
+        }
     }
     // as one that was interrupted on the way leaves it, the result is of the earlier end
     let result = String::from_utf8(cli.read("short/result.json")).unwrap().replace("12", "8");
@@ -207,4 +255,25 @@ fn a_finished_run_goes_on_beyond_its_end_and_ends_as_a_longer_one() {
     let ran = go_on("cosine", "12");
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("`--lr-scheduler cosine`"), "{ran:?}");
+}
+
+#[test]
+fn an_interrupted_run_goes_on_under_its_criterion_to_another_end() {
+    let cli = Cli::new();
+    cli.concept("blue-umbrella", "pictures");
+    // its criterion would stop it at once, and may not until it has been killed
+    let steps = ["--min-train-steps", "50000", "--max-train-steps", "100000"];
+    let args = [&["-o", "run", "--threshold", "0.99"], &steps[..]].concat();
+    let mut child = cli.command(&train_args(&args)).spawn().unwrap();
+    wait_for(&mut child, || cli.path("run/state/state.safetensors").is_file());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let config = String::from_utf8(cli.read("run/config.toml")).unwrap();
+    assert!(config.contains("min_train_steps = 50000"), "{config}");
+    let config = config.replace("min_train_steps = 50000", "min_train_steps = 0");
+    fs::write(cli.path("run/config.toml"), config).unwrap();
+    let go_on = ["train", "--resume", "run", "--max-train-steps", "3000", "--device", "cpu"];
+    cli.run(&go_on).ok();
+    let result = cli.json("run/result.json");
+    assert_eq!(result["stop"]["reason"], "dvar", "{result}");
 }

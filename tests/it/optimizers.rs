@@ -1,19 +1,21 @@
 //! AdamW and SAM against torch 2.8.0.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dvar::{
     concept::Method,
     config::MixedPrecision,
     optim::{AdamWConfig, Optimizer, OptimizerConfig, SamConfig},
-    trainer::TrainState,
+    session::{Cause, run},
+    trainer::{TrainError, TrainState},
 };
 use serde_json::Value;
 
 use crate::{
-    determinism::{options, prepared, states},
+    determinism::{States, options, prepared, session_of, states},
     golden::{self, Tensors, assert_close, number, numbers},
+    replicas::Sharing,
     support::{tensor, values},
 };
 
@@ -145,5 +147,48 @@ fn an_optimizer_of_ones_own_trains_and_resumes_with_and_without_a_memory() {
         let saved = TrainState::from_bytes(&middle.to_bytes().unwrap()).unwrap();
         let resumed = states(&run, Some(&saved), 3);
         assert_eq!(end.to_bytes().unwrap(), resumed.last().unwrap().to_bytes().unwrap());
+    }
+}
+
+/// An optimiser that changes nothing but, at its third update, the last parameter to no number.
+#[derive(Debug, Default)]
+struct Breaking {
+    updates: usize,
+}
+
+impl OptimizerConfig for Breaking {
+    fn init(&self, _parameters: &[Tensor<2>]) -> Box<dyn Optimizer> {
+        Box::new(Self::default())
+    }
+}
+
+impl Optimizer for Breaking {
+    fn update(
+        &mut self,
+        mut parameters: Vec<Tensor<2>>,
+        _gradients: Vec<Tensor<2>>,
+        _learning_rate: f64,
+    ) -> Vec<Tensor<2>> {
+        self.updates += 1;
+        if let Some(last) = parameters.last_mut().filter(|_| self.updates == 3) {
+            *last = last.clone().mul_scalar(f32::NAN);
+        }
+        parameters
+    }
+}
+
+#[test]
+fn a_weight_that_is_no_number_is_not_saved_in_the_place_of_the_last_good_state() {
+    for method in [Method::DreamboothLora, Method::CustomDiffusion] {
+        let mut broken = prepared(options(MixedPrecision::No, (method, "adamw"), 5, 1));
+        broken.checked.config.trainer.optimizer = Arc::new(Breaking::default());
+        let observer = States { at: 3, sharing: Sharing::Whole, kept: RefCell::default() };
+        let error = pollster::block_on(run(&broken, &observer)).unwrap_err();
+        let told = matches!(error.cause, Cause::Train(TrainError::NonFinite { step: 2, .. }));
+        assert!(told, "{method:?}: {error:?}");
+        assert!(observer.kept.into_inner().is_empty(), "{method:?}");
+        let start = session_of(&broken).concept(&broken.checked.config);
+        let start = pollster::block_on(start.read()).unwrap();
+        assert_eq!(*error.last_good.unwrap(), start, "{method:?}");
     }
 }

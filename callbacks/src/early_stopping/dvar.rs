@@ -147,6 +147,10 @@ impl Criterion for Dvar {
         self.update(value)
     }
 
+    fn settings(&self) -> Vec<(&'static str, f64)> {
+        [("window", self.window as f64), ("threshold", self.threshold)].into()
+    }
+
     fn figures(&self) -> Vec<(&'static str, f64)> {
         [("ratio", self.ratio())].into()
     }

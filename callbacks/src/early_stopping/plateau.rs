@@ -177,6 +177,10 @@ impl Criterion for Plateau {
         Self::update(self, value)
     }
 
+    fn settings(&self) -> alloc::vec::Vec<(&'static str, f64)> {
+        alloc::vec![("window", self.window as f64), ("threshold", self.threshold)]
+    }
+
     fn figures(&self) -> alloc::vec::Vec<(&'static str, f64)> {
         alloc::vec![("ratio", self.share())]
     }

@@ -76,6 +76,10 @@ impl Criterion for ScorePatience {
     fn update(&mut self, value: f64) -> Result<Control, CriterionError> {
         Ok(self.update(value))
     }
+
+    fn settings(&self) -> alloc::vec::Vec<(&'static str, f64)> {
+        alloc::vec![("min_delta", self.min_delta), ("patience", self.patience as f64)]
+    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::{
         train::read_result,
     },
     config::TrainConfig,
-    data::{dataset::Dataset, templates::fill},
+    data::{DataError, dataset::Dataset, templates::fill},
     embedding::LearnedEmbedding,
     eval::without_placeholder,
     pipelines::{LongPrompts, ModelFolder},
@@ -38,6 +38,12 @@ pub(super) fn subject(args: &EvaluateArgs, run: &RunFolder) -> Result<Subject, C
         // as the run saw them, so that its own scores come out again
         None => {
             let dataset = Dataset::from_folder(&config.train_data_dir, size, config.reading);
+            let dataset = dataset.map_err(|error| match error {
+                DataError::NoSuchFolder { path } => CliError::Input(format!(
+                    "the run's pictures are no longer in `{path}`; say where they are with `--references`"
+                )),
+                error => error.into(),
+            });
             dataset?.pictures().to_vec()
         }
     };

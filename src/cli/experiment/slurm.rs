@@ -86,8 +86,8 @@ exit $code
 {more}#SBATCH --requeue
 #SBATCH --signal=B:USR1@120
 #SBATCH --open-mode=append
-#SBATCH --chdir={}
-#SBATCH --output={}
+#SBATCH --chdir=\"{}\"
+#SBATCH --output=\"{}\"
 ",
             self.experiment,
             std::env::current_dir()?.display(),

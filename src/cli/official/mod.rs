@@ -27,7 +27,8 @@ pub(super) struct Translated {
 
 /// Translates `dvar train` with flags of the official code; any other command line stays as it is.
 ///
-/// A flag that the official code never had keeps its name, with hyphens for underscores.
+/// A flag that the official code never had keeps its name, with hyphens for underscores. It has no
+/// `--resume`: a line with that stays as it is, too.
 ///
 /// # Errors
 ///
@@ -38,10 +39,12 @@ pub(super) fn translate(args: Vec<OsString>) -> Result<Translated, CliError> {
         _ => Vec::new(),
     };
     let official = |word: &Word| matches!(word, Word::Official(flag, _) if flag.is_official());
-    if !words.iter().any(official) {
+    let is_official = words.iter().any(official);
+    let line = Line(words);
+    // the official code resumes nothing, and no preset may stand beside that flag
+    if !is_official || line.has("--resume") {
         return Ok(Translated { args, notes: Vec::new() });
     }
-    let line = Line(words);
     let mut out = Output { args: args[..2].to_vec(), ..Output::default() };
     if !line.has("--preset") {
         out.flag("preset", "official");

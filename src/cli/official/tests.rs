@@ -51,6 +51,7 @@ fn other_command_lines_stay_as_they_are() {
         "dvar train -m sd --seed 3 --num_vectors 2 --scale-lr --triple --method custom",
         "dvar generate --train_data_dir x",
         "dvar train --train-data-dir my_pictures --placeholder-token a_b",
+        "dvar train --resume my_run --max_train_steps 9",
     ] {
         let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
         let Translated { args, notes } = translate(words.clone()).unwrap();

@@ -21,7 +21,10 @@ use super::{
     CliError,
     run_folder::{RunFolder, plain_name},
 };
-use crate::config::{Preset, TrainOptions};
+use crate::{
+    config::{Preset, TrainOptions, TrainingOptions},
+    early_stopping::StopReason,
+};
 
 /// Flags of `dvar train`; of a flag that is given twice, the last one holds.
 #[derive(Debug, clap::Args)]
@@ -77,10 +80,11 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
     if let Some(run) = &args.resume {
         check_alone(args)?;
         let folder = RunFolder::resume(run)?;
-        let mut options = read(&folder.config())?;
+        let mut options = folder.options()?;
         if let Some(steps) = args.options.training.max_train_steps {
-            options.training.max_train_steps = Some(steps);
-            options.training.min_train_steps = Some(steps);
+            let stop = folder.read_state()?.and_then(|state| state.stop);
+            let ended = stop.is_some_and(|stop| !matches!(stop, StopReason::Interrupted { .. }));
+            end_after(steps, &mut options.training, ended);
         }
         return Ok((options, Some(folder)));
     }
@@ -99,6 +103,16 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
         options.data.placeholder_token = Some(named_after(pictures));
     }
     Ok((options, None))
+}
+
+/// Gives a run another end. One that has ended goes on to it whatever its criterion says, as does one
+/// that was on its way to such an end; any other goes on under its criterion.
+fn end_after(steps: usize, training: &mut TrainingOptions, ended: bool) {
+    let least = training.min_train_steps;
+    let beyond = ended || least.is_some_and(|least| Some(least) == training.max_train_steps);
+    training.min_train_steps =
+        if beyond { Some(steps) } else { least.map(|least| least.min(steps)) };
+    training.max_train_steps = Some(steps);
 }
 
 /// Beside `--resume` nothing is given but the device, and where the run is to end.
@@ -123,4 +137,25 @@ fn named_after(pictures: &Path) -> String {
     let folder = folder.unwrap_or_else(|_| pictures.to_path_buf());
     let name = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     format!("<{}>", plain_name(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_with_another_end_obeys_its_criterion_unless_it_has_ended_or_was_going_on_beyond() {
+        let least = |(least, most): (Option<usize>, usize), ended| {
+            let mut training = TrainingOptions::default();
+            (training.min_train_steps, training.max_train_steps) = (least, Some(most));
+            end_after(20, &mut training, ended);
+            assert_eq!(training.max_train_steps, Some(20));
+            training.min_train_steps
+        };
+        assert_eq!(least((None, 10), false), None);
+        assert_eq!(least((Some(5), 10), false), Some(5));
+        assert_eq!(least((Some(30), 40), false), Some(20), "no more than it makes");
+        assert_eq!(least((None, 10), true), Some(20));
+        assert_eq!(least((Some(10), 10), false), Some(20));
+    }
 }

@@ -80,7 +80,7 @@ impl<'a> CommandLine<'a> {
     /// not begin.
     pub(super) fn keep_last_good(&self, error: RunError<CliError>) -> CliError {
         let (last_good, error) = (error.last_good, CliError::from(error.cause));
-        if self.logs.get().is_none() && self.resumed.is_none() {
+        if self.logs.get().is_none() {
             self.folder.discard();
         }
         match last_good.map(|concept| write_concept(self.folder.path(), &concept)) {
@@ -222,7 +222,8 @@ impl Observer for CommandLine<'_> {
         }));
         if resumed.and_then(|state| config.trainer.end_of(state)).is_none() {
             let steps = config.trainer.max_train_steps;
-            callbacks.push(progress(self.dashboard, steps, step, config.threshold));
+            let threshold = if config.trainer.callbacks_can_end() { config.threshold } else { 0.0 };
+            callbacks.push(progress(self.dashboard, steps, step, threshold));
         }
         Ok(callbacks)
     }

@@ -10,7 +10,7 @@ use crate::{
         CliError, counted::counted, device, learned::read_embedding, model, run_folder::RunFolder,
     },
     config::TrainOptions,
-    data::dataset::Dataset,
+    data::{DataError, dataset::Dataset},
     session::{self, CheckedOptions, NamedDevice, PreparedRun, Start},
     trainer::TrainState,
 };
@@ -42,7 +42,10 @@ pub(super) fn prepare(
     args: &TrainArgs,
 ) -> Result<(PreparedRun, RunFolder, Vec<NamedDevice>), CliError> {
     let (options, resumed) = options(args)?;
-    let (checked, start, dataset) = check(&options)?;
+    let (checked, start, dataset) = check(&options).map_err(|error| match &resumed {
+        Some(run) => of_resumed(error, run),
+        None => error,
+    })?;
     let saved = saved(&checked)?;
     let begun_with = session::begun_with(&saved)?;
     let saved = saved.to_toml()?;
@@ -68,6 +71,7 @@ pub(super) fn prepare(
             (RunFolder::create(named.as_deref(), token, &saved)?, None)
         }
     };
+    let knows_before = state.as_ref().is_some_and(session::knows_samples_before);
     let prepared = PreparedRun {
         checked,
         start,
@@ -76,9 +80,22 @@ pub(super) fn prepare(
         device: devices[0].0.clone(),
         begun_with,
         state,
-        draws_before: true,
+        draws_before: !(knows_before && folder.samples("before").is_file()),
     };
     Ok((prepared, folder, devices))
+}
+
+/// A run that goes on takes its own pictures alone, from where they were.
+fn of_resumed(error: CliError, run: &RunFolder) -> CliError {
+    let CliError::Part(part) = &error else { return error };
+    match part.downcast_ref() {
+        Some(DataError::NoSuchFolder { path }) => CliError::Input(format!(
+            "the pictures of the run `{}` are no longer in `{path}`; put them back there, or start a \
+             new run",
+            run.path().display()
+        )),
+        _ => error,
+    }
 }
 
 /// A finished run can go on if there is anything left to do, and what it did would stay as it is.

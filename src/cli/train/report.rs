@@ -158,7 +158,7 @@ fn say_of_pictures(run: &PreparedRun) {
         );
     }
     // a folder that cannot be read again says nothing new
-    if let Ok(Some(names)) = left_out(&config.train_data_dir) {
+    if let Ok(Some(names)) = left_out(&config.train_data_dir, config.reading.kohya_folders) {
         println!("left out   {names}: convert these to png or jpg to train on them");
     }
 }
@@ -197,7 +197,8 @@ fn criterion(config: &TrainConfig) -> String {
             let criterion = format!("CLIP-s, scored every {}", counted(every, "step"));
             // the first score is the best so far, and as many as the patience may follow it
             let needed = config.patience.patience().saturating_add(2);
-            judged(criterion, needed, config.trainer.max_train_steps / every.max(1), "score")
+            let scores = config.trainer.max_train_steps / every.max(1);
+            judged(config, criterion, needed, scores, "score")
         }
         Stopping::FewIters => "a fixed number of steps".into(),
         Stopping::Baseline => {
@@ -214,16 +215,29 @@ fn watched(config: &TrainConfig, name: &str, needed: usize) -> String {
     if config.threshold == 0.0 {
         format!("{criterion}: never stops, a threshold of 0 only watches")
     } else {
-        judged(criterion, needed, evaluations, "evaluation")
+        judged(config, criterion, needed, evaluations, "evaluation")
     }
 }
 
-/// A criterion that judges from `needed` values on, and whether there are so many.
-fn judged(criterion: String, needed: usize, there: usize, value: &str) -> String {
-    if needed <= there {
+/// A criterion that judges from `needed` values on, and whether it can stop the run: with so many values,
+/// and steps that it may stop at.
+fn judged(
+    config: &TrainConfig,
+    criterion: String,
+    needed: usize,
+    there: usize,
+    value: &str,
+) -> String {
+    if needed > there {
+        return format!(
+            "{criterion}: never stops, it judges from {needed} {value}s on and gets {there}"
+        );
+    }
+    if config.trainer.callbacks_can_end() {
         return criterion;
     }
-    format!("{criterion}: never stops, it judges from {needed} {value}s on and gets {there}")
+    let steps = counted(config.trainer.min_train_steps, "step");
+    format!("{criterion}: never stops, {steps} are made whatever it says")
 }
 
 /// Whether a run with these rates can be made so long.
