@@ -83,8 +83,10 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
         let mut options = folder.options()?;
         if let Some(steps) = args.options.training.max_train_steps {
             let stop = folder.read_state()?.and_then(|state| state.stop);
-            let ended = stop.is_some_and(|stop| !matches!(stop, StopReason::Interrupted { .. }));
-            end_after(steps, &mut options.training, ended);
+            let stopped = stop.is_some_and(|stop| {
+                !matches!(stop, StopReason::Interrupted { .. } | StopReason::MaxSteps { .. })
+            });
+            end_after(steps, &mut options.training, stopped);
         }
         return Ok((options, Some(folder)));
     }
@@ -105,11 +107,11 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
     Ok((options, None))
 }
 
-/// Gives a run another end. One that has ended goes on to it whatever its criterion says, as does one
-/// that was on its way to such an end; any other goes on under its criterion.
-fn end_after(steps: usize, training: &mut TrainingOptions, ended: bool) {
+/// Gives a run another end. One that its criterion has stopped goes on to it whatever the criterion says,
+/// as does one that was on its way to such an end; any other goes on under its criterion.
+fn end_after(steps: usize, training: &mut TrainingOptions, stopped: bool) {
     let least = training.min_train_steps;
-    let beyond = ended || least.is_some_and(|least| Some(least) == training.max_train_steps);
+    let beyond = stopped || least.is_some_and(|least| Some(least) == training.max_train_steps);
     training.min_train_steps =
         if beyond { Some(steps) } else { least.map(|least| least.min(steps)) };
     training.max_train_steps = Some(steps);
@@ -144,11 +146,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_with_another_end_obeys_its_criterion_unless_it_has_ended_or_was_going_on_beyond() {
-        let least = |(least, most): (Option<usize>, usize), ended| {
+    fn a_run_with_another_end_obeys_its_criterion_unless_that_has_stopped_it() {
+        let least = |(least, most): (Option<usize>, usize), stopped| {
             let mut training = TrainingOptions::default();
             (training.min_train_steps, training.max_train_steps) = (least, Some(most));
-            end_after(20, &mut training, ended);
+            end_after(20, &mut training, stopped);
             assert_eq!(training.max_train_steps, Some(20));
             training.min_train_steps
         };
