@@ -99,7 +99,8 @@ impl Pieces {
             return Err(format!("`{given}` is not whole: it needs a down and an up matrix"));
         };
         let rank = down.rows();
-        if rank == 0 || up.columns() != rank || down.values.is_empty() || up.values.is_empty() {
+        // without a value, sides may be of any size
+        if down.values.is_empty() || up.values.is_empty() || up.columns() != rank {
             return Err(format!(
                 "`{given}` has a down matrix of {:?} and an up matrix of {:?}, which do not fit",
                 down.shape, up.shape
