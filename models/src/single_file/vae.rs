@@ -40,7 +40,7 @@ impl VaeNames {
             ("mid.attn_1.k.", "mid_block.attentions.0.to_k."),
             ("mid.attn_1.v.", "mid_block.attentions.0.to_v."),
             ("mid.attn_1.proj_out.", "mid_block.attentions.0.to_out.0."),
-            // diffusers' own names behind it, as its converter left them for a while from 0.15 on
+            // diffusers' own names behind it, as its converter left them from 0.17 to 0.24
             ("mid.attn_1.", "mid_block.attentions.0."),
         ];
         let shortcut = |rest: &str| rest.replace("nin_shortcut.", "conv_shortcut.");

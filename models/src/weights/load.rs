@@ -76,8 +76,8 @@ fn repeated<'a>(tensors: &'a [PackTensor], keys: &KeyMap) -> Option<&'a str> {
 }
 
 /// Shapes as layers have them. Old autoencoders saved the linear layers of their attention as 1x1
-/// convolutions; and what has no values may claim any number of rows, which burn-store goes through one by
-/// one where it transposes.
+/// convolutions, which diffusers' converter made of their biases too in 0.25 and 0.26. And what has no
+/// values may claim any number of rows, which burn-store goes through one by one where it transposes.
 #[derive(Clone)]
 struct Shapes;
 
@@ -86,10 +86,12 @@ impl ModuleAdapter for Shapes {
         if tensor.byte_len() == 0 {
             tensor.shape = [0_usize].into();
         }
-        if context.module_type() == Some("Struct:Linear")
-            && let [out, into, 1, 1] = tensor.shape[..]
-        {
-            tensor.shape = [out, into].into();
+        if context.module_type() == Some("Struct:Linear") {
+            match tensor.shape[..] {
+                [out, into, 1, 1] => tensor.shape = [out, into].into(),
+                [out, 1, 1] => tensor.shape = [out].into(),
+                _ => {}
+            }
         }
         tensor
     }
