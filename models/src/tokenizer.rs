@@ -81,11 +81,13 @@ impl PromptTokenizer {
         let added: BTreeMap<String, u32> = json::parsed(added_tokens, FILE)?;
         let mut added: Vec<_> = added.into_iter().collect();
         added.sort_by_key(|(_, id)| *id);
+        let unknown = added.iter().filter(|(token, _)| self.tokenizer.token_to_id(token).is_none());
+        let unknown = unknown.map(|(token, _)| token.as_str());
+        let unknown = unknown.map(|token| AddedToken::from(token, false).normalized(false));
+        // all at once: each time, what finds them in a text is built anew
+        let unknown: Vec<AddedToken> = unknown.collect();
+        self.tokenizer.add_tokens(unknown).map_err(settings::unusable)?;
         for (token, id) in added {
-            if self.tokenizer.token_to_id(&token).is_none() {
-                let token = AddedToken::from(token.as_str(), false).normalized(false);
-                self.tokenizer.add_tokens([token]).map_err(settings::unusable)?;
-            }
             if self.tokenizer.token_to_id(&token) != Some(id) {
                 let reason = format!("`{token}` has id {id}, out of order or taken");
                 return Err(TokenizerError::Vocabulary { file: FILE, reason });

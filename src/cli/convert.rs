@@ -120,6 +120,12 @@ fn write_lora(lora: &Lora, to: EmbeddingFormat, path: &Path) -> Result<(), CliEr
     };
     write(path, &bytes.map_err(CliError::Failed)?)?;
     println!("lora       {}", path.display());
+    if lora.changes_tables() {
+        let tool = to.name();
+        eprintln!(
+            "note: its layers of embedding tables are written too, and {tool} leaves them out"
+        );
+    }
     Ok(())
 }
 

@@ -54,6 +54,9 @@ fn single_file(file: &Path, ema: bool) -> Result<ModelFolder, CliError> {
     let folder = Folder(file.parent().map(Path::to_path_buf).unwrap_or_default());
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let mut model = SingleFile::open(&folder, &name)?;
+    if let Some(doubt) = model.doubt() {
+        eprintln!("note: `{}`: {doubt}", file.display());
+    }
     if ema {
         model = model.with_ema()?;
     }

@@ -61,14 +61,17 @@ impl ModelFolder {
     ) -> Result<Self, PipelineError> {
         let read = |file: &str| files.read(file);
         let shown = |file: &str| files.display(file);
+        // before the parts that another model may lack
+        let unet = "unet/config.json";
+        let denoiser = UNet2DConditionConfig::parse(&read(unet)?, &shown(unet))?;
+        family.check_denoiser(&denoiser, shown(unet))?;
         let text_encoders = (family.text_encoders)(&files).into_iter().map(|part| {
             let file = format!("{}/config.json", part.folder);
             let config = (part.config)(&read(&file)?, &shown(&file))?;
             Ok((part, config))
         });
         let text_encoders = text_encoders.collect::<Result<_, ModelError>>()?;
-        let (unet, vae) = ("unet/config.json", format!("{}/config.json", (family.vae)(&files)));
-        let unet = UNet2DConditionConfig::parse(&read(unet)?, &shown(unet))?;
+        let vae = format!("{}/config.json", (family.vae)(&files));
         let vae = AutoencoderKlConfig::parse(&read(&vae)?, &shown(&vae))?;
         let scheduler = "scheduler/scheduler_config.json";
         let scheduler =
@@ -82,7 +85,7 @@ impl ModelFolder {
             name,
             family,
             text_encoders,
-            unet,
+            unet: denoiser,
             vae,
             scheduler,
             precision,
@@ -319,5 +322,38 @@ impl ModelFolder {
     /// Whether the folder brings a CLIP scorer, in `clip/`.
     pub fn has_clip(&self) -> bool {
         self.files.has("clip/config.json")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use dvar_models::weights::Memory;
+
+    use super::*;
+
+    #[test]
+    fn what_draws_from_more_than_texts_is_told_by_its_denoiser() {
+        let refused = |class_name: &str, unet: &str| {
+            let index = format!(r#"{{"_class_name": "{class_name}"}}"#);
+            let files = [("model_index.json", index), ("unet/config.json", unet.into())];
+            let files = files.map(|(name, text)| (name.to_string(), Cow::Owned(text.into_bytes())));
+            ModelFolder::new(Memory(files.into()), "model".into()).unwrap_err().to_string()
+        };
+        let inpainting = r#"{"in_channels": 9}"#;
+        for (class_name, unet, told) in [
+            (
+                "StableDiffusionXLImg2ImgPipeline",
+                r#"{"cross_attention_dim": 1280}"#,
+                "cross_attention_dim = 1280 (SDXL's refiner)",
+            ),
+            ("StableDiffusionPipeline", inpainting, "in_channels = 9 (an inpainting model)"),
+            ("StableDiffusionXLInpaintPipeline", inpainting, "in_channels = 9 (an inpainting"),
+            ("StableDiffusionPipeline", r#"{"in_channels": 8}"#, "in_channels = 8 (an editing"),
+        ] {
+            let refused = refused(class_name, unet);
+            assert!(refused.contains(told), "{refused}");
+        }
     }
 }

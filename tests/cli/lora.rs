@@ -140,6 +140,42 @@ fn the_embedding_in_a_lora_of_numbered_layers_is_read_and_the_lora_is_told_of() 
 }
 
 #[test]
+fn what_lycoris_and_comfyui_name_is_told_and_converted_as_it_is_read() {
+    let cli = Cli::new();
+    let numbers = [0; 16];
+    let write = |file: &str, layers: &[&str]| {
+        let pieces = layers.iter().flat_map(|layer| {
+            [("down", [1, 4]), ("up", [4, 1])].map(|(piece, shape)| {
+                let view = TensorView::new(Dtype::F32, shape.to_vec(), &numbers).unwrap();
+                (format!("{layer}.lora_{piece}.weight"), view)
+            })
+        });
+        let bytes = safetensors::serialize(pieces.collect::<Vec<_>>(), None).unwrap();
+        fs::write(cli.path(file), bytes).unwrap();
+    };
+    write("lycoris.safetensors", &["lycoris_down_blocks_1_attentions_0_proj_in"]);
+    let said = cli.run(&["info", "lycoris.safetensors"]).ok();
+    assert!(said.contains("format     LyCORIS\nlayers     1 of the denoiser"), "{said}");
+    let twice =
+        ["lora_unet_down_blocks_1_attentions_0_proj_in", "lora_unet_input_blocks_4_1_proj_in"];
+    write("twice.safetensors", &twice);
+    let said = cli.run(&["info", "twice.safetensors"]).ok();
+    assert!(said.contains("layers     1 of the denoiser"), "{said}");
+    let convert = |file: &str| cli.run(&["convert", file, "--to", "diffusers"]);
+    let ran = convert("lycoris.safetensors");
+    assert!(ran.stderr.is_empty(), "{ran:?}");
+    ran.ok();
+    convert("twice.safetensors").ok();
+    let converted = cli.read("lycoris-diffusers.safetensors");
+    assert_eq!(cli.read("twice-diffusers.safetensors"), converted);
+    let table = "text_encoders.clip_l.transformer.text_model.embeddings.token_embedding";
+    write("table.safetensors", &[table]);
+    let ran = convert("table.safetensors");
+    assert!(ran.stderr.contains("note: its layers of embedding tables"), "{ran:?}");
+    assert_eq!(ran.ok(), "lora       table-diffusers.safetensors\n");
+}
+
+#[test]
 fn a_lora_in_a_wrong_place_and_a_wrong_lora_are_told_so() {
     let cli = trained();
     let refused = |ran: Ran, told: &[&str]| {

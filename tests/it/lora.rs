@@ -230,6 +230,24 @@ fn the_same_lora_is_read_under_every_name_and_in_every_type() {
 }
 
 #[test]
+fn of_a_layer_under_both_kinds_of_names_diffusers_is_taken_and_the_other_layers_stay() {
+    let pair = |file: File, layer: &str, value: f32| {
+        file.with(&format!("lora_unet_{layer}.lora_down.weight"), &[1, 2], &[value; 2]).with(
+            &format!("lora_unet_{layer}.lora_up.weight"),
+            &[2, 1],
+            &[value; 2],
+        )
+    };
+    let alone = pair(File::default(), "down_blocks_1_attentions_0_proj_in", 1.0);
+    let alone = pair(alone, "middle_block_1_proj_in", 2.0);
+    let both = pair(alone.clone(), "input_blocks_4_1_proj_in", 3.0);
+    let [alone, both] = [alone, both].map(|file| lora(&file.bytes()));
+    assert_eq!(both.layers().count(), 2);
+    assert!(both.to_peft().unwrap() == alone.to_peft().unwrap());
+    assert!(both.to_kohya(None).unwrap() == alone.to_kohya(None).unwrap());
+}
+
+#[test]
 fn alpha_is_taken_from_tensors_or_from_pefts_configuration() {
     let config = r#"{"unet.lora_alpha": 8, "unet.r": 2, "text_encoder.lora_alpha": 1,
         "text_encoder.alpha_pattern": {"self_attn.out_proj": 3, "proj": 4},
@@ -318,6 +336,47 @@ fn a_convolution_takes_factors_over_its_kernel_with_or_without_a_middle() {
 }
 
 #[test]
+fn a_table_of_embeddings_is_changed_and_a_projection_that_the_model_lacks_is_passed_over() {
+    const NAME: &str = "text_encoders.clip_l.transformer.text_model.embeddings";
+    let device = Device::flex();
+    let folder = golden::more().join("models/tiny-sd1");
+    let own = Tensors::at(&folder.join("text_encoder/model.safetensors"));
+    let table = |name: &str| own.get(&format!("text_model.embeddings.{name}.weight"));
+    let numbers = |count: usize, first: usize| -> Vec<f32> {
+        (0..count).map(|i| ((i * 7 + first) % 11) as f32 / 8.0 - 0.5).collect()
+    };
+    let mut file = File::default();
+    for name in ["token_embedding", "position_embedding"] {
+        let [rows, width] = table(name).shape[..] else { panic!("a matrix") };
+        file = file
+            .with(&format!("{NAME}.{name}.lora_down.weight"), &[2, width], &numbers(2 * width, 1))
+            .with(&format!("{NAME}.{name}.lora_up.weight"), &[rows, 2], &numbers(rows * 2, 2));
+    }
+    for piece in ["down", "up"] {
+        let name = format!("text_encoders.clip_l.transformer.text_projection.lora_{piece}.weight");
+        file = file.with(&name, &[1, 1], &[1.0]);
+    }
+    let read = lora(&file.bytes());
+    assert!(read.changes_tables() && !lora(&small().bytes()).changes_tables());
+    assert!(lora(&read.to_kohya(None).unwrap()).to_peft().unwrap() == read.to_peft().unwrap());
+    let model = ModelFolder::open(&folder).unwrap();
+    let encoder = model.load_prompt_encoder(model.tokenizers().unwrap(), &device).unwrap();
+    let unet = model.load_unet(&device).unwrap();
+    let (_, encoder) = LearnedAdapter::Lora(read).apply(unet, encoder, &device).unwrap();
+    let token = table("token_embedding");
+    let [rows, width] = token.shape[..] else { panic!("a matrix") };
+    let (down, up) = (numbers(2 * width, 1), numbers(rows * 2, 2));
+    let ours = values(encoder.token_tables().remove(0));
+    assert_eq!(ours.len(), rows * width);
+    for (index, ours) in ours.into_iter().enumerate() {
+        let (row, column) = (index / width, index % width);
+        let delta: f32 = (0..2).map(|a| up[row * 2 + a] * down[a * width + column]).sum();
+        let want = token.values[index] + f64::from(delta);
+        assert!((ours - want).abs() < 1e-5, "{index}: {ours} for {want}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_the_model_is_told_by_its_first_name_and_by_number() {
     let device = Device::flex();
     let model = ModelFolder::open(&golden::more().join("models/tiny-sd1")).unwrap();
@@ -352,6 +411,7 @@ fn what_is_no_lora_is_refused_by_its_name() {
         ("unet.a.lora_magnitude_vector", "it is DoRA,"),
         ("lora_unet_a.hada_w1_a", "it is LoHa,"),
         ("lora_unet_a.lokr_w1", "it is LoKr,"),
+        ("lora_unet_a.w_norm", "it is LyCORIS with trained norms (`train_norm`),"),
         ("unet:10:up", "it numbers the layers that it changes"),
         ("some.weight", "`some.weight` is no tensor of a LoRA that is known here"),
     ] {

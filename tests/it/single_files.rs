@@ -169,6 +169,32 @@ fn a_file_of_stable_diffusion_2_may_lack_the_layer_that_is_not_used() {
     assert_eq!(all_weights(&open(single))[2], all_weights(&open(folder("tiny-sd2")))[2]);
 }
 
+#[test]
+fn an_autoencoders_attention_may_have_diffusers_names_in_a_single_file() {
+    let bytes = fs::read(golden::more().join("files/single/sd1.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let open_with = |names: [&str; 4]| {
+        let tensors = file.tensors().into_iter().map(|(name, view)| {
+            let Some((half, rest)) = name.split_once(".mid.attn_1.") else { return (name, view) };
+            let (part, kind) = rest.split_once('.').unwrap();
+            let of = ["q", "k", "v", "proj_out"].iter().position(|known| *known == part);
+            let Some(of) = of else { return (name, view) };
+            // linear layers, which the converter did not make convolutions of
+            let shape = view.shape().iter().copied().take(2).collect();
+            let view = TensorView::new(view.dtype(), shape, view.data()).unwrap();
+            (format!("{half}.mid.attn_1.{}.{kind}", names[of]), view)
+        });
+        let bytes = safetensors::serialize(tensors.collect::<Vec<_>>(), None).unwrap();
+        let memory = Memory(BTreeMap::from([("m.safetensors".to_string(), Cow::Owned(bytes))]));
+        let single = SingleFile::open(&memory, "m.safetensors").unwrap();
+        let model = open(single.with_files(files_of(&folder("tiny-sd1").0)));
+        weights(&model.load_vae(&Device::flex()).unwrap())
+    };
+    let want = weights(&open(folder("tiny-sd1")).load_vae(&Device::flex()).unwrap());
+    assert_eq!(open_with(["to_q", "to_k", "to_v", "to_out.0"]), want);
+    assert_eq!(open_with(["query", "key", "value", "proj_attn"]), want);
+}
+
 /// By the set's list: the file itself is larger than what the repository holds.
 #[test]
 fn every_tensor_of_a_single_file_of_sdxl_gets_its_name_in_diffusers() {

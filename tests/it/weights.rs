@@ -126,7 +126,7 @@ fn attention_saved_as_convolutions_is_loaded_into_linear_layers() {
     let folder = TempDir::new().unwrap();
     let mut tensors = golden_tensors();
     for (name, (_, shape, _)) in &mut tensors {
-        if name.contains(".attentions.0.to_") && name.ends_with(".weight") {
+        if name.contains(".attentions.0.to_") {
             shape.extend([1, 1]);
         }
     }
@@ -144,6 +144,18 @@ fn missing_and_unexpected_tensors_are_named() {
     let error = open(&folder).unwrap_err().to_string();
     assert!(error.contains("`decoder.conv_norm_out.weight` is missing"), "{error}");
     assert!(error.contains("`decoder.extra.weight` was not expected"), "{error}");
+}
+
+#[test]
+fn a_matrix_without_values_is_refused_however_many_rows_it_claims() {
+    let folder = TempDir::new().unwrap();
+    let mut tensors = golden_tensors();
+    let name = "encoder.mid_block.attentions.0.to_q.weight";
+    let endless = (Dtype::F32, vec![usize::MAX, 0], Vec::new());
+    tensors.insert(name.into(), endless).expect("a weight of the autoencoder");
+    write(&folder.path().join("diffusion_pytorch_model.safetensors"), &tensors);
+    let error = open(&folder).unwrap_err().to_string();
+    assert!(error.contains(&format!("`{name}` is 0, not ")), "{error}");
 }
 
 /// One file that counts the largest part of it that was in someone's hands.

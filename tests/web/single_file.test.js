@@ -20,14 +20,14 @@ before(() => (folder = mkdtempSync(join(tmpdir(), "dvar-single-"))));
 after(() => rmSync(folder, { recursive: true }));
 
 /** A safetensors file of f16 tensors, all zeros, of which the disk keeps the header alone. */
-function sparse(name, shapes, dtype = "F16", bytes = 2) {
+function sparse(name, shapes, dtype = "F16", bytes = 2, metadata = {}) {
   let end = 0;
   const entries = Object.entries(shapes).map(([tensor, shape]) => {
     const start = end;
     end += bytes * shape.reduce((product, side) => product * side, 1);
     return [tensor, { dtype, shape, data_offsets: [start, end] }];
   });
-  const header = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+  const header = Buffer.from(JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) }));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(header.length));
   const path = join(folder, name);
@@ -107,6 +107,15 @@ test("one that is too large is refused before it is read", async () => {
     // the page's own model has been opened again by then
     assert.ok((await read()) < 5_000_000, `${await read()} bytes`);
   }
+});
+
+test("a checkpoint whose title tells of a few steps is taken, and that is said", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  const titled = sparse("bolts.safetensors", sd1(2), "F16", 2, { "modelspec.title": "My Lightning Bolts" });
+  await page.locator("#model-file").setInputFiles(titled);
+  await taken(page).getByText("bolts.safetensors (Stable Diffusion 1.x; by the title in its metadata").waitFor();
 });
 
 test("what is no model is called what it is", async () => {

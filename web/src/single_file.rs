@@ -44,5 +44,7 @@ pub fn open(files: PageFiles, file: &str, on_cpu: bool) -> Result<ModelFolder, P
             gigabytes(weights)
         )));
     }
-    Ok(ModelFolder::new(model, format!("{file} ({kind})"))?)
+    // the page shows the name of the model that it took
+    let doubt = model.doubt().map(|doubt| format!("; {doubt}")).unwrap_or_default();
+    Ok(ModelFolder::new(model, format!("{file} ({kind}{doubt})"))?)
 }

@@ -178,8 +178,7 @@ impl Kind {
         if let Some((_, what)) = OTHERS.iter().find(|(is, _)| is(shapes)) {
             return Err(what);
         }
-        let told = ["modelspec.title", "modelspec.architecture"];
-        if told.iter().filter_map(|key| metadata.get(*key)).any(|name| is_fast(name)) {
+        if metadata.get("modelspec.architecture").is_some_and(|name| is_fast(name)) {
             return Err(FAST);
         }
         let has = |prefix: &str| has(shapes, prefix);
@@ -296,6 +295,10 @@ pub(super) const FAST: &str = "it was made to draw in a few steps (turbo, lightn
 pub(super) const CALLED_FAST: &str = "by its name, it was made to draw in a few steps (turbo, lightning or LCM), and learns no concept \
      by the loss of its base; give the base model, or rename the file if it is none";
 
+/// What is said of models that have such a title.
+pub(super) const TITLED_FAST: &str = "by the title in its metadata, it was made to draw in a few steps (turbo, lightning or LCM); if it \
+     was, it learns no concept by the loss of its base: give the base model";
+
 /// Whether a name says that the model was made to draw in a few steps.
 pub(super) fn is_fast(name: &str) -> bool {
     let mut words = name.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
@@ -354,6 +357,17 @@ mod tests {
         // Stable Video Diffusion's
         let picture = "conditioner.embedders.0.open_clip.model.visual.conv1.weight";
         assert!(other(picture, &[4096, 3, 14, 14], 8).contains("more than noisy latents"));
+    }
+
+    #[test]
+    fn a_model_for_few_steps_is_told_by_its_architecture_and_not_by_its_title() {
+        let shapes: Shapes =
+            [UNET, VAE, CLIP].iter().map(|part| (format!("{part}weight"), vec![4096, 4])).collect();
+        let kind = |key: &str, told: &str| {
+            Kind::of(&shapes, &BTreeMap::from([(key.to_string(), told.to_string())]))
+        };
+        assert_eq!(kind("modelspec.architecture", "stable-diffusion-v1-turbo"), Err(FAST));
+        assert_eq!(kind("modelspec.title", "My Lightning Bolts"), Ok(Kind::StableDiffusion1));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::{
 pub use self::kind::{IS_LORA, Kind};
 pub use self::unet::UNetNames;
 use self::{
-    kind::{CALLED_FAST, CLIP, OPEN_CLIP, UNET, VAE, XL_CLIP, XL_OPEN_CLIP},
+    kind::{CALLED_FAST, CLIP, OPEN_CLIP, TITLED_FAST, UNET, VAE, XL_CLIP, XL_OPEN_CLIP},
     open_clip::{OpenClipNames, PROJECTION},
     vae::VaeNames,
 };
@@ -70,6 +70,13 @@ impl SingleFile {
     /// What it is.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// What to say beside its kind, where its title tells of another. Authors take any words for a title, and
+    /// whoever has the file cannot change them as its name: no model is refused for them.
+    pub fn doubt(&self) -> Option<&'static str> {
+        let title = self.tensors.metadata().get("modelspec.title");
+        title.filter(|title| kind::is_fast(title)).map(|_| TITLED_FAST)
     }
 
     /// How many numbers its denoiser, autoencoder and text encoders have.

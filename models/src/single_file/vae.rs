@@ -29,7 +29,7 @@ impl VaeNames {
     }
 
     fn inside(self, half: &str, name: &str) -> Option<String> {
-        const PLAIN: [(&str, &str); 10] = [
+        const PLAIN: [(&str, &str); 11] = [
             ("conv_in.", "conv_in."),
             ("conv_out.", "conv_out."),
             ("norm_out.", "conv_norm_out."),
@@ -40,6 +40,8 @@ impl VaeNames {
             ("mid.attn_1.k.", "mid_block.attentions.0.to_k."),
             ("mid.attn_1.v.", "mid_block.attentions.0.to_v."),
             ("mid.attn_1.proj_out.", "mid_block.attentions.0.to_out.0."),
+            // diffusers' own names behind it, as its converter left them from 0.17 to 0.24
+            ("mid.attn_1.", "mid_block.attentions.0."),
         ];
         let shortcut = |rest: &str| rest.replace("nin_shortcut.", "conv_shortcut.");
         for (original, ours) in PLAIN {

@@ -69,14 +69,16 @@ impl Settings {
         let Some(saved) = self.config.get("added_tokens_decoder").and_then(Value::as_object) else {
             return Ok(());
         };
-        let mut saved: Vec<_> =
-            saved.iter().map(|(id, token)| (id.parse::<u32>(), token)).collect();
-        saved.sort_by_key(|(id, _)| id.clone().unwrap_or(u32::MAX));
-        for (id, value) in saved {
-            let token = added_token(value, true);
-            let content = token.as_ref().map(|token| token.content.clone()).unwrap_or_default();
-            tokenizer.add_tokens(token).map_err(unusable)?;
-            if id.ok() != tokenizer.token_to_id(&content) || content.is_empty() {
+        let saved = saved.iter();
+        let saved = saved.map(|(id, token)| (id.parse::<u32>().ok(), added_token(token, true)));
+        let mut saved: Vec<_> = saved.collect();
+        saved.sort_by_key(|(id, _)| id.unwrap_or(u32::MAX));
+        // all at once: each time, what finds them in a text is built anew
+        let tokens = saved.iter().filter_map(|(_, token)| token.clone());
+        tokenizer.add_tokens(tokens).map_err(unusable)?;
+        for (id, token) in saved {
+            let content = token.map(|token| token.content).unwrap_or_default();
+            if id != tokenizer.token_to_id(&content) || content.is_empty() {
                 let reason = format!("`added_tokens_decoder` has a wrong id for `{content}`");
                 return Err(TokenizerError::Config(reason));
             }

@@ -115,6 +115,24 @@ fn a_placeholder_that_would_be_split_is_refused_and_leaves_no_trace() {
 }
 
 #[test]
+fn many_saved_tokens_are_read_in_a_time_that_grows_as_their_number() {
+    let (first, count) = (vocab().len(), 8_000);
+    let numbered = || (first..first + count).map(|id| (id, format!("<number-{id}>")));
+    let begun = std::time::Instant::now();
+    let beside: serde_json::Map<_, _> = numbered().map(|(id, name)| (name, json!(id))).collect();
+    let beside = tokenizer().with_added_tokens(&serde_json::to_vec(&beside).unwrap()).unwrap();
+    let inside: serde_json::Map<_, _> =
+        numbered().map(|(id, name)| (id.to_string(), json!({ "content": name }))).collect();
+    let inside = with_config(json!({ "added_tokens_decoder": inside })).unwrap();
+    for tokenizer in [beside, inside] {
+        assert_eq!(tokenizer.vocab_size(), first + count);
+        assert_eq!(tokenizer.token_ids("<number-900>"), [900]);
+    }
+    // one by one it is minutes
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+}
+
+#[test]
 fn an_initializer_must_be_one_known_token() {
     let tokenizer = tokenizer();
     assert_eq!(tokenizer.initializer_id("toy").unwrap(), id("toy</w>"));

@@ -9,12 +9,13 @@ use super::{KeyMap, Network};
 
 /// Gives the weight that takes the place of one, or none where it stays: told its name in checkpoints
 /// without `.weight`, and the weight as a matrix, `[inputs, outputs]`; the inputs of a convolution
-/// are those under its kernel, `channels_in * height * width`.
+/// are those under its kernel, `channels_in * height * width`, and the outputs of a table of embeddings
+/// are its rows.
 pub type ChangeWeight<'a> = dyn FnMut(&str, Tensor<2>) -> Option<Tensor<2>> + 'a;
 
-/// The same network after `change` was asked about the weight of every linear layer and every
-/// convolution. What it gives has the shape that it was told, and is cast to the weight's own type;
-/// tracked by autodiff, it makes the network's outputs tracked.
+/// The same network after `change` was asked about the weight of every linear layer, every
+/// convolution and every table of embeddings. What it gives has the shape that it was told, and is
+/// cast to the weight's own type; tracked by autodiff, it makes the network's outputs tracked.
 ///
 /// # Panics
 ///
@@ -31,17 +32,20 @@ struct Changer<'a, 'b> {
 }
 
 impl Changer<'_, '_> {
-    /// The name in checkpoints of the weight that is looked at, without `.weight`; none if it is
-    /// that of a norm or an embedding, or no weight.
-    fn layer(&self) -> Option<String> {
+    /// The name in checkpoints of the weight that is looked at, without `.weight`, and whether its
+    /// inputs come first, as burn has them in linear layers alone; none if it is that of a norm, or no
+    /// weight.
+    fn layer(&self) -> Option<(String, bool)> {
         let (last, kind) = self.path.last()?;
-        if last != "weight" || !["Struct:Linear", "Struct:Conv2d"].contains(&kind.as_str()) {
+        let is_linear = kind == "Struct:Linear";
+        let changes = is_linear || ["Struct:Conv2d", "Struct:Embedding"].contains(&kind.as_str());
+        if last != "weight" || !changes {
             return None;
         }
         // which of two kinds a layer is, checkpoints do not say in its name
         let named = self.path.iter().filter(|(_, kind)| !kind.starts_with("Enum:"));
         let name = named.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".");
-        Some(self.keys.original(&name).strip_suffix(".weight")?.to_string())
+        Some((self.keys.original(&name).strip_suffix(".weight")?.to_string(), is_linear))
     }
 }
 
@@ -55,11 +59,9 @@ impl ModuleMapper for Changer<'_, '_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(layer) = self.layer() else { return param };
+        let Some((layer, is_linear)) = self.layer() else { return param };
         let weight = param.val();
         let (shape, dtype) = (weight.dims(), weight.dtype());
-        // burn's linear layers have their inputs first, its convolutions last
-        let is_linear = D == 2;
         let matrix = if is_linear {
             weight.reshape([shape[0], shape[1]])
         } else {

@@ -58,7 +58,7 @@ impl Tensors {
             return Err(ModelError::Invalid { file, reason });
         }
         let to_burn = ChainAdapter::new(PyTorchToBurnAdapter, Precision(dtype));
-        let adapter = Box::new(ChainAdapter::new(SqueezeLinear, to_burn));
+        let adapter = Box::new(ChainAdapter::new(Shapes, to_burn));
         let applied = network.apply(tensors, None, Some(adapter), true);
         Self::failure(&failures)?;
         match problems(applied, &M::KEYS) {
@@ -75,16 +75,23 @@ fn repeated<'a>(tensors: &'a [PackTensor], keys: &KeyMap) -> Option<&'a str> {
     used.find(|name| !names.insert(*name))
 }
 
-/// Old autoencoders saved the linear layers of their attention as 1x1 convolutions.
+/// Shapes as layers have them. Old autoencoders saved the linear layers of their attention as 1x1
+/// convolutions, which diffusers' converter made of their biases too in 0.25 and 0.26. And what has no
+/// values may claim any number of rows, which burn-store goes through one by one where it transposes.
 #[derive(Clone)]
-struct SqueezeLinear;
+struct Shapes;
 
-impl ModuleAdapter for SqueezeLinear {
+impl ModuleAdapter for Shapes {
     fn adapt(&self, mut tensor: PackTensor, context: ModuleContext<'_>) -> PackTensor {
-        if context.module_type() == Some("Struct:Linear")
-            && let [out, into, 1, 1] = tensor.shape[..]
-        {
-            tensor.shape = [out, into].into();
+        if tensor.byte_len() == 0 {
+            tensor.shape = [0_usize].into();
+        }
+        if context.module_type() == Some("Struct:Linear") {
+            match tensor.shape[..] {
+                [out, into, 1, 1] => tensor.shape = [out, into].into(),
+                [out, 1, 1] => tensor.shape = [out].into(),
+                _ => {}
+            }
         }
         tensor
     }

@@ -128,14 +128,14 @@ impl Tensors {
 fn transpose(tensor: PackTensor) -> PackTensor {
     let (rows, columns) = (tensor.shape[0], tensor.shape[1]);
     let (name, dtype, length) = (tensor.name.clone(), tensor.dtype, tensor.byte_len());
-    let size = length / (rows * columns).max(1);
+    let size = dtype.size();
     PackTensor::deferred(name, dtype, vec![columns, rows], None, length, move || {
         let values = tensor.to_bytes()?;
-        let mut turned = Vec::with_capacity(length);
-        for column in 0..columns {
-            for row in 0..rows {
-                turned.extend_from_slice(&values[(row * columns + column) * size..][..size]);
-            }
+        let mut turned = vec![0; length];
+        // over the values: a file may claim any number of rows or columns without any
+        for (index, value) in values.chunks_exact(size).enumerate() {
+            let (row, column) = (index / columns, index % columns);
+            turned[(column * rows + row) * size..][..size].copy_from_slice(value);
         }
         Ok(Bytes::from_bytes_vec(turned))
     })
@@ -170,4 +170,25 @@ fn split_rows(tensor: PackTensor, names: Vec<String>) -> Vec<PackTensor> {
         })
     };
     names.into_iter().enumerate().map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::DType;
+
+    use super::*;
+
+    fn transposed(shape: [usize; 2], values: &[u8]) -> Vec<u8> {
+        let bytes = Bytes::from_bytes_vec(values.to_vec());
+        let tensor = PackTensor::new("a".into(), DType::U8, shape.to_vec(), None, bytes);
+        transpose(tensor).to_bytes().unwrap().to_vec()
+    }
+
+    #[test]
+    fn rows_become_columns_and_any_number_of_them_without_values_takes_no_time() {
+        assert_eq!(transposed([2, 3], &[1, 2, 3, 4, 5, 6]), [1, 4, 2, 5, 3, 6]);
+        for shape in [[0, usize::MAX], [usize::MAX, 0]] {
+            assert!(transposed(shape, &[]).is_empty());
+        }
+    }
 }

@@ -20,6 +20,9 @@ pub use write::LoraFormat;
 use super::{AdapterError, HostTensor};
 use crate::pipelines::PromptEncoder;
 
+/// Residual blocks in each level of every published model.
+const PUBLISHED_LAYERS: usize = 2;
+
 /// `weight + scale * up @ down` in f32: the one way in which a LoRA enters a network.
 ///
 /// # Shapes
@@ -142,6 +145,12 @@ impl Lora {
         self.layers.iter().map(|((part, _), layer)| (*part, layer))
     }
 
+    /// Whether it changes a table of a text encoder's embeddings, as ComfyUI extracts it.
+    pub fn changes_tables(&self) -> bool {
+        let mut layers = self.layers.keys();
+        layers.any(|(part, name)| *part != Part::Denoiser && name.ends_with("_embedding"))
+    }
+
     /// Whether the file also holds a learned embedding.
     pub fn holds_embedding(&self) -> bool {
         self.holds_embedding
@@ -187,6 +196,9 @@ impl Lora {
     }
 }
 
+/// A text encoder's layer that projects its pooled state.
+const PROJECTION: &str = "text_projection";
+
 /// What of a LoRA has not found its place yet.
 struct Application<'a> {
     lora: &'a Lora,
@@ -224,10 +236,12 @@ impl<'a> Application<'a> {
         })
     }
 
-    fn finish(self) -> Result<(), AdapterError> {
+    fn finish(mut self) -> Result<(), AdapterError> {
         if let Some(problem) = self.problem {
             return Err(problem);
         }
+        // ComfyUI has one in every text encoder, also where no model takes what it projects
+        self.unused.retain(|(part, layer)| *part == Part::Denoiser || layer != PROJECTION);
         let Some(first) = self.unused.first() else { return Ok(()) };
         Err(AdapterError::Unknown {
             file: self.lora.file.clone(),

@@ -18,6 +18,8 @@ pub enum LoraNames {
     OldDiffusers,
     /// sd-scripts, and with it most tools: `lora_unet_..`, `lora_te_..`.
     Kohya,
+    /// LyCORIS by itself, as in SimpleTuner: `lycoris_..`.
+    Lycoris,
     /// ComfyUI, and OneTrainer for it: the original code's with their dots,
     /// `diffusion_model.input_blocks..`.
     Original,
@@ -72,6 +74,9 @@ pub(super) const FLAT: [(&str, Part); 4] = [
     ("lora_te2_", Part::TextEncoder(1)),
 ];
 
+/// The same of LyCORIS by itself, for the one network that it was given.
+const LYCORIS: &str = "lycoris_";
+
 /// diffusers' beginnings.
 const DOTTED: [(&str, Part); 3] =
     [("unet.", Part::Denoiser), ("text_encoder.", TEXT), ("text_encoder_2.", Part::TextEncoder(1))];
@@ -104,7 +109,7 @@ const BARE: [(&str, Part); 5] = [
 const BARE_TOWER: &str = "encoder.layers.";
 
 /// The words with underscores of their own in the names of layers, a word before its beginning.
-const WORDS: [&str; 36] = [
+const WORDS: [&str; 38] = [
     "down_blocks",
     "up_blocks",
     "mid_block",
@@ -139,6 +144,8 @@ const WORDS: [&str; 36] = [
     "v_proj",
     "out_proj",
     "text_projection",
+    "token_embedding",
+    "position_embedding",
     // LDM's text encoder
     "encoder_attn",
     "embed_tokens",
@@ -155,6 +162,10 @@ impl<'a> Key<'a> {
         if let Some((part, flat)) = begins(&FLAT, given) {
             let layer = in_tower(dotted(flat), part);
             return Some(Self { names: LoraNames::Kohya, part, layer, given, piece });
+        }
+        if let Some(flat) = given.strip_prefix(LYCORIS) {
+            let (names, part, layer) = (LoraNames::Lycoris, Part::Denoiser, dotted(flat));
+            return Some(Self { names, part, layer, given, piece });
         }
         let original = begins(&COMFYUI, given).or_else(|| {
             let is_bare = ORIGINAL.iter().any(|start| given.starts_with(start));
@@ -211,8 +222,11 @@ fn in_tower(layer: String, part: Part) -> String {
     }
 }
 
+const NORMS: &str = "LyCORIS with trained norms (`train_norm`)";
+const DIFFERENCES: &str = "whole differences of weights (ComfyUI's `bias_diff` or `full_diff`)";
+
 /// Methods that change weights in another way, by what their names hold.
-const OTHERS: [(&str, &str); 9] = [
+const OTHERS: [(&str, &str); 11] = [
     (".dora_scale", "DoRA"),
     (".lora_magnitude_vector", "DoRA"),
     (".hada_", "LoHa"),
@@ -220,8 +234,10 @@ const OTHERS: [(&str, &str); 9] = [
     (".oft_", "OFT"),
     ("_boft_", "BOFT"),
     (".on_input", "IA3"),
-    (".diff", "whole differences of weights"),
-    (".diff_b", "whole differences of weights"),
+    (".w_norm", NORMS),
+    (".b_norm", NORMS),
+    (".diff", DIFFERENCES),
+    (".diff_b", DIFFERENCES),
 ];
 
 /// The name of such a method that a tensor belongs to.
@@ -248,6 +264,7 @@ mod tests {
             (format!("unet.{block}.processor.to_out_lora.down.weight"), LoraNames::OldDiffusers),
             (format!("{block}.processor.to_out_lora.down.weight"), LoraNames::OldDiffusers),
             (format!("lora_unet_{}.lora_down.weight", LAYER.replace('.', "_")), LoraNames::Kohya),
+            (format!("lycoris_{}.lora_down.weight", LAYER.replace('.', "_")), LoraNames::Lycoris),
         ] {
             let key = Key::read(&name).unwrap();
             let found = (key.names, key.part, key.layer.as_str(), key.piece);
@@ -314,6 +331,8 @@ mod tests {
             "label_emb.0.2",
             "time_embed.0",
             "text_model.encoder.layers.3.mlp.fc1",
+            "text_model.embeddings.token_embedding",
+            "text_model.embeddings.position_embedding",
             "text_projection",
         ] {
             assert_eq!(dotted(&layer.replace('.', "_")), layer);
@@ -327,7 +346,8 @@ mod tests {
             ("lora_unet_a.lokr_w1", Some("LoKr")),
             ("unet.a.lora_magnitude_vector", Some("DoRA")),
             ("lora_unet_a.dora_scale", Some("DoRA")),
-            ("lora_unet_a.diff_b", Some("whole differences of weights")),
+            ("lora_unet_a.diff_b", Some(DIFFERENCES)),
+            ("lora_unet_a.w_norm", Some(NORMS)),
             ("model.diffusion_model.a.lora_up.weight", None),
             ("lora_unet_a.lora_up.weight", None),
         ] {

@@ -1,12 +1,13 @@
 //! A LoRA from a file's tensors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use dvar_models::single_file::UNetNames;
 use serde_json::Value;
 
 use super::{
     super::stored::{NUMBERED, Stored},
-    Factor, Lora, LoraLayer,
+    Factor, Lora, LoraLayer, PUBLISHED_LAYERS,
     names::{Key, Part, Piece, other_method},
 };
 use crate::embedding::{BUNDLE, is_numbered};
@@ -82,6 +83,16 @@ impl Lora {
             }
         }
         let names = names.ok_or("it holds no tensor of a LoRA")?;
+        // some files of SDXL hold layers under the original code's names and diffusers': diffusers and ComfyUI
+        // take the latter, and none takes both
+        let originals = UNetNames::of_layers(PUBLISHED_LAYERS);
+        let is_twin = |(part, layer): &(Part, String)| {
+            let other = originals.layer(layer).map(|layer| (*part, layer));
+            other.is_some_and(|other| pieces.contains_key(&other))
+        };
+        let twins = pieces.keys().filter(|key| is_twin(key)).cloned();
+        let twins: BTreeSet<(Part, String)> = twins.collect();
+        pieces.retain(|key, _| !twins.contains(key));
         let layers = pieces.into_iter().map(|((part, name), pieces)| {
             let layer = pieces.whole(config.alpha(part, &name), config.by_root(part))?;
             Ok(((part, name), layer))
@@ -99,7 +110,8 @@ impl Pieces {
             return Err(format!("`{given}` is not whole: it needs a down and an up matrix"));
         };
         let rank = down.rows();
-        if rank == 0 || up.columns() != rank || down.values.is_empty() || up.values.is_empty() {
+        // without a value, sides may be of any size
+        if down.values.is_empty() || up.values.is_empty() || up.columns() != rank {
             return Err(format!(
                 "`{given}` has a down matrix of {:?} and an up matrix of {:?}, which do not fit",
                 down.shape, up.shape

@@ -3,11 +3,8 @@
 use dvar_models::single_file::UNetNames;
 use serde::{Deserialize, Serialize};
 
-use super::{Lora, LoraLayer, LoraNames, Part, names::FLAT};
+use super::{Lora, LoraLayer, LoraNames, PUBLISHED_LAYERS, Part, names::FLAT};
 use crate::{embedding::LearnedEmbedding, tensor::to_safetensors};
-
-/// Layers per block of every published model.
-const PUBLISHED_LAYERS: usize = 2;
 
 /// Who is to read a LoRA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +128,7 @@ impl Lora {
             LoraNames::Peft => "diffusers (PEFT)",
             LoraNames::OldDiffusers => "diffusers before PEFT",
             LoraNames::Kohya => "kohya",
+            LoraNames::Lycoris => "LyCORIS",
             LoraNames::Original => "ComfyUI",
         }
     }

@@ -1,6 +1,6 @@
 //! The families that dvar knows.
 
-use dvar_models::{ModelError, parse_json, weights::ModelSource};
+use dvar_models::{ModelError, parse_json, unet::UNet2DConditionConfig, weights::ModelSource};
 use serde::Deserialize;
 
 use super::{LATENT_DIFFUSION, ModelFamily, STABLE_DIFFUSION, STABLE_DIFFUSION_XL};
@@ -9,9 +9,11 @@ use super::{LATENT_DIFFUSION, ModelFamily, STABLE_DIFFUSION, STABLE_DIFFUSION_XL
 /// a folder.
 static FAMILIES: [&ModelFamily; 3] = [&STABLE_DIFFUSION, &STABLE_DIFFUSION_XL, &LATENT_DIFFUSION];
 
+/// Pipelines that begin with a picture have these in their names, and load the families' own models.
+const FROM_PICTURES: [&str; 2] = ["Img2Img", "Inpaint"];
+
 /// What else people have, by its pipeline.
-const OTHERS: [(&str, &str); 7] = [
-    ("StableDiffusionXLImg2ImgPipeline", "SDXL's refiner"),
+const OTHERS: [(&str, &str); 6] = [
     ("Inpaint", "an inpainting model"),
     ("InstructPix2Pix", "an editing model"),
     ("ControlNet", "a ControlNet, which guides a model"),
@@ -40,7 +42,9 @@ impl ModelFamily {
         };
         let file = source.display("model_index.json");
         let index: ModelIndex = parse_json(&index, &file)?;
-        let named = FAMILIES.iter().find(|family| family.class_name == index.class_name);
+        let name = index.class_name.clone();
+        let plain = FROM_PICTURES.iter().fold(name, |name, kind| name.replace(kind, ""));
+        let named = FAMILIES.iter().find(|family| family.class_name == plain);
         named.copied().ok_or_else(|| ModelError::Unsupported {
             file,
             key: "_class_name".into(),
@@ -51,6 +55,36 @@ impl ModelFamily {
             supported: FAMILIES
                 .map(|family| format!("{} ({family})", family.class_name))
                 .join(", "),
+        })
+    }
+
+    /// Checks that a denoiser of this family draws from texts alone: what it is else, its configuration
+    /// tells, whatever pipeline it was saved with. `file` is named in errors.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Unsupported`] if it does not.
+    pub(in crate::pipelines) fn check_denoiser(
+        &self,
+        unet: &UNet2DConditionConfig,
+        file: String,
+    ) -> Result<(), ModelError> {
+        let (latents, width) = (unet.out_channels, unet.cross_attention_dim);
+        let (key, value, what) = match unet.in_channels {
+            // a mask and what it leaves of a picture, or a picture
+            inputs if inputs == 2 * latents + 1 => ("in_channels", inputs, "an inpainting model"),
+            inputs if inputs == 2 * latents => ("in_channels", inputs, "an editing model"),
+            // as wide as the second text encoder alone
+            _ if *self == STABLE_DIFFUSION_XL && width == 1280 => {
+                ("cross_attention_dim", width, "SDXL's refiner")
+            }
+            _ => return Ok(()),
+        };
+        Err(ModelError::Unsupported {
+            file,
+            key: key.into(),
+            value: format!("{value} ({what})"),
+            supported: "text-to-image models alone".into(),
         })
     }
 }
@@ -102,8 +136,7 @@ mod tests {
     #[test]
     fn what_else_people_have_is_refused_by_its_name() {
         for (class_name, what) in [
-            ("StableDiffusionXLImg2ImgPipeline", "SDXL's refiner"),
-            ("StableDiffusionXLInpaintPipeline", "an inpainting model"),
+            ("KandinskyInpaintPipeline", "an inpainting model"),
             ("StableDiffusionXLControlNetPipeline", "a ControlNet"),
             ("FluxPipeline", "a Flux model"),
         ] {
@@ -111,6 +144,20 @@ mod tests {
             let folder = Memory([("model_index.json".into(), Cow::Owned(index))].into());
             let error = ModelFamily::of(&folder).unwrap_err().to_string();
             assert!(error.contains(&format!("`{class_name}` ({what}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_was_saved_with_a_pipeline_from_pictures_is_of_its_family() {
+        for (class_name, family) in [
+            ("StableDiffusionXLImg2ImgPipeline", &STABLE_DIFFUSION_XL),
+            ("StableDiffusionXLInpaintPipeline", &STABLE_DIFFUSION_XL),
+            ("StableDiffusionImg2ImgPipeline", &STABLE_DIFFUSION),
+            ("StableDiffusionInpaintPipeline", &STABLE_DIFFUSION),
+        ] {
+            let index = format!(r#"{{"_class_name": "{class_name}"}}"#).into_bytes();
+            let folder = Memory([("model_index.json".into(), Cow::Owned(index))].into());
+            assert_eq!(ModelFamily::of(&folder).unwrap(), family, "{class_name}");
         }
     }
 

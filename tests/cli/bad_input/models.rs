@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use safetensors::{Dtype, tensor::TensorView};
+
 use super::Messages;
 use crate::harness::{Cli, golden_more, root};
 
@@ -240,4 +242,25 @@ fn bad_single_files() {
     }
     messages.refused("--ema with a folder", cli.train(&["--model", "embedded", "--ema"]));
     insta::assert_snapshot!(messages.0);
+}
+
+#[test]
+fn a_title_alone_refuses_no_single_file_and_is_told_of() {
+    let cli = Cli::new();
+    let tensors = [
+        ("cond_stage_model.transformer.text_model.final_layer_norm.bias", vec![1_usize]),
+        ("first_stage_model.quant_conv.weight", vec![1]),
+        ("model.diffusion_model.input_blocks.0.0.weight", vec![1, 4, 3, 3]),
+    ];
+    let views = tensors.map(|(name, shape)| {
+        let zeros: &[u8] = &[0; 4 * 4 * 3 * 3];
+        let length = 4 * shape.iter().product::<usize>();
+        (name, TensorView::new(Dtype::F32, shape, &zeros[..length]).unwrap())
+    });
+    let title = [("modelspec.title".to_string(), "My Lightning Bolts".to_string())];
+    let bytes = safetensors::serialize(views, Some(title.into())).unwrap();
+    fs::write(cli.path("m.safetensors"), bytes).unwrap();
+    let ran = cli.run(&["info", "m.safetensors"]);
+    assert!(ran.stderr.starts_with("note: `m.safetensors`: by the title in its"), "{ran:?}");
+    assert!(ran.ok().contains("m.safetensors (Stable Diffusion 1.x)"));
 }

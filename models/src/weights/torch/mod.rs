@@ -15,6 +15,7 @@ mod value;
 use std::{
     collections::BTreeMap,
     io::{Read, Seek},
+    iter::successors,
 };
 
 pub(crate) use self::error::IS_EMBEDDING;
@@ -31,6 +32,8 @@ pub use self::{error::TorchError, tensor::StoredTensor, value::Value};
 const LONGEST_SHARED: u64 = 4;
 /// The longest name of a tensor; that of Stable Diffusion's longest has 69 bytes.
 const LONGEST_NAME: usize = 256;
+/// How many dictionaries deep a `state_dict` may lie: one that holds itself has no end.
+const DEEPEST: usize = 8;
 
 /// An opened PyTorch file: the objects of its pickle, and where the values of its tensors lie.
 #[derive(Debug)]
@@ -74,7 +77,8 @@ impl TorchFile {
     }
 
     /// All tensors of a file that holds `{name: tensor}` and nothing else; of a checkpoint, also of
-    /// its `state_dict`, which trainers save beside their own state.
+    /// its `state_dict`, which trainers save beside their own state, and of one in that, as diffusers
+    /// reads it.
     ///
     /// # Errors
     ///
@@ -86,9 +90,10 @@ impl TorchFile {
         if entries.contains_key("string_to_param") || self.root().is_tensor() {
             return Err(TorchError::Embedding);
         }
-        let trained = entries.get("state_dict").copied();
-        let trained = trained.filter(|_| self.foreign == Foreign::Skipped);
-        let Object::Dict(pairs) = objects.get(trained.unwrap_or(*root)) else {
+        let inner = |dict: &Index| objects.entries(*dict).get("state_dict").copied();
+        let deepest = if self.foreign == Foreign::Skipped { DEEPEST } else { 1 };
+        let dict = successors(Some(*root), inner).take(deepest).last();
+        let Object::Dict(pairs) = objects.get(dict.unwrap_or(*root)) else {
             return Err(TorchError::NoDictionary);
         };
         let tensor = |(key, index): &(Index, Index)| {
@@ -161,6 +166,23 @@ mod tests {
         };
         assert_eq!(tensors('b'..'e').unwrap(), 4);
         assert!(matches!(tensors('b'..'f'), Err(TorchError::TooLarge)));
+    }
+
+    #[test]
+    fn a_checkpoints_tensors_are_found_in_a_dictionary_within_another() {
+        const INNER: &[u8] = b"}X\x0a\0\0\0state_dict";
+        let tensor = [b"X\x01\0\0\0a", TENSOR, b"s"].concat();
+        let nested = file(&[INNER, INNER, b"}", &tensor[..], b"ss"].concat());
+        let names = |bytes: &[u8]| {
+            let file = TorchFile::open_checkpoint(&mut Cursor::new(bytes)).unwrap();
+            file.state_dict().map(|tensors| tensors.into_keys().collect::<Vec<_>>())
+        };
+        assert_eq!(names(&nested).unwrap(), ["a"]);
+        let plain = TorchFile::open(&mut Cursor::new(&nested)).unwrap().state_dict();
+        assert!(matches!(plain, Err(TorchError::NoTensor(name)) if name == "state_dict"));
+        // a dictionary that holds itself
+        let endless = file(&[b"}q\0", &INNER[1..], b"h\0s", &tensor[..]].concat());
+        assert!(matches!(names(&endless), Err(TorchError::NoTensor(name)) if name == "state_dict"));
     }
 
     #[test]
