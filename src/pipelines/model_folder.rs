@@ -64,7 +64,7 @@ impl ModelFolder {
         // before the parts that another model may lack
         let unet = "unet/config.json";
         let denoiser = UNet2DConditionConfig::parse(&read(unet)?, &shown(unet))?;
-        family.check_denoiser(&denoiser, shown(unet))?;
+        family.check_denoiser(&denoiser, &files)?;
         let text_encoders = (family.text_encoders)(&files).into_iter().map(|part| {
             let file = format!("{}/config.json", part.folder);
             let config = (part.config)(&read(&file)?, &shown(&file))?;
@@ -346,7 +346,7 @@ mod tests {
             (
                 "StableDiffusionXLImg2ImgPipeline",
                 r#"{"cross_attention_dim": 1280}"#,
-                "cross_attention_dim = 1280 (SDXL's refiner)",
+                "text_encoder = none (SDXL's refiner)",
             ),
             ("StableDiffusionPipeline", inpainting, "in_channels = 9 (an inpainting model)"),
             ("StableDiffusionXLInpaintPipeline", inpainting, "in_channels = 9 (an inpainting"),

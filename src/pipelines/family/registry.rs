@@ -59,7 +59,7 @@ impl ModelFamily {
     }
 
     /// Checks that a denoiser of this family draws from texts alone: what it is else, its configuration
-    /// tells, whatever pipeline it was saved with. `file` is named in errors.
+    /// tells, whatever pipeline it was saved with.
     ///
     /// # Errors
     ///
@@ -67,23 +67,30 @@ impl ModelFamily {
     pub(in crate::pipelines) fn check_denoiser(
         &self,
         unet: &UNet2DConditionConfig,
-        file: String,
+        source: &dyn ModelSource,
     ) -> Result<(), ModelError> {
-        let (latents, width) = (unet.out_channels, unet.cross_attention_dim);
-        let (key, value, what) = match unet.in_channels {
+        let latents = unet.out_channels;
+        let (file, key, value) = match unet.in_channels {
             // a mask and what it leaves of a picture, or a picture
-            inputs if inputs == 2 * latents + 1 => ("in_channels", inputs, "an inpainting model"),
-            inputs if inputs == 2 * latents => ("in_channels", inputs, "an editing model"),
-            // as wide as the second text encoder alone
-            _ if *self == STABLE_DIFFUSION_XL && width == 1280 => {
-                ("cross_attention_dim", width, "SDXL's refiner")
+            inputs if inputs == 2 * latents + 1 => {
+                ("unet/config.json", "in_channels", format!("{inputs} (an inpainting model)"))
+            }
+            inputs if inputs == 2 * latents => {
+                ("unet/config.json", "in_channels", format!("{inputs} (an editing model)"))
+            }
+            // as wide as SDXL's second text encoder, and without the first
+            _ if unet.cross_attention_dim == 1280
+                && *self == STABLE_DIFFUSION_XL
+                && !source.has("text_encoder/config.json") =>
+            {
+                ("model_index.json", "text_encoder", "none (SDXL's refiner)".into())
             }
             _ => return Ok(()),
         };
         Err(ModelError::Unsupported {
-            file,
+            file: source.display(file),
             key: key.into(),
-            value: format!("{value} ({what})"),
+            value,
             supported: "text-to-image models alone".into(),
         })
     }
