@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { downloaded, finished, reached, ready, set, site, train, UMBRELLA } from "./page.js";
+import { blackPng } from "./png.js";
 import { limitMemory, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
@@ -63,7 +64,22 @@ test("a bad picture among good ones is named, and the others are learned from", 
   const said = await notice(page).textContent();
   assert.match(said, /3 of 5 pictures/);
   assert.match(said, /torn\.png/);
-  assert.match(said, /notes\.png/);
+  assert.match(said, /`notes\.png` is not a PNG, JPEG or WebP picture/);
+});
+
+test("of a cut-out it is said that the colours that its file hides are learned", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await page.locator("#files").setInputFiles([
+    { name: "whole.png", mimeType: "image/png", buffer: Buffer.from(blackPng(64)) },
+    { name: "cut-out.png", mimeType: "image/png", buffer: Buffer.from(blackPng(64, 4)) },
+  ]);
+  await page.locator("#pictures li").nth(1).waitFor();
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  assert.match(await notice(page).textContent(), /^1 picture is transparent in parts/);
 });
 
 test("a prompt without the word is refused, and can be mended", async () => {

@@ -9,7 +9,7 @@ import { type Action, explain, hideNotice, notify } from "./notice";
 import type { Events, Finished, LearnedFiles, Options, Phase, Picture, Run, Samples, StepRecord, StopReason } from "./protocol";
 import { ResultView } from "./result_view";
 import { isSame } from "./run_model";
-import { goBack, isUsual, withoutEmpty } from "./run_parts";
+import { aboutPictures, goBack, isUsual, withoutEmpty } from "./run_parts";
 import { showOnly } from "./sections";
 import type { StartView } from "./start_view";
 import { alone } from "./storage";
@@ -56,17 +56,17 @@ export class RunControl {
     return this.once(async () => {
       const { engine, opened } = await this.studio.open();
       const wanted = withoutEmpty(options);
-      const { refused } = await engine.ask("check", { options: wanted, pictures });
+      const checked = await engine.ask("check", { options: wanted, pictures });
+      const { refused } = checked;
       view.refuse(refused);
       const names = new Set(refused.map(({ name }) => name));
       const good = pictures.filter(({ name }) => !names.has(name));
       if (good.length === 0) return view.status("None of the pictures can be used.");
-      if (refused.length > 0) {
-        notify(`Learning from ${good.length} of ${pictures.length} pictures. Left out: ${refused.map(({ reason }) => reason).join("; ")}.`);
-      }
+      const told = aboutPictures(pictures.length, checked);
       view.status("");
       await alone(async (turn) => {
-        if (turn === "taken") notify("Another tab of this page is learning, and its run is the one that is kept. This one is lost if the tab is closed before you have saved the result.");
+        if (turn === "taken") told.push("Another tab of this page is learning, and its run is the one that is kept. This one is lost if the tab is closed before you have saved the result.");
+        if (told.length > 0) notify(told.join(" "));
         await this.train({ ...opened.defaults, ...wanted }, { options: wanted, pictures: good, model: opened.identity, records: [], samples: [], keep: turn === "free" });
       });
     });
