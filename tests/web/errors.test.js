@@ -153,6 +153,22 @@ test("a crash leaves the run to go on with", async () => {
   await reached(page, from + 2);
 });
 
+test("a worker that is gone without an error is noticed, and the run goes on", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, { ...tiny, max_train_steps: 400 });
+  await train(page);
+  await reached(page, 4);
+  const worker = page.workers().find((each) => each.url().includes("worker-"));
+  await worker.evaluate(() => void setTimeout(() => self.close()));
+  await notice(page).getByText("ended without saying why").waitFor();
+  const goOn = page.getByRole("button", { name: /Go on from step \d+/ });
+  const from = Number((await goOn.textContent()).match(/step (\d+)/)[1]);
+  await goOn.click();
+  await reached(page, from + 2);
+});
+
 test("a crash of a run that could not be stored leaves what it had learned to be saved", async () => {
   const page = await it.open();
   await ready(page);

@@ -168,6 +168,8 @@ export interface Events {
 export type FromWorker =
   | { type: "answer"; id: number; value: unknown }
   | { type: "failed"; id: number; error: Failure }
+  /** The worker holds this lock as long as it lives. */
+  | { type: "alive"; lock: string }
   /** The worker cannot be used any more. */
   | { type: "broken"; error: Failure }
   | { [N in keyof Events]: { type: N } & Events[N] }[keyof Events];
