@@ -3,7 +3,7 @@
 import { byId, element } from "./dom";
 import { EngineError } from "./engine";
 
-export interface Action {
+interface Action {
   label: string;
   act: () => void;
 }

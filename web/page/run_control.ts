@@ -5,7 +5,7 @@ import { byId, download } from "./dom";
 import type { DrawView } from "./draw_view";
 import { EngineError, type Engine } from "./engine";
 import type { ModelChoice } from "./model_choice";
-import { type Action, explain, hideNotice, notify } from "./notice";
+import { explain, hideNotice, notify } from "./notice";
 import type { Events, Finished, LearnedFiles, Options, Phase, Picture, Run, Samples, StepRecord, StopReason } from "./protocol";
 import { ResultView } from "./result_view";
 import { isSame } from "./run_model";
@@ -162,6 +162,7 @@ export class RunControl {
   private async train(shown: Options, run: Run): Promise<void> {
     this.run = run;
     this.unstored = false;
+    byId("rescue").hidden = true;
     showOnly("training");
     this.training.begin(shown, run.records, run.samples);
     byId("training-title").focus();
@@ -278,19 +279,18 @@ export class RunControl {
     const training = !byId("training").hidden && this.state !== "ended";
     this.studio.close("The run failed");
     this.leave();
+    if (name !== "Ended") notify(explain(error));
     // a worker that is gone cannot say what it had learned: what it last saved may be stored nowhere
     const learned = lastGood ?? (training ? this.run?.checkpoint : undefined);
-    if (name !== "Ended") notify(explain(error), ...saving(learned));
+    if (learned) offerToSave(learned);
   }
 }
 
-/** What a failed training had learned can be saved. */
-function saving(files: LearnedFiles | undefined): Action[] {
-  if (!files) return [];
-  const { learned, adapter } = files;
-  const act = () => {
+/** Offers what a failed training had learned until another begins: not in a notice, which the next one replaces. */
+function offerToSave({ learned, adapter }: LearnedFiles): void {
+  byId("rescue-save").onclick = () => {
     download("learned_embeds.safetensors", learned);
     if (adapter) download(adapter.file, adapter.bytes);
   };
-  return [{ label: "Save what it had learned", act }];
+  byId("rescue").hidden = false;
 }
