@@ -11,10 +11,12 @@ export class ResultView {
       goOn: (stop: StopReason, steps: number) => void;
       /** Trains anew from another word. */
       startFrom: (word: string) => void;
+      /** What was learned is saved. */
+      saved: () => void;
     },
   ) {}
 
-  /** Shows a run that ended; `names` of its token and prompts come from `options`. */
+  /** Shows a run that ended; the names of its token and prompts come from `options`. */
   show(options: Options, finished: Finished, records: StepRecord[], samples: Samples[]): void {
     const token = String(options.placeholder_token);
     byId("result-title").replaceChildren(...heading(finished.stop, token));
@@ -25,7 +27,7 @@ export class ResultView {
     const last = (kind: Samples["kind"]) => samples.findLast((drawn) => drawn.kind === kind);
     this.grid("before", last("before"));
     this.grid("after", last("after"));
-    byId("downloads").replaceChildren(...buttons(token, finished, records));
+    byId("downloads").replaceChildren(...buttons(token, finished, records, this.acts.saved));
   }
 
   /** What could still be done with these pictures. */
@@ -55,7 +57,7 @@ function button(text: string, act: () => void): HTMLElement {
   return made;
 }
 
-function buttons(token: string, finished: Finished, records: StepRecord[]): HTMLElement[] {
+function buttons(token: string, finished: Finished, records: StepRecord[], saved: () => void): HTMLElement[] {
   const files: [name: string, content: () => BlobPart][] = [
     ["learned_embeds.safetensors", () => finished.learned],
     ["metrics.jsonl", () => records.map((record) => `${JSON.stringify(record)}\n`).join("")],
@@ -63,7 +65,10 @@ function buttons(token: string, finished: Finished, records: StepRecord[]): HTML
   const { adapter } = finished;
   if (adapter) files.splice(1, 0, [adapter.file, () => adapter.bytes]);
   return files.map(([name, content], i) => {
-    const save = button(name, () => download(name, content()));
+    const save = button(name, () => {
+      download(name, content());
+      if (i === 0) saved();
+    });
     if (i === 0) save.className = "primary";
     save.title = `Save ${name} of ${token}`;
     return save;

@@ -31,6 +31,8 @@ export class RunControl {
   private at: Phase = "loading";
   /** Whether the storage has failed, which is said once. */
   private unstored = false;
+  /** Whether the visitor has saved what the run learned. */
+  private downloaded = false;
 
   constructor(
     private readonly studio: Studio,
@@ -44,6 +46,10 @@ export class RunControl {
     this.result = new ResultView({
       goOn: (stop, steps) => void this.goOn(stop, steps),
       startFrom: (word) => void this.startFrom(word),
+      saved: () => (this.downloaded = true),
+    });
+    addEventListener("beforeunload", (event) => {
+      if (this.onlyHere) event.preventDefault();
     });
     byId("pause").onclick = () => this.pause();
     byId("stop").onclick = () => this.stop();
@@ -92,6 +98,7 @@ export class RunControl {
     if (this.busy) return;
     const { options, records, samples } = run;
     this.run = { ...run, keep: true };
+    this.unstored = false;
     showOnly("training", "result");
     this.training.begin(options, records, samples);
     this.end(options, finished, records, samples);
@@ -123,6 +130,11 @@ export class RunControl {
   private async startFrom(word: string): Promise<void> {
     const { run } = this;
     if (run) await this.start({ ...run.options, initializer_token: word }, run.pictures);
+  }
+
+  /** Whether the run on the screen would be lost with the tab. */
+  private get onlyHere(): boolean {
+    return !byId("training").hidden && !this.downloaded && (this.unstored || !this.run?.keep);
   }
 
   // what the worker tells
@@ -161,7 +173,7 @@ export class RunControl {
 
   private async train(shown: Options, run: Run): Promise<void> {
     this.run = run;
-    this.unstored = false;
+    this.unstored = this.downloaded = false;
     byId("rescue").hidden = true;
     showOnly("training");
     this.training.begin(shown, run.records, run.samples);
