@@ -80,6 +80,7 @@ export class DrawView {
       count: read("count"),
       ...(adapter && { adapter }),
     };
+    const focused = document.activeElement as HTMLElement;
     button.disabled = true;
     status.textContent = "Drawing";
     try {
@@ -92,6 +93,8 @@ export class DrawView {
       status.textContent = explain(error);
     } finally {
       button.disabled = false;
+      // what cannot be used has lost the focus
+      if (document.activeElement === document.body) focused.focus();
       this.bar.hidden = true;
     }
   }

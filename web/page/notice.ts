@@ -2,6 +2,7 @@
 
 import { byId, element } from "./dom";
 import { EngineError } from "./engine";
+import { focusHeading } from "./sections";
 
 interface Action {
   label: string;
@@ -16,6 +17,7 @@ export function notify(text: string, ...actions: Action[]): void {
     const button = element("button", { type: "button", textContent: label });
     button.onclick = () => {
       hideNotice();
+      focusHeading();
       act();
     };
     return button;

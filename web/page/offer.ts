@@ -29,7 +29,6 @@ export async function offerSavedRun(run: RunControl, model: ModelChoice, opened:
   take.hidden = folder === undefined;
   take.onclick = () => {
     if (folder !== undefined) model.takeFolder(folder);
-    byId("title").focus();
   };
 
   byId("offer-discard").onclick = () => {
