@@ -68,6 +68,35 @@ test("a run can be paused, resumed and stopped", async () => {
   await reached(page, made + 2);
 });
 
+test("a run that is stopped before it learns ends after its first step, and the page says so then and later", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  // pictures that take longer than the click
+  await set(page, { ...tiny, num_inference_steps: 500 });
+  await train(page);
+  await page.locator("#status").getByText("Drawing pictures").waitFor();
+  await page.getByRole("button", { name: "Stop", exact: true }).click();
+  assert.match(await page.locator("#status").textContent(), /^Stopping after the next step/);
+  await finished(page);
+  assert.match(await page.locator("#why").textContent(), /^You stopped it after 1 step\./);
+  await page.reload();
+  await page.locator("#offer-text").getByText(/^You stopped the last run, of <.*>\.$/).waitFor();
+});
+
+test("a run that learned nothing is not called learned", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, { ...tiny, max_train_steps: 60, learning_rate: "1e-30", window: 3 });
+  await train(page);
+  await finished(page);
+  assert.match(await page.locator("#result-title").textContent(), /^Learned nothing of </);
+  assert.match(await page.locator("#why").textContent(), /does not change at all/);
+  await page.reload();
+  await page.locator("#offer-text").getByText(/^The last run learned nothing of </).waitFor();
+});
+
 test("a run that made all its steps goes on beyond them", async () => {
   const page = await it.open();
   await page.goto(`${it.url}?model=tiny/`);

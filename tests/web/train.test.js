@@ -108,6 +108,17 @@ test("without a word to start from the best one is found, and three others are o
   assert.equal(await others.count(), 0);
 });
 
+test("what a high threshold stops is not said to have brought next to nothing", async () => {
+  const page = await it.open();
+  await ready(page);
+  await page.locator("#pictures img").first().waitFor();
+  await set(page, { window: 2, threshold: 0.99, num_inference_steps: 1, validation_prompt: "a {}" });
+  await train(page);
+  await finished(page);
+  const why = await page.locator("#why").textContent();
+  assert.match(why, /its last steps brought less than the threshold\..* It was still learning\./);
+});
+
 function lines(bytes) {
   return bytes.toString().trim().split("\n").map((line) => JSON.parse(line));
 }

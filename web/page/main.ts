@@ -1,7 +1,7 @@
 // The page: which part is shown, and what leads from one to the next.
 
 import { DeviceChoice } from "./device";
-import { byId } from "./dom";
+import { byId, pace } from "./dom";
 import { DrawView } from "./draw_view";
 import { readLearned } from "./embedding_file";
 import { EngineError } from "./engine";
@@ -106,7 +106,7 @@ async function measureBoth(): Promise<void> {
       const speed = await measure(kind, asked, options, pictures);
       // what these settings alone make is no figure of the device's
       if (usual) device.remember(kind, speed);
-      else other.push(`${name}: ${speed.toFixed(2)} steps a second`);
+      else other.push(`${name}: ${pace(speed)} steps a second`);
     }
     start.status(other.join("; "));
   } catch (error) {

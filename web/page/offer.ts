@@ -2,7 +2,7 @@
 
 import { byId } from "./dom";
 import type { ModelChoice } from "./model_choice";
-import type { ModelIdentity } from "./protocol";
+import type { ModelIdentity, StopReason } from "./protocol";
 import type { RunControl } from "./run_control";
 import { aboutModel, folderOf, isSame } from "./run_model";
 import { SavedRun } from "./saved_run";
@@ -14,9 +14,8 @@ export async function offerSavedRun(run: RunControl, model: ModelChoice, opened:
   const { setup, checkpoint, records = [], samples = [], finished } = await saved.read();
   if (!setup || !checkpoint) return;
   const token = String(setup.options.placeholder_token);
-  const ended = finished ? `The last run learned ${token}.` : `The last run, of ${token}, did not come to its end.`;
   const about = opened ? aboutModel(setup.model, opened, finished ? "draw with it" : "go on") : "";
-  byId("offer-text").textContent = `${ended} ${about}`.trimEnd();
+  byId("offer-text").textContent = `${whatCame(finished?.stop, token)} ${about}`.trimEnd();
 
   const stored = { ...setup, checkpoint, records, samples };
   const go = byId("offer-go");
@@ -40,4 +39,18 @@ export async function offerSavedRun(run: RunControl, model: ModelChoice, opened:
     });
   };
   byId("offer").hidden = false;
+}
+
+/** What came of the stored run, which may have been broken off. */
+function whatCame(stop: StopReason | undefined, token: string): string {
+  switch (stop?.reason) {
+    case undefined:
+      return `The last run, of ${token}, did not come to its end.`;
+    case "interrupted":
+      return `You stopped the last run, of ${token}.`;
+    case "constant_objective":
+      return `The last run learned nothing of ${token}.`;
+    default:
+      return `The last run learned ${token}.`;
+  }
 }

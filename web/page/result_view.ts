@@ -76,8 +76,9 @@ function buttons(token: string, finished: Finished, records: StepRecord[], saved
 }
 
 function heading({ reason }: StopReason, token: string): (Node | string)[] {
-  const whole = reason !== "interrupted";
-  return whole ? withToken("Learned ", token) : withToken("", token, ", as far as it was learned");
+  if (reason === "constant_objective") return withToken("Learned nothing of ", token);
+  if (reason === "interrupted") return withToken("", token, ", as far as it was learned");
+  return withToken("Learned ", token);
 }
 
 /** The CLI's sentence, and what it means. */
@@ -91,7 +92,7 @@ function why(
   const all = steps === 1 ? "its one step" : `all its ${made}`;
   const meanings: Record<StopReason["reason"], string> = {
     dvar: `It stopped by itself after ${made}: the loss on the fixed batch now moves little beside how it moved before.`,
-    plateau: `It stopped by itself after ${made}: of all that the loss on the fixed batch fell, its last steps brought next to nothing.`,
+    plateau: `It stopped by itself after ${made}: of all that the loss on the fixed batch fell, its last steps brought ${fall?.goes_on ? "less than the threshold" : "next to nothing"}.`,
     constant_objective: `It stopped after ${made}: the deterministic loss does not change at all. Try a higher learning rate.`,
     no_improvement: `It stopped after ${made}: its pictures no longer came closer to yours.`,
     max_steps: asked

@@ -252,7 +252,8 @@ export class RunControl {
     this.stopAsked = performance.now();
     this.engine?.tell("stop");
     this.controls("stopping");
-    this.training.status("Stopping after this step, then drawing the pictures once more");
+    const step = this.at === "training" ? "this step" : "the next step";
+    this.training.status(`Stopping after ${step}, then drawing the pictures once more`);
   }
 
   private controls(state: State): void {

@@ -1,7 +1,7 @@
 // What the visitor sees while the model learns.
 
 import { Chart } from "./chart";
-import { byId, duration, element, figure, showPictures, withToken } from "./dom";
+import { byId, duration, element, figure, pace, showPictures, withToken } from "./dom";
 import type { Options, Phase, Samples, StepRecord } from "./protocol";
 
 const FIGURES = {
@@ -127,7 +127,7 @@ export class TrainingView {
       this.set("evaluated", figure(record.eval_loss));
       this.set("ratio", figure(record.ratio, 3));
     }
-    this.set("speed", this.speed === undefined ? "–" : figure(this.speed, 1));
+    this.set("speed", this.speed === undefined ? "–" : pace(this.speed));
     this.set("elapsed", this.elapsed > 0 ? duration(this.elapsed) : "–");
   }
 
