@@ -30,6 +30,11 @@ test("a wrong setting is refused where it stands, in the CLI's words", async () 
   assert.equal(await page.locator("#option-window").getAttribute("aria-invalid"), "true");
   await set(page, { window: 50 });
   assert.equal(await page.locator("#option-window-error").textContent(), "");
+  // no number at all is not taken for an empty field
+  await page.locator("#option-threshold").fill("");
+  await page.locator("#option-threshold").pressSequentially("1e");
+  await train(page);
+  await page.locator("#option-threshold-error").getByText("cannot be read").waitFor();
 });
 
 test("a training whose numbers overflow says what to lower, and the form is back", async () => {
