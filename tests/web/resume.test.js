@@ -84,6 +84,24 @@ test("a run that is stopped before it learns ends after its first step, and the 
   await page.locator("#offer-text").getByText(/^You stopped the last run, of <.*>\.$/).waitFor();
 });
 
+test("a run whose bounds were left to the model is shown with them later", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, { ...tiny, max_train_steps: "", threshold: "" });
+  await train(page);
+  await reached(page, 2);
+  await page.getByRole("button", { name: "Stop", exact: true }).click();
+  await finished(page);
+  const steps = () => page.locator("#figures dd").first().textContent();
+  const shown = await steps();
+  assert.match(shown, /^\d+ \/ \d{3,}$/);
+  await page.reload();
+  await page.getByRole("button", { name: "Show it" }).click();
+  await finished(page);
+  assert.equal(await steps(), shown);
+});
+
 test("a run that learned nothing is not called learned", async () => {
   const page = await it.open();
   await page.goto(`${it.url}?model=tiny/`);

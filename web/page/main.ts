@@ -64,7 +64,7 @@ async function prepare(): Promise<void> {
   try {
     const { engine, opened } = await studio.open();
     model.opened(opened.model.name);
-    await offerSavedRun(run, model, opened.identity);
+    await offerSavedRun(run, model, opened);
     start.defaults(await engine.ask("defaults", { options: start.method }));
     const kept = await keeps();
     if ((opened.uncached || !kept) && !toldUnkept) {

@@ -2,28 +2,32 @@
 
 import { byId } from "./dom";
 import type { ModelChoice } from "./model_choice";
-import type { ModelIdentity, StopReason } from "./protocol";
+import type { Opened, StopReason } from "./protocol";
 import type { RunControl } from "./run_control";
 import { aboutModel, folderOf, isSame } from "./run_model";
 import { SavedRun } from "./saved_run";
 import { alone } from "./storage";
 
 /** Offers the stored run, if there is one: to go on where its model is open, else to take that model. */
-export async function offerSavedRun(run: RunControl, model: ModelChoice, opened: ModelIdentity | undefined): Promise<void> {
+export async function offerSavedRun(run: RunControl, model: ModelChoice, opened: Opened | undefined): Promise<void> {
   const saved = new SavedRun();
   const { setup, checkpoint, records = [], samples = [], finished } = await saved.read();
   if (!setup || !checkpoint) return;
   const token = String(setup.options.placeholder_token);
-  const about = opened ? aboutModel(setup.model, opened, finished ? "draw with it" : "go on") : "";
+  const open = opened?.identity;
+  const same = open !== undefined && isSame(setup.model, open);
+  const about = open ? aboutModel(setup.model, open, finished ? "draw with it" : "go on") : "";
   byId("offer-text").textContent = `${whatCame(finished?.stop, token)} ${about}`.trimEnd();
 
   const stored = { ...setup, checkpoint, records, samples };
   const go = byId("offer-go");
-  go.hidden = !finished && !(opened && isSame(setup.model, opened));
+  go.hidden = !finished && !same;
   go.textContent = finished ? "Show it" : `Go on from step ${checkpoint.step}`;
-  go.onclick = () => void (finished ? run.show(stored, finished) : run.resume(stored));
+  // what the visitor left to the model, the model says
+  const defaults = (same && opened?.defaults) || {};
+  go.onclick = () => void (finished ? run.show(stored, finished, defaults) : run.resume(stored));
 
-  const folder = opened && folderOf(setup.model, opened);
+  const folder = open && folderOf(setup.model, open);
   const take = byId("offer-model");
   take.hidden = folder === undefined;
   take.onclick = () => {

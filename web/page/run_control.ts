@@ -94,9 +94,10 @@ export class RunControl {
   }
 
   /** Shows a run that ended. */
-  async show(run: Omit<Run, "keep">, finished: Finished): Promise<void> {
+  async show(run: Omit<Run, "keep">, finished: Finished, defaults: Options): Promise<void> {
     if (this.busy) return;
-    const { options, records, samples } = run;
+    const { records, samples } = run;
+    const options = { ...defaults, ...run.options };
     this.run = { ...run, keep: true };
     this.unstored = false;
     showOnly("training", "result");
