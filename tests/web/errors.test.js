@@ -70,6 +70,11 @@ test("a bad picture among good ones is named, and the others are learned from", 
   assert.match(said, /3 of 5 pictures/);
   assert.match(said, /torn\.png/);
   assert.match(said, /`notes\.png` is not a PNG, JPEG or WebP picture/);
+  // each keeps its mark as long as it is there
+  await page.getByRole("button", { name: "Learn something else" }).click();
+  assert.equal(await page.locator("#pictures .refused").count(), 2);
+  await page.getByRole("button", { name: "Remove torn.png" }).click();
+  assert.match(await page.locator("#pictures .refused").textContent(), /Left out: `notes\.png`/);
 });
 
 test("of a cut-out it is said that the colours that its file hides are learned", async () => {

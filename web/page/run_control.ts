@@ -130,7 +130,11 @@ export class RunControl {
   /** Learns the pictures of the run on the screen anew, from another word. */
   private async startFrom(word: string): Promise<void> {
     const { run } = this;
-    if (run) await this.start({ ...run.options, initializer_token: word }, run.pictures);
+    if (!run) return;
+    const { min_train_steps, ...options } = run.options;
+    // a run that went on beyond its end has bounds that would keep the rule from stopping this one
+    if (min_train_steps !== undefined) options.max_train_steps = this.view.chosen.options.max_train_steps;
+    await this.start({ ...options, initializer_token: word }, run.pictures);
   }
 
   /** Whether the run on the screen would be lost with the tab. */
