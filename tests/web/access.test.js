@@ -130,6 +130,10 @@ async function check(page) {
     .filter(({ impact }) => impact === "serious" || impact === "critical")
     .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`);
   assert.deepEqual(found, []);
+  // what is said in them is only spoken where they are there before
+  const silent = await page.locator("section:not([hidden]) .status").evaluateAll((all) =>
+    all.filter((status) => status.checkVisibility() === false && !status.closest(".ended")).map(({ id }) => id));
+  assert.deepEqual(silent, []);
   const { scroll, client } = await page.evaluate(() => ({
     scroll: document.documentElement.scrollWidth,
     client: document.documentElement.clientWidth,
