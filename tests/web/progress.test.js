@@ -44,3 +44,22 @@ test("a drawing that is under way when a training begins moves its own bar", asy
   assert.notEqual(drawing, before[0]);
   assert.equal(training, before[1]);
 });
+
+test("a drawing that the visitor leaves is ended, and another training does not wait for it", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  await page.locator("#draw-count").fill("64");
+  await page.locator("#draw-num_inference_steps").fill("500");
+  await page.getByRole("button", { name: "Draw", exact: true }).click();
+  await page.waitForFunction(() => document.querySelector("#draw-bar").value > 0);
+  await page.getByRole("button", { name: "Learn something else" }).click();
+  await page.waitForFunction(() => document.querySelector("#draw-status").textContent === "The drawing was ended.");
+  await ready(page);
+  await train(page);
+  await finished(page);
+  assert.equal(await page.locator("#draw-button").isEnabled(), true);
+});

@@ -43,6 +43,7 @@ test("a closed page goes on where it was, and ends with the bytes of an unbroken
   await finished(third);
   await third.reload();
   await third.getByRole("button", { name: "Discard" }).click();
+  await third.locator("#offer").waitFor({ state: "hidden" });
   await third.reload();
   await settled(third);
   assert.equal(await third.locator("#offer").isVisible(), false);
@@ -128,6 +129,31 @@ test("a run that made all its steps goes on beyond them", async () => {
   assert.match(await page.locator("#why").textContent(), /all its 24 steps/);
   const records = (await downloaded(page, "metrics.jsonl")).toString().trim().split("\n").map((line) => JSON.parse(line));
   assert.deepEqual(records.map(({ step }) => step), Array.from({ length: 24 }, (_, step) => step));
+});
+
+test("a tab discards the run that it offers, and not another's that was stored meanwhile", async () => {
+  const page = await it.open();
+  const url = `${it.url}?model=tiny/`;
+  await page.goto(url);
+  await ready(page);
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  const other = await visit(page.context(), url);
+  const button = other.getByRole("button", { name: "Discard" });
+  await button.waitFor();
+  const discard = async () => {
+    await button.click();
+    await other.locator("#offer").waitFor({ state: "hidden" });
+    await other.reload();
+  };
+  await page.getByRole("button", { name: "Go on to 24 steps" }).click();
+  await page.locator("#result").waitFor({ state: "hidden" });
+  await finished(page);
+  await discard();
+  await discard();
+  await settled(other);
+  assert.ok(await other.locator("#offer").isHidden());
 });
 
 test("a second tab leaves the run of the first alone", async () => {

@@ -143,6 +143,8 @@ async function begin(): Promise<void> {
   }
   byId("again-button").onclick = () => {
     hideNotice();
+    // the next training would wait for it
+    if (draw.drawing) studio.close("The drawing was ended");
     leave();
   };
   byId("measure").onclick = () => void measureBoth();

@@ -6,6 +6,7 @@ import type { Opened, StopReason } from "./protocol";
 import type { RunControl } from "./run_control";
 import { aboutModel, folderOf, isSame } from "./run_model";
 import { SavedRun } from "./saved_run";
+import { focusHeading } from "./sections";
 import { alone } from "./storage";
 
 /** Offers the stored run, if there is one: to go on where its model is open, else to take that model. */
@@ -34,14 +35,14 @@ export async function offerSavedRun(run: RunControl, model: ModelChoice, opened:
     if (folder !== undefined) model.takeFolder(folder);
   };
 
-  byId("offer-discard").onclick = () => {
-    byId("offer").hidden = true;
-    byId("title").focus();
-    // another tab may have stored its run in its place
+  byId("offer-discard").onclick = () =>
     void alone(async (turn) => {
-      if (turn !== "taken") await saved.clear();
+      // another tab may be storing its run in its place, or have stored it
+      const now = turn === "taken" ? undefined : (await saved.read()).checkpoint;
+      if (now && indexedDB.cmp(now.state, checkpoint.state) === 0) await saved.clear();
+      byId("offer").hidden = true;
+      focusHeading();
     });
-  };
   byId("offer").hidden = false;
 }
 
