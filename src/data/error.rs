@@ -2,6 +2,12 @@
 
 use thiserror::Error;
 
+/// The formats that are read, of which a page has fewer.
+#[cfg(not(target_arch = "wasm32"))]
+const READ: &str = "PNG, JPEG, WebP, BMP, GIF or TIFF";
+#[cfg(target_arch = "wasm32")]
+const READ: &str = "PNG, JPEG or WebP";
+
 /// A folder or a picture that cannot be used; the message says which one and what to do.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -104,10 +110,7 @@ pub enum DataError {
         name: String,
     },
     /// The content is none of the known picture formats, whatever the file's extension.
-    #[error(
-        "`{name}` is not a PNG, JPEG, WebP, BMP, GIF or TIFF picture: convert it to one of these or \
-         remove it"
-    )]
+    #[error("`{name}` is not a {READ} picture: convert it to one of these or remove it")]
     NotAPicture {
         /// The picture's name.
         name: String,

@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import { test } from "node:test";
 
 import { finished, reached, ready, set, site } from "./page.js";
+import { blackPng } from "./png.js";
 import { shoot } from "./screenshots.js";
 
 const it = site();
@@ -36,6 +37,9 @@ for (const [colorScheme, viewport] of [["light", WIDE], ["dark", WIDE], ["light"
     await finished(page);
     await check(page);
     assert.equal(await focused(page), "result-title");
+    await page.locator("#draw-button").press("Enter");
+    await page.locator("#drawn img").nth(3).waitFor();
+    assert.equal(await focused(page), "draw-button");
     await page.close();
   });
 }
@@ -45,7 +49,7 @@ test("where the button that was pressed is gone, the heading has the focus", asy
   await page.goto(`${it.url}?model=tiny/`);
   await ready(page);
   // pictures that take longer than the second press
-  await set(page, { max_train_steps: 400, train_batch_size: 1, eval_batch_size: 1, save_steps: 2, initializer_token: "a", num_inference_steps: 200, validation_prompt: "a {}" });
+  await set(page, { max_train_steps: 400, train_batch_size: 1, eval_batch_size: 1, save_steps: 2, initializer_token: "a", num_inference_steps: 500, validation_prompt: "a {}" });
   await page.locator("#train").press("Enter");
   await reached(page, 3);
   await page.locator("#stop").press("Enter");
@@ -60,6 +64,51 @@ test("where the button that was pressed is gone, the heading has the focus", asy
   await page.getByRole("button", { name: "Discard" }).press("Enter");
   await page.locator("#offer").waitFor({ state: "hidden" });
   assert.equal(await focused(page), "title");
+  await page.context().close();
+});
+
+test("a notice is seen wherever the page is scrolled, and gives the focus back when it is closed", async () => {
+  const page = await it.open({ viewport: NARROW });
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await page.locator("#pictures img").first().waitFor();
+  await page.locator("#advanced").evaluate((details) => (details.open = true));
+  await page.locator("#load-model").focus();
+  await page.locator("#model-file").setInputFiles({ name: "a.gguf", mimeType: "application/octet-stream", buffer: Buffer.from("GGUF") });
+  await page.locator("#notice-text").getByText("The page keeps to its own model").waitFor();
+  const { top, bottom, scrolled } = await page.locator("#notice").evaluate((notice) => {
+    const { top, bottom } = notice.getBoundingClientRect();
+    return { top, bottom, scrolled: scrollY };
+  });
+  // so far that the place of the notice is out of sight
+  assert.ok(scrolled > 400, `${scrolled} px`);
+  assert.ok(top >= 0 && bottom <= NARROW.height, `from ${top} to ${bottom} px`);
+  await page.getByRole("button", { name: "Close" }).press("Enter");
+  await page.locator("#notice").waitFor({ state: "hidden" });
+  assert.equal(await focused(page), "title");
+  await page.context().close();
+});
+
+test("names without an end are broken before they are wider than a phone", async () => {
+  const page = await it.open({ viewport: NARROW });
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  const long = "screenshot_20260131_235959_of_something_that_has_no_end";
+  const file = (name, bytes) => ({ name, mimeType: "image/png", buffer: Buffer.from(bytes) });
+  await page.locator("#files").setInputFiles([file("one.png", blackPng(64)), file(`${long}.png`, "no picture")]);
+  await page.locator("#pictures li").nth(1).waitFor();
+  await set(page, { placeholder_token: `<${long}>`, max_train_steps: 400, train_batch_size: 1, eval_batch_size: 1, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" });
+  await page.locator("#train").press("Enter");
+  await reached(page, 2);
+  await page.locator("#notice-text").getByText(long).waitFor();
+  await check(page);
+  await page.locator("#stop").press("Enter");
+  await finished(page);
+  await check(page);
+  await page.getByRole("button", { name: "Learn something else" }).click();
+  await page.locator("#pictures .refused").waitFor();
+  await page.locator("#offer-text").getByText(long).waitFor();
+  await check(page);
   await page.context().close();
 });
 
@@ -81,6 +130,10 @@ async function check(page) {
     .filter(({ impact }) => impact === "serious" || impact === "critical")
     .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`);
   assert.deepEqual(found, []);
+  // what is said in them is only spoken where they are there before
+  const silent = await page.locator("section:not([hidden]) .status").evaluateAll((all) =>
+    all.filter((status) => status.checkVisibility() === false && !status.closest(".ended")).map(({ id }) => id));
+  assert.deepEqual(silent, []);
   const { scroll, client } = await page.evaluate(() => ({
     scroll: document.documentElement.scrollWidth,
     client: document.documentElement.clientWidth,

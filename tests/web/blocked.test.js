@@ -14,9 +14,10 @@ const throws = (method) => `
     throw new DOMException("blocked", "SecurityError");
   };`;
 const METHODS = ["CacheStorage.prototype.open", "IDBFactory.prototype.open", "LockManager.prototype.request"];
+const ALL = METHODS.map(throws).join("");
 const REFUSALS = {
   ...Object.fromEntries(METHODS.map((method) => [`${method} throws`, throws(method)])),
-  "all of it throws": METHODS.map(throws).join(""),
+  "all of it throws": ALL,
   "all of it is missing": `
     for (const name of ["caches", "indexedDB"]) Object.defineProperty(globalThis, name, { value: undefined });
     Object.defineProperty(navigator, "locks", { value: undefined });`,
@@ -44,3 +45,30 @@ for (const [what, refusal] of Object.entries(REFUSALS)) {
     await page.context().close();
   });
 }
+
+test("a run that is kept nowhere is not left without a question, until it is saved", async () => {
+  const page = await openWithPrefix(it, ALL, "?model=tiny/", { everywhere: true });
+  await settled(page);
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  const again = () => page.getByRole("link", { name: "start again" }).click();
+  const question = page.waitForEvent("dialog", { timeout: 10_000 });
+  const clicked = again();
+  const dialog = await question;
+  assert.equal(dialog.type(), "beforeunload");
+  await dialog.dismiss();
+  await clicked;
+  assert.ok(await page.locator("#result").isVisible());
+
+  await downloaded(page, "learned_embeds.safetensors");
+  const asked = [];
+  page.on("dialog", (dialog) => {
+    asked.push(dialog.type());
+    void dialog.accept();
+  });
+  await again();
+  await page.locator("#start").waitFor();
+  assert.deepEqual(asked, []);
+  await page.context().close();
+});

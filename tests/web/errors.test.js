@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { downloaded, finished, reached, ready, set, site, train, UMBRELLA } from "./page.js";
+import { blackPng } from "./png.js";
 import { limitMemory, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
@@ -29,6 +30,11 @@ test("a wrong setting is refused where it stands, in the CLI's words", async () 
   assert.equal(await page.locator("#option-window").getAttribute("aria-invalid"), "true");
   await set(page, { window: 50 });
   assert.equal(await page.locator("#option-window-error").textContent(), "");
+  // no number at all is not taken for an empty field
+  await page.locator("#option-threshold").fill("");
+  await page.locator("#option-threshold").pressSequentially("1e");
+  await train(page);
+  await page.locator("#option-threshold-error").getByText("cannot be read").waitFor();
 });
 
 test("a training whose numbers overflow says what to lower, and the form is back", async () => {
@@ -63,7 +69,27 @@ test("a bad picture among good ones is named, and the others are learned from", 
   const said = await notice(page).textContent();
   assert.match(said, /3 of 5 pictures/);
   assert.match(said, /torn\.png/);
-  assert.match(said, /notes\.png/);
+  assert.match(said, /`notes\.png` is not a PNG, JPEG or WebP picture/);
+  // each keeps its mark as long as it is there
+  await page.getByRole("button", { name: "Learn something else" }).click();
+  assert.equal(await page.locator("#pictures .refused").count(), 2);
+  await page.getByRole("button", { name: "Remove torn.png" }).click();
+  assert.match(await page.locator("#pictures .refused").textContent(), /Left out: `notes\.png`/);
+});
+
+test("of a cut-out it is said that the colours that its file hides are learned", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await page.locator("#files").setInputFiles([
+    { name: "whole.png", mimeType: "image/png", buffer: Buffer.from(blackPng(64)) },
+    { name: "cut-out.png", mimeType: "image/png", buffer: Buffer.from(blackPng(64, 4)) },
+  ]);
+  await page.locator("#pictures li").nth(1).waitFor();
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  assert.match(await notice(page).textContent(), /^1 picture is transparent in parts/);
 });
 
 test("a prompt without the word is refused, and can be mended", async () => {
@@ -137,6 +163,22 @@ test("a crash leaves the run to go on with", async () => {
   await reached(page, from + 2);
 });
 
+test("a worker that is gone without an error is noticed, and the run goes on", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, { ...tiny, max_train_steps: 400 });
+  await train(page);
+  await reached(page, 4);
+  const worker = page.workers().find((each) => each.url().includes("worker-"));
+  await worker.evaluate(() => void setTimeout(() => self.close()));
+  await notice(page).getByText("ended without saying why").waitFor();
+  const goOn = page.getByRole("button", { name: /Go on from step \d+/ });
+  const from = Number((await goOn.textContent()).match(/step (\d+)/)[1]);
+  await goOn.click();
+  await reached(page, from + 2);
+});
+
 test("a crash of a run that could not be stored leaves what it had learned to be saved", async () => {
   const page = await it.open();
   await ready(page);
@@ -147,9 +189,12 @@ test("a crash of a run that could not be stored leaves what it had learned to be
   await set(page, { ...tiny, method: "dreambooth-lora", max_train_steps: 400 });
   await train(page);
   await reached(page, 4);
+  // the model is not stored either, and does not come again: that is told in place of the crash
+  it.server.cut.set("tiny/unet/diffusion_pytorch_model.safetensors", 1000);
   const [worker] = page.workers();
   await worker.evaluate(() => void setTimeout(() => { throw new Error("a crash"); }));
-  await notice(page).getByText("a crash").waitFor();
+  await notice(page).getByText("did not arrive whole").waitFor();
+  it.server.cut.clear();
   await page.evaluate(() => {
     globalThis.files = [];
     const { click } = HTMLAnchorElement.prototype;

@@ -8,7 +8,8 @@ import { execFileSync } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readFileSync, readSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { crc32, deflateSync } from "node:zlib";
+
+import { blackPng } from "./png.js";
 
 const root = resolve(new URL("../..", import.meta.url).pathname);
 const [cli, ...more] = process.argv.slice(2);
@@ -122,25 +123,6 @@ function concept() {
   return files.map((name) => ({ name, bytes: new Uint8Array(readFileSync(join(pictures, name))) }));
 }
 
-/** A black picture of so many pixels a side. */
-function blackPng(side) {
-  const chunk = (kind, content) => {
-    const body = Buffer.concat([Buffer.from(kind), content]);
-    const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
-    length.writeUInt32BE(content.length);
-    sum.writeUInt32BE(crc32(body));
-    return Buffer.concat([length, body, sum]);
-  };
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(side, 0);
-  header.writeUInt32BE(side, 4);
-  header[8] = 8; // bits of a grey sample
-  // each row is the number of its filter, none, and its samples
-  const rows = deflateSync(Buffer.alloc(side * (1 + side)));
-  const chunks = [chunk("IHDR", header), chunk("IDAT", rows), chunk("IEND", Buffer.alloc(0))];
-  return new Uint8Array(Buffer.concat([Buffer.from("\x89PNG\r\n\x1a\n", "latin1"), ...chunks]));
-}
-
 /** The only tensor of a safetensors file of f32. */
 function vectors(file) {
   const bytes = new Uint8Array(file);
@@ -157,7 +139,7 @@ function pace(times) {
 const native = runCli();
 const { studio, Replica, memory } = await openStudio();
 const run = { options, pictures: concept() };
-assert.deepEqual(studio.check(options, run.pictures), { refused: [] });
+assert.deepEqual(studio.check(options, run.pictures), { refused: [], transparent: 0 });
 
 const watched = host();
 const start = performance.now();
@@ -255,8 +237,13 @@ await fails("InputError", "the options or the pictures are not those", () =>
 const bad = { name: "bad.png", bytes: run.pictures[0].bytes.slice(0, 100) };
 // a side of it by a side of what it becomes, and that squared, is 2^32, which wasm counts as 0
 const large = { name: "large.png", bytes: blackPng(1024) };
-const { refused } = studio.check(options, [...run.pictures, bad, large]);
-assert.deepEqual(refused.map(({ name }) => name), ["bad.png"]);
+// a page reads fewer formats than the command line
+const gif = { name: "moving.gif", bytes: new TextEncoder().encode("GIF89a and more") };
+const sheer = { name: "sheer.png", bytes: blackPng(16, 4) };
+const { refused, transparent } = studio.check(options, [...run.pictures, bad, gif, large, sheer]);
+assert.deepEqual(refused.map(({ name }) => name), ["bad.png", "moving.gif"]);
+assert.match(refused[1].reason, /is not a PNG, JPEG or WebP picture/);
+assert.equal(transparent, 1);
 const thrown = new Error("the page's own");
 await assert.rejects(studio.train(run, { ...host(), step: () => { throw thrown; } }), (error) => error === thrown);
 

@@ -1,12 +1,24 @@
-// A drawing and a training show how far they are, each on its own bar.
+// A drawing and a training show how far they are, each on its own bar, and how fast.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { finished, ready, set, site, train } from "./page.js";
+import { openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
 const tiny = { max_train_steps: 12, train_batch_size: 1, eval_batch_size: 1, window: 50, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
+
+test("a device that takes long for a step makes a part of one a second, and not none", async () => {
+  // each look at the clock is 20 s after the one before
+  const page = await openWithPrefix(it, "let seconds = 0; performance.now = () => 1000 * (seconds += 20);");
+  await ready(page);
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  const speed = Number(await page.locator("#figures div").filter({ hasText: "Steps a second" }).locator("dd").textContent());
+  assert.ok(speed > 0 && speed < 0.1, `${speed} steps a second`);
+});
 
 test("a drawing that is under way when a training begins moves its own bar", async () => {
   const page = await it.open();
@@ -31,4 +43,23 @@ test("a drawing that is under way when a training begins moves its own bar", asy
   const [drawing, training] = await bars();
   assert.notEqual(drawing, before[0]);
   assert.equal(training, before[1]);
+});
+
+test("a drawing that the visitor leaves is ended, and another training does not wait for it", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  await page.locator("#draw-count").fill("64");
+  await page.locator("#draw-num_inference_steps").fill("500");
+  await page.getByRole("button", { name: "Draw", exact: true }).click();
+  await page.waitForFunction(() => document.querySelector("#draw-bar").value > 0);
+  await page.getByRole("button", { name: "Learn something else" }).click();
+  await page.waitForFunction(() => document.querySelector("#draw-status").textContent === "The drawing was ended.");
+  await ready(page);
+  await train(page);
+  await finished(page);
+  assert.equal(await page.locator("#draw-button").isEnabled(), true);
 });

@@ -43,6 +43,7 @@ test("a closed page goes on where it was, and ends with the bytes of an unbroken
   await finished(third);
   await third.reload();
   await third.getByRole("button", { name: "Discard" }).click();
+  await third.locator("#offer").waitFor({ state: "hidden" });
   await third.reload();
   await settled(third);
   assert.equal(await third.locator("#offer").isVisible(), false);
@@ -68,6 +69,53 @@ test("a run can be paused, resumed and stopped", async () => {
   await reached(page, made + 2);
 });
 
+test("a run that is stopped before it learns ends after its first step, and the page says so then and later", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  // pictures that take longer than the click
+  await set(page, { ...tiny, num_inference_steps: 500 });
+  await train(page);
+  await page.locator("#status").getByText("Drawing pictures").waitFor();
+  await page.getByRole("button", { name: "Stop", exact: true }).click();
+  assert.match(await page.locator("#status").textContent(), /^Stopping after the next step/);
+  await finished(page);
+  assert.match(await page.locator("#why").textContent(), /^You stopped it after 1 step\./);
+  await page.reload();
+  await page.locator("#offer-text").getByText(/^You stopped the last run, of <.*>\.$/).waitFor();
+});
+
+test("a run whose bounds were left to the model is shown with them later", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, { ...tiny, max_train_steps: "", threshold: "" });
+  await train(page);
+  await reached(page, 2);
+  await page.getByRole("button", { name: "Stop", exact: true }).click();
+  await finished(page);
+  const steps = () => page.locator("#figures dd").first().textContent();
+  const shown = await steps();
+  assert.match(shown, /^\d+ \/ \d{3,}$/);
+  await page.reload();
+  await page.getByRole("button", { name: "Show it" }).click();
+  await finished(page);
+  assert.equal(await steps(), shown);
+});
+
+test("a run that learned nothing is not called learned", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, { ...tiny, max_train_steps: 60, learning_rate: "1e-30", window: 3 });
+  await train(page);
+  await finished(page);
+  assert.match(await page.locator("#result-title").textContent(), /^Learned nothing of </);
+  assert.match(await page.locator("#why").textContent(), /does not change at all/);
+  await page.reload();
+  await page.locator("#offer-text").getByText(/^The last run learned nothing of </).waitFor();
+});
+
 test("a run that made all its steps goes on beyond them", async () => {
   const page = await it.open();
   await page.goto(`${it.url}?model=tiny/`);
@@ -81,6 +129,31 @@ test("a run that made all its steps goes on beyond them", async () => {
   assert.match(await page.locator("#why").textContent(), /all its 24 steps/);
   const records = (await downloaded(page, "metrics.jsonl")).toString().trim().split("\n").map((line) => JSON.parse(line));
   assert.deepEqual(records.map(({ step }) => step), Array.from({ length: 24 }, (_, step) => step));
+});
+
+test("a tab discards the run that it offers, and not another's that was stored meanwhile", async () => {
+  const page = await it.open();
+  const url = `${it.url}?model=tiny/`;
+  await page.goto(url);
+  await ready(page);
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  const other = await visit(page.context(), url);
+  const button = other.getByRole("button", { name: "Discard" });
+  await button.waitFor();
+  const discard = async () => {
+    await button.click();
+    await other.locator("#offer").waitFor({ state: "hidden" });
+    await other.reload();
+  };
+  await page.getByRole("button", { name: "Go on to 24 steps" }).click();
+  await page.locator("#result").waitFor({ state: "hidden" });
+  await finished(page);
+  await discard();
+  await discard();
+  await settled(other);
+  assert.ok(await other.locator("#offer").isHidden());
 });
 
 test("a second tab leaves the run of the first alone", async () => {

@@ -75,8 +75,9 @@ test("a dropped checkpoint is taken in place of the page's model, which can be t
   await set(page, tiny);
   await train(page);
   await notice(page).getByText(/the weights in `sd1\.ckpt` do not fit .* not 49408 x 768/).waitFor();
-  await page.getByRole("button", { name: "Take the page's own model" }).click();
+  await page.getByRole("button", { name: "Take the page's own model" }).press("Enter");
   await ready(page);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "title");
   assert.ok(await taken(page).isHidden());
   await train(page);
   await finished(page);

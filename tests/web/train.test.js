@@ -101,11 +101,27 @@ test("without a word to start from the best one is found, and three others are o
   assert.match(await page.locator("#why").textContent(), /It began from the word “umbrella”/);
   const others = page.getByRole("button", { name: /Start again from/ });
   assert.equal(await others.count(), 3);
+  await page.getByRole("button", { name: "Go on to 2 steps" }).click();
+  await page.locator("#result").waitFor({ state: "hidden" });
+  await finished(page);
+  // as many steps as were asked for, not as the other went on to
   await others.first().click();
   await page.locator("#result").waitFor({ state: "hidden" });
   await finished(page);
+  assert.match(await page.locator("#why").textContent(), /^It made its one step before the rule/);
   assert.doesNotMatch(await page.locator("#why").textContent(), /It began from the word/);
   assert.equal(await others.count(), 0);
+});
+
+test("what a high threshold stops is not said to have brought next to nothing", async () => {
+  const page = await it.open();
+  await ready(page);
+  await page.locator("#pictures img").first().waitFor();
+  await set(page, { window: 2, threshold: 0.99, num_inference_steps: 1, validation_prompt: "a {}" });
+  await train(page);
+  await finished(page);
+  const why = await page.locator("#why").textContent();
+  assert.match(why, /its last steps brought less than the threshold\..* It was still learning\./);
 });
 
 function lines(bytes) {

@@ -20,7 +20,7 @@ export class Chart {
   private plots: uPlot[] = [];
   private frame = 0;
 
-  private threshold = 0;
+  private threshold: number | null = null;
 
   constructor(private readonly host: HTMLElement) {
     new ResizeObserver(() => this.resize()).observe(host);
@@ -28,7 +28,7 @@ export class Chart {
   }
 
   /** Starts again with the records of a run. */
-  reset(threshold: number, records: StepRecord[]): void {
+  reset(threshold: number | null, records: StepRecord[]): void {
     this.threshold = threshold;
     this.steps = [];
     this.trained = [];

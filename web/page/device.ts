@@ -1,6 +1,6 @@
 // Which device computes, what it is called, and how fast it was here.
 
-import { byId } from "./dom";
+import { byId, pace } from "./dom";
 import type { DeviceKind } from "./protocol";
 
 interface Adapter {
@@ -85,7 +85,7 @@ export class DeviceChoice {
       if (software && !measured) return `${name}: a GPU played by the CPU, slower than the CPU itself`;
       return measured ? `${name}, measured ${times(measured)} the CPU here` : name;
     }
-    const here = cpu ? `CPU (WebAssembly), ${cpu.toFixed(1)} steps a second here` : "CPU (WebAssembly)";
+    const here = cpu ? `CPU (WebAssembly), ${pace(cpu)} steps a second here` : "CPU (WebAssembly)";
     if (!this.gpu) return `${here}. No GPU can be used: this browser offers none by WebGPU`;
     if (this.gpu.software && !measured) return `${here}. This browser's GPU is only played by the CPU`;
     return measured ? `${here}, ${times(1 / measured)} the GPU` : `${here}, usually slower than the GPU`;

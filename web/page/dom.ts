@@ -57,6 +57,11 @@ export function duration(seconds: number): string {
   return minutes > 0 ? `${minutes} min ${String(rest).padStart(2, "0")} s` : `${rest} s`;
 }
 
+/** Steps a second, of which a slow device makes a small part of one. */
+export function pace(stepsPerSecond: number): string {
+  return stepsPerSecond < 1 ? stepsPerSecond.toPrecision(2) : stepsPerSecond.toFixed(1);
+}
+
 /** A number with as many digits as help. */
 export function figure(value: number | undefined, digits = 4): string {
   return value === undefined || !Number.isFinite(value) ? "–" : value.toFixed(digits);

@@ -21,6 +21,8 @@ const CONTROLS = [
 /** The section `#draw`. */
 export class DrawView {
   private learned: Learned | undefined;
+  /** Whether a drawing is under way. */
+  drawing = false;
   private readonly inputs = new Map<string, HTMLInputElement>();
   private readonly bar = byId<HTMLProgressElement>("draw-bar");
 
@@ -68,7 +70,7 @@ export class DrawView {
       wrong.focus();
       return;
     }
-    if (!learned || button.disabled) return;
+    if (!learned || this.drawing) return;
     const { token, adapter } = learned;
     const prompt = byId<HTMLInputElement>("prompt").value.replaceAll("{}", token);
     const read = (name: string) => Number(this.inputs.get(name)?.value);
@@ -80,7 +82,8 @@ export class DrawView {
       count: read("count"),
       ...(adapter && { adapter }),
     };
-    button.disabled = true;
+    const focused = document.activeElement as HTMLElement;
+    this.drawing = button.disabled = true;
     status.textContent = "Drawing";
     try {
       const pngs = await draw(learned, request);
@@ -91,7 +94,9 @@ export class DrawView {
     } catch (error) {
       status.textContent = explain(error);
     } finally {
-      button.disabled = false;
+      this.drawing = button.disabled = false;
+      // what cannot be used has lost the focus
+      if (document.activeElement === document.body) focused.focus();
       this.bar.hidden = true;
     }
   }

@@ -1,5 +1,6 @@
 // The page's end of the worker: questions with one answer, and events.
 
+import { outlive } from "./alive";
 import type {
   Events,
   Failure,
@@ -82,6 +83,8 @@ export class Engine {
       else pending?.reject(new EngineError(message.error));
     } else if (message.type === "broken") {
       this.break(message.error);
+    } else if (message.type === "alive") {
+      outlive(message.lock, () => this.break({ name: "Error", message: "The program ended without saying why: memory may have been short" }));
     } else {
       const handler = this.handlers[message.type] as ((event: typeof message) => void) | undefined;
       handler?.(message);

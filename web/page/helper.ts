@@ -1,5 +1,6 @@
 // A worker that computes for the one that trains: it has a copy of the program, of the model and of the run.
 
+import { live } from "./alive";
 import { asFailure } from "./failure";
 import { Replica, type Studio } from "./pkg/dvar_web.js";
 import { HELPER, type PoolRequest, type PoolRequests } from "./pool_protocol";
@@ -33,10 +34,9 @@ const answers: { [N in keyof PoolRequests]: (ask: PoolRequests[N]["ask"]) => Pro
 export function serve(): void {
   // whoever waits for the lock is given it when this worker is no more: nothing may fail before it is held
   let last: Promise<unknown> = new Promise<void>((held) => {
-    void navigator.locks.request(self.name, () => {
+    live(self.name, () => {
       self.postMessage(HELPER);
       held();
-      return new Promise(() => {});
     });
   });
   self.onmessage = ({ data }: MessageEvent<PoolRequest>) => {

@@ -1,7 +1,7 @@
 // The page: which part is shown, and what leads from one to the next.
 
 import { DeviceChoice } from "./device";
-import { byId } from "./dom";
+import { byId, pace } from "./dom";
 import { DrawView } from "./draw_view";
 import { readLearned } from "./embedding_file";
 import { EngineError } from "./engine";
@@ -64,7 +64,7 @@ async function prepare(): Promise<void> {
   try {
     const { engine, opened } = await studio.open();
     model.opened(opened.model.name);
-    await offerSavedRun(run, model, opened.identity);
+    await offerSavedRun(run, model, opened);
     start.defaults(await engine.ask("defaults", { options: start.method }));
     const kept = await keeps();
     if ((opened.uncached || !kept) && !toldUnkept) {
@@ -106,7 +106,7 @@ async function measureBoth(): Promise<void> {
       const speed = await measure(kind, asked, options, pictures);
       // what these settings alone make is no figure of the device's
       if (usual) device.remember(kind, speed);
-      else other.push(`${name}: ${speed.toFixed(2)} steps a second`);
+      else other.push(`${name}: ${pace(speed)} steps a second`);
     }
     start.status(other.join("; "));
   } catch (error) {
@@ -143,6 +143,8 @@ async function begin(): Promise<void> {
   }
   byId("again-button").onclick = () => {
     hideNotice();
+    // the next training would wait for it
+    if (draw.drawing) studio.close("The drawing was ended");
     leave();
   };
   byId("measure").onclick = () => void measureBoth();

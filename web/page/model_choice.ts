@@ -2,6 +2,7 @@
 
 import { byId } from "./dom";
 import { modelUrl } from "./model_url";
+import { focusHeading } from "./sections";
 
 /** Whether a file is meant as a model; what it really is, wasm finds out. */
 export function isModel({ name }: File): boolean {
@@ -25,6 +26,7 @@ export class ModelChoice {
     });
     byId("site-model").onclick = () => {
       this.refuse();
+      focusHeading();
       this.changed();
     };
   }

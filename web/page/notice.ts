@@ -2,8 +2,9 @@
 
 import { byId, element } from "./dom";
 import { EngineError } from "./engine";
+import { focusHeading } from "./sections";
 
-export interface Action {
+interface Action {
   label: string;
   act: () => void;
 }
@@ -16,6 +17,7 @@ export function notify(text: string, ...actions: Action[]): void {
     const button = element("button", { type: "button", textContent: label });
     button.onclick = () => {
       hideNotice();
+      focusHeading();
       act();
     };
     return button;

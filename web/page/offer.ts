@@ -2,43 +2,60 @@
 
 import { byId } from "./dom";
 import type { ModelChoice } from "./model_choice";
-import type { ModelIdentity } from "./protocol";
+import type { Opened, StopReason } from "./protocol";
 import type { RunControl } from "./run_control";
 import { aboutModel, folderOf, isSame } from "./run_model";
 import { SavedRun } from "./saved_run";
+import { focusHeading } from "./sections";
 import { alone } from "./storage";
 
 /** Offers the stored run, if there is one: to go on where its model is open, else to take that model. */
-export async function offerSavedRun(run: RunControl, model: ModelChoice, opened: ModelIdentity | undefined): Promise<void> {
+export async function offerSavedRun(run: RunControl, model: ModelChoice, opened: Opened | undefined): Promise<void> {
   const saved = new SavedRun();
   const { setup, checkpoint, records = [], samples = [], finished } = await saved.read();
   if (!setup || !checkpoint) return;
   const token = String(setup.options.placeholder_token);
-  const ended = finished ? `The last run learned ${token}.` : `The last run, of ${token}, did not come to its end.`;
-  const about = opened ? aboutModel(setup.model, opened, finished ? "draw with it" : "go on") : "";
-  byId("offer-text").textContent = `${ended} ${about}`.trimEnd();
+  const open = opened?.identity;
+  const same = open !== undefined && isSame(setup.model, open);
+  const about = open ? aboutModel(setup.model, open, finished ? "draw with it" : "go on") : "";
+  byId("offer-text").textContent = `${whatCame(finished?.stop, token)} ${about}`.trimEnd();
 
   const stored = { ...setup, checkpoint, records, samples };
   const go = byId("offer-go");
-  go.hidden = !finished && !(opened && isSame(setup.model, opened));
+  go.hidden = !finished && !same;
   go.textContent = finished ? "Show it" : `Go on from step ${checkpoint.step}`;
-  go.onclick = () => void (finished ? run.show(stored, finished) : run.resume(stored));
+  // what the visitor left to the model, the model says
+  const defaults = (same && opened?.defaults) || {};
+  go.onclick = () => void (finished ? run.show(stored, finished, defaults) : run.resume(stored));
 
-  const folder = opened && folderOf(setup.model, opened);
+  const folder = open && folderOf(setup.model, open);
   const take = byId("offer-model");
   take.hidden = folder === undefined;
   take.onclick = () => {
     if (folder !== undefined) model.takeFolder(folder);
-    byId("title").focus();
   };
 
-  byId("offer-discard").onclick = () => {
-    byId("offer").hidden = true;
-    byId("title").focus();
-    // another tab may have stored its run in its place
+  byId("offer-discard").onclick = () =>
     void alone(async (turn) => {
-      if (turn !== "taken") await saved.clear();
+      // another tab may be storing its run in its place, or have stored it
+      const now = turn === "taken" ? undefined : (await saved.read()).checkpoint;
+      if (now && indexedDB.cmp(now.state, checkpoint.state) === 0) await saved.clear();
+      byId("offer").hidden = true;
+      focusHeading();
     });
-  };
   byId("offer").hidden = false;
+}
+
+/** What came of the stored run, which may have been broken off. */
+function whatCame(stop: StopReason | undefined, token: string): string {
+  switch (stop?.reason) {
+    case undefined:
+      return `The last run, of ${token}, did not come to its end.`;
+    case "interrupted":
+      return `You stopped the last run, of ${token}.`;
+    case "constant_objective":
+      return `The last run learned nothing of ${token}.`;
+    default:
+      return `The last run learned ${token}.`;
+  }
 }

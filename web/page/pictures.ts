@@ -41,12 +41,16 @@ export class Pictures {
     this.chosen = pictures;
     this.own = false;
     this.changed(false);
-    this.show([]);
+    this.refuse([]);
   }
 
   /** Marks the pictures that the check refused. */
-  show(refused: Refusal[]): void {
+  refuse(refused: Refusal[]): void {
     this.refused = new Map(refused.map(({ name, reason }) => [name, reason]));
+    this.show();
+  }
+
+  private show(): void {
     byId("chosen").hidden = this.chosen.length === 0;
     const list = byId("pictures");
     for (const image of list.querySelectorAll("img")) URL.revokeObjectURL(image.src);
@@ -72,11 +76,12 @@ export class Pictures {
     }
     if (read.length === 0) return;
     const chosen = this.own ? [...this.chosen] : [];
+    if (!this.own) this.refused.clear();
     for (const { name, bytes } of read) chosen.push({ name: this.unused(name, chosen), bytes });
     this.chosen = chosen;
     if (!this.own) this.changed(true);
     this.own = true;
-    this.show([]);
+    this.show();
   }
 
   /** Names are keys; pasted pictures are all called the same. */
@@ -95,7 +100,8 @@ export class Pictures {
     remove.setAttribute("aria-label", `Remove ${picture.name}`);
     remove.onclick = () => {
       this.chosen = this.chosen.filter((other) => other !== picture);
-      this.show([]);
+      this.refused.delete(picture.name);
+      this.show();
       byId("files").focus();
     };
     const reason = this.refused.get(picture.name);

@@ -1,5 +1,6 @@
 // The trainer's end of a worker that computes for it.
 
+import { outlive } from "./alive";
 import { HELPER, type PoolRequest, type PoolRequests } from "./pool_protocol";
 
 /** Another worker of the same program. It may end at any time; whatever was asked is then answered by `null`. */
@@ -20,8 +21,7 @@ export class PoolWorker {
     };
     this.worker.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (data !== HELPER) return this.waiting.shift()?.(data);
-      // it holds its lock, which goes on to this worker when the other is no more
-      void navigator.locks.request(name, () => this.lose());
+      outlive(name, () => this.lose());
     };
   }
 

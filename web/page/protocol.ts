@@ -43,6 +43,12 @@ export interface Refusal {
   reason: string;
 }
 
+export interface Checked {
+  refused: Refusal[];
+  /** How many of the other pictures have transparent parts. */
+  transparent: number;
+}
+
 export type SampleKind = "before" | "during" | "after";
 
 /** Pictures that a run drew. */
@@ -126,7 +132,7 @@ export interface Requests {
   open: { ask: { device: DeviceKind; model: string | File }; reply: Opened };
   /** What is taken where nothing is chosen, by the method that `options` name. */
   defaults: { ask: { options: Options }; reply: Options };
-  check: { ask: { options: Options; pictures: Picture[] }; reply: { refused: Refusal[] } };
+  check: { ask: { options: Options; pictures: Picture[] }; reply: Checked };
   train: { ask: { run: Run }; reply: Finished };
   draw: {
     ask: { learned: Uint8Array<ArrayBuffer>; request: DrawRequest };
@@ -162,6 +168,8 @@ export interface Events {
 export type FromWorker =
   | { type: "answer"; id: number; value: unknown }
   | { type: "failed"; id: number; error: Failure }
+  /** The worker holds this lock as long as it lives. */
+  | { type: "alive"; lock: string }
   /** The worker cannot be used any more. */
   | { type: "broken"; error: Failure }
   | { [N in keyof Events]: { type: N } & Events[N] }[keyof Events];

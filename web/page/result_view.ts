@@ -11,10 +11,12 @@ export class ResultView {
       goOn: (stop: StopReason, steps: number) => void;
       /** Trains anew from another word. */
       startFrom: (word: string) => void;
+      /** What was learned is saved. */
+      saved: () => void;
     },
   ) {}
 
-  /** Shows a run that ended; `names` of its token and prompts come from `options`. */
+  /** Shows a run that ended; the names of its token and prompts come from `options`. */
   show(options: Options, finished: Finished, records: StepRecord[], samples: Samples[]): void {
     const token = String(options.placeholder_token);
     byId("result-title").replaceChildren(...heading(finished.stop, token));
@@ -25,7 +27,7 @@ export class ResultView {
     const last = (kind: Samples["kind"]) => samples.findLast((drawn) => drawn.kind === kind);
     this.grid("before", last("before"));
     this.grid("after", last("after"));
-    byId("downloads").replaceChildren(...buttons(token, finished, records));
+    byId("downloads").replaceChildren(...buttons(token, finished, records, this.acts.saved));
   }
 
   /** What could still be done with these pictures. */
@@ -55,7 +57,7 @@ function button(text: string, act: () => void): HTMLElement {
   return made;
 }
 
-function buttons(token: string, finished: Finished, records: StepRecord[]): HTMLElement[] {
+function buttons(token: string, finished: Finished, records: StepRecord[], saved: () => void): HTMLElement[] {
   const files: [name: string, content: () => BlobPart][] = [
     ["learned_embeds.safetensors", () => finished.learned],
     ["metrics.jsonl", () => records.map((record) => `${JSON.stringify(record)}\n`).join("")],
@@ -63,7 +65,10 @@ function buttons(token: string, finished: Finished, records: StepRecord[]): HTML
   const { adapter } = finished;
   if (adapter) files.splice(1, 0, [adapter.file, () => adapter.bytes]);
   return files.map(([name, content], i) => {
-    const save = button(name, () => download(name, content()));
+    const save = button(name, () => {
+      download(name, content());
+      if (i === 0) saved();
+    });
     if (i === 0) save.className = "primary";
     save.title = `Save ${name} of ${token}`;
     return save;
@@ -71,8 +76,9 @@ function buttons(token: string, finished: Finished, records: StepRecord[]): HTML
 }
 
 function heading({ reason }: StopReason, token: string): (Node | string)[] {
-  const whole = reason !== "interrupted";
-  return whole ? withToken("Learned ", token) : withToken("", token, ", as far as it was learned");
+  if (reason === "constant_objective") return withToken("Learned nothing of ", token);
+  if (reason === "interrupted") return withToken("", token, ", as far as it was learned");
+  return withToken("Learned ", token);
 }
 
 /** The CLI's sentence, and what it means. */
@@ -86,7 +92,7 @@ function why(
   const all = steps === 1 ? "its one step" : `all its ${made}`;
   const meanings: Record<StopReason["reason"], string> = {
     dvar: `It stopped by itself after ${made}: the loss on the fixed batch now moves little beside how it moved before.`,
-    plateau: `It stopped by itself after ${made}: of all that the loss on the fixed batch fell, its last steps brought next to nothing.`,
+    plateau: `It stopped by itself after ${made}: of all that the loss on the fixed batch fell, its last steps brought ${fall?.goes_on ? "less than the threshold" : "next to nothing"}.`,
     constant_objective: `It stopped after ${made}: the deterministic loss does not change at all. Try a higher learning rate.`,
     no_improvement: `It stopped after ${made}: its pictures no longer came closer to yours.`,
     max_steps: asked

@@ -5,11 +5,11 @@ import { byId, download } from "./dom";
 import type { DrawView } from "./draw_view";
 import { EngineError, type Engine } from "./engine";
 import type { ModelChoice } from "./model_choice";
-import { type Action, explain, hideNotice, notify } from "./notice";
+import { explain, hideNotice, notify } from "./notice";
 import type { Events, Finished, LearnedFiles, Options, Phase, Picture, Run, Samples, StepRecord, StopReason } from "./protocol";
 import { ResultView } from "./result_view";
 import { isSame } from "./run_model";
-import { goBack, isUsual, withoutEmpty } from "./run_parts";
+import { aboutPictures, goBack, isUsual, withoutEmpty } from "./run_parts";
 import { showOnly } from "./sections";
 import type { StartView } from "./start_view";
 import { alone } from "./storage";
@@ -31,6 +31,8 @@ export class RunControl {
   private at: Phase = "loading";
   /** Whether the storage has failed, which is said once. */
   private unstored = false;
+  /** Whether the visitor has saved what the run learned. */
+  private downloaded = false;
 
   constructor(
     private readonly studio: Studio,
@@ -44,6 +46,10 @@ export class RunControl {
     this.result = new ResultView({
       goOn: (stop, steps) => void this.goOn(stop, steps),
       startFrom: (word) => void this.startFrom(word),
+      saved: () => (this.downloaded = true),
+    });
+    addEventListener("beforeunload", (event) => {
+      if (this.onlyHere) event.preventDefault();
     });
     byId("pause").onclick = () => this.pause();
     byId("stop").onclick = () => this.stop();
@@ -56,17 +62,17 @@ export class RunControl {
     return this.once(async () => {
       const { engine, opened } = await this.studio.open();
       const wanted = withoutEmpty(options);
-      const { refused } = await engine.ask("check", { options: wanted, pictures });
+      const checked = await engine.ask("check", { options: wanted, pictures });
+      const { refused } = checked;
       view.refuse(refused);
       const names = new Set(refused.map(({ name }) => name));
       const good = pictures.filter(({ name }) => !names.has(name));
       if (good.length === 0) return view.status("None of the pictures can be used.");
-      if (refused.length > 0) {
-        notify(`Learning from ${good.length} of ${pictures.length} pictures. Left out: ${refused.map(({ reason }) => reason).join("; ")}.`);
-      }
+      const told = aboutPictures(pictures.length, checked);
       view.status("");
       await alone(async (turn) => {
-        if (turn === "taken") notify("Another tab of this page is learning, and its run is the one that is kept. This one is lost if the tab is closed before you have saved the result.");
+        if (turn === "taken") told.push("Another tab of this page is learning, and its run is the one that is kept. This one is lost if the tab is closed before you have saved the result.");
+        if (told.length > 0) notify(told.join(" "));
         await this.train({ ...opened.defaults, ...wanted }, { options: wanted, pictures: good, model: opened.identity, records: [], samples: [], keep: turn === "free" });
       });
     });
@@ -88,10 +94,12 @@ export class RunControl {
   }
 
   /** Shows a run that ended. */
-  async show(run: Omit<Run, "keep">, finished: Finished): Promise<void> {
+  async show(run: Omit<Run, "keep">, finished: Finished, defaults: Options): Promise<void> {
     if (this.busy) return;
-    const { options, records, samples } = run;
+    const { records, samples } = run;
+    const options = { ...defaults, ...run.options };
     this.run = { ...run, keep: true };
+    this.unstored = false;
     showOnly("training", "result");
     this.training.begin(options, records, samples);
     this.end(options, finished, records, samples);
@@ -122,7 +130,16 @@ export class RunControl {
   /** Learns the pictures of the run on the screen anew, from another word. */
   private async startFrom(word: string): Promise<void> {
     const { run } = this;
-    if (run) await this.start({ ...run.options, initializer_token: word }, run.pictures);
+    if (!run) return;
+    const { min_train_steps, ...options } = run.options;
+    // a run that went on beyond its end has bounds that would keep the rule from stopping this one
+    if (min_train_steps !== undefined) options.max_train_steps = this.view.chosen.options.max_train_steps;
+    await this.start({ ...options, initializer_token: word }, run.pictures);
+  }
+
+  /** Whether the run on the screen would be lost with the tab. */
+  private get onlyHere(): boolean {
+    return !byId("training").hidden && !this.downloaded && (this.unstored || !this.run?.keep);
   }
 
   // what the worker tells
@@ -161,7 +178,8 @@ export class RunControl {
 
   private async train(shown: Options, run: Run): Promise<void> {
     this.run = run;
-    this.unstored = false;
+    this.unstored = this.downloaded = false;
+    byId("rescue").hidden = true;
     showOnly("training");
     this.training.begin(shown, run.records, run.samples);
     byId("training-title").focus();
@@ -239,7 +257,8 @@ export class RunControl {
     this.stopAsked = performance.now();
     this.engine?.tell("stop");
     this.controls("stopping");
-    this.training.status("Stopping after this step, then drawing the pictures once more");
+    const step = this.at === "training" ? "this step" : "the next step";
+    this.training.status(`Stopping after ${step}, then drawing the pictures once more`);
   }
 
   private controls(state: State): void {
@@ -278,19 +297,18 @@ export class RunControl {
     const training = !byId("training").hidden && this.state !== "ended";
     this.studio.close("The run failed");
     this.leave();
+    if (name !== "Ended") notify(explain(error));
     // a worker that is gone cannot say what it had learned: what it last saved may be stored nowhere
     const learned = lastGood ?? (training ? this.run?.checkpoint : undefined);
-    if (name !== "Ended") notify(explain(error), ...saving(learned));
+    if (learned) offerToSave(learned);
   }
 }
 
-/** What a failed training had learned can be saved. */
-function saving(files: LearnedFiles | undefined): Action[] {
-  if (!files) return [];
-  const { learned, adapter } = files;
-  const act = () => {
+/** Offers what a failed training had learned until another begins: not in a notice, which the next one replaces. */
+function offerToSave({ learned, adapter }: LearnedFiles): void {
+  byId("rescue-save").onclick = () => {
     download("learned_embeds.safetensors", learned);
     if (adapter) download(adapter.file, adapter.bytes);
   };
-  return [{ label: "Save what it had learned", act }];
+  byId("rescue").hidden = false;
 }

@@ -1,6 +1,6 @@
 // Small acts on the parts of a run.
 
-import type { Options, Run, Samples } from "./protocol";
+import type { Checked, Options, Run, Samples } from "./protocol";
 
 /** Options that were left empty are left open. */
 export function withoutEmpty(options: Options): Options {
@@ -11,6 +11,14 @@ export function withoutEmpty(options: Options): Options {
 /** Whether a run makes the steps that it would by default, so that their speed is the device's. */
 export function isUsual(options: Options, defaults: Options): boolean {
   return ["method", "train_batch_size", "eval_batch_size"].every((option) => options[option] === defaults[option]);
+}
+
+/** What is to be told of pictures before they are learned. */
+export function aboutPictures(given: number, { refused, transparent }: Checked): string[] {
+  const left = `Learning from ${given - refused.length} of ${given} pictures. Left out: ${refused.map(({ reason }) => reason).join("; ")}.`;
+  const some = transparent === 1 ? "1 picture is" : `${transparent} pictures are`;
+  const hidden = `${some} transparent in parts, where the hidden colours of the file are learned: save with a background to choose them.`;
+  return [...(refused.length > 0 ? [left] : []), ...(transparent > 0 ? [hidden] : [])];
 }
 
 /** Drops what came after a run's checkpoint, because it comes again. */

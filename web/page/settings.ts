@@ -35,7 +35,8 @@ export class Settings {
     const options: Options = {};
     for (const [option, { field, control }] of this.controls) {
       if (control.closest("[hidden]")) continue;
-      const text = control.value.trim();
+      // the browser keeps what was typed in place of a number to itself
+      const text = control.validity.badInput ? "no number" : control.value.trim();
       if (field.kind === "lines") {
         const lines = text.split("\n").map((line) => line.trim());
         options[option] = lines.filter((line) => line !== "");

@@ -71,7 +71,7 @@ export class StartView {
 
   /** Marks pictures that cannot be used. */
   refuse(refused: Refusal[]): void {
-    this.pictures.show(refused);
+    this.pictures.refuse(refused);
   }
 
   /** The options that the model's values depend on. */

@@ -1,7 +1,7 @@
 // What the visitor sees while the model learns.
 
 import { Chart } from "./chart";
-import { byId, duration, element, figure, showPictures, withToken } from "./dom";
+import { byId, duration, element, figure, pace, showPictures, withToken } from "./dom";
 import type { Options, Phase, Samples, StepRecord } from "./protocol";
 
 const FIGURES = {
@@ -29,8 +29,9 @@ export class TrainingView {
   private readonly bar = byId<HTMLProgressElement>("training-bar");
   private recent: number[] = [];
   private elapsed = 0;
-  private most = 0;
-  private threshold = 0;
+  /** Both are unknown where they were left to a model that is not open. */
+  private most: unknown;
+  private threshold: number | null = null;
   private frame = 0;
   private shown: StepRecord | undefined;
 
@@ -46,12 +47,12 @@ export class TrainingView {
   begin(options: Options, records: StepRecord[], samples: Samples[]): void {
     this.recent = [];
     this.elapsed = 0;
-    this.most = Number(options.max_train_steps);
+    this.most = options.max_train_steps;
     byId("training-title").replaceChildren(...withToken("Learning ", String(options.placeholder_token)));
     for (const value of this.values.values()) value.textContent = "–";
     byId("previews").hidden = true;
     this.bar.hidden = true;
-    this.threshold = Number(options.threshold);
+    this.threshold = typeof options.threshold === "number" ? options.threshold : null;
     this.chart.reset(this.threshold, records);
     this.shown = undefined;
     // not every step is evaluated
@@ -120,14 +121,14 @@ export class TrainingView {
 
   private figures(record: StepRecord): void {
     const step = (record.step ?? 0) + 1;
-    this.set("step", `${step} / ${this.most}`);
+    this.set("step", this.most === undefined ? String(step) : `${step} / ${this.most}`);
     this.set("loss", figure(record.loss));
     // not every step is evaluated: the last figures stay
     if (record.eval_loss !== undefined) {
       this.set("evaluated", figure(record.eval_loss));
       this.set("ratio", figure(record.ratio, 3));
     }
-    this.set("speed", this.speed === undefined ? "–" : figure(this.speed, 1));
+    this.set("speed", this.speed === undefined ? "–" : pace(this.speed));
     this.set("elapsed", this.elapsed > 0 ? duration(this.elapsed) : "–");
   }
 

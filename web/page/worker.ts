@@ -2,6 +2,7 @@
 
 import { type Studio, fall } from "./pkg/dvar_web.js";
 
+import { live } from "./alive";
 import { asFailure, breaks } from "./failure";
 import { watchDevices } from "./gpu_watch";
 import { serve } from "./helper";
@@ -98,7 +99,7 @@ async function answer(message: Extract<ToWorker, { id: number }>): Promise<void>
 }
 
 /** Serves the page. */
-function servePage(): void {
+async function servePage(): Promise<void> {
   self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
     if ("id" in data) void answer(data);
     else if (data.type === "pause") host?.pause();
@@ -115,8 +116,11 @@ function servePage(): void {
     broken(event.reason);
   });
   watchDevices((message) => post({ type: "broken", error: { name: "DeviceError", message } }));
+  if (!(await hasLocks())) return;
+  const lock = `dvar-worker-${crypto.randomUUID()}`;
+  live(lock, () => post({ type: "alive", lock }));
 }
 
 // the workers that compute for this one run the same file
 if (self.name.startsWith(HELPER)) serve();
-else servePage();
+else void servePage();

@@ -34,22 +34,28 @@ pub fn dataset(pictures: &JsValue, size: usize, reading: Reading) -> Result<Data
     Ok(Dataset::from_bytes(files?, size, reading)?)
 }
 
-/// The pictures that cannot be used: name and why.
-pub fn refused(
-    pictures: &JsValue,
-    size: usize,
-    reading: Reading,
-) -> Result<Vec<(String, String)>, PageError> {
+/// What the pictures were found to be.
+#[derive(Default)]
+pub struct LookedAt {
+    /// Those that cannot be used: name and why.
+    pub refused: Vec<(String, String)>,
+    /// How many of the others have transparent parts.
+    pub transparent: usize,
+}
+
+/// Reads the pictures one by one.
+pub fn look_at(pictures: &JsValue, size: usize, reading: Reading) -> Result<LookedAt, PageError> {
     let pictures = Array::from(pictures);
     if pictures.length() == 0 {
         return Err(DataError::NothingGiven.into());
     }
-    let mut refused = Vec::new();
+    let mut found = LookedAt::default();
     for picture in pictures.iter() {
         let (name, content) = read(&picture)?;
-        if let Err(error) = Dataset::from_bytes(vec![(name.clone(), content)], size, reading) {
-            refused.push((name, error.to_string()));
+        match Dataset::from_bytes(vec![(name.clone(), content)], size, reading) {
+            Ok(dataset) => found.transparent += dataset.transparent(),
+            Err(error) => found.refused.push((name, error.to_string())),
         }
     }
-    Ok(refused)
+    Ok(found)
 }

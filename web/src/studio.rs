@@ -14,7 +14,9 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use crate::{
     device,
     error::PageError,
-    generate, options, pictures, single_file,
+    generate, options,
+    pictures::{self, LookedAt},
+    single_file,
     source::{ModelSource, PageFiles},
     train,
 };
@@ -95,7 +97,8 @@ impl Studio {
         options::write(&advice(&self.model, method)?.with_defaults()?)
     }
 
-    /// The CLI's checks, before any slow work: the pictures that cannot be used, with why.
+    /// The CLI's checks, before any slow work: the pictures that cannot be used, with why, and how many
+    /// are transparent in parts.
     ///
     /// # Errors
     ///
@@ -107,10 +110,12 @@ impl Studio {
         #[wasm_bindgen(unchecked_param_type = "Picture[]")] pictures: JsValue,
     ) -> Result<JsValue, PageError> {
         let (checked, _) = self.checked(&options)?;
-        let refused = pictures::refused(&pictures, checked.size(), checked.config.reading)?;
+        let LookedAt { refused, transparent } =
+            pictures::look_at(&pictures, checked.size(), checked.config.reading)?;
         let refused = refused.into_iter();
         let refused = refused.map(|(name, reason)| json!({ "name": name, "reason": reason }));
-        options::to_js(&json!({ "refused": refused.collect::<Vec<_>>() }))
+        let refused = refused.collect::<Vec<_>>();
+        options::to_js(&json!({ "refused": refused, "transparent": transparent }))
     }
 
     /// Trains a concept; the page is told of everything by `host`, and may pause by answering late.

@@ -8,7 +8,11 @@ export interface Picture { name: string; bytes: Uint8Array }
 export type Options = Record<string, unknown>;
 export interface DeviceInfo { kind: "webgpu" | "cpu"; name: string }
 export interface ModelInfo { name: string; resolution: number; has_clip: boolean }
-export interface Checked { refused: { name: string; reason: string }[] }
+export interface Checked {
+    refused: { name: string; reason: string }[];
+    /** How many of the others have transparent parts, whose hidden colours are learned. */
+    transparent: number;
+}
 /** Told how far a drawing is, in denoising steps, or the search for the word to start from. */
 export interface Watcher { progress(done: number, total: number): void | Promise<void> }
 /** A share of a step or of an evaluation, or the pixels of a picture. */
