@@ -1,11 +1,8 @@
 //! What a file of tensors is, by their names and shapes.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
-use crate::{
-    tokenizer::openai_clip,
-    weights::{Memory, torch::IS_EMBEDDING},
-};
+use crate::weights::torch::IS_EMBEDDING;
 
 /// Shapes by name.
 pub(super) type Shapes = BTreeMap<String, Vec<usize>>;
@@ -42,26 +39,6 @@ pub enum Kind {
     StableDiffusionXlVelocity,
 }
 
-/// The configurations of a kind.
-struct Configs {
-    model_index: &'static str,
-    text_encoders: &'static [TextEncoder],
-    unet: &'static str,
-    vae: &'static str,
-    scheduler: &'static str,
-}
-
-struct TextEncoder {
-    /// Behind `text_encoder` and `tokenizer` in the folders' names.
-    suffix: &'static str,
-    config: &'static str,
-    /// What fills a prompt up.
-    pad_token: &'static str,
-}
-
-const STABLE_DIFFUSION: &str = include_str!("configs/model_index.json");
-const VAE_CONFIG: &str = include_str!("configs/vae.json");
-
 impl Kind {
     /// What people call it.
     pub fn name(self) -> &'static str {
@@ -83,91 +60,6 @@ impl Kind {
     /// Whether it is SDXL.
     pub(super) fn is_xl(self) -> bool {
         matches!(self, Self::StableDiffusionXl | Self::StableDiffusionXlVelocity)
-    }
-
-    /// Where they are from: `configs/README.md`.
-    fn configs(self) -> Configs {
-        match self {
-            Self::StableDiffusion1 => Configs {
-                model_index: STABLE_DIFFUSION,
-                text_encoders: &[TextEncoder {
-                    suffix: "",
-                    config: include_str!("configs/sd-v1/text_encoder.json"),
-                    pad_token: "<|endoftext|>",
-                }],
-                unet: include_str!("configs/sd-v1/unet.json"),
-                vae: VAE_CONFIG,
-                scheduler: include_str!("configs/sd-v1/scheduler.json"),
-            },
-            Self::StableDiffusion1Velocity => Configs {
-                scheduler: include_str!("configs/sd-v1/scheduler_velocity.json"),
-                ..Self::StableDiffusion1.configs()
-            },
-            Self::StableDiffusion2 => Configs {
-                model_index: STABLE_DIFFUSION,
-                text_encoders: &[TextEncoder {
-                    suffix: "",
-                    config: include_str!("configs/sd-v2/text_encoder.json"),
-                    pad_token: "!",
-                }],
-                unet: include_str!("configs/sd-v2/unet.json"),
-                vae: VAE_CONFIG,
-                scheduler: include_str!("configs/sd-v2/scheduler.json"),
-            },
-            Self::StableDiffusion2Base => Configs {
-                unet: include_str!("configs/sd-v2/unet_base.json"),
-                scheduler: include_str!("configs/sd-v2/scheduler_base.json"),
-                ..Self::StableDiffusion2.configs()
-            },
-            Self::StableDiffusionXl => Configs {
-                model_index: include_str!("configs/sdxl/model_index.json"),
-                text_encoders: &[
-                    TextEncoder {
-                        suffix: "",
-                        config: include_str!("configs/sdxl/text_encoder.json"),
-                        pad_token: "<|endoftext|>",
-                    },
-                    TextEncoder {
-                        suffix: "_2",
-                        config: include_str!("configs/sdxl/text_encoder_2.json"),
-                        pad_token: "!",
-                    },
-                ],
-                unet: include_str!("configs/sdxl/unet.json"),
-                vae: include_str!("configs/sdxl/vae.json"),
-                scheduler: include_str!("configs/sdxl/scheduler.json"),
-            },
-            Self::StableDiffusionXlVelocity => Configs {
-                scheduler: include_str!("configs/sdxl/scheduler_velocity.json"),
-                ..Self::StableDiffusionXl.configs()
-            },
-        }
-    }
-
-    /// The files of a folder of this kind but its weights: configurations and CLIP's tokenizer.
-    pub fn files(self) -> Memory {
-        let configs = self.configs();
-        let mut files = BTreeMap::<String, Cow<'static, [u8]>>::new();
-        for (file, text) in [
-            ("model_index.json", configs.model_index),
-            ("unet/config.json", configs.unet),
-            ("vae/config.json", configs.vae),
-            ("scheduler/scheduler_config.json", configs.scheduler),
-        ] {
-            files.insert(file.into(), Cow::Borrowed(text.as_bytes()));
-        }
-        let vocab = openai_clip::vocab_json().into_bytes();
-        for TextEncoder { suffix, config, pad_token } in configs.text_encoders {
-            let special = format!(r#"{{ "pad_token": "{pad_token}" }}"#).into_bytes();
-            let merges = Cow::Borrowed(openai_clip::MERGES.as_bytes());
-            let encoder = format!("text_encoder{suffix}/config.json");
-            files.insert(encoder, Cow::Borrowed(config.as_bytes()));
-            let tokenizer = |file: &str| format!("tokenizer{suffix}/{file}");
-            files.insert(tokenizer("merges.txt"), merges);
-            files.insert(tokenizer("special_tokens_map.json"), Cow::Owned(special));
-            files.insert(tokenizer("vocab.json"), Cow::Owned(vocab.clone()));
-        }
-        Memory(files)
     }
 
     /// The kind of a file, or in words what else it is.
@@ -250,7 +142,7 @@ const OTHERS: [Other; 16] = [
             // of the width of Stable Diffusion 2's text encoder
             s.get("conditioner.embedders.0.model.ln_final.weight").is_some_and(|n| *n == [1024])
         },
-        "it is Stable Diffusion 2 in the names of SDXL's code, as SD-Turbo is passed on, which are not read; give a model that was not made to draw in a few steps, in Stable Diffusion 2's own names or in diffusers' layout",
+        "it is Stable Diffusion 2 in the names of SDXL's code, as SD-Turbo is passed on; give one in its own names or in diffusers' layout that was not made to draw in a few steps",
     ),
     (
         |s| has(s, "conditioner.embedders.0.model.") && !has(s, "conditioner.embedders.1."),
@@ -359,10 +251,14 @@ mod tests {
         assert!(other(picture, &[4096, 3, 14, 14], 8).contains("more than noisy latents"));
     }
 
+    /// A file with a weight of each of these parts.
+    fn with(parts: &[&str]) -> Shapes {
+        parts.iter().map(|part| (format!("{part}weight"), vec![4096, 4])).collect()
+    }
+
     #[test]
     fn a_model_for_few_steps_is_told_by_its_architecture_and_not_by_its_title() {
-        let shapes: Shapes =
-            [UNET, VAE, CLIP].iter().map(|part| (format!("{part}weight"), vec![4096, 4])).collect();
+        let shapes = with(&[UNET, VAE, CLIP]);
         let kind = |key: &str, told: &str| {
             Kind::of(&shapes, &BTreeMap::from([(key.to_string(), told.to_string())]))
         };
@@ -373,18 +269,22 @@ mod tests {
     #[test]
     fn what_a_model_predicts_is_read_of_the_file_where_it_is_told() {
         let kind_by = |key: &str, parts: &[&str], prediction: Option<&str>| {
-            let shapes: Shapes =
-                parts.iter().map(|part| (format!("{part}weight"), vec![4096, 4])).collect();
             let told = prediction.map(|told| (key.into(), told.into()));
-            Kind::of(&shapes, &told.into_iter().collect())
+            Kind::of(&with(parts), &told.into_iter().collect())
         };
         let kind = |parts: &[&str], told| kind_by("modelspec.prediction_type", parts, told);
         let by_comfyui = |parts: &[&str], told| kind_by("modelspec.predict_key", parts, told);
+        let marked = |parts: &[&str]| {
+            let mut shapes = with(parts);
+            shapes.insert("v_pred".into(), vec![0]);
+            Kind::of(&shapes, &BTreeMap::new())
+        };
         let first = [UNET, VAE, CLIP];
         assert_eq!(kind(&first, None), Ok(Kind::StableDiffusion1));
         assert_eq!(kind(&first, Some("epsilon")), Ok(Kind::StableDiffusion1));
         assert_eq!(kind(&first, Some("v")), Ok(Kind::StableDiffusion1Velocity));
         assert_eq!(by_comfyui(&first, Some("v")), Ok(Kind::StableDiffusion1Velocity));
+        assert_eq!(marked(&first), Ok(Kind::StableDiffusion1Velocity));
         let second = [UNET, VAE, OPEN_CLIP];
         assert_eq!(kind(&second, None), Ok(Kind::StableDiffusion2));
         assert_eq!(kind(&second, Some("epsilon")), Ok(Kind::StableDiffusion2Base));
@@ -392,14 +292,6 @@ mod tests {
         let xl = [UNET, VAE, XL_CLIP, XL_OPEN_CLIP];
         assert_eq!(kind(&xl, None), Ok(Kind::StableDiffusionXl));
         assert_eq!(kind(&xl, Some("v")), Ok(Kind::StableDiffusionXlVelocity));
-        for (parts, velocity) in [
-            (&first[..], Kind::StableDiffusion1Velocity),
-            (&xl[..], Kind::StableDiffusionXlVelocity),
-        ] {
-            let mut shapes: Shapes =
-                parts.iter().map(|part| (format!("{part}weight"), vec![4096, 4])).collect();
-            shapes.insert("v_pred".into(), vec![0]);
-            assert_eq!(Kind::of(&shapes, &BTreeMap::new()), Ok(velocity));
-        }
+        assert_eq!(marked(&xl), Ok(Kind::StableDiffusionXlVelocity));
     }
 }

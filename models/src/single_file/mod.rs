@@ -6,6 +6,7 @@
 //! read, one at a time. The file is opened once, so that all parts are of the file that was checked;
 //! what a part does not need is never read.
 
+mod files;
 mod kind;
 mod names;
 mod open_clip;
