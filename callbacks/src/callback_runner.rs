@@ -7,7 +7,7 @@ use crate::{
     early_stopping::{Control, StopReason},
 };
 
-/// Asks every callback before the update; the first stop is kept in `stop`.
+/// Asks every callback before the update; `stops` takes each stop that one asks for.
 ///
 /// # Errors
 ///
@@ -16,15 +16,15 @@ pub async fn before_update<M, S, C: Callback<M, S> + ?Sized>(
     callbacks: &mut [Box<C>],
     model: &M,
     record: &mut Record,
-    stop: &mut Option<StopReason>,
+    stops: &mut Vec<StopReason>,
 ) -> Result<(), TrainError> {
     for callback in callbacks {
-        keep_first(stop, callback.before_update_async(StepContext { model, record }).await?);
+        keep(stops, callback.before_update_async(StepContext { model, record }).await?);
     }
     Ok(())
 }
 
-/// Asks every callback after the update; the first stop is kept in `stop`.
+/// Asks every callback after the update; `stops` takes each stop that one asks for.
 ///
 /// # Errors
 ///
@@ -33,17 +33,17 @@ pub async fn after_update<M, S, C: Callback<M, S> + ?Sized>(
     callbacks: &mut [Box<C>],
     model: &M,
     record: &mut Record,
-    stop: &mut Option<StopReason>,
+    stops: &mut Vec<StopReason>,
 ) -> Result<(), TrainError> {
     for callback in callbacks {
-        keep_first(stop, callback.after_update_async(StepContext { model, record }).await?);
+        keep(stops, callback.after_update_async(StepContext { model, record }).await?);
     }
     Ok(())
 }
 
-fn keep_first(stop: &mut Option<StopReason>, control: Control) {
+fn keep(stops: &mut Vec<StopReason>, control: Control) {
     if let Control::Stop(reason) = control {
-        stop.get_or_insert(reason);
+        stops.push(reason);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The loop: gradient, evaluation, update.
 
-use std::{slice, sync::Arc};
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
@@ -168,17 +168,13 @@ impl<'a> Trainer<'a> {
         callbacks: &mut [Box<dyn Callback<Concept, TrainState> + '_>],
     ) -> Result<Option<StopReason>, TrainError> {
         let mut record = Record::new(self.step);
-        let mut stop = None;
+        let mut stops = Vec::new();
         let Gradient { loss, norm, gradients } = self.gradient().await?;
         record.set("loss", loss);
         if norm.is_finite() {
             record.set("grad_norm", norm);
         }
-        for callback in &mut *callbacks {
-            let (one, mut said) = (slice::from_mut(callback), None);
-            callback_runner::before_update(one, &self.concept, &mut record, &mut said).await?;
-            stop = stop.or(self.that_may_end(said));
-        }
+        callback_runner::before_update(callbacks, &self.concept, &mut record, &mut stops).await?;
         self.last_good = self.concept.values();
         let learning_rate = self.config.lr_schedule.at(self.updates());
         record.set("lr", learning_rate);
@@ -191,18 +187,10 @@ impl<'a> Trainer<'a> {
         let distance = read(self.concept.distance()).await?[0].into();
         finite("distance from the initial vectors", distance, self.step)?;
         record.set("embedding_distance", distance);
-        for callback in callbacks {
-            let (one, mut said) = (slice::from_mut(callback), None);
-            callback_runner::after_update(one, &self.concept, &mut record, &mut said).await?;
-            stop = stop.or(self.that_may_end(said));
-        }
+        callback_runner::after_update(callbacks, &self.concept, &mut record, &mut stops).await?;
         self.step += 1;
-        Ok(stop)
-    }
-
-    /// A stop that comes too early is none: it must not hide that the user asks for the end.
-    fn that_may_end(&self, said: Option<StopReason>) -> Option<StopReason> {
-        said.filter(|stop| self.config.may_end(stop, self.step + 1))
+        // one that comes too early must not hide that the user asks for the end
+        Ok(stops.into_iter().find(|stop| self.config.may_end(stop, self.step)))
     }
 
     /// Whether there was an update: SAM's second gradient may overflow too.

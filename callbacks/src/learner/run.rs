@@ -177,7 +177,7 @@ impl<'a, M: LearnerModel> Run<'a, M> {
             return Ok(());
         }
         let mut record = Record::new(self.step);
-        let mut stop = None;
+        let mut stops = Vec::new();
         let learner = &mut self.learner;
         guarded(async {
             if !losses.is_empty() {
@@ -187,16 +187,17 @@ impl<'a, M: LearnerModel> Run<'a, M> {
                 record.set("loss", loss.iter::<f64>().next().unwrap_or(f64::NAN));
             }
             let before = learner.model();
-            callback_runner::before_update(callbacks, &before, &mut record, &mut stop).await
+            callback_runner::before_update(callbacks, &before, &mut record, &mut stops).await
         })?;
         learner.lr_step();
         record.set("lr", learner.lr_current().base());
         learner.optimizer_step(gradients);
         self.step += 1;
         let after = learner.model();
-        guarded(callback_runner::after_update(callbacks, &after, &mut record, &mut stop))?;
+        guarded(callback_runner::after_update(callbacks, &after, &mut record, &mut stops))?;
         self.settings.figures.publish(&record);
         self.settings.outcome.set_steps(self.step);
+        let stop = stops.into_iter().next();
         self.share(stop.as_ref())?;
         if let Some(reason) = stop {
             self.components.interrupter.stop(Some(&reason.to_string()));
