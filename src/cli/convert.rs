@@ -77,9 +77,9 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
 /// Writes a LoRA by the names that a tool reads.
 fn lora(args: &ConvertArgs) -> Result<(), CliError> {
     let (file, token) = split(&args.file);
-    if token.is_some() {
+    if let Some(token) = token {
         return Err(CliError::Input(format!(
-            "`{file}` holds no embedding, which alone has a token; give it without what follows its name"
+            "`{file}` holds no embedding, and only an embedding has a token; leave `={token}` out"
         )));
     }
     let given = Path::new(file);
@@ -99,14 +99,7 @@ fn lora(args: &ConvertArgs) -> Result<(), CliError> {
         Some(file) if file.extension().is_some_and(|ending| ending == "safetensors") => {
             file.clone()
         }
-        Some(file) => {
-            return Err(CliError::Input(format!(
-                "`--output` is `{}`, and {} reads this LoRA from a file that ends in `.safetensors`; \
-                 call it so",
-                file.display(),
-                args.to.name()
-            )));
-        }
+        Some(file) => return Err(wrong_ending(file, args.to, "LoRA", ".safetensors")),
     };
     write_lora(&lora, args.to, &path)
 }
@@ -151,13 +144,16 @@ fn stem(
     }
     let ending = files.first().map_or("", |file| &file.ending);
     let given = output.to_string_lossy();
-    given.strip_suffix(ending).filter(|stem| !stem.is_empty()).map(PathBuf::from).ok_or_else(|| {
-        CliError::Input(format!(
-            "`--output` is `{given}`, and {} reads this embedding from a file that ends in `{ending}`; \
-             call it so",
-            args.to.name()
-        ))
-    })
+    let stem = given.strip_suffix(ending).filter(|stem| !stem.is_empty()).map(PathBuf::from);
+    stem.ok_or_else(|| wrong_ending(output, args.to, "embedding", ending))
+}
+
+fn wrong_ending(output: &Path, to: EmbeddingFormat, what: &str, ending: &str) -> CliError {
+    CliError::Input(format!(
+        "`--output` is `{}`, and {} reads this {what} from a file that ends in `{ending}`; call it so",
+        output.display(),
+        to.name()
+    ))
 }
 
 fn with_ending(stem: &Path, file: &Written) -> PathBuf {

@@ -35,13 +35,13 @@ pub(super) fn run(args: &InfoArgs) -> Result<(), CliError> {
             Ok(model) => model_folder(&model),
             Err(no_model) => match (embedding(path), read_adapter(path)) {
                 // a LoRA may hold an embedding
-                (Ok(()), adapter) => {
-                    match adapter {
-                        Ok(adapter) => changes(path, &adapter),
-                        Err(error) if is_about_numbers(&error) => {
-                            println!("lora       none that dvar draws by: {error}");
-                        }
-                        Err(_) => {}
+                (Ok(()), Ok(adapter)) => {
+                    changes(path, &adapter);
+                    Ok(())
+                }
+                (Ok(()), Err(error)) => {
+                    if is_about_numbers(&error) {
+                        println!("lora       none that dvar draws by: {error}");
                     }
                     Ok(())
                 }

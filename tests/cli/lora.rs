@@ -98,7 +98,7 @@ fn convert_writes_a_lora_for_other_tools_and_back() {
     let named = format!("{KOHYA}=<cat>");
     for (file, output, told) in [
         (KOHYA, "back.pt", "a1111 reads this LoRA from a file that ends in `.safetensors`"),
-        (named.as_str(), "new.safetensors", "holds no embedding, which alone has a token"),
+        (named.as_str(), "new.safetensors", "only an embedding has a token; leave `=<cat>` out"),
     ] {
         let ran = cli.run(&["convert", file, "--to", "a1111", "-o", output]);
         assert_eq!(ran.code, Some(2), "{ran:?}");
@@ -114,20 +114,21 @@ fn convert_writes_a_lora_for_other_tools_and_back() {
     assert_eq!(read(&cli.read("umb.safetensors")), read(&learned));
 }
 
+/// Writes a file of such tensors, each of four zeros.
+fn write_zeros(cli: &Cli, file: &str, tensors: &[(impl AsRef<str>, Vec<usize>)]) {
+    let views = tensors.iter().map(|(name, shape)| {
+        (name.as_ref(), TensorView::new(Dtype::F32, shape.clone(), &[0; 16]).unwrap())
+    });
+    fs::write(cli.path(file), safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
 #[test]
 fn the_embedding_in_a_lora_of_numbered_layers_is_read_and_the_lora_is_told_of() {
     let cli = Cli::new();
-    let numbers = [0; 16];
-    let write = |file: &str, tokens: &[&str]| {
-        let layers = [("unet:0:down", [1, 4]), ("unet:0:up", [4, 1])];
-        let layers = layers.map(|(name, shape)| (name, shape.to_vec()));
-        let tensors = tokens.iter().map(|token| (*token, vec![4])).chain(layers);
-        let views = tensors
-            .map(|(name, shape)| (name, TensorView::new(Dtype::F32, shape, &numbers).unwrap()));
-        fs::write(cli.path(file), safetensors::serialize(views, None).unwrap()).unwrap();
-    };
-    write("one.safetensors", &["<s1>"]);
-    write("two.safetensors", &["<s1>", "<s2>"]);
+    let layers = [("unet:0:down", vec![1, 4]), ("unet:0:up", vec![4, 1])];
+    let tokens = [("<s1>", vec![4]), ("<s2>", vec![4])];
+    write_zeros(&cli, "one.safetensors", &[&layers[..], &tokens[..1]].concat());
+    write_zeros(&cli, "two.safetensors", &[&layers[..], &tokens].concat());
     let said = cli.run(&["info", "one.safetensors"]).ok();
     assert!(said.contains("token      <s1>\n"), "{said}");
     assert!(said.contains("lora       none that dvar draws by: "), "{said}");
@@ -142,16 +143,12 @@ fn the_embedding_in_a_lora_of_numbered_layers_is_read_and_the_lora_is_told_of() 
 #[test]
 fn what_lycoris_and_comfyui_name_is_told_and_converted_as_it_is_read() {
     let cli = Cli::new();
-    let numbers = [0; 16];
     let write = |file: &str, layers: &[&str]| {
         let pieces = layers.iter().flat_map(|layer| {
-            [("down", [1, 4]), ("up", [4, 1])].map(|(piece, shape)| {
-                let view = TensorView::new(Dtype::F32, shape.to_vec(), &numbers).unwrap();
-                (format!("{layer}.lora_{piece}.weight"), view)
-            })
+            [("down", vec![1, 4]), ("up", vec![4, 1])]
+                .map(|(piece, shape)| (format!("{layer}.lora_{piece}.weight"), shape))
         });
-        let bytes = safetensors::serialize(pieces.collect::<Vec<_>>(), None).unwrap();
-        fs::write(cli.path(file), bytes).unwrap();
+        write_zeros(&cli, file, &pieces.collect::<Vec<_>>());
     };
     write("lycoris.safetensors", &["lycoris_down_blocks_1_attentions_0_proj_in"]);
     let said = cli.run(&["info", "lycoris.safetensors"]).ok();
