@@ -82,10 +82,10 @@ impl PromptTokenizer {
         let mut added: Vec<_> = added.into_iter().collect();
         added.sort_by_key(|(_, id)| *id);
         let unknown = added.iter().filter(|(token, _)| self.tokenizer.token_to_id(token).is_none());
-        let unknown = unknown.map(|(token, _)| token.as_str());
-        let unknown = unknown.map(|token| AddedToken::from(token, false).normalized(false));
-        // all at once: each time, what finds them in a text is built anew
-        let unknown: Vec<AddedToken> = unknown.collect();
+        let unknown = unknown
+            .map(|(token, _)| AddedToken::from(token.as_str(), false).normalized(false))
+            .collect::<Vec<_>>();
+        // all at once: each call builds anew what finds the tokens in a text
         self.tokenizer.add_tokens(unknown).map_err(settings::unusable)?;
         for (token, id) in added {
             if self.tokenizer.token_to_id(&token) != Some(id) {

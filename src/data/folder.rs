@@ -145,7 +145,7 @@ fn repeated_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(files)
 }
 
-/// The folders in a folder whose names begin with a number, and these.
+/// The folders in a folder whose names begin with a number, each with that number.
 fn repeated_folders(folder: &Path) -> Result<Vec<(PathBuf, usize)>, DataError> {
     let repeats = |path: &PathBuf| {
         let name = path.file_name()?.to_string_lossy();

@@ -181,7 +181,7 @@ impl Picture {
     ///
     /// If one of the sides, old or new, is zero.
     pub fn resize(&self, width: usize, height: usize, filter: Filter) -> Self {
-        // one by one: their product passes what a browser counts with
+        // one by one: in wasm their product may overflow to 0
         let sides = [width, height, self.width, self.height];
         assert!(!sides.contains(&0), "a side is zero");
         if (width, height) == (self.width, self.height) {

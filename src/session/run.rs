@@ -194,7 +194,7 @@ async fn train<O: Observer>(
     if let Some(state) = state {
         trainer.restore(state, &mut callbacks)?;
     }
-    // a state that lacks them is no reason to refuse it
+    // only now: a state that lacks them is no reason to refuse it
     if let Some(found) = found {
         callbacks.push(Box::new(Kept(found)));
     }

@@ -60,8 +60,8 @@ pub trait Criterion {
     /// For a value that is refused and was not recorded.
     fn update(&mut self, value: f64) -> Result<Control, CriterionError>;
 
-    /// What it was made with, by name, such as a window. One that was saved is taken back only by one
-    /// that was made with the same.
+    /// What it was made with, by name, such as a window: a saved criterion is taken back only by one that
+    /// was made with the same.
     fn settings(&self) -> Vec<(&'static str, f64)> {
         Vec::new()
     }

@@ -73,7 +73,7 @@ impl Settings {
         let saved = saved.map(|(id, token)| (id.parse::<u32>().ok(), added_token(token, true)));
         let mut saved: Vec<_> = saved.collect();
         saved.sort_by_key(|(id, _)| id.unwrap_or(u32::MAX));
-        // all at once: each time, what finds them in a text is built anew
+        // all at once: each call builds anew what finds the tokens in a text
         let tokens = saved.iter().filter_map(|(_, token)| token.clone());
         tokenizer.add_tokens(tokens).map_err(unusable)?;
         for (id, token) in saved {

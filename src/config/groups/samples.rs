@@ -19,7 +19,7 @@ pub struct SampleOptions {
     /// Pictures of each validation prompt [default: as many as fill the grid]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub n_images_per_val_prompt: Option<usize>,
-    /// Pictures in a sample grid, unless the number of each validation prompt's is given
+    /// Pictures in a sample grid, unless their number for each validation prompt is given
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub num_samples: Option<usize>,
     /// Draw a sample grid without guidance too

@@ -58,8 +58,8 @@ impl ModelFamily {
         })
     }
 
-    /// Checks that a denoiser of this family draws from texts alone: what it is else, its configuration
-    /// tells, whatever pipeline it was saved with.
+    /// Checks that a denoiser of this family draws from texts alone, by its configuration: the pipeline
+    /// that it was saved with does not tell.
     ///
     /// # Errors
     ///
@@ -71,10 +71,11 @@ impl ModelFamily {
     ) -> Result<(), ModelError> {
         let latents = unet.out_channels;
         let (file, key, value) = match unet.in_channels {
-            // a mask and what it leaves of a picture, or a picture
+            // beside the noisy latents a mask and what it leaves of a picture
             inputs if inputs == 2 * latents + 1 => {
                 ("unet/config.json", "in_channels", format!("{inputs} (an inpainting model)"))
             }
+            // beside them a picture
             inputs if inputs == 2 * latents => {
                 ("unet/config.json", "in_channels", format!("{inputs} (an editing model)"))
             }
