@@ -147,37 +147,25 @@ test("where memory is not enough, the page names what to turn, and can go on", a
   await finished(page);
 });
 
-test("a crash leaves the run to go on with", async () => {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
-  await set(page, { ...tiny, max_train_steps: 400 });
-  await train(page);
-  await reached(page, 4);
-  const worker = page.workers().find((each) => each.url().includes("worker-"));
-  await worker.evaluate(() => void setTimeout(() => { throw new Error("a crash"); }));
-  await notice(page).getByText("a crash").waitFor();
-  const goOn = page.getByRole("button", { name: /Go on from step \d+/ });
-  const from = Number((await goOn.textContent()).match(/step (\d+)/)[1]);
-  await goOn.click();
-  await reached(page, from + 2);
-});
-
-test("a worker that is gone without an error is noticed, and the run goes on", async () => {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
-  await set(page, { ...tiny, max_train_steps: 400 });
-  await train(page);
-  await reached(page, 4);
-  const worker = page.workers().find((each) => each.url().includes("worker-"));
-  await worker.evaluate(() => void setTimeout(() => self.close()));
-  await notice(page).getByText("ended without saying why").waitFor();
-  const goOn = page.getByRole("button", { name: /Go on from step \d+/ });
-  const from = Number((await goOn.textContent()).match(/step (\d+)/)[1]);
-  await goOn.click();
-  await reached(page, from + 2);
-});
+const CRASH = () => void setTimeout(() => { throw new Error("a crash"); });
+const END = () => void setTimeout(() => self.close());
+for (const [what, happens, told] of [["crashes", CRASH, "a crash"], ["is gone without an error", END, "ended without saying why"]]) {
+  test(`a worker that ${what} leaves the run to go on with`, async () => {
+    const page = await it.open();
+    await page.goto(`${it.url}?model=tiny/`);
+    await ready(page);
+    await set(page, { ...tiny, max_train_steps: 400 });
+    await train(page);
+    await reached(page, 4);
+    const worker = page.workers().find((each) => each.url().includes("worker-"));
+    await worker.evaluate(happens);
+    await notice(page).getByText(told).waitFor();
+    const goOn = page.getByRole("button", { name: /Go on from step \d+/ });
+    const from = Number((await goOn.textContent()).match(/step (\d+)/)[1]);
+    await goOn.click();
+    await reached(page, from + 2);
+  });
+}
 
 test("a crash of a run that could not be stored leaves what it had learned to be saved", async () => {
   const page = await it.open();
@@ -192,7 +180,7 @@ test("a crash of a run that could not be stored leaves what it had learned to be
   // the model is not stored either, and does not come again: that is told in place of the crash
   it.server.cut.set("tiny/unet/diffusion_pytorch_model.safetensors", 1000);
   const [worker] = page.workers();
-  await worker.evaluate(() => void setTimeout(() => { throw new Error("a crash"); }));
+  await worker.evaluate(CRASH);
   await notice(page).getByText("did not arrive whole").waitFor();
   it.server.cut.clear();
   await page.evaluate(() => {

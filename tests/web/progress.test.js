@@ -9,6 +9,21 @@ import { openWithPrefix } from "./worker_prefix.js";
 const it = site();
 const tiny = { max_train_steps: 12, train_batch_size: 1, eval_batch_size: 1, window: 50, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
 
+/** A page that has trained and draws so many pictures, which takes longer than the next click on any number of workers. */
+async function drawing(count) {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  await page.locator("#draw-count").fill(String(count));
+  await page.locator("#draw-num_inference_steps").fill("500");
+  await page.getByRole("button", { name: "Draw", exact: true }).click();
+  await page.waitForFunction(() => document.querySelector("#draw-bar").value > 0);
+  return page;
+}
+
 test("a device that takes long for a step makes a part of one a second, and not none", async () => {
   // each look at the clock is 20 s after the one before
   const page = await openWithPrefix(it, "let seconds = 0; performance.now = () => 1000 * (seconds += 20);");
@@ -21,17 +36,7 @@ test("a device that takes long for a step makes a part of one a second, and not 
 });
 
 test("a drawing that is under way when a training begins moves its own bar", async () => {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
-  await set(page, tiny);
-  await train(page);
-  await finished(page);
-  // so much that the click finds it under way, on any number of workers
-  await page.locator("#draw-count").fill("16");
-  await page.locator("#draw-num_inference_steps").fill("500");
-  await page.getByRole("button", { name: "Draw", exact: true }).click();
-  await page.waitForFunction(() => document.querySelector("#draw-bar").value > 0);
+  const page = await drawing(16);
   await page.getByRole("button", { name: "Go on to 24 steps" }).click();
   await page.locator("#result").waitFor({ state: "hidden" });
   const bars = () => page.evaluate(() => ["draw", "training"].map((name) => document.querySelector(`#${name}-bar`).value));
@@ -46,16 +51,7 @@ test("a drawing that is under way when a training begins moves its own bar", asy
 });
 
 test("a drawing that the visitor leaves is ended, and another training does not wait for it", async () => {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
-  await set(page, tiny);
-  await train(page);
-  await finished(page);
-  await page.locator("#draw-count").fill("64");
-  await page.locator("#draw-num_inference_steps").fill("500");
-  await page.getByRole("button", { name: "Draw", exact: true }).click();
-  await page.waitForFunction(() => document.querySelector("#draw-bar").value > 0);
+  const page = await drawing(64);
   await page.getByRole("button", { name: "Learn something else" }).click();
   await page.waitForFunction(() => document.querySelector("#draw-status").textContent === "The drawing was ended.");
   await ready(page);
