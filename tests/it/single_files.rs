@@ -65,6 +65,13 @@ fn single(file: &str) -> Result<SingleFile, ModelError> {
     SingleFile::open(&Folder(golden::more().join("files/single")), file)
 }
 
+/// A file of these bytes.
+fn of_bytes(bytes: Vec<u8>) -> SingleFile {
+    const FILE: &str = "model.safetensors";
+    let memory = Memory(BTreeMap::from([(FILE.to_string(), Cow::Owned(bytes))]));
+    SingleFile::open(&memory, FILE).unwrap()
+}
+
 /// All files of a folder, its weights left out: the tiny models are not of the published sizes.
 fn files_of(folder: &Path) -> Memory {
     let mut files = BTreeMap::new();
@@ -162,9 +169,7 @@ fn a_file_of_stable_diffusion_2_may_lack_the_layer_that_is_not_used() {
     let kept: Vec<_> =
         whole.tensors().into_iter().filter(|(name, _)| layer(name) != last).collect();
     assert!(last.is_some() && kept.len() < whole.names().len());
-    let bytes = safetensors::serialize(kept, None).unwrap();
-    let memory = Memory(BTreeMap::from([("m.safetensors".to_string(), Cow::Owned(bytes))]));
-    let single = SingleFile::open(&memory, "m.safetensors").unwrap();
+    let single = of_bytes(safetensors::serialize(kept, None).unwrap());
     let single = single.with_files(files_of(&folder("tiny-sd2").0));
     assert_eq!(all_weights(&open(single))[2], all_weights(&open(folder("tiny-sd2")))[2]);
 }
@@ -184,9 +189,7 @@ fn an_autoencoders_attention_may_have_diffusers_names_in_a_single_file() {
             let view = TensorView::new(view.dtype(), shape, view.data()).unwrap();
             (format!("{half}.mid.attn_1.{}.{kind}", names[of]), view)
         });
-        let bytes = safetensors::serialize(tensors.collect::<Vec<_>>(), None).unwrap();
-        let memory = Memory(BTreeMap::from([("m.safetensors".to_string(), Cow::Owned(bytes))]));
-        let single = SingleFile::open(&memory, "m.safetensors").unwrap();
+        let single = of_bytes(safetensors::serialize(tensors, None).unwrap());
         let model = open(single.with_files(files_of(&folder("tiny-sd1").0)));
         weights(&model.load_vae(&Device::flex()).unwrap())
     };
@@ -204,8 +207,7 @@ fn every_tensor_of_a_single_file_of_sdxl_gets_its_name_in_diffusers() {
     let view = || TensorView::new(Dtype::F32, vec![3, 4], &bytes).unwrap();
     let names: BTreeSet<&String> = rows.iter().map(|row| &row[0]).collect();
     let file = safetensors::serialize(names.into_iter().map(|name| (name, view())), None).unwrap();
-    let memory = Memory(BTreeMap::from([("xl.safetensors".to_string(), Cow::Owned(file))]));
-    let single = SingleFile::open(&memory, "xl.safetensors").unwrap();
+    let single = of_bytes(file);
     for part in ["unet", "vae", "text_encoder", "text_encoder_2"] {
         let want = rows.iter().filter(|row| row[1] == part).map(|[_, _, name, change]| {
             let shape = match change.as_str() {
