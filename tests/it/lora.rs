@@ -1,6 +1,8 @@
 //! LoRA files of other tools: what the model predicts with them, against diffusers, and that all
 //! names mean the same.
 
+mod file;
+
 use std::{collections::BTreeMap, fs, path::Path};
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -9,10 +11,10 @@ use dvar::{
     embedding::{self, LearnedEmbedding},
     pipelines::{ModelFolder, PromptIds, TimeIds},
 };
-use half::{bf16, f16};
 use pollster::block_on;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::Dtype;
 
+use self::file::File;
 use crate::{
     golden::{self, Tensors, assert_close},
     support::values,
@@ -86,56 +88,6 @@ fn every_lora_of_the_set_changes_the_prediction_as_in_diffusers() {
         }
     }
     assert!(checked > 0);
-}
-
-/// Tensors by name, and metadata, to be written.
-#[derive(Clone, Default)]
-struct File {
-    tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>,
-    metadata: BTreeMap<String, String>,
-}
-
-impl File {
-    fn read(bytes: &[u8]) -> Self {
-        let file = SafeTensors::deserialize(bytes).unwrap();
-        let tensors = file.tensors().into_iter().map(|(name, view)| {
-            (name, (view.dtype(), view.shape().to_vec(), view.data().to_vec()))
-        });
-        Self { tensors: tensors.collect(), metadata: BTreeMap::new() }
-    }
-
-    fn with(mut self, name: &str, shape: &[usize], values: &[f32]) -> Self {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.tensors.insert(name.into(), (Dtype::F32, shape.to_vec(), bytes));
-        self
-    }
-
-    fn renamed(&self, name: impl Fn(&str) -> String) -> Self {
-        let tensors = self.tensors.iter().map(|(old, tensor)| (name(old), tensor.clone()));
-        Self { tensors: tensors.collect(), metadata: self.metadata.clone() }
-    }
-
-    /// The same values, which all are numbers of the type, as that.
-    fn stored(&self, dtype: Dtype) -> Self {
-        let mut stored = self.clone();
-        for (of, _, bytes) in stored.tensors.values_mut() {
-            let values = bytes.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
-            *bytes = match dtype {
-                Dtype::F16 => values.flat_map(|v| f16::from_f32(v).to_le_bytes()).collect(),
-                _ => values.flat_map(|v| bf16::from_f32(v).to_le_bytes()).collect(),
-            };
-            *of = dtype;
-        }
-        stored
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let views = self.tensors.iter().map(|(name, (dtype, shape, bytes))| {
-            (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
-        });
-        let metadata = self.metadata.clone().into_iter().collect();
-        safetensors::serialize(views, Some(metadata)).unwrap()
-    }
 }
 
 const ATTENTION: &str = "mid_block.attentions.0.transformer_blocks.0.attn2";
