@@ -44,8 +44,8 @@ pub(super) struct TrainArgs {
     /// File with options; flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Go on with an interrupted run, or, with `--max-train-steps`, beyond the end of a finished one;
-    /// takes its options
+    /// Go on with an interrupted run, or with any run to the end that `--max-train-steps` gives; takes its
+    /// options
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
     /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU; several,
@@ -127,7 +127,7 @@ fn check_alone(args: &TrainArgs) -> Result<(), CliError> {
     }
     Err(CliError::Input(
         "`--resume` takes every option from the run; give no other than `--device`, and \
-         `--max-train-steps` to go on beyond its end, beside it"
+         `--max-train-steps` for another end, beside it"
             .into(),
     ))
 }
