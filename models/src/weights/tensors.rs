@@ -60,11 +60,12 @@ impl Tensors {
     /// Adds the tensors of another file.
     pub fn extend(&mut self, other: Self) {
         self.files.extend(other.files);
+        self.metadata.extend(other.metadata);
         self.tensors.extend(other.tensors);
         self.failures.extend(other.failures);
     }
 
-    /// What the file says of itself (safetensors' `__metadata__`).
+    /// What the files say of themselves (safetensors' `__metadata__`).
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }

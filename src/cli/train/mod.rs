@@ -83,10 +83,7 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
         let mut options = folder.options()?;
         if let Some(steps) = args.options.training.max_train_steps {
             let stop = folder.read_state()?.and_then(|state| state.stop);
-            let stopped = stop.is_some_and(|stop| {
-                !matches!(stop, StopReason::Interrupted { .. } | StopReason::MaxSteps { .. })
-            });
-            end_after(steps, &mut options.training, stopped);
+            end_after(steps, &mut options.training, stop.as_ref());
         }
         return Ok((options, Some(folder)));
     }
@@ -109,11 +106,14 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
 
 /// Gives a run another end. One that its criterion has stopped goes on to it whatever the criterion says,
 /// as does one that was on its way to such an end; any other goes on under its criterion.
-fn end_after(steps: usize, training: &mut TrainingOptions, stopped: bool) {
-    let least = training.min_train_steps;
-    let beyond = stopped || least.is_some_and(|least| Some(least) == training.max_train_steps);
-    training.min_train_steps =
-        if beyond { Some(steps) } else { least.map(|least| least.min(steps)) };
+fn end_after(steps: usize, training: &mut TrainingOptions, stop: Option<&StopReason>) {
+    let (least, most) = (training.min_train_steps, training.max_train_steps);
+    training.min_train_steps = match stop {
+        _ if least.is_some() && least == most => Some(steps),
+        Some(StopReason::MaxSteps { steps: made }) => Some(steps.min(*made)),
+        None | Some(StopReason::Interrupted { .. }) => least.map(|least| least.min(steps)),
+        Some(_) => Some(steps),
+    };
     training.max_train_steps = Some(steps);
 }
 
@@ -147,17 +147,20 @@ mod tests {
 
     #[test]
     fn a_run_with_another_end_obeys_its_criterion_unless_that_has_stopped_it() {
-        let least = |(least, most): (Option<usize>, usize), stopped| {
+        let least = |(least, most): (Option<usize>, usize), stop: Option<StopReason>| {
             let mut training = TrainingOptions::default();
             (training.min_train_steps, training.max_train_steps) = (least, Some(most));
-            end_after(20, &mut training, stopped);
+            end_after(20, &mut training, stop.as_ref());
             assert_eq!(training.max_train_steps, Some(20));
             training.min_train_steps
         };
-        assert_eq!(least((None, 10), false), None);
-        assert_eq!(least((Some(5), 10), false), Some(5));
-        assert_eq!(least((Some(30), 40), false), Some(20), "no more than it makes");
-        assert_eq!(least((None, 10), true), Some(20));
-        assert_eq!(least((Some(10), 10), false), Some(20));
+        let interrupted = || Some(StopReason::Interrupted { step: 4 });
+        assert_eq!(least((None, 10), None), None);
+        assert_eq!(least((Some(5), 10), interrupted()), Some(5));
+        assert_eq!(least((Some(30), 40), interrupted()), Some(20), "no more than it makes");
+        let plateau = StopReason::Plateau { step: 9, share: 0.0, threshold: 0.05, window: 4 };
+        assert_eq!(least((None, 10), Some(plateau)), Some(20));
+        assert_eq!(least((None, 10), Some(StopReason::MaxSteps { steps: 10 })), Some(10));
+        assert_eq!(least((Some(10), 10), interrupted()), Some(20), "it was not heard before");
     }
 }

@@ -245,22 +245,31 @@ fn bad_single_files() {
 }
 
 #[test]
-fn a_title_alone_refuses_no_single_file_and_is_told_of() {
+fn what_a_single_file_says_of_itself_is_heeded_and_a_title_alone_refuses_none() {
     let cli = Cli::new();
     let tensors = [
         ("cond_stage_model.transformer.text_model.final_layer_norm.bias", vec![1_usize]),
         ("first_stage_model.quant_conv.weight", vec![1]),
         ("model.diffusion_model.input_blocks.0.0.weight", vec![1, 4, 3, 3]),
     ];
-    let views = tensors.map(|(name, shape)| {
-        let zeros: &[u8] = &[0; 4 * 4 * 3 * 3];
-        let length = 4 * shape.iter().product::<usize>();
-        (name, TensorView::new(Dtype::F32, shape, &zeros[..length]).unwrap())
-    });
-    let title = [("modelspec.title".to_string(), "My Lightning Bolts".to_string())];
-    let bytes = safetensors::serialize(views, Some(title.into())).unwrap();
-    fs::write(cli.path("m.safetensors"), bytes).unwrap();
-    let ran = cli.run(&["info", "m.safetensors"]);
-    assert!(ran.stderr.starts_with("note: `m.safetensors`: by the title in its"), "{ran:?}");
-    assert!(ran.ok().contains("m.safetensors (Stable Diffusion 1.x)"));
+    let info = |key: &str, told: &str| {
+        let views = tensors.clone().map(|(name, shape)| {
+            let zeros: &[u8] = &[0; 4 * 4 * 3 * 3];
+            let length = 4 * shape.iter().product::<usize>();
+            (name, TensorView::new(Dtype::F32, shape, &zeros[..length]).unwrap())
+        });
+        let metadata = [(key.to_string(), told.to_string())];
+        let bytes = safetensors::serialize(views, Some(metadata.into())).unwrap();
+        fs::write(cli.path("m.safetensors"), bytes).unwrap();
+        cli.run(&["info", "m.safetensors"])
+    };
+    let titled = info("modelspec.title", "My Lightning Bolts");
+    assert!(titled.stderr.starts_with("note: `m.safetensors`: by the title in its"), "{titled:?}");
+    let said = titled.ok();
+    assert!(said.contains("m.safetensors (Stable Diffusion 1.x)"), "{said}");
+    assert!(said.contains("predicts   epsilon"), "{said}");
+    let said = info("modelspec.prediction_type", "v").ok();
+    assert!(said.contains("predicts   v_prediction"), "{said}");
+    let turbo = info("modelspec.architecture", "stable-diffusion-v1-turbo");
+    assert_eq!(turbo.code, Some(2), "{turbo:?}");
 }
