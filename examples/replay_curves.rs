@@ -137,8 +137,8 @@ fn judge(name: &str, records: &[&Record], stop: impl Fn(&Record) -> usize) {
     let mean = stops.iter().sum::<usize>() as f64 / count;
     let [bad, bad_later] = bad;
     println!(
-        "| {name} | {mean:.0} ({} to {}) | {score:.3} of {best:.3} | {bad} | {bad_later} | {near} | \
-         {sank} |",
+        "| {name} | {mean:.0} ({} to {}) | {score:.3} of {best:.3} | {bad} | {bad_later} | \
+         {near} | {sank} |",
         stops.iter().min().unwrap_or(&0),
         stops.iter().max().unwrap_or(&0),
     );
