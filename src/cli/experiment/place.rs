@@ -71,6 +71,10 @@ impl Place {
             return Ok(None);
         }
         let folder = RunFolder::open(&self.0)?;
+        // what a run writes last
+        if !folder.report().is_file() {
+            return Ok(None);
+        }
         let result = match fs::read(folder.result()) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
