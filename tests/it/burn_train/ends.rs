@@ -163,10 +163,8 @@ fn what_burn_s_early_stopping_ends_is_told_neither_as_all_steps_nor_as_an_interr
     );
     let stepwise = strategy().with_callback(deterministic(0.0));
     let outcome = stepwise.outcome();
-    let result = training()
-        .early_stopping(burns)
-        .with_training_strategy(stepwise.into())
-        .launch(learner());
+    let result =
+        training().early_stopping(burns).with_training_strategy(stepwise.into()).launch(learner());
     assert!(result.interrupted.is_none());
     assert_eq!(outcome.steps(), 26);
     let stop = outcome.stop().unwrap();

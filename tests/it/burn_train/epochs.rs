@@ -58,9 +58,8 @@ fn an_epoch_is_an_evaluation_of_a_split() {
 #[test]
 fn a_training_that_goes_on_stops_after_the_epoch_that_the_whole_one_does() {
     let [whole, parts] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let begin = |folder: &tempfile::TempDir| {
-        training(folder.path(), None).with_default_checkpointers()
-    };
+    let begin =
+        |folder: &tempfile::TempDir| training(folder.path(), None).with_default_checkpointers();
     let reason = |training: SupervisedTraining<Line>| {
         let result = launch_with(Split::Valid, training);
         assert!(result.error.is_none());
