@@ -37,6 +37,8 @@ const CHOOSING: [&str; 10] = [
 ];
 /// The preset's `max_train_steps`.
 const MOST_STEPS: usize = 600;
+/// What every stop can be compared with: the records end at 1,000 steps.
+const LATER: usize = 300;
 
 type Candidate = (&'static str, usize, f64, fn(&[f64], usize, f64) -> Stop);
 
@@ -81,9 +83,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let records: Vec<&Record> = records.iter().filter(is_in).collect();
         println!("\n{half}, {} runs\n", records.len());
         println!(
-            "| criterion | every | inputs | steps | CLIP-I, of the best | bad | within 5 % | sank |"
+            "| criterion | every | inputs | steps | CLIP-I, of the best | bad | bad {LATER} on | \
+             within 5 % | sank |"
         );
-        println!("|---|---|---|---|---|---|---|---|");
+        println!("|---|---|---|---|---|---|---|---|---|");
         for (interval, inputs) in [(1, 4), (1, 16), (4, 16)] {
             for (every, candidates) in CANDIDATES {
                 if every != interval {
@@ -117,21 +120,25 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn judge(name: &str, records: &[&Record], stop: impl Fn(&Record) -> usize) {
     let count = records.len() as f64;
     let stops: Vec<usize> = records.iter().map(|record| stop(record)).collect();
-    let (mut score, mut best, mut bad, mut near, mut sank) = (0.0, 0.0, 0, 0, 0);
+    let (mut score, mut best, mut bad, mut near, mut sank) = (0.0, 0.0, [0; 2], 0, 0);
     for (record, &steps) in records.iter().zip(&stops) {
         let at_stop = score_at(record, steps);
-        let later = score_at(record, (3 * steps).min(record.losses.len()));
         let highest = record.scores.iter().map(|[at, ..]| score_at(record, *at as usize));
         let highest = highest.fold(f64::MIN, f64::max);
         score += at_stop / count;
         best += highest / count;
-        bad += usize::from(at_stop < later - 0.1 * later.abs());
+        for (bad, later) in bad.iter_mut().zip([3 * steps, steps + LATER]) {
+            let later = score_at(record, later.min(record.losses.len()));
+            *bad += usize::from(at_stop < later - 0.1 * later.abs());
+        }
         near += usize::from(at_stop >= highest - 0.05 * highest.abs());
         sank += usize::from(at_stop < record.before);
     }
     let mean = stops.iter().sum::<usize>() as f64 / count;
+    let [bad, bad_later] = bad;
     println!(
-        "| {name} | {mean:.0} ({} to {}) | {score:.3} of {best:.3} | {bad} | {near} | {sank} |",
+        "| {name} | {mean:.0} ({} to {}) | {score:.3} of {best:.3} | {bad} | {bad_later} | \
+         {near} | {sank} |",
         stops.iter().min().unwrap_or(&0),
         stops.iter().max().unwrap_or(&0),
     );

@@ -16,11 +16,13 @@ impl SlowFall {
         Self { window, share, losses: Vec::new() }
     }
 
-    /// The fall over the window as a share of the whole fall; 1 while there is no whole window.
+    /// The fall over the window as a share of the whole fall; 1 while there is no whole window, or
+    /// the loss has not fallen.
     fn fall(&self) -> f64 {
         let Some(start) = self.losses.len().checked_sub(self.window + 1) else { return 1.0 };
         let last = self.losses[start + self.window];
-        (self.losses[start] - last) / (self.losses[0] - last)
+        let whole = self.losses[0] - last;
+        if whole > 0.0 { (self.losses[start] - last) / whole } else { 1.0 }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Appends each step's record. The lines hold no clock times, so that the same run writes the
-/// same bytes.
+/// same bytes. It comes after the callbacks whose figures it is to hold: they are asked in order.
 #[derive(Debug)]
 pub struct MetricsLog {
     path: PathBuf,

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    process::Stdio,
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -154,6 +154,9 @@ steps_from = { variant = 'far', statistic = 'max' }
     assert!(markdown.contains("2 (2 failed)"), "{markdown}");
     assert!(markdown.contains(&format!("- koala, far: {}", reason.trim())), "{markdown}");
     assert!(markdown.contains("the largest of `far`, whose run of blue-umbrella failed"));
+    // how many steps the others would have given it is not known
+    let runs = text(&cli, "experiments/table1/runs.csv");
+    assert_eq!(fields(&runs, 5)[2..4], ["as far", ""]);
 
     let again = cli.run(&TABLE);
     assert_eq!(again.code, Some(1), "{again:?}");
@@ -238,14 +241,15 @@ fn semi_deterministic_evaluations_are_compared_along_one_training() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_grid_goes_on_and_no_other_process_takes_a_run_that_still_runs() {
-    use std::process::Command;
-
     let cli = Cli::new();
     grid(&cli, "", "[[variants]]\nname = 'long'\nmax_train_steps = 30\n");
     let metrics = cli.path("experiments/table1/runs/blue-umbrella--long/metrics.jsonl");
     let log = "experiments/table1/runs/blue-umbrella--long.log";
     let begin = |sign: &str| {
-        let child = cli.command(&TABLE).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut command = cli.command(&TABLE);
+        // no program `kill`, as in a small container
+        command.env("PATH", cli.path("none")).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn();
         let deadline = Instant::now() + Duration::from_secs(60);
         let going = || {
             fs::metadata(&metrics).is_ok_and(|file| file.len() > 200)
@@ -275,25 +279,101 @@ fn an_interrupted_grid_goes_on_and_no_other_process_takes_a_run_that_still_runs(
     assert_eq!(log.matches("stop       ").count(), 2, "interrupted once, ended once: {log}");
 }
 
-/// A `sbatch` that only notes how it was called, and gives the numbers 1, 2, 3.
 #[cfg(unix)]
-const SBATCH: &str = "#!/bin/sh
+#[test]
+fn a_run_that_ends_at_once_when_the_grid_is_interrupted_has_not_failed() {
+    let cli = Cli::new();
+    grid(&cli, "", "[[variants]]\nname = 'long'\nmax_train_steps = 30\n");
+    let run = "experiments/table1/runs/blue-umbrella--long";
+    let child = begun(&cli, cli.command(&TABLE), run);
+    // stopped, it does not hear of it, and then it is killed
+    signal("STOP", child.id(), true);
+    signal("INT", child.id(), false);
+    thread::sleep(Duration::from_millis(500));
+    signal("KILL", child.id(), true);
+    let ran = cli.ran(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    assert!(!ran.stdout.contains("failed"), "{ran:?}");
+    assert!(!cli.path(&format!("{run}.failed")).exists());
+}
+
+#[test]
+fn a_single_run_makes_those_that_it_takes_its_steps_from_too() {
+    let cli = Cli::new();
+    grid(&cli, "", STEPS);
+    cli.run(&[&TABLE[..], &["--run", "koala--few-iters-mean"]].concat()).ok();
+    let status = cli.run(&[&TABLE[..], &["--status"]].concat()).ok();
+    let open: Vec<_> = status.lines().filter(|line| line.starts_with("open")).collect();
+    assert_eq!(open, ["open       blue-umbrella--few-iters-mean"], "{status}");
+}
+
+/// The program that makes a grid, once this run has made a few steps.
+#[cfg(unix)]
+fn begun(cli: &Cli, mut command: Command, run: &str) -> Child {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let metrics = cli.path(run).join("metrics.jsonl");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !fs::metadata(&metrics).is_ok_and(|file| file.len() > 200) {
+        assert!(Instant::now() < deadline, "the program is too slow");
+        thread::sleep(Duration::from_millis(10));
+    }
+    child
+}
+
+/// Sends a signal to a process, or to those that it started.
+#[cfg(unix)]
+fn signal(name: &str, id: u32, to_children: bool) {
+    let program = if to_children { "pkill" } else { "kill" };
+    let mut command = Command::new(program);
+    command.arg(format!("-{name}")).args(to_children.then_some("-P"));
+    assert!(command.arg(id.to_string()).status().unwrap().success());
+}
+
+/// A `PATH` with a `sbatch` that only notes how it was called, and gives the numbers 1, 2, 3, and a
+/// `scontrol` like it.
+#[cfg(unix)]
+fn slurm(cli: &Cli) -> String {
+    use std::os::unix::fs::PermissionsExt;
+
+    const NOTES: &str = "#!/bin/sh
 [ \"$1\" = --version ] && exit
 echo \"$@\" >> \"$CALLS\"
 wc -l < \"$CALLS\"
 ";
+    fs::create_dir(cli.path("bin")).unwrap();
+    for program in ["bin/sbatch", "bin/scontrol"] {
+        fs::write(cli.path(program), NOTES).unwrap();
+        fs::set_permissions(cli.path(program), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    format!("{}:{}", cli.path("bin").display(), std::env::var("PATH").unwrap())
+}
+
+#[cfg(unix)]
+#[test]
+fn the_job_of_the_tables_goes_back_into_the_queue_when_its_time_is_up() {
+    let cli = Cli::new();
+    grid(&cli, "", "[[variants]]\nname = 'long'\nmax_train_steps = 30\n");
+    let path = slurm(&cli);
+    let mut submit = cli.command(&[&TABLE[..], &["--submit", "slurm"]].concat());
+    submit.env("PATH", &path).env("CALLS", cli.path("calls"));
+    cli.ran(submit.output().unwrap()).ok();
+
+    let mut job = Command::new("bash");
+    job.arg(cli.path("experiments/table1/slurm/tables.sh")).current_dir(cli.path("."));
+    job.env("PATH", &path).env("CALLS", cli.path("calls")).env("SLURM_JOB_ID", "7");
+    let job = begun(&cli, job, "experiments/table1/runs/blue-umbrella--long");
+    signal("USR1", job.id(), false);
+    let ran = cli.ran(job.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    assert!(text(&cli, "calls").ends_with("requeue 7\n"), "{}", text(&cli, "calls"));
+}
 
 #[cfg(unix)]
 #[test]
 fn a_grid_becomes_jobs_of_slurm_whose_tasks_make_single_runs() {
-    use std::os::unix::fs::PermissionsExt;
-
     let cli = Cli::new();
     grid(&cli, "", STEPS);
-    fs::create_dir(cli.path("bin")).unwrap();
-    fs::write(cli.path("bin/sbatch"), SBATCH).unwrap();
-    fs::set_permissions(cli.path("bin/sbatch"), fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", cli.path("bin").display(), std::env::var("PATH").unwrap());
+    let path = slurm(&cli);
     let submitted = |folder: &str| {
         let submit = ["--submit", "slurm", "--runs-per-task", "2", "--", "--gres=gpu:1"];
         let mut command = cli.command(&[&TABLE[..], &["-o", folder], &submit].concat());

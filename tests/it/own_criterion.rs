@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use dvar::{
     callbacks::DeterministicEval,
     concept::{Concept, Method},
-    early_stopping::StopReason,
+    early_stopping::{Control, Criterion, StopReason},
     trainer::{Callbacks, TrainState},
 };
 
@@ -44,6 +44,18 @@ fn a_criterion_of_ones_own_stops_the_trainer_and_goes_on_from_a_saved_state() {
     let (resumed, ends) = run(Some(&saved));
     assert_eq!(resumed, stop);
     assert_eq!(bytes(&ends), bytes(&states));
+}
+
+#[test]
+fn a_loss_that_has_not_fallen_stops_nothing() {
+    // the same number, and what rises and then falls, but not to where it began
+    for losses in [[0.5; 8], [0.5, 0.6, 0.7, 0.8, 0.7, 0.6, 0.55, 0.54]] {
+        let mut slow_fall = SlowFall::new(2, 0.25);
+        for loss in losses {
+            assert_eq!(slow_fall.update(loss).unwrap(), Control::Continue, "{losses:?}");
+            assert_eq!(slow_fall.figures(), [("fall", 1.0)]);
+        }
+    }
 }
 
 #[test]

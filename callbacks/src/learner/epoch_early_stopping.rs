@@ -14,6 +14,9 @@ use crate::early_stopping::{Control, Criterion};
 /// Asks a criterion after every epoch about a metric of burn's: an epoch is an evaluation interval,
 /// and a split that is not shuffled or augmented a fixed batch.
 ///
+/// A training that goes on from a checkpoint takes the epochs before it from burn's logs, as far as
+/// they are there, and so stops where the whole one would have.
+///
 /// The reason reaches `LearningResult::interrupted`. A value that the criterion refuses, or a metric
 /// that is not there, ends the run as `LearningResult::error`.
 ///
@@ -36,6 +39,8 @@ pub struct EpochEarlyStopping<C> {
     split: Split,
     criterion: C,
     interrupter: Interrupter,
+    /// The last epoch that the criterion was asked about.
+    asked: usize,
 }
 
 impl<C: Criterion> EpochEarlyStopping<C> {
@@ -47,15 +52,22 @@ impl<C: Criterion> EpochEarlyStopping<C> {
         criterion: C,
         interrupter: Interrupter,
     ) -> Self {
-        Self { metric: metric.name(), split, criterion, interrupter }
+        Self { metric: metric.name(), split, criterion, interrupter, asked: 0 }
     }
 
     fn control(&mut self, epoch: usize, store: &EventStoreClient) -> Result<Control, String> {
+        let before = self.asked + 1..epoch;
+        self.asked = epoch;
         let Self { metric, split, criterion, .. } = self;
-        let value = store.find_metric(metric, epoch, Aggregate::Mean, split);
+        let (metric, split) = (&*metric, &*split);
+        let mean = |epoch| store.find_metric(metric, epoch, Aggregate::Mean, split);
+        for value in before.filter_map(mean) {
+            criterion.update(value).map_err(|error| error.to_string())?;
+        }
         let missing =
             || format!("early stopping: no metric `{metric}` for `{split}`; register it there");
-        criterion.update(value.ok_or_else(missing)?).map_err(|error| error.to_string())
+        let value = mean(epoch).ok_or_else(missing)?;
+        criterion.update(value).map_err(|error| error.to_string())
     }
 }
 

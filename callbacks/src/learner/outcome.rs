@@ -17,7 +17,8 @@ struct Ended {
 
 impl Outcome {
     /// Why the run ended, once it did without an error. Burn's `LearningResult::interrupted` holds
-    /// the same in words, where it was not all epochs that ended the run.
+    /// the same in words, where a callback ended the run. What was given to burn's `early_stopping`
+    /// ends it as [`StopReason::Other`].
     pub fn stop(&self) -> Option<StopReason> {
         self.lock().stop.clone()
     }

@@ -56,6 +56,8 @@ pub(super) struct Run<'a, M: LearnerModel> {
     /// Updates made, those before a resumed checkpoint included.
     step: usize,
     stop: Option<StopReason>,
+    /// Whether burn's early stopping ended the run between two epochs.
+    stopped_early: bool,
 }
 
 impl<'a, M: LearnerModel> Run<'a, M> {
@@ -65,7 +67,7 @@ impl<'a, M: LearnerModel> Run<'a, M> {
         learner: Learner<M>,
     ) -> Self {
         let callbacks = settings.callbacks.borrow_mut();
-        Self { settings, callbacks, components, learner, step: 0, stop: None }
+        Self { settings, callbacks, components, learner, step: 0, stop: None, stopped_early: false }
     }
 
     pub(super) fn fit(
@@ -121,12 +123,13 @@ impl<'a, M: LearnerModel> Run<'a, M> {
         if let Some(checkpointer) = checkpointer {
             checkpointer.checkpoint(&self.learner, epoch, event_store);
         }
-        let stopped = early_stopping.as_mut().is_some_and(|e| e.should_stop(epoch, event_store));
+        self.stopped_early =
+            early_stopping.as_mut().is_some_and(|e| e.should_stop(epoch, event_store));
         if checkpointed {
             let saved = self.save(epoch);
             self.fail_on_error(saved);
         }
-        stopped
+        self.stopped_early
     }
 
     fn train_epoch(&mut self, loader: &dyn DataLoader<<M as TrainStep>::Input>) {
@@ -244,7 +247,16 @@ impl<'a, M: LearnerModel> Run<'a, M> {
         let outcome = &self.settings.outcome;
         outcome.set_steps(self.step);
         if self.stop.is_none() && interrupter.error().is_none() {
-            let stop = if interrupter.should_stop() {
+            let stop = if self.stopped_early {
+                // this crate's says why, burn's own does not
+                let said = interrupter.get_message();
+                StopReason::Other {
+                    criterion: "early stopping between epochs".into(),
+                    step: self.step.saturating_sub(1),
+                    text: said.unwrap_or_else(|| "a metric met its condition".into()),
+                    figures: Default::default(),
+                }
+            } else if interrupter.should_stop() {
                 StopReason::Interrupted { step: self.step }
             } else {
                 StopReason::MaxSteps { steps: self.step }

@@ -14,6 +14,7 @@ mod table;
 mod variant;
 
 use std::{
+    collections::BTreeSet,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::atomic::Ordering,
@@ -43,7 +44,7 @@ pub(super) struct ExperimentArgs {
     /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
-    /// Make this run alone, CONCEPT--VARIANT as its folder is called, and no tables; may be repeated
+    /// Make this run alone, CONCEPT--VARIANT as its folder is called, with those that it takes its steps from, and no tables; may be repeated
     #[arg(long, value_name = "RUN")]
     run: Vec<String>,
     /// Say which runs are done, running, failed and open, and make none
@@ -150,7 +151,8 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
     }
 }
 
-/// The numbers of the runs that are named, or all.
+/// The numbers of the runs that are named, and of those that they take their steps from: nobody else
+/// may make these. Or all.
 fn wanted(cells: &[Cell], names: &[String]) -> Result<Vec<usize>, CliError> {
     if names.is_empty() {
         return Ok((0..cells.len()).collect());
@@ -164,7 +166,14 @@ fn wanted(cells: &[Cell], names: &[String]) -> Result<Vec<usize>, CliError> {
             ))
         })
     };
-    names.iter().map(number).collect()
+    let mut wanted = names.iter().map(number).collect::<Result<BTreeSet<_>, _>>()?;
+    // a run comes after those that it takes its steps from
+    for index in (0..cells.len()).rev() {
+        let from = cells[index].steps_from.as_ref().filter(|_| wanted.contains(&index));
+        let Some(from) = from else { continue };
+        wanted.extend((0..index).filter(|source| cells[*source].variant == from.variant));
+    }
+    Ok(wanted.into_iter().collect())
 }
 
 fn read_grid(args: &ExperimentArgs) -> Result<Grid, CliError> {
@@ -195,4 +204,46 @@ fn interrupts_by_ctrl_c() -> Result<Interrupts, CliError> {
         }
     })?;
     Ok(interrupts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cli::experiment::variant::{Statistic, StepsFrom},
+        config::TrainOptions,
+    };
+
+    #[test]
+    fn a_named_run_brings_those_that_it_takes_its_steps_from() {
+        let cell = |run: &str, from: Option<&str>| {
+            let (concept, variant) = run.split_once("--").unwrap();
+            let steps_of =
+                |variant: &str| StepsFrom { variant: variant.into(), statistic: Statistic::Max };
+            Cell {
+                concept: concept.into(),
+                variant: variant.into(),
+                run: run.into(),
+                model: String::new(),
+                options: TrainOptions::default(),
+                steps_from: from.map(steps_of),
+            }
+        };
+        let cells = [
+            cell("a--x", None),
+            cell("b--x", None),
+            cell("a--few", Some("x")),
+            cell("b--few", Some("x")),
+            cell("a--fewer", Some("few")),
+            cell("b--fewer", Some("few")),
+        ];
+        let of = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            wanted(&cells, &names).unwrap()
+        };
+        assert_eq!(of(&["b--x"]), [1]);
+        assert_eq!(of(&["b--few"]), [0, 1, 3]);
+        assert_eq!(of(&["a--fewer"]), [0, 1, 2, 3, 4]);
+        assert_eq!(of(&[]), [0, 1, 2, 3, 4, 5]);
+    }
 }

@@ -71,6 +71,10 @@ impl Place {
             return Ok(None);
         }
         let folder = RunFolder::open(&self.0)?;
+        // what a run writes last
+        if !folder.report().is_file() {
+            return Ok(None);
+        }
         let result = match fs::read(folder.result()) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -148,6 +152,8 @@ impl Place {
         match status.code() {
             Some(0) => Ok(()),
             Some(130) => Err(CliError::Interrupted),
+            // before it could hear of it, or by who would not wait: that is no failure of the run
+            None if interrupts.load(Ordering::Relaxed) > 0 => Err(CliError::Interrupted),
             _ => {
                 let reason = self.reason(status)?;
                 output::write_alone(&self.failed(), format!("{reason}\n").as_bytes())
@@ -179,10 +185,11 @@ fn apart(command: &mut Command) {
 #[cfg(not(unix))]
 fn apart(_command: &mut Command) {}
 
-/// Asks the run to end after its step.
+/// Asks the run to end after its step, by the shell's own `kill`: small containers have no other.
 #[cfg(unix)]
 fn interrupt(child: &mut Child) -> io::Result<()> {
-    Command::new("kill").args(["-INT", &child.id().to_string()]).status().map(drop)
+    let run = child.id().to_string();
+    Command::new("/bin/sh").args(["-c", "kill -INT \"$0\"", &run]).status().map(drop)
 }
 
 /// Elsewhere the console asks every process on it.

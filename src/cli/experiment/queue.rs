@@ -150,7 +150,12 @@ impl<'a> Queue<'a> {
         for (index, cell) in self.cells.iter().enumerate() {
             let options = match self.options(index)? {
                 Options::Known(options) => *options,
-                Options::Open | Options::Never(_) => cell.options.clone(),
+                Options::Open | Options::Never(_) => {
+                    let mut options = cell.options.clone();
+                    // what it would have without the others
+                    options.training.max_train_steps = None;
+                    options
+                }
             };
             let Some(outcome) = self.outcomes[index].clone() else { continue };
             let folder = self.runs.join(&cell.run);

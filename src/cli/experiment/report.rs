@@ -260,6 +260,7 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
         fs::write(folder.join("result.json"), result.to_string()).unwrap();
         let seconds = 6.0 * steps as f64;
         fs::write(folder.join("timing.json"), format!("{{\"train_seconds\":{seconds}}}")).unwrap();
+        fs::write(folder.join("report.html"), "<html>").unwrap();
     }
 
     fn read<'a>(cells: &'a [Cell], runs: &Path) -> Result<Vec<Finished<'a>>, CliError> {
@@ -312,6 +313,23 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
         let line = "runs/a--CLIP-s,a,CLIP-s,,10,10,0.125,0.5,1,,stopped after all 10 steps,";
         assert_eq!(text("runs.csv").lines().nth(1), Some(line));
         assert!(text("runs.csv").ends_with("c,few,23,,,,,,,,\"the device, it burnt\"\r\n"));
+    }
+
+    #[test]
+    fn a_run_that_ended_before_its_last_file_is_not_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
+        let cells = cells(&grid);
+        let done = || {
+            let queue = Queue::new(&cells, "my.toml", folder.path(), Interrupts::default());
+            queue.unwrap().count_done()
+        };
+        for cell in &cells[..2] {
+            run(folder.path(), cell, &cell.options, 10, None);
+        }
+        assert_eq!(done(), 2);
+        fs::remove_file(folder.path().join(&cells[1].run).join("report.html")).unwrap();
+        assert_eq!(done(), 1);
     }
 
     #[test]

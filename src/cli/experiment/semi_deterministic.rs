@@ -33,14 +33,9 @@ pub(super) fn write_results(
 ) -> Result<(), CliError> {
     let fits = fits(runs)?;
     write(&folder.join(format!("{name}.csv")), &csv(&fits))?;
-    let first = runs.first().map_or("", |run| &run.cell.concept);
     let inputs = columns(&fits);
-    let panels = fits.iter().filter(|fit| fit.run.cell.concept == first);
-    let mut panels: Vec<&Fit> = panels.filter(|fit| !fit.losses.is_empty()).collect();
-    // a row for each code
-    panels.sort_by_key(|fit| row_of(&fits, fit.code));
-    let panels: Vec<LossPanel> = panels.into_iter().map(panel).collect();
-    let title = format!("Evaluation losses with redrawn factors, {first}");
+    let (concept, panels) = panels(&fits);
+    let title = format!("Evaluation losses with redrawn factors, {concept}");
     write(&folder.join(format!("{name}.svg")), &loss_panels_svg(&title, &panels, inputs.len()))?;
     let text = format!(
         "{}\n\
@@ -143,6 +138,16 @@ fn redrawn(code: EvaluationSwitches) -> String {
     }
 }
 
+/// The first concept that there is anything to see of, and all its panels, a row for each code: that
+/// of a run that failed is empty, so that the others stay in their columns.
+fn panels<'a>(fits: &'a [Fit]) -> (&'a str, Vec<LossPanel>) {
+    let seen = fits.iter().find(|fit| !fit.losses.is_empty());
+    let concept = seen.or(fits.first()).map_or("", |fit| &*fit.run.cell.concept);
+    let mut own: Vec<&Fit> = fits.iter().filter(|fit| fit.run.cell.concept == concept).collect();
+    own.sort_by_key(|fit| row_of(fits, fit.code));
+    (concept, own.into_iter().map(panel).collect())
+}
+
 fn panel(fit: &Fit) -> LossPanel {
     LossPanel {
         title: format!("{} redrawn, {}", redrawn(fit.code), counted(fit.inputs, "input")),
@@ -196,6 +201,52 @@ fn pivot(fits: &[Fit], inputs: &[usize]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{cli::experiment::grid, config::TrainOptions};
+
+    #[test]
+    fn the_figure_is_of_a_concept_that_has_losses_and_keeps_a_place_for_each_run() {
+        let run = |concept: &str, inputs: usize, code: &str| {
+            let cell = grid::Cell {
+                concept: concept.into(),
+                variant: format!("{code}, {inputs} inputs"),
+                run: String::new(),
+                model: String::new(),
+                options: TrainOptions::default(),
+                steps_from: None,
+            };
+            (cell, inputs, code.parse::<EvaluationSwitches>().unwrap())
+        };
+        let cells: Vec<_> = [("a", 4), ("b", 4), ("a", 32), ("b", 32)]
+            .into_iter()
+            .flat_map(|(concept, inputs)| ["11111", "11110"].map(|code| run(concept, inputs, code)))
+            .collect();
+        let runs: Vec<Finished<'_>> = cells
+            .iter()
+            .map(|(cell, ..)| Finished {
+                cell,
+                folder: "gone".into(),
+                options: TrainOptions::default(),
+                outcome: Outcome::Failed("it burnt".into()),
+            })
+            .collect();
+        let fits = runs.iter().zip(&cells).map(|(run, (cell, inputs, code))| {
+            // all runs of `a` failed, and one of `b`
+            let failed = cell.concept == "a" || cell.variant == "11110, 4 inputs";
+            let losses = if failed { Vec::new() } else { vec![(0, 0.5), (1, 0.25)] };
+            Fit { run, code: *code, inputs: *inputs, losses, r_squared: None }
+        });
+        let fits: Vec<Fit> = fits.collect();
+        let (concept, panels) = panels(&fits);
+        assert_eq!(concept, "b");
+        let seen = panels.iter().map(|panel| (&*panel.title, panel.losses.len()));
+        let want = [
+            ("nothing redrawn, 4 inputs", 2),
+            ("nothing redrawn, 32 inputs", 2),
+            ("timesteps redrawn, 4 inputs", 0),
+            ("timesteps redrawn, 32 inputs", 2),
+        ];
+        assert_eq!(seen.collect::<Vec<_>>(), want);
+    }
 
     #[test]
     fn what_is_redrawn_is_named() {

@@ -49,12 +49,23 @@ impl Jobs<'_> {
             lines += &format!("    {}\n", quoted(&runs.join(" ")));
         }
         let head = self.head(&format!("#SBATCH --array=0-{}\n", tasks.len() - 1), "%A_%a")?;
+        let work = self.work(
+            " ${runs[$SLURM_ARRAY_TASK_ID]}",
+            "\"${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\"",
+        );
+        Ok(format!("{head}\nruns=(\n{lines})\n{work}"))
+    }
+
+    fn tables(&self) -> Result<String, CliError> {
+        Ok(format!("{}\n{}", self.head("", "%j")?, self.work("", "\"$SLURM_JOB_ID\"")))
+    }
+
+    /// Runs the command with `more` behind it. When the time of the job, which Slurm calls `id`, is
+    /// nearly up, the command saves, and the job goes back into the queue.
+    fn work(&self, more: &str, id: &str) -> String {
         let command = self.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
-        Ok(format!(
-            "{head}
-runs=(
-{lines})
-{command} ${{runs[$SLURM_ARRAY_TASK_ID]}} &
+        format!(
+            "{command}{more} &
 child=$!
 # two minutes before its time is up
 trap 'late=yes; kill -TERM $child' USR1
@@ -65,18 +76,13 @@ while kill -0 $child 2>/dev/null; do
     wait $child
     code=$?
 done
-# saved in time: the task goes on later
+# saved in time: the job goes on later
 if [ $code = 130 ] && [ -n \"$late\" ]; then
-    scontrol requeue \"${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID\"
+    scontrol requeue {id}
 fi
 exit $code
 "
-        ))
-    }
-
-    fn tables(&self) -> Result<String, CliError> {
-        let command = self.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
-        Ok(format!("{}\nexec {command}\n", self.head("", "%j")?))
+        )
     }
 
     fn head(&self, more: &str, log: &str) -> Result<String, CliError> {

@@ -2,8 +2,18 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use burn::tensor::Tensor;
+use burn::{
+    tensor::Tensor,
+    train::{
+        MetricEarlyStoppingStrategy, StoppingCondition,
+        metric::{
+            LossMetric,
+            store::{Aggregate, Direction, Split},
+        },
+    },
+};
 use dvar::{
+    burn_train::EpochEarlyStopping,
     callbacks::DeterministicEval,
     early_stopping::{Control, Dvar, StopReason},
     trainer::{Callback, LocalBoxFuture, StepContext, TrainError},
@@ -135,4 +145,37 @@ fn an_interruption_from_outside_ends_the_run_and_is_no_error() {
     let result = training.with_training_strategy(strategy.into()).launch(learner());
     assert_eq!(result.interrupted.unwrap().reason.as_deref(), Some("enough"));
     assert_eq!(outcome.stop(), Some(StopReason::Interrupted { step: 10 }));
+}
+
+/// An epoch has 13 batches.
+#[test]
+fn what_burn_s_early_stopping_ends_is_told_neither_as_all_steps_nor_as_an_interruption() {
+    let folder = tempfile::tempdir().unwrap();
+    let training = || training(folder.path(), None).metric_valid_numeric(LossMetric::new());
+    let loss = LossMetric::new();
+    // the loss falls: after the second epoch it has not risen
+    let burns = MetricEarlyStoppingStrategy::new(
+        &loss,
+        Aggregate::Mean,
+        Direction::Highest,
+        Split::Valid,
+        StoppingCondition::NoImprovementSince { n_epochs: 1 },
+    );
+    let stepwise = strategy().with_callback(deterministic(0.0));
+    let outcome = stepwise.outcome();
+    let result =
+        training().early_stopping(burns).with_training_strategy(stepwise.into()).launch(learner());
+    assert!(result.interrupted.is_none());
+    assert_eq!(outcome.steps(), 26);
+    let stop = outcome.stop().unwrap();
+    assert!(matches!(&stop, StopReason::Other { step: 25, .. }), "{stop}");
+
+    let (own, training) = (strategy(), training());
+    let outcome = own.outcome();
+    let dvar = Dvar::new(3, 0.3).unwrap();
+    let ours = EpochEarlyStopping::new(&loss, Split::Valid, dvar, training.interrupter());
+    let training = training.early_stopping(ours).with_training_strategy(own.into());
+    let words = training.launch(learner()).interrupted.unwrap().reason.unwrap();
+    let stop = outcome.stop().unwrap();
+    assert!(matches!(&stop, StopReason::Other { text, .. } if *text == words), "{stop}");
 }

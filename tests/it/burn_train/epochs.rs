@@ -1,7 +1,7 @@
 //! The criteria between burn's epochs, and figures on its dashboard.
 
 use burn::train::{
-    LearningResult,
+    LearningResult, SupervisedTraining,
     metric::{LossMetric, store::Split},
 };
 use dvar::{
@@ -29,7 +29,11 @@ fn logged(folder: &std::path::Path, split: &str, epoch: usize, metric: &str) -> 
 }
 
 fn stopped_by_epochs(split: Split, folder: &std::path::Path) -> LearningResult<Line> {
-    let training = training(folder, None).metric_valid_numeric(LossMetric::new());
+    launch_with(split, training(folder, None))
+}
+
+fn launch_with(split: Split, training: SupervisedTraining<Line>) -> LearningResult<Line> {
+    let training = training.metric_valid_numeric(LossMetric::new());
     let interrupter = training.interrupter();
     let dvar = Dvar::new(3, 0.3).unwrap();
     let stopping = EpochEarlyStopping::new(&LossMetric::new(), split, dvar, interrupter);
@@ -49,6 +53,21 @@ fn an_epoch_is_an_evaluation_of_a_split() {
     });
     let stop = stop.expect("a stop before the last epoch");
     assert!(words.starts_with(&format!("DVAR stopped after {stop} epochs: ")), "{words}");
+}
+
+#[test]
+fn a_training_that_goes_on_stops_after_the_epoch_that_the_whole_one_does() {
+    let [whole, parts] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let begin =
+        |folder: &tempfile::TempDir| training(folder.path(), None).with_default_checkpointers();
+    let reason = |training: SupervisedTraining<Line>| {
+        let result = launch_with(Split::Valid, training);
+        assert!(result.error.is_none());
+        result.interrupted.and_then(|interruption| interruption.reason)
+    };
+    let stop = reason(begin(&whole)).expect("a stop before the last epoch");
+    assert_eq!(reason(begin(&parts).num_epochs(2)), None);
+    assert_eq!(reason(begin(&parts).checkpoint(2)), Some(stop));
 }
 
 #[test]
