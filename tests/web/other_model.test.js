@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { before, test } from "node:test";
+import { beforeEach, test } from "node:test";
 
 import { copyModel } from "../../web/public-files.mjs";
 import { finished, reached, ready, set, site, storeModel, train } from "./page.js";
@@ -16,7 +16,7 @@ const goOn = (page) => page.getByRole("button", { name: /Go on from step \d+/ })
 /** A model of the same sizes, of which one weight is another. */
 let other;
 
-before(() => {
+beforeEach(() => {
   other = join(it.folder, "other");
   cpSync(it.model, other, { recursive: true });
   const weights = join(other, "unet/diffusion_pytorch_model.safetensors");

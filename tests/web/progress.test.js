@@ -45,9 +45,9 @@ test("a drawing that is under way when a training begins moves its own bar", asy
     (before) => ["draw", "training"].some((name, i) => document.querySelector(`#${name}-bar`).value !== before[i]),
     before,
   );
-  const [drawing, training] = await bars();
-  assert.notEqual(drawing, before[0]);
-  assert.equal(training, before[1]);
+  const [drawn, trained] = await bars();
+  assert.notEqual(drawn, before[0]);
+  assert.equal(trained, before[1]);
 });
 
 test("a drawing that the visitor leaves is ended, and another training does not wait for it", async () => {
