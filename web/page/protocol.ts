@@ -113,6 +113,8 @@ export interface Run {
   /** Whether it is stored, in place of the run stored before. */
   keep: boolean;
   model?: RunModel;
+  /** The options that it began with, where it goes on beyond its end. */
+  asked?: Options | undefined;
 }
 
 export interface DrawRequest {

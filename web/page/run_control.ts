@@ -79,8 +79,8 @@ export class RunControl {
   }
 
   /** Goes on with a stored run. */
-  resume({ options, pictures, model, checkpoint, records, samples }: Omit<Run, "keep">): Promise<void> {
-    const run = { options, pictures, model, checkpoint, records, samples, keep: true };
+  resume({ options, pictures, model, asked, checkpoint, records, samples }: Omit<Run, "keep">): Promise<void> {
+    const run = { options, pictures, model, asked, checkpoint, records, samples, keep: true };
     goBack(run);
     return this.once(async () => {
       const { opened } = await this.studio.open();
@@ -124,17 +124,14 @@ export class RunControl {
       // a rule that has stopped the run once would stop it again at once
       min_train_steps: reason === "max_steps" ? steps : 2 * steps,
     };
-    await this.resume({ ...run, options: { ...run.options, ...(reason !== "interrupted" && longer) } });
+    const options = { ...run.options, ...(reason !== "interrupted" && longer) };
+    await this.resume({ ...run, options, asked: run.asked ?? run.options });
   }
 
   /** Learns the pictures of the run on the screen anew, from another word. */
   private async startFrom(word: string): Promise<void> {
     const { run } = this;
-    if (!run) return;
-    const { min_train_steps, ...options } = run.options;
-    // a run that went on beyond its end has bounds that would keep the rule from stopping this one
-    if (min_train_steps !== undefined) options.max_train_steps = this.view.chosen.options.max_train_steps;
-    await this.start({ ...options, initializer_token: word }, run.pictures);
+    if (run) await this.start({ ...(run.asked ?? run.options), initializer_token: word }, run.pictures);
   }
 
   /** Whether the run on the screen would be lost with the tab. */

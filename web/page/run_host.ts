@@ -31,11 +31,11 @@ export class RunHost {
 
   /** Stores what the run is made of, so that it can go on after a reload. */
   async begin(): Promise<void> {
-    const { options, pictures, model, checkpoint, records, samples } = this.run;
+    const { options, pictures, model, asked, checkpoint, records, samples } = this.run;
     if (!this.run.keep) return;
     if (!checkpoint) await this.saved.clear();
     // a run that goes on beyond its end has not ended, and what is stored may be another tab's
-    const setup = { options, pictures, model };
+    const setup = { options, pictures, model, asked };
     this.whole = await this.saved.write({ setup, checkpoint, records, samples, finished: undefined });
   }
 

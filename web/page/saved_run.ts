@@ -1,10 +1,10 @@
 // The run in the browser's storage, so that a closed tab loses nothing.
 
-import type { Checkpoint, Finished, Options, Picture, RunModel, Samples, StepRecord } from "./protocol";
+import type { Checkpoint, Finished, Run, Samples, StepRecord } from "./protocol";
 
 /** What is stored, each part under its own key. */
 export interface Parts {
-  setup: { options: Options; pictures: Picture[]; model?: RunModel };
+  setup: Pick<Run, "options" | "pictures" | "model" | "asked">;
   checkpoint: Checkpoint;
   records: StepRecord[];
   samples: Samples[];
