@@ -65,7 +65,8 @@ mod tests {
         let dvar = |window| Box::new(Dvar::new(window, 0.5).unwrap());
         let plateau = |threshold| Box::new(Plateau::new(6, threshold).unwrap());
         let score = |patience| Box::new(ScorePatience::new(0.1, patience).unwrap());
-        let cases: [(Box<dyn Watch>, Box<dyn Watch>, &str); 3] = [
+        type Case = (Box<dyn Watch>, Box<dyn Watch>, &'static str);
+        let cases: [Case; 3] = [
             (
                 dvar(6),
                 dvar(8),
