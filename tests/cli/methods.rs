@@ -158,6 +158,31 @@ fn custom_diffusion_draws_the_class_or_takes_its_pictures() {
 }
 
 #[test]
+fn pictures_that_were_drawn_of_one_class_are_not_taken_for_another() {
+    let cli = cli();
+    let train = |run: &'static str, class: &'static str, folder: &'static str| {
+        let custom = ["--method", "custom-diffusion", "--class-prompt", class, "-o", run];
+        let few = ["--class-data-dir", folder, "--num-class-images", "2", "--max-train-steps", "1"];
+        cli.train(&[&custom[..], &few, &["--num-samples", "1"]].concat())
+    };
+    train("one", "umbrella", "class").ok();
+    let refused = train("two", "bear", "class");
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let told = "the class pictures in `class` were drawn of `umbrella`, and the class is `bear`";
+    assert!(refused.stderr.contains(told), "{refused:?}");
+    assert!(!cli.path("two").exists(), "nothing was begun");
+    // interrupted before its first picture
+    for file in ["class/class-0000.png", "class/class-0001.png"] {
+        fs::remove_file(cli.path(file)).unwrap();
+    }
+    assert!(train("again", "umbrella", "class").ok().contains("drawing 2 pictures of `umbrella`"));
+    // the user's own are taken as they are, also where such a file lies beside them
+    cli.concept("koala", "own");
+    fs::write(cli.path("own/class_prompt.txt"), "umbrella").unwrap();
+    assert!(!train("own-run", "bear", "own").ok().contains("drawing"));
+}
+
+#[test]
 fn vectors_start_from_a_text_or_a_file() {
     let cli = cli();
     let without_word: Vec<&str> = train_args(&["--max-train-steps", "1", "--num-samples", "1"])

@@ -1,10 +1,13 @@
 //! The pictures of the concept's class, for prior preservation: the user's, or the model's own.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::part::Part;
 use crate::{
-    cli::{CliError, counted::counted},
+    cli::{CliError, counted::counted, output},
     config::{MethodConfig, TrainConfig},
     data::{DataError, dataset::Dataset, picture_files, png::encode_png, reading::CropMode},
     files::write_atomic,
@@ -15,18 +18,48 @@ use crate::{
 /// Names of drawn pictures begin so; a folder with others is the user's, and never added to.
 const DRAWN: &str = "class-";
 
-/// Refuses a folder of the user's that holds no pictures; one that does not exist will be filled.
+/// The file beside drawn pictures that says what they were drawn of.
+const PROMPT: &str = "class_prompt.txt";
+
+/// Refuses a folder of the user's that holds no pictures, or such as were drawn of another class; one
+/// that does not exist will be filled.
 pub(super) fn check(config: &TrainConfig) -> Result<(), CliError> {
-    match class_folder(config) {
-        Some(folder) if folder.exists() => match picture_files(folder) {
-            Ok(_) => Ok(()),
-            Err(error @ DataError::NoPictures { .. }) => Err(CliError::Input(format!(
-                "{error}; or name a folder that does not exist, and the model draws the class into it"
-            ))),
-            Err(error) => Err(error.into()),
-        },
-        _ => Ok(()),
+    let (Some(folder), Some((prompt, _))) = (class_folder(config), class_pictures(config)) else {
+        return Ok(());
+    };
+    if !folder.exists() {
+        return Ok(());
     }
+    match picture_files(folder) {
+        Ok(files) => check_prompt(folder, prompt, &files),
+        // a drawing that was interrupted before its first picture
+        Err(DataError::NoPictures { .. }) if folder.join(PROMPT).is_file() => {
+            check_prompt(folder, prompt, &[])
+        }
+        Err(error @ DataError::NoPictures { .. }) => Err(CliError::Input(format!(
+            "{error}; or name a folder that does not exist, and the model draws the class into it"
+        ))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Refuses pictures that were drawn of another class, where it is known of what.
+fn check_prompt(folder: &Path, prompt: &str, files: &[PathBuf]) -> Result<(), CliError> {
+    let file = folder.join(PROMPT);
+    let drawn_of = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(CliError::read(&file, error)),
+    };
+    let drawn_of = drawn_of.trim();
+    if drawn_of == prompt.trim() || !files.iter().all(|file| is_drawn(file)) {
+        return Ok(());
+    }
+    Err(CliError::Input(format!(
+        "the class pictures in `{}` were drawn of `{drawn_of}`, and the class is `{prompt}`; name \
+         another folder with `--class-data-dir`",
+        folder.display()
+    )))
 }
 
 /// The class' pictures, of which missing ones are drawn first; none for methods without. An interrupt
@@ -45,6 +78,11 @@ pub(super) async fn load(
         Err(DataError::NoPictures { .. }) => Vec::new(),
         Err(error) => return Err(error.into()),
     };
+    check_prompt(&folder, prompt, &there)?;
+    // before the first picture: a drawing that is interrupted is known for what it was
+    if there.is_empty() {
+        output::write(&folder.join(PROMPT), format!("{prompt}\n").as_bytes())?;
+    }
     if there.iter().all(|file| is_drawn(file)) {
         draw(run, prompt, &folder, count, part).await?;
     } else if there.len() < count {
