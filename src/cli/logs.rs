@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::{CliError, run_folder::RunFolder};
+use super::{
+    CliError,
+    run_folder::{RunFolder, folder_name},
+};
 use crate::{
     callbacks::loggers::{EventLogger, RunName},
     config::{Logger, TrainConfig},
@@ -23,7 +26,7 @@ impl Logs {
         let options = std::fs::read_to_string(&file).map_err(|e| CliError::read(&file, e))?;
         let options = toml::from_str(&options)?;
         let logs = folder.logs();
-        let own_name = folder.path().file_name().unwrap_or_default().to_string_lossy();
+        let own_name = folder_name(folder.path());
         let name = RunName {
             project: &config.project_name,
             name: config.exp_name.as_deref().unwrap_or(&own_name),

@@ -232,6 +232,13 @@ fn adapter_file(folder: &Path) -> Option<PathBuf> {
     files.into_iter().find(|file| file.is_file())
 }
 
+/// What a folder is called: `.` and `..` have a name only once they are resolved.
+pub(super) fn folder_name(folder: &Path) -> String {
+    let resolved = folder.file_name().is_none().then(|| folder.canonicalize().ok()).flatten();
+    let folder = resolved.as_deref().unwrap_or(folder);
+    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// Letters and digits with hyphens between, as in a file's name: `<my cat>` gives `my-cat`.
 pub(super) fn plain_name(name: &str) -> String {
     let name: String = name
@@ -264,6 +271,19 @@ mod tests {
         assert_eq!(go_on("runs/my-cat"), "dvar train --resume runs/my-cat");
         assert_eq!(go_on("My Cat #1"), "dvar train --resume \"My Cat #1\"");
         assert_eq!(go_on("-cat"), "dvar train --resume ./-cat");
+    }
+
+    #[test]
+    fn a_folder_is_called_as_it_is_however_it_is_named() {
+        let scratch = tempfile::tempdir().unwrap();
+        let cat = scratch.path().join("my cat");
+        fs::create_dir_all(cat.join("deeper")).unwrap();
+        for path in [cat.clone(), cat.join("."), cat.join("deeper/..")] {
+            assert_eq!(folder_name(&path), "my cat");
+        }
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(folder_name(Path::new(".")), here.file_name().unwrap().to_string_lossy());
+        assert_eq!(folder_name(Path::new("none/cat")), "cat");
     }
 
     #[test]

@@ -152,3 +152,21 @@ fn a_folder_of_pictures_is_enough() {
     let twice = cli.run(&["train", "My Umbrella", "--train-data-dir", "My Umbrella"]);
     assert_eq!(twice.code, Some(2), "{twice:?}");
 }
+
+#[test]
+fn a_run_in_the_working_folder_is_called_by_its_name_in_the_log() {
+    let cli = Cli::new();
+    let pictures = cli.concept("koala", "pictures");
+    let (small, folder) = (cli.path("small.toml"), cli.path("the-eighth-koala"));
+    fs::create_dir(&folder).unwrap();
+    let pictures = ["train", pictures.to_str().unwrap(), "--config", small.to_str().unwrap()];
+    let few = ["--initializer-token", "bear", "--max-train-steps", "1", "--num-samples", "1"];
+    let rest = ["--logger", "wandb", "--device", "cpu", "-o", "."];
+    let mut command = cli.command(&[&pictures[..], &few, &rest].concat());
+    cli.ran(command.current_dir(&folder).output().unwrap()).ok();
+    let of = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().path();
+    let run = of(fs::read_dir(folder.join("logs/wandb")).unwrap().next().unwrap());
+    let logs = fs::read_dir(run).unwrap().map(of).filter(|file| file.is_file());
+    let log = fs::read(logs.last().unwrap()).unwrap();
+    assert!(log.windows(16).any(|bytes| bytes == b"the-eighth-koala"));
+}

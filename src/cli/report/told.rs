@@ -1,14 +1,11 @@
 //! What a run's files tell of it.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use crate::{
     cli::{
         error::CliError,
-        run_folder::RunFolder,
+        run_folder::{RunFolder, folder_name},
         train::{RunResult, read_metrics, read_result},
     },
     config::TrainOptions,
@@ -51,7 +48,7 @@ impl Told {
         let window = options.stopping.window.unwrap_or(usize::MAX / 2);
         let config = fs::read_to_string(folder.config());
         Ok(Self {
-            name: name_of(folder.path()),
+            name: folder_name(folder.path()),
             config: config.map_err(|error| CliError::read(&folder.config(), error))?,
             pictures: pictures(&options),
             options,
@@ -81,10 +78,4 @@ fn pictures(options: &TrainOptions) -> Vec<Vec<u8>> {
         encode_png(small.width(), small.height(), small.pixels()).ok()
     };
     files.iter().filter_map(small).collect()
-}
-
-/// The last part of a path, as it is called.
-fn name_of(folder: &Path) -> String {
-    let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
-    whole.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -19,7 +19,7 @@ pub(super) use run::run;
 
 use super::{
     CliError,
-    run_folder::{RunFolder, plain_name},
+    run_folder::{RunFolder, folder_name, plain_name},
 };
 use crate::{
     config::{Preset, TrainOptions, TrainingOptions},
@@ -134,11 +134,7 @@ fn check_alone(args: &TrainArgs) -> Result<(), CliError> {
 
 /// The word for pictures in a folder that the user named: `My Cat` gives `<my-cat>`.
 fn named_after(pictures: &Path) -> String {
-    // `.` and `..` have a name only once they are resolved
-    let folder = std::path::absolute(pictures).and_then(|folder| folder.canonicalize());
-    let folder = folder.unwrap_or_else(|_| pictures.to_path_buf());
-    let name = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    format!("<{}>", plain_name(&name))
+    format!("<{}>", plain_name(&folder_name(pictures).to_lowercase()))
 }
 
 #[cfg(test)]
