@@ -36,10 +36,13 @@ impl Timing {
     ///
     /// # Errors
     ///
-    /// If that file is there and cannot be read.
+    /// If that file is there and cannot be read; [`io::ErrorKind::InvalidData`] if it is none of a run's.
     pub fn open(path: &Path, interval: usize, resumed: bool) -> io::Result<Self> {
+        let broken = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         let before = match std::fs::read(path) {
-            Ok(bytes) if resumed => serde_json::from_slice::<Seconds>(&bytes)?.train_seconds,
+            Ok(bytes) if resumed => {
+                serde_json::from_slice::<Seconds>(&bytes).map_err(broken)?.train_seconds
+            }
             Ok(_) => 0.0,
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0.0,
             Err(error) => return Err(error),

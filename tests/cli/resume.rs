@@ -277,3 +277,24 @@ fn an_interrupted_run_goes_on_under_its_criterion_to_another_end() {
     let result = cli.json("run/result.json");
     assert_eq!(result["stop"]["reason"], "dvar", "{result}");
 }
+
+#[test]
+fn a_broken_file_of_the_time_is_told_and_without_it_the_run_goes_on() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    cli.train(&["-o", "run", "--max-train-steps", "1", "--num-samples", "1"]).ok();
+    let go_on = |steps| {
+        cli.run(&["train", "--resume", "run", "--max-train-steps", steps, "--device", "cpu"])
+    };
+    for broken in ["", "{\"train_seconds\":", "{\"train_seconds\":\"many\"}"] {
+        fs::write(cli.path("run/timing.json"), broken).unwrap();
+        let ran = go_on("2");
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        let told = "error: `run/timing.json` does not tell how long the run took so far: ";
+        assert!(ran.stderr.contains(told) && ran.stderr.contains("remove it"), "{ran:?}");
+        assert!(!ran.stderr.contains("space"), "{ran:?}");
+    }
+    fs::remove_file(cli.path("run/timing.json")).unwrap();
+    go_on("2").ok();
+    assert!(cli.json("run/timing.json")["train_seconds"].as_f64().unwrap() > 0.0);
+}

@@ -208,7 +208,14 @@ impl Observer for CommandLine<'_> {
             _ => CliError::write(&folder.metrics(), error),
         })?;
         let timing = Timing::open(&folder.timing(), save_steps, resumed.is_some())
-            .map_err(|error| CliError::write(&folder.timing(), error))?;
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => CliError::Input(format!(
+                    "`{}` does not tell how long the run took so far: {error}; remove it, and the time \
+                     is counted from here on",
+                    folder.timing().display()
+                )),
+                _ => CliError::read(&folder.timing(), error),
+            })?;
         let mut callbacks: Callbacks<'a> = vec![Box::new(metrics)];
         callbacks.extend(self.logs()?.callback());
         callbacks.push(Box::new(self.interrupt.clone()));
