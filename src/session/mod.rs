@@ -13,6 +13,7 @@ mod fall;
 mod generator;
 mod initial;
 mod kept;
+mod no_effect;
 mod observer;
 mod part;
 mod prepared;

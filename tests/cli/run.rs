@@ -170,3 +170,23 @@ fn a_run_in_the_working_folder_is_called_by_its_name_in_the_log() {
     let log = fs::read(logs.last().unwrap()).unwrap();
     assert!(log.windows(16).any(|bytes| bytes == b"the-eighth-koala"));
 }
+
+#[test]
+fn a_flag_that_does_nothing_in_a_run_is_told_with_the_reason() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    let few = ["--stopping", "few-iters", "--max-train-steps", "1", "--num-samples", "1", "-o"];
+    let ran = cli.train(&[&few[..], &["told", "--lora-rank", "8", "--window", "5"]].concat());
+    let told: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("warning")).collect();
+    assert_eq!(told.len(), 2, "{ran:?}");
+    let lora = "warning: `--lora-rank` does nothing here: it is for the method `dreambooth-lora`";
+    assert!(told.contains(&lora) && told[1].starts_with("warning: `--window` "), "{ran:?}");
+    ran.ok();
+    // the file has a window too, and so has the run's own
+    let quiet = cli.train(&[&few[..], &["quiet"]].concat());
+    assert!(!quiet.stderr.contains("does nothing"), "{quiet:?}");
+    quiet.ok();
+    let again = cli.run(&["train", "--config", "told/config.toml", "--device", "cpu"]);
+    assert!(!again.stderr.contains("does nothing"), "{again:?}");
+    again.ok();
+}

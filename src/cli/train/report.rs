@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cli::{CliError, counted::counted, output, prompts::say_cut, run_folder::RunFolder},
-    config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig},
+    config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig, TrainOptions},
     data::{left_out, reading::CropMode, templates::fill},
     early_stopping::StopReason,
     objective::Draws,
@@ -113,6 +113,15 @@ pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, devices: &[NamedDe
     if let Some(state) = &run.state {
         println!("resuming   at step {}", state.step);
     }
+}
+
+/// Says of each flag that does nothing in this run. Of a file's options nothing is said: a run's own has
+/// them all, and one may serve several runs.
+pub(super) fn say_of_flags(run: &PreparedRun, flags: &TrainOptions) -> Result<(), CliError> {
+    for (option, why) in run.checked.without_effect(flags)? {
+        eprintln!("warning: `--{}` does nothing here: {why}", option.replace('_', "-"));
+    }
+    Ok(())
 }
 
 /// Says of the samples' prompts which are not drawn to their end: many vectors leave little room.

@@ -26,6 +26,7 @@ pub(in crate::cli) fn run(args: TrainArgs) -> Result<(), CliError> {
     let (prepared, folder, devices) = plan::prepare(&args)?;
     let interrupt = interrupt_on_ctrl_c()?;
     report::announce(&prepared, &folder, &devices);
+    report::say_of_flags(&prepared, &args.options)?;
     report::say_of_prompts(&prepared)?;
     let device = prepared.device.clone();
     device::run(&device, || {
