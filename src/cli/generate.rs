@@ -126,6 +126,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     say_embeddings(&loras, &args.lora, &args.embedding);
     let advice = DrawingAdvice::new(&advice)?;
     let options = sampling_options(args, advice, &model)?;
+    say_of_flags(args, &options, &model);
     let (device, device_name) = device::open(&args.device)?;
     device::check_precision(&model, &device, &device_name)?;
     let own = OwnFolder::new(args.output_dir.as_deref(), || "generated".into())?;
@@ -142,6 +143,19 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
         draw(args, asked, negative.as_deref(), &generator, &options, &own.path)
     });
     drawn.inspect_err(|_| own.discard())
+}
+
+/// Says of flags that do nothing beside the others.
+fn say_of_flags(args: &GenerateArgs, options: &SamplingOptions, model: &ModelFolder) {
+    if options.eta > 0.0 && options.scheduler.name() != "ddim" {
+        eprintln!("warning: `--eta` does nothing here: it is for `--scheduler ddim`");
+    }
+    if args.negative_prompt.is_some() && !(model.family().is_guided)(options.guidance_scale) {
+        let scale = options.guidance_scale;
+        eprintln!(
+            "warning: `--negative-prompt` does nothing here: `--guidance-scale {scale}` is without guidance"
+        );
+    }
 }
 
 /// Says of each LoRA that also holds an embedding, if nobody asks for that.

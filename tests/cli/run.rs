@@ -190,3 +190,23 @@ fn a_flag_that_does_nothing_in_a_run_is_told_with_the_reason() {
     assert!(!again.stderr.contains("does nothing"), "{again:?}");
     again.ok();
 }
+
+#[test]
+fn a_flag_that_does_nothing_in_a_drawing_is_told_with_the_reason() {
+    let cli = Cli::new();
+    let draw = |scheduler, scale, output| {
+        let flags = ["--eta", "0.5", "--negative-prompt", "a dog", "--scheduler", scheduler];
+        let rest = ["--guidance-scale", scale, "-p", "a cat", "-n", "1", "--steps", "1"];
+        let to = ["--device", "cpu", "-o", output];
+        cli.run(&[&["generate"], &flags[..], &rest, &to].concat())
+    };
+    let told = draw("euler", "1", "told");
+    for flag in ["eta", "negative-prompt"] {
+        let warning = format!("warning: `--{flag}` does nothing here: ");
+        assert!(told.stderr.contains(&warning), "{told:?}");
+    }
+    told.ok();
+    let heard = draw("ddim", "2", "heard");
+    assert!(heard.stderr.is_empty(), "{heard:?}");
+    heard.ok();
+}
