@@ -123,6 +123,14 @@ fn two_processes_share_a_grid_and_a_third_finds_nothing_to_do() {
     for words in ["`experiments/table1/runs/blue-umbrella--clip-s`", "`seed = 0`", "`seed = 5`"] {
         assert!(ran.stderr.contains(words), "{words}: {ran:?}");
     }
+
+    // nor for other pictures
+    grid(&cli, "", STEPS);
+    fs::remove_file(cli.path("koala/4.png")).unwrap();
+    let ran = cli.run(&TABLE);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let told = "the run `experiments/table1/runs/koala--clip-s` was made of other pictures";
+    assert!(ran.stderr.contains(told), "{ran:?}");
 }
 
 #[test]

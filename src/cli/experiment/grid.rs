@@ -57,6 +57,8 @@ pub(super) struct Cell {
     pub model: String,
     /// All options, as its `config.toml` has them; the number of steps is open with `steps_from`.
     pub options: TrainOptions,
+    /// What stands for the concept's pictures.
+    pub pictures: String,
     pub steps_from: Option<StepsFrom>,
 }
 
@@ -130,7 +132,7 @@ impl Grid {
         let merged = concept.options.over(&self.options);
         let merged = merged.and_then(|under| variant.options.over(&under));
         let checked = merged.map_err(CliError::from).and_then(|options| train::check(&options));
-        let (checked, ..) = checked.map_err(|error| {
+        let (checked, _, pictures) = checked.map_err(|error| {
             CliError::Input(format!(
                 "the grid `{}`, variant `{}` of concept `{}`: {error}",
                 self.source, variant.name, concept.name
@@ -142,6 +144,7 @@ impl Grid {
             run: format!("{}--{}", slug(&concept.name), slug(&variant.name)),
             model: checked.model.name().to_string(),
             options: train::saved(&checked)?,
+            pictures: train::mark(&pictures),
             steps_from: variant.steps_from.clone(),
         })
     }

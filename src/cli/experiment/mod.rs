@@ -226,6 +226,7 @@ mod tests {
                 run: run.into(),
                 model: String::new(),
                 options: TrainOptions::default(),
+                pictures: String::new(),
                 steps_from: from.map(steps_of),
             }
         };

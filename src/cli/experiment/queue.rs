@@ -214,6 +214,7 @@ impl<'a> Queue<'a> {
             self.check_saved(&place, &saved, &options)?;
         }
         if let Some(done) = place.done()? {
+            check_pictures(&place, &done, &self.cells[index])?;
             return Ok(Some(Outcome::Done(done)));
         }
         let failure = place.failure().filter(|(time, _)| Some(*time) != self.failed_before[index]);
@@ -279,6 +280,19 @@ impl<'a> Queue<'a> {
             _ => Err(CliError::Interrupted),
         }
     }
+}
+
+/// A run that was made of other pictures must not count for these. One that is not done yet is refused
+/// by its own state, as it goes on.
+fn check_pictures(place: &Place, done: &Done, cell: &Cell) -> Result<(), CliError> {
+    if done.result.pictures.as_ref().is_none_or(|made_of| *made_of == cell.pictures) {
+        return Ok(());
+    }
+    Err(CliError::Input(format!(
+        "the run `{}` was made of other pictures than are in `{}` now; remove the run's folder or choose another one with `--output-dir`",
+        place.folder().display(),
+        cell.options.data.train_data_dir.clone().unwrap_or_default().display()
+    )))
 }
 
 /// Says how far a grid is; makes and changes nothing.

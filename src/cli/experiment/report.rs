@@ -238,6 +238,7 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
                 run: format!("{}--{}", concept.name, variant.name),
                 model: "a model".into(),
                 options,
+                pictures: "these".into(),
                 steps_from: variant.steps_from.clone(),
             }
         };
@@ -330,6 +331,25 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
         assert_eq!(done(), 2);
         fs::remove_file(folder.path().join(&cells[1].run).join("report.html")).unwrap();
         assert_eq!(done(), 1);
+    }
+
+    #[test]
+    fn a_run_of_other_pictures_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
+        let cells = cells(&grid);
+        run(folder.path(), &cells[0], &cells[0].options, 10, None);
+        let made_of = |pictures: &str| {
+            let file = folder.path().join(&cells[0].run).join("result.json");
+            let mut result: serde_json::Value =
+                serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+            result["pictures"] = pictures.into();
+            fs::write(&file, result.to_string()).unwrap();
+            read(&cells, folder.path()).map(|finished| finished.len())
+        };
+        assert_eq!(made_of("these").unwrap(), 1);
+        let refused = made_of("others").unwrap_err().to_string();
+        assert!(refused.contains("a--CLIP-s` was made of other pictures"), "{refused}");
     }
 
     #[test]

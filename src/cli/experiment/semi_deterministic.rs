@@ -212,6 +212,7 @@ mod tests {
                 run: String::new(),
                 model: String::new(),
                 options: TrainOptions::default(),
+                pictures: String::new(),
                 steps_from: None,
             };
             (cell, inputs, code.parse::<EvaluationSwitches>().unwrap())

@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cli::{CliError, counted::counted, output, prompts::say_cut, run_folder::RunFolder},
     config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig, TrainOptions},
-    data::{left_out, reading::CropMode, templates::fill},
+    data::{dataset::Dataset, left_out, reading::CropMode, templates::fill},
     early_stopping::StopReason,
     objective::Draws,
     optim::LrSchedule,
     plot::{CurvePoint, Watched, curve_svg},
     schedulers::PredictionType,
-    session::{CheckedOptions, Fall, NamedDevice, PreparedRun},
+    session::{CheckedOptions, Fall, NamedDevice, PreparedRun, fingerprint},
 };
 
 /// `result.json`: what came of a run, without clock times, so that equal runs give equal bytes.
@@ -27,6 +27,14 @@ pub(in crate::cli) struct RunResult {
     pub clip_i: Option<f64>,
     /// The word that `best`, `worst`, `random` or `lowest-loss` found.
     pub initializer_token: Option<String>,
+    /// [`mark`] of the concept's pictures; dvar 0.1.0 wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pictures: Option<String>,
+}
+
+/// What stands for pictures, with their captions and masks, as a run sees them.
+pub(in crate::cli) fn mark(pictures: &Dataset) -> String {
+    format!("{:016x}", fingerprint("", [pictures]))
 }
 
 /// What came of a run that has ended, and has made no step since: one that goes on beyond its end

@@ -74,7 +74,9 @@ fn conclude(
     let points = report::read_metrics(folder)?;
     report::write_curve(folder, config, &points, &stop)?;
     let kept_steps = best.map_or(steps, |best| best.steps);
-    let result = RunResult { steps, kept_steps, stop, clip_i_before, clip_i, initializer_token };
+    let pictures = Some(report::mark(&prepared.dataset));
+    let result =
+        RunResult { steps, kept_steps, stop, clip_i_before, clip_i, initializer_token, pictures };
     report::report(folder, config, &points, &result)?;
     write_own(folder)?;
     println!("report     {}", folder.report().display());
