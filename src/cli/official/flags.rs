@@ -143,7 +143,10 @@ pub(super) const FLAGS: [Flag; 68] = [
     same("max_train_steps"),
     nothing("num_train_epochs", "counts nothing: `--max-train-steps` alone ends a run"),
     same("mixed_precision"),
-    nothing("local_rank", "means nothing: a run is one process on one device"),
+    nothing(
+        "local_rank",
+        "means nothing: a run is one process, and `--device cuda:0,cuda:1` shares its steps among devices",
+    ),
     same("optimizer"),
     same("learning_rate"),
     switch("scale_lr"),

@@ -138,6 +138,12 @@ fn early_stopping_means_what_the_variant_makes_of_it() {
 }
 
 #[test]
+fn a_line_for_several_processes_is_told_how_one_takes_several_devices() {
+    let notes = translated("dvar train --local_rank 1").notes;
+    assert!(notes[1].contains("`--device cuda:0,cuda:1` shares its steps"), "{notes:?}");
+}
+
+#[test]
 fn a_path_wins_over_the_models_short_name_wherever_it_stands() {
     let path = args("dvar train --pretrained_model_name_or_path here --method custom -m sd");
     assert_eq!(path.last().unwrap(), "--model=here");
