@@ -1,9 +1,10 @@
-//! The device that `--device` names, and the list of `dvar devices`.
+//! The device that `--device` names.
 
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(feature = "cuda")]
 mod kernels;
+mod list;
 mod probe;
 mod several;
 #[cfg(feature = "cuda")]
@@ -12,15 +13,12 @@ mod unusable;
 
 use std::{env, panic, sync::Mutex, thread};
 
-use burn::tensor::{DType, Device};
+use burn::tensor::Device;
 
-pub(super) use self::several::open_each;
 use self::unusable::Unusable;
+pub(super) use self::{list::list, several::open_each};
 use super::CliError;
-use crate::{
-    pipelines::ModelFolder,
-    tensor::{computes_in, on_device},
-};
+use crate::{pipelines::ModelFolder, tensor::on_device};
 
 /// A device that this build can name: flag value, what it is, and how to get it.
 struct Choice {
@@ -28,6 +26,8 @@ struct Choice {
     about: &'static str,
     /// A GPU, unless it is one in software.
     gpu: bool,
+    /// How many there are that a number can name, where their driver can be asked.
+    count: fn() -> usize,
     open: fn(usize) -> Result<Device, Unusable>,
 }
 
@@ -38,6 +38,7 @@ const CHOICES: &[Choice] = &[
         name: "cuda",
         about: "NVIDIA GPU; `cuda:1` is the second one",
         gpu: true,
+        count: cuda::count,
         open: cuda::open,
     },
     #[cfg(feature = "vulkan")]
@@ -45,6 +46,7 @@ const CHOICES: &[Choice] = &[
         name: "vulkan",
         about: "GPU by Vulkan and SPIR-V",
         gpu: true,
+        count: || 1,
         open: |_| open_wgpu(Some(WgpuBackend::Vulkan)),
     },
     #[cfg(feature = "metal")]
@@ -52,17 +54,31 @@ const CHOICES: &[Choice] = &[
         name: "metal",
         about: "Apple GPU",
         gpu: true,
+        count: || 1,
         open: |_| open_wgpu(Some(WgpuBackend::Metal)),
     },
     #[cfg(feature = "wgpu")]
-    Choice { name: "wgpu", about: "any GPU by wgpu", gpu: true, open: |_| open_wgpu(None) },
+    Choice {
+        name: "wgpu",
+        about: "any GPU by wgpu",
+        gpu: true,
+        count: || 1,
+        open: |_| open_wgpu(None),
+    },
     #[cfg(feature = "flex")]
-    Choice { name: "cpu", about: "CPU (burn-flex)", gpu: false, open: |_| Ok(Device::flex()) },
+    Choice {
+        name: "cpu",
+        about: "CPU (burn-flex)",
+        gpu: false,
+        count: || 1,
+        open: |_| Ok(Device::flex()),
+    },
     #[cfg(feature = "ndarray")]
     Choice {
         name: "ndarray",
         about: "CPU (burn-ndarray), for comparison",
         gpu: false,
+        count: || 1,
         open: open_ndarray,
     },
 ];
@@ -261,98 +277,15 @@ pub(super) fn check_kept() -> Result<(), CliError> {
     Ok(())
 }
 
-/// `dvar devices`
-pub(super) fn list() -> Result<(), CliError> {
-    let mut best = None;
-    for choice in CHOICES {
-        let mut index = 0;
-        loop {
-            let state = match usable(choice, index) {
-                Ok(device) => {
-                    if best.is_none() && suits_auto(choice, &device) {
-                        best = Some(choice.name);
-                    }
-                    describe(choice, &device)
-                }
-                Err(Unusable::Absent(_)) if index > 0 => break,
-                Err(Unusable::Absent(reason)) => format!("not here: {reason}"),
-                Err(Unusable::Broken(reason)) => format!("does not work: {reason}"),
-            };
-            let name = match index {
-                0 => choice.name.to_string(),
-                _ => format!("{}:{index}", choice.name),
-            };
-            println!("{name:8} {:44} {state}", choice.about);
-            index += 1;
-            if choice.name != "cuda" {
-                break;
-            }
-        }
-    }
-    if let Some(best) = best {
-        println!("auto     takes {best}");
-    }
-    Ok(())
-}
-
-/// Which part it is, its memory where that is known, and the types that it computes in.
-fn describe(choice: &Choice, device: &Device) -> String {
-    let types = [DType::F32, DType::F16, DType::BF16];
-    let types = types.into_iter().filter(|dtype| computes_in(device, *dtype));
-    let part = if !choice.gpu {
-        None
-    } else if is_hardware(device) {
-        part(device)
-    } else {
-        part(device).map(|part| format!("{part} (software, not for `auto`)"))
-    };
-    let memory = if choice.gpu { gpu_memory(device) } else { host_memory() };
-    let memory = memory.map(|bytes| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)));
-    let types = types.map(|dtype| dtype.name()).collect::<Vec<_>>().join(" ");
-    let facts = [part, memory, Some(types)];
-    facts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
 /// Whether the device is a card, and no software that stands in for one.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 pub(super) fn is_hardware(device: &Device) -> bool {
     device.identity().is_some_and(|identity| identity.physical.is_some())
 }
 
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
-fn part(device: &Device) -> Option<String> {
-    device.identity().map(|identity| identity.name)
-}
-
-/// What the driver tells; wgpu tells nothing.
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
-fn gpu_memory(device: &Device) -> Option<u64> {
-    match device.as_dispatch() {
-        burn::backend::DispatchDevice::Cube(cube) => cube.client().properties().memory.max_memory(),
-        _ => None,
-    }
-}
-
 #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
 pub(super) fn is_hardware(_: &Device) -> bool {
     false
-}
-
-#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
-fn part(_: &Device) -> Option<String> {
-    None
-}
-
-#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
-fn gpu_memory(_: &Device) -> Option<u64> {
-    None
-}
-
-/// The machine's memory, where the system tells it.
-fn host_memory() -> Option<u64> {
-    let memory = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = memory.lines().find(|line| line.starts_with("MemTotal:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
 }
 
 #[cfg(test)]
@@ -372,6 +305,8 @@ mod tests {
     #[cfg(feature = "wgpu")]
     #[test]
     fn an_adapter_is_a_card_exactly_if_it_is_no_software() {
+        use super::list::{describe, part};
+
         const SOFTWARE: [&str; 4] = ["llvmpipe", "swiftshader", "softpipe", "basic render"];
         let choice = CHOICES.iter().find(|choice| choice.name == "wgpu").unwrap();
         match open_wgpu(None) {

@@ -10,6 +10,11 @@ use burn::tensor::{Device, DeviceType};
 use super::{kernels, toolkit, unusable::Unusable};
 use crate::cli::counted::counted;
 
+/// How many GPUs there are; 0 also where the driver cannot be asked.
+pub(super) fn count() -> usize {
+    Device::enumerate(DeviceType::Cuda).len()
+}
+
 /// The GPU of this number.
 pub(super) fn open(index: usize) -> Result<Device, Unusable> {
     let files = ["/dev/nvidiactl", "/dev/dxg"];
@@ -30,9 +35,8 @@ pub(super) fn open(index: usize) -> Result<Device, Unusable> {
             ));
         }
     }
-    let count = Device::enumerate(DeviceType::Cuda).len();
-    if index >= count {
-        let gpus = counted(count, "NVIDIA GPU");
+    if index >= count() {
+        let gpus = counted(count(), "NVIDIA GPU");
         return Err(Unusable::Absent(format!("this machine has {gpus}, counted from 0")));
     }
     toolkit::prepare(&cache()).map_err(Unusable::Broken)?;
