@@ -16,7 +16,10 @@ use std::{env, panic, sync::Mutex, thread};
 use burn::tensor::Device;
 
 use self::unusable::Unusable;
-pub(super) use self::{list::list, several::open_each};
+pub(super) use self::{
+    list::{list, nvidia_gpus},
+    several::open_each,
+};
 use super::CliError;
 use crate::{pipelines::ModelFolder, tensor::on_device};
 

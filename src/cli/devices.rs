@@ -34,27 +34,56 @@ pub(super) fn run(args: &DevicesArgs) -> Result<(), CliError> {
                 .into(),
         ));
     }
-    for index in 0.. {
-        let (device, name) = match device::open(&format!("cuda:{index}")) {
-            Err(CliError::Input(_)) if index > 0 => break,
-            opened => opened?,
-        };
+    each(device::nvidia_gpus(), |name| {
+        let (device, name) = device::open(&name)?;
         // after the GPU: where there is none, nothing is downloaded
         let model = model::open(Some(model), false)?;
-        for precision in [MixedPrecision::No, MixedPrecision::Fp16, MixedPrecision::Bf16] {
-            let dtype = precision.dtype();
-            if computes_in(&device, dtype) {
-                let run = shortest(model.clone(), precision, device.clone())?;
-                device::run(&device, || {
-                    let ran = pollster::block_on(session::run(&run, &Nobody));
-                    ran.map(drop).map_err(|error| CliError::from(error.cause))
-                })?;
-                device::check_kept()?;
-                println!("{name:8} has the kernels of a run in {}", dtype.name());
-            }
-        }
+        let precisions = [MixedPrecision::No, MixedPrecision::Fp16, MixedPrecision::Bf16];
+        let precisions = precisions.into_iter().filter(|p| computes_in(&device, p.dtype()));
+        each(precisions, |precision| compile(&model, precision, &device, &name))
+    })
+}
+
+/// Does the work for each of several things, whatever fails on the way, and gives at the end all that
+/// failed.
+fn each<T>(
+    things: impl IntoIterator<Item = T>,
+    work: impl FnMut(T) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let mut failed: Vec<CliError> = things.into_iter().map(work).filter_map(Result::err).collect();
+    if failed.len() < 2 {
+        return failed.pop().map_or(Ok(()), Err);
     }
+    let mut said: Vec<String> = failed.iter().map(ToString::to_string).collect();
+    said.dedup();
+    Err(with_code(failed.iter().map(CliError::exit_code).min(), said.join("; ")))
+}
+
+/// Compiles what a run in this precision wants of a GPU.
+fn compile(
+    model: &ModelFolder,
+    precision: MixedPrecision,
+    device: &Device,
+    name: &str,
+) -> Result<(), CliError> {
+    let dtype = precision.dtype().name();
+    let run = shortest(model.clone(), precision, device.clone())?;
+    let ran = device::run(device, || {
+        let ran = pollster::block_on(session::run(&run, &Nobody));
+        ran.map(drop).map_err(|error| CliError::from(error.cause))
+    });
+    ran.map_err(|error| {
+        let said = format!("`{name}` lacks the kernels of a run in {dtype}: {error}");
+        with_code(Some(error.exit_code()), said)
+    })?;
+    device::check_kept()?;
+    println!("{name:8} has the kernels of a run in {dtype}");
     Ok(())
+}
+
+/// An error that ends with the same code as others that it tells of.
+fn with_code(code: Option<u8>, said: String) -> CliError {
+    if code == Some(2) { CliError::Input(said) } else { CliError::Failed(said) }
 }
 
 /// One step and one picture, of Textual Inversion on made-up pictures.
@@ -109,5 +138,28 @@ impl Observer for Nobody {
         _: Option<&TrainState>,
     ) -> Result<Callbacks<'a>, CliError> {
         Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_after_a_failure_is_done_too_and_all_failures_are_told() {
+        let work = |fails: &[(&str, u8)]| {
+            let mut done = Vec::new();
+            let ended = each(["f32", "f16", "bf16"], |name| {
+                done.push(name);
+                let failure = fails.iter().find(|(failing, _)| *failing == name);
+                failure.map_or(Ok(()), |(_, code)| Err(with_code(Some(*code), name.into())))
+            });
+            assert_eq!(done, ["f32", "f16", "bf16"]);
+            ended.map_err(|error| (error.to_string(), error.exit_code()))
+        };
+        assert_eq!(work(&[]), Ok(()));
+        assert_eq!(work(&[("f32", 1)]), Err(("f32".into(), 1)));
+        assert_eq!(work(&[("f32", 2), ("bf16", 1)]), Err(("f32; bf16".into(), 1)));
+        assert_eq!(work(&[("f16", 2), ("bf16", 2)]), Err(("f16; bf16".into(), 2)));
     }
 }

@@ -5,6 +5,11 @@ use burn::tensor::{DType, Device};
 use super::{CHOICES, Choice, CliError, is_hardware, suits_auto, unusable::Unusable, usable};
 use crate::tensor::computes_in;
 
+/// The names for `--device` of all NVIDIA GPUs; where there is none, the one that tells why.
+pub(in crate::cli) fn nvidia_gpus() -> Vec<String> {
+    CHOICES.iter().filter(|choice| choice.name == "cuda").flat_map(names).collect()
+}
+
 /// The names of all devices of a kind; where there is none, that of the first.
 fn names(choice: &Choice) -> Vec<String> {
     let name = |index| match index {
