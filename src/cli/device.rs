@@ -106,20 +106,26 @@ fn open_ndarray(_: usize) -> Result<Device, Unusable> {
     Ok(Device::ndarray())
 }
 
-/// The device of this kind and number, if it computes. Panics are among the ways in which drivers
-/// fail; what they say is part of the answer, and their reports are not shown.
+/// The device of this kind and number, if it computes.
 fn usable(choice: &Choice, index: usize) -> Result<Device, Unusable> {
-    let report = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
-    let device = (choice.open)(index).and_then(|device| {
+    quietly(|| {
+        let device = (choice.open)(index)?;
         if choice.gpu {
             let failed = |reason| Unusable::Broken(said_of(choice, reason));
             probe::check(&device).map_err(failed)?;
         }
         Ok(device)
-    });
+    })
+}
+
+/// Panics are among the ways in which drivers fail; what they say is part of the answer, and their
+/// reports are not shown.
+fn quietly<R>(ask: impl FnOnce() -> R) -> R {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let answer = ask();
     panic::set_hook(report);
-    device
+    answer
 }
 
 /// What a failure at the first kernels means, where that is known.
@@ -145,7 +151,7 @@ pub(super) fn open(name: &str) -> Result<(Device, String), CliError> {
 }
 
 /// Refuses a list of devices.
-pub(super) fn check_is_one(name: &str) -> Result<(), CliError> {
+fn check_is_one(name: &str) -> Result<(), CliError> {
     if !name.contains(',') {
         return Ok(());
     }
@@ -153,6 +159,24 @@ pub(super) fn check_is_one(name: &str) -> Result<(), CliError> {
         "`--device {name}` names several devices, and only `dvar train` shares its steps out among \
          them; name one"
     )))
+}
+
+/// Refuses a name that means none of this build's devices.
+pub(super) fn check_name(name: &str) -> Result<(), CliError> {
+    check_is_one(name)?;
+    if name == "auto" { Ok(()) } else { find(name).map(drop) }
+}
+
+/// Refuses an NVIDIA GPU that is not there, without taking memory of it, which those that this process
+/// starts would lack. Other GPUs cannot be asked so: what is wrong with one, who computes on it says.
+pub(super) fn check_is_there(name: &str) -> Result<(), CliError> {
+    check_name(name)?;
+    if !name.starts_with("cuda") {
+        return Ok(());
+    }
+    let named = find(name)?;
+    let found = quietly(|| (named.choice.open)(named.index));
+    found.map(drop).map_err(|unusable| named.refused(unusable))
 }
 
 /// A device of this build, by its name.
@@ -176,13 +200,16 @@ fn find(name: &str) -> Result<Named<'_>, CliError> {
 
 impl Named<'_> {
     fn open(self) -> Result<(Device, String), CliError> {
-        let name = self.name;
-        let refused = |reason| format!("device `{name}` cannot be used: {reason}");
-        let device = usable(self.choice, self.index).map_err(|unusable| match unusable {
+        let device = usable(self.choice, self.index).map_err(|unusable| self.refused(unusable))?;
+        Ok((device, self.name.to_string()))
+    }
+
+    fn refused(&self, unusable: Unusable) -> CliError {
+        let refused = |reason| format!("device `{}` cannot be used: {reason}", self.name);
+        match unusable {
             Unusable::Absent(reason) => CliError::Input(refused(reason)),
             Unusable::Broken(reason) => CliError::Failed(refused(reason)),
-        })?;
-        Ok((device, name.to_string()))
+        }
     }
 }
 
@@ -301,6 +328,17 @@ mod tests {
         assert_eq!(choice.gpu, is_hardware(&device), "{}", choice.name);
         if !may_have_gpu() {
             assert_eq!(choice.name, "cpu");
+        }
+    }
+
+    #[test]
+    fn a_device_is_looked_for_without_being_taken() {
+        check_is_there("auto").unwrap();
+        // also where there is no adapter
+        #[cfg(feature = "wgpu")]
+        check_is_there("wgpu").unwrap();
+        for name in ["tpu", "cuda:one", "cpu:1", "cpu,cpu"] {
+            assert_eq!(check_is_there(name).unwrap_err().exit_code(), 2, "{name}");
         }
     }
 

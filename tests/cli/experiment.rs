@@ -188,6 +188,8 @@ fn what_cannot_run_is_refused_before_the_first_run() {
     refused(cli.run(&TABLE), "variant `y` of concept `blue-umbrella`");
     grid(&cli, "", "[[variants]]\nname = 'x'\n");
     refused(cli.run(&[&TABLE[..5], &["abacus"]].concat()), "`abacus`");
+    let submitted = [&TABLE[..5], &["abacus", "--submit", "slurm"]].concat();
+    refused(cli.run(&submitted), "unknown device `abacus`");
     fs::create_dir(cli.path("run")).unwrap();
     fs::write(cli.path("run/config.toml"), "").unwrap();
     refused(cli.run(&[&TABLE[..], &["-o", "run"]].concat()), "`run` is the folder of one run");

@@ -70,13 +70,13 @@ enum Cluster {
 
 pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
     let name = args.experiment.name();
-    device::check_is_one(&args.device)?;
+    device::check_name(&args.device)?;
     let grid = read_grid(args)?;
     let cells = grid.cells()?;
     match args.submit {
         Some(Cluster::Slurm) => slurm::check_is_here()?,
         None if args.status => {}
-        None => drop(device::open(&args.device)?),
+        None => device::check_is_there(&args.device)?,
     }
     let folder = args.output_dir.clone().unwrap_or_else(|| Path::new("experiments").join(name));
     if folder.join("config.toml").is_file() {
