@@ -1,14 +1,24 @@
 //! Models by name from the Hugging Face Hub, into its usual cache (`HF_HOME`).
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use hf_hub::{
     Cache,
-    api::sync::{ApiBuilder, ApiError, ApiRepo},
+    api::{
+        RepoInfo,
+        sync::{ApiBuilder, ApiError, ApiRepo},
+    },
 };
 
 use super::{Folder, HubFiles};
 use crate::ModelError;
+
+/// How long the Hub has for the list of a repository's files, which is what it is asked first. hf-hub
+/// itself waits as long as the system does, which is minutes where a network swallows what is sent.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 impl Folder {
     /// Downloads what dvar reads of `repository` (`owner/name`), or finds it in the cache.
@@ -54,7 +64,7 @@ impl Repository {
         let unlisted = |error| failed(name, "", error);
         let api = ApiBuilder::from_env().with_progress(true).build().map_err(unlisted)?;
         let repo = api.model(name.to_string());
-        let listed = repo.info().map_err(unlisted)?.siblings;
+        let listed = list(&repo, PATIENCE).map_err(unlisted)?.siblings;
         let files = HubFiles::new(name, listed.into_iter().map(|file| file.rfilename))?;
         Ok(Self { name: name.to_string(), repo, files })
     }
@@ -86,6 +96,13 @@ impl Repository {
     }
 }
 
+/// Asks what a repository holds, as [`ApiRepo::info`] does, for so long at most.
+fn list(repo: &ApiRepo, patience: Duration) -> Result<RepoInfo, ApiError> {
+    let request = repo.info_request().config().timeout_global(Some(patience)).build();
+    let mut response = request.call().map_err(Box::new)?;
+    Ok(response.body_mut().read_json().map_err(Box::new)?)
+}
+
 /// Tells what the Hub refuses from what may succeed another time.
 fn failed(repository: &str, file: &str, error: ApiError) -> ModelError {
     let file = match file {
@@ -102,4 +119,25 @@ fn failed(repository: &str, file: &str, error: ApiError) -> ModelError {
     let reason =
         format!("the Hugging Face Hub does not give it ({error}); check the name and your access");
     ModelError::Unreadable { file, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_hub_that_never_answers_is_not_waited_for_without_end() {
+        // it takes connections and says nothing
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", silent.local_addr().unwrap());
+        let cache = Cache::new(std::env::temp_dir().join("dvar-no-hub"));
+        let api = ApiBuilder::from_cache(cache).with_endpoint(endpoint).build().unwrap();
+        let repo = api.model("someone/model".into());
+        let error = list(&repo, Duration::from_millis(200)).unwrap_err();
+        let error = failed("someone/model", "", error);
+        assert!(matches!(error, ModelError::Download { .. }), "{error}");
+        assert!(error.to_string().contains("timeout"), "{error}");
+    }
 }
