@@ -190,6 +190,8 @@ fn what_cannot_run_is_refused_before_the_first_run() {
     refused(cli.run(&[&TABLE[..5], &["abacus"]].concat()), "`abacus`");
     let submitted = [&TABLE[..5], &["abacus", "--submit", "slurm"]].concat();
     refused(cli.run(&submitted), "unknown device `abacus`");
+    let unknown = [&TABLE[..], &["--run", "koala--y"]].concat();
+    refused(cli.run(&unknown), "the grid has no run `koala--y`; give one of `blue-umbrella--x`");
     fs::create_dir(cli.path("run")).unwrap();
     fs::write(cli.path("run/config.toml"), "").unwrap();
     refused(cli.run(&[&TABLE[..], &["-o", "run"]].concat()), "`run` is the folder of one run");

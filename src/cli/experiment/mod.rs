@@ -73,6 +73,7 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
     device::check_name(&args.device)?;
     let grid = read_grid(args)?;
     let cells = grid.cells()?;
+    let wanted = wanted(&cells, &args.run)?;
     match args.submit {
         Some(Cluster::Slurm) => slurm::check_is_here()?,
         None if args.status => {}
@@ -116,7 +117,6 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
         };
         return jobs.submit(&queue.open());
     }
-    let wanted = wanted(&cells, &args.run)?;
     queue.work(&wanted, &args.device).inspect_err(|error| {
         if let CliError::Interrupted = error {
             println!("stopped    interrupted; the same command goes on");
