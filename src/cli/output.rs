@@ -136,7 +136,9 @@ impl OwnFolder {
         named: Option<&Path>,
         default: impl FnOnce() -> PathBuf,
     ) -> Result<Self, CliError> {
-        let folder = Self::again(free_folder(named, default)?)?;
+        let path = free_folder(named, default)?;
+        let folder = Self::lock(path.clone())?
+            .ok_or_else(|| refused(&path, "is being written to by another process"))?;
         // another may have been here and gone since it was found free
         match is_free(&folder.path) {
             Ok(true) => Ok(folder),
@@ -147,13 +149,23 @@ impl OwnFolder {
 
     /// Takes a folder that a command has written to before.
     pub(super) fn again(path: PathBuf) -> Result<Self, CliError> {
+        Self::lock(path.clone())?.ok_or_else(|| {
+            CliError::Input(format!(
+                "`{}` is being written to by another process; wait until that has ended",
+                path.display()
+            ))
+        })
+    }
+
+    /// The folder for this process; none if another has it.
+    fn lock(path: PathBuf) -> Result<Option<Self>, CliError> {
         let lock = lockable(&path).map_err(|error| CliError::write(&path, error))?;
         if let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {
-            return Err(refused(&path, "is being written to by another process"));
+            return Ok(None);
         }
         let folder = Self { path, _lock: lock };
         remove_begun(&folder.path).map_err(|error| CliError::write(&folder.path, error))?;
-        Ok(folder)
+        Ok(Some(folder))
     }
 
     /// Removes the folder, if it holds nothing else.
@@ -291,7 +303,10 @@ mod tests {
             fs::write(file, "seed").unwrap();
         }
         fs::write(scratch.path().join("config.toml"), "seed = 1").unwrap();
-        drop(OwnFolder::again(scratch.path().into()).unwrap());
+        let own = OwnFolder::again(scratch.path().into()).unwrap();
+        let second = OwnFolder::again(scratch.path().into()).unwrap_err().to_string();
+        assert!(second.ends_with("by another process; wait until that has ended"), "{second}");
+        drop(own);
         assert!(!begun.iter().any(|file| file.exists()));
         fs::write(&begun[0], "seed").unwrap();
         assert!(free_folder(Some(scratch.path()), PathBuf::new).is_err());
