@@ -1,6 +1,9 @@
 //! The `dvar` program.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use dvar::cli::{CliError, parse, run};
 
@@ -11,14 +14,19 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !matches!(error, CliError::Interrupted) {
-                eprintln!("error: {error}");
+                say("error", &error.to_string());
             }
             if let Some(hint) = error.hint() {
-                eprintln!("hint: {hint}");
+                say("hint", &hint);
             }
             error.exit_code().into()
         }
     }
+}
+
+/// Says it on stderr; where that cannot be written to, the exit code alone tells.
+fn say(what: &str, text: &str) {
+    let _ = writeln!(io::stderr(), "{what}: {text}");
 }
 
 /// Ends as other programs do where nobody reads on, as in `dvar info FILE | head -1`: Rust ignores the

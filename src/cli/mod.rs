@@ -14,6 +14,16 @@ macro_rules! println {
     };
 }
 
+/// In place of the standard one, which panics where stderr cannot be written to: there is nobody to tell.
+macro_rules! eprintln {
+    ($($text:tt)*) => {{
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("{}\n", format_args!($($text)*)),
+        );
+    }};
+}
+
 mod bar;
 mod bench;
 mod convert;

@@ -1,6 +1,6 @@
 //! What the program writes for shells and `man`.
 
-use crate::harness::Cli;
+use crate::harness::{Cli, train_args};
 
 #[cfg(unix)]
 #[test]
@@ -28,6 +28,20 @@ fn a_stdout_that_is_full_is_an_error_and_no_panic() {
         let told = "error: cannot write to stdout: No space left on device (os error 28)\n";
         assert_eq!(ran.stderr, told, "{args:?}");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stderr_that_is_full_ends_no_command_and_changes_no_exit_code() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    let run = ["-o", "run", "--max-train-steps", "2", "--num-samples", "1", "--lora-rank", "8"];
+    for (args, code) in [(train_args(&run), 0), (vec!["info", "none"], 2)] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let ran = cli.ran(cli.command(&args).stderr(full).output().unwrap());
+        assert_eq!(ran.code, Some(code), "{args:?} {ran:?}");
+    }
+    assert!(cli.path("run/result.json").is_file());
 }
 
 #[test]
