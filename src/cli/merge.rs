@@ -32,7 +32,8 @@ pub(super) fn run(args: &MergeArgs) -> Result<(), CliError> {
             args.run.display()
         ))
     })?;
-    let model = model::of_run(&run.options()?)?.model.with_precision(DType::F32);
+    let checked = model::of_run(&run.options()?).map_err(|error| run.of_options(error))?;
+    let model = checked.model.with_precision(DType::F32);
     let own = OwnFolder::new(args.output_dir.as_deref(), || "merged".into())?;
     write_merged(&model, &adapter, &own.path).inspect_err(|_| own.discard())
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     concept::{LearnedAdapter, LearnedConcept},
     config::TrainOptions,
+    session::option_of,
     trainer::TrainState,
 };
 
@@ -171,6 +172,16 @@ impl RunFolder {
         let path = self.config();
         let text = fs::read_to_string(&path).map_err(|error| CliError::read(&path, error))?;
         Ok(TrainOptions::from_toml(&text, &path.display().to_string())?)
+    }
+
+    /// An error of the run's options, which no flag of a command on a run sets: it names their file, and
+    /// brings no hint to a flag. Where a run is to end, a flag does say.
+    pub(super) fn of_options(&self, error: CliError) -> CliError {
+        let CliError::Part(part) = &error else { return error };
+        match option_of(part.as_ref()) {
+            None | Some("max_train_steps") => error,
+            Some(_) => CliError::Input(format!("`{}`: {error}", self.config().display())),
+        }
     }
 
     /// Where the run can be gone on with; none where it was killed before its first checkpoint.

@@ -106,6 +106,25 @@ fn a_folder_with_another_program_s_configuration_is_no_run_and_stays_as_it_is() 
     assert!(!cli.path("site/state").exists() && cli.path("site/.draft.tmp-1").exists());
 }
 
+#[test]
+fn a_run_s_own_options_are_told_with_their_file_and_not_with_a_flag_that_is_refused() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    fs::create_dir(cli.path("run")).unwrap();
+    let options = "train_data_dir = 'pictures'\nplaceholder_token = '<a>'\n\
+                   initializer_token = 'bear'\nwindow = 1\n";
+    fs::write(cli.path("run/config.toml"), options).unwrap();
+    for args in [&["train", "--resume", "run", "--device", "cpu"][..], &["evaluate", "run"]] {
+        let ran = cli.run(args);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.starts_with("error: `run/config.toml`: "), "{ran:?}");
+        assert!(!ran.stderr.contains("--window"), "{ran:?}");
+    }
+    let ended = ["train", "--resume", "run", "--max-train-steps", "0", "--device", "cpu"];
+    fs::write(cli.path("run/config.toml"), options.replace("window = 1", "window = 9")).unwrap();
+    assert!(cli.run(&ended).stderr.contains("hint: `--max-train-steps` sets it"));
+}
+
 /// Waits for something that a running program does, for a minute at most.
 fn wait_for(child: &mut Child, done: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);

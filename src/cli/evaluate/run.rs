@@ -86,7 +86,8 @@ fn drawing(
 }
 
 fn read_config(run: &RunFolder) -> Result<(TrainConfig, ModelFolder), CliError> {
-    let CheckedOptions { model, config, .. } = model::of_run(&run.options()?)?;
+    let checked = model::of_run(&run.options()?).map_err(|error| run.of_options(error));
+    let CheckedOptions { model, config, .. } = checked?;
     Ok((config, model))
 }
 

@@ -94,7 +94,7 @@ fn of_resumed(error: CliError, run: &RunFolder) -> CliError {
              new run",
             run.path().display()
         )),
-        _ => error,
+        _ => run.of_options(error),
     }
 }
 
