@@ -35,7 +35,12 @@ pub(super) fn run(args: &MergeArgs) -> Result<(), CliError> {
     let checked = model::of_run(&run.options()?).map_err(|error| run.of_options(error))?;
     let model = checked.model.with_precision(DType::F32);
     let own = OwnFolder::new(args.output_dir.as_deref(), || "merged".into())?;
-    write_merged(&model, &adapter, &own.path).inspect_err(|_| own.discard())
+    let unet = own.path.join("unet");
+    write_merged(&model, &adapter, &unet).inspect_err(|_| {
+        // half a denoiser would be in the way of the next try
+        let _ = std::fs::remove_dir_all(&unet);
+        own.discard();
+    })
 }
 
 fn write_merged(
@@ -50,8 +55,7 @@ fn write_merged(
     })?;
     let weights = with_replaced(model.files(), "unet", &merged)?;
     let config = model.files().read("unet/config.json")?;
-    let folder = folder.join("unet");
-    std::fs::create_dir(&folder).map_err(|error| CliError::write(&folder, error))?;
+    std::fs::create_dir(folder).map_err(|error| CliError::write(folder, error))?;
     output::write(&folder.join("config.json"), &config)?;
     let file = folder.join("diffusion_pytorch_model.safetensors");
     output::write(&file, &weights)?;

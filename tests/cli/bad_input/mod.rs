@@ -159,20 +159,35 @@ fn bad_outputs() {
 
 /// A limit on the size of written files stands in for a disk that is full: the write fails midway.
 #[cfg(target_os = "linux")]
+fn on_a_full_disk(cli: &Cli, args: &[&str]) -> Ran {
+    let (dvar, args) = (env!("CARGO_BIN_EXE_dvar"), args.join("' '"));
+    let script = format!("trap '' XFSZ; ulimit -f 4; exec '{dvar}' '{args}'");
+    let mut command = std::process::Command::new("bash");
+    let output = command.args(["-c", &script]).current_dir(cli.path(".")).output().unwrap();
+    let ran = cli.ran(output);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    ran
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_merge_that_fails_leaves_nothing_in_the_way_of_the_next() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    let lora = ["--method", "dreambooth-lora", "--max-train-steps", "1", "--num-samples", "1"];
+    cli.train(&[&lora[..], &["-o", "run"]].concat()).ok();
+    let ran = on_a_full_disk(&cli, &["merge", "run"]);
+    assert!(ran.stderr.contains("cannot write `merged/unet/"), "{ran:?}");
+    assert!(!cli.path("merged").exists());
+    cli.run(&["merge", "run"]).ok();
+}
+
+#[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_leaves_no_half_written_file() {
     let cli = Cli::new();
     cli.concept("koala", "pictures");
-    let train = crate::harness::train_args(&["-o", "run"]).join("' '");
-    let script =
-        format!("trap '' XFSZ; ulimit -f 4; exec '{}' '{train}'", env!("CARGO_BIN_EXE_dvar"));
-    let output = std::process::Command::new("bash")
-        .args(["-c", &script])
-        .current_dir(cli.path("."))
-        .output()
-        .unwrap();
-    let ran = cli.ran(output);
-    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let ran = on_a_full_disk(&cli, &crate::harness::train_args(&["-o", "run"]));
     assert!(ran.stderr.contains("cannot write `run/samples_before.png`"), "{ran:?}");
     let left: Vec<_> =
         fs::read_dir(cli.path("run")).unwrap().map(|e| e.unwrap().file_name()).collect();
