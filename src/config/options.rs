@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
 use super::{
-    ConfigError,
+    ConfigError, Stopping,
     groups::{
         DataOptions, EvaluationOptions, LogOptions, MethodOptions, OptimizerOptions,
         PictureOptions, SampleOptions, StartOptions, StoppingOptions, TrainingOptions,
@@ -16,6 +16,10 @@ use crate::concept::Method;
 
 /// What is taken where no flag, file or preset says otherwise.
 const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// The plateau's own threshold: DVAR's is of a ratio of variances, and under it a loss would count as
+/// still that brings a third of its fall in each window.
+const PLATEAU_THRESHOLD: f64 = 0.05;
 
 /// Options of `dvar train`, each of which may be left open.
 ///
@@ -153,7 +157,11 @@ impl TrainOptions {
     ///
     /// As of [`over`](Self::over).
     pub fn with_defaults(&self) -> Result<Self, ConfigError> {
-        self.over(&Self::defaults())
+        let mut defaults = Self::defaults();
+        if self.stopping.stopping == Some(Stopping::Plateau) {
+            defaults.stopping.threshold = Some(PLATEAU_THRESHOLD);
+        }
+        self.over(&defaults)
     }
 
     /// Those that a page in a browser has: neither files nor logs for other programs.

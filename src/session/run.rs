@@ -22,7 +22,7 @@ use crate::{
 /// What came of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Updates made.
+    /// Steps made, with those whose update fp16 skipped.
     pub steps: usize,
     /// Why it ended.
     pub stop: StopReason,

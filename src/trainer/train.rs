@@ -114,7 +114,7 @@ impl<'a> Trainer<'a> {
         Self { replicas, ..self }
     }
 
-    /// The concept as it is now; after an error, the last one whose losses were finite.
+    /// The concept as it is now; after an error in a step, the last one whose losses were finite.
     pub fn concept(&self) -> &Concept {
         &self.concept
     }

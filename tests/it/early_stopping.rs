@@ -180,7 +180,10 @@ fn score_patience_decides_as_the_official_stopper() {
             let stops = criterion.update(*score) != Control::Continue;
             assert_eq!(stops, row["returned"][step].as_bool().unwrap(), "{label} {step}");
             assert_eq!(criterion.best(), Some(best[step]), "{label} {step}");
-            stop = stop.or(stops.then_some(step));
+            if stops {
+                stop = Some(step);
+                break; // from here on the official one says no more than that it stopped
+            }
         }
         assert_eq!(stop, first_stop(row), "{label}");
     }

@@ -12,7 +12,7 @@ const LARGEST_LOSS: f64 = 1e150;
 ///
 /// Feed it the loss of the same fixed evaluation batch, as [`Dvar`](super::Dvar). Where that one is
 /// fooled by a trend, this one is not: on a loss that falls in a straight line for ever it waits
-/// for 20 windows under a threshold of 0.05 (DVAR: 4.5), and on an exponential with a time constant
+/// for 20.5 windows under a threshold of 0.05 (DVAR: 4.5), and on an exponential with a time constant
 /// of four windows it stops when 87 % of the fall are done (DVAR: 56 %); `docs/stop-any-training.md`
 /// has the figures. It needs two whole windows. As long as the loss has not fallen it never stops,
 /// but for a loss that is the same number at every evaluation: [`StopReason::ConstantObjective`].

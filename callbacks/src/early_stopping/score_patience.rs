@@ -36,12 +36,10 @@ impl ScorePatience {
         Ok(Self { min_delta, patience, best: None, without_improvement: 0, scores: 0 })
     }
 
-    /// Records the next score (larger is better) and decides. After a stop nothing more is
-    /// recorded and the decision stays, as in the official code.
+    /// Records the next score (larger is better) and decides. Scores may be recorded after a stop; each
+    /// decision is made anew. In the official code a stop stays, which there ends the run anyway.
     pub fn update(&mut self, score: f64) -> Control {
-        if self.without_improvement <= self.patience {
-            self.record(score);
-        }
+        self.record(score);
         if self.without_improvement <= self.patience {
             return Control::Continue;
         }
@@ -95,12 +93,9 @@ mod tests {
             if score.is_finite() && best.is_none_or(|best| *score > best + min_delta) {
                 (best, last) = (Some(*score), Some(i));
             }
-            let failures = i as i64 - last.map_or(-1, |last: usize| last as i64);
-            if failures > patience as i64 {
-                return stop(i, best, patience);
-            }
         }
-        Control::Continue
+        let failures = last.map_or(scores.len(), |last: usize| scores.len() - 1 - last);
+        if failures > patience { stop(scores.len() - 1, best, patience) } else { Control::Continue }
     }
 
     proptest! {
@@ -143,13 +138,14 @@ mod tests {
         assert_eq!(criterion.best(), Some(0.8));
     }
 
+    /// Where a run must make more steps, the criterion is asked on.
     #[test]
-    fn a_stop_is_final() {
+    fn a_score_that_rises_after_a_stop_counts() {
         let mut criterion = ScorePatience::new(0.0, 0).unwrap();
         criterion.update(0.5);
-        for score in [0.4, 0.9, f64::NAN] {
-            assert_eq!(criterion.update(score), stop(1, Some(0.5), 0));
-        }
+        assert_eq!(criterion.update(0.4), stop(1, Some(0.5), 0));
+        assert_eq!(criterion.update(0.9), Control::Continue);
+        assert_eq!(criterion.update(f64::NAN), stop(3, Some(0.9), 0));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::early_stopping::{Control, Criterion};
 /// and a split that is not shuffled or augmented a fixed batch.
 ///
 /// A training that goes on from a checkpoint takes the epochs before it from burn's logs, as far as
-/// they are there, and so stops where the whole one would have.
+/// they are there, and so stops where the whole one would have, if its epochs have the same values.
 ///
 /// The reason reaches `LearningResult::interrupted`. A value that the criterion refuses, or a metric
 /// that is not there, ends the run as `LearningResult::error`.

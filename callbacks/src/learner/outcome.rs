@@ -29,7 +29,8 @@ impl Outcome {
         self.lock().error.clone()
     }
 
-    /// Optimizer steps made so far, those before a resumed checkpoint included.
+    /// Optimizer steps made so far. Those before a resumed checkpoint count where the strategy has the
+    /// folder with their number ([`with_state_folder`](super::StepwiseLearningStrategy::with_state_folder)).
     pub fn steps(&self) -> usize {
         self.lock().steps
     }

@@ -53,7 +53,7 @@ pub(super) struct Run<'a, M: LearnerModel> {
     callbacks: RefMut<'a, Vec<Box<dyn Callback<M>>>>,
     components: TrainingComponents<M>,
     learner: Learner<M>,
-    /// Updates made, those before a resumed checkpoint included.
+    /// Updates made, with those before a resumed checkpoint where their number was kept.
     step: usize,
     stop: Option<StopReason>,
     /// Whether burn's early stopping ended the run between two epochs.

@@ -61,7 +61,7 @@ impl<M: LearnerModel> StepwiseLearningStrategy<M> {
 
     /// Keeps what the callbacks must know to go on in `folder/callbacks-EPOCH.json`, beside burn's
     /// checkpoints, and takes it back when the training goes on from one. Without it the callbacks
-    /// of a resumed training begin anew.
+    /// of a resumed training, and the count of its steps, begin anew.
     #[must_use]
     pub fn with_state_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.settings.state_folder = Some(folder.into());

@@ -17,7 +17,7 @@ pub struct StoppingOptions {
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub window: Option<usize>,
     /// Stop under this; 0 never stops. DVAR: the window's variance over that of all losses; plateau:
-    /// what the window brought of the whole fall
+    /// what the window brought of the whole fall, 0.05 if left open
     #[cfg_attr(feature = "cli", arg(long, value_name = "RATIO"))]
     pub threshold: Option<f64>,
     /// CLIP-s: a score must exceed the best one by this to count

@@ -68,6 +68,27 @@ fn the_defaults_are_read_and_lie_under_what_is_set() {
 }
 
 #[test]
+fn a_plateau_has_a_threshold_of_its_own_where_none_is_given() {
+    let threshold = |text: &str| {
+        let options = TrainOptions::from_toml(text, "config.toml").unwrap();
+        options.with_defaults().unwrap().stopping.threshold
+    };
+    assert_eq!(threshold("stopping = 'plateau'"), Some(0.05));
+    assert_eq!(threshold("stopping = 'plateau'\nthreshold = 0.39"), Some(0.39));
+    assert_eq!(threshold("stopping = 'dvar'"), TrainOptions::defaults().stopping.threshold);
+    assert_eq!(threshold(""), TrainOptions::defaults().stopping.threshold);
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn the_help_tells_the_plateau_s_threshold() {
+    let command = <TrainOptions as clap::Args>::augment_args(clap::Command::new("train"));
+    let mut args = command.get_arguments();
+    let help = args.find(|arg| arg.get_id() == "threshold").unwrap().get_help().unwrap();
+    assert!(help.to_string().ends_with(&format!(", {PLATEAU_THRESHOLD} if left open")), "{help}");
+}
+
+#[test]
 fn an_initializer_takes_the_place_of_another_start_below_it() {
     let read = |text: &str| TrainOptions::from_toml(text, "config.toml").unwrap();
     let over = |upper: &str, lower: &str| read(upper).over(&read(lower)).unwrap();

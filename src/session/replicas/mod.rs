@@ -70,11 +70,32 @@ impl Replicas for DeviceReplicas<'_> {
                     replica
                 })
                 .collect();
-            let mut parts = vec![self.session.part(&self.concept, parameters, task, own).await?];
-            for replica in asked {
-                parts.push(replica.answer()?);
-            }
-            Ok(parts)
+            let own = self.session.part(&self.concept, parameters, task, own).await;
+            all(std::iter::once(own).chain(asked.into_iter().map(Replica::answer)))
         })
+    }
+}
+
+/// Takes every answer, also after one that is an error: one that was left would be taken for the next
+/// order's.
+fn all(answers: impl Iterator<Item = Result<Part, TrainError>>) -> Result<Vec<Part>, TrainError> {
+    let answers: Vec<_> = answers.collect();
+    answers.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_answer_is_left_for_the_next_order_where_one_is_an_error() {
+        let mut taken = 0;
+        let answers = [Ok(Part::default()), Err("first"), Err("second"), Ok(Part::default())];
+        let answers = answers.into_iter().map(|answer| {
+            taken += 1;
+            answer.map_err(|why| TrainError::replica("device `cuda:1`", why))
+        });
+        assert_eq!(all(answers).unwrap_err().to_string(), "device `cuda:1`: first");
+        assert_eq!(taken, 4);
     }
 }

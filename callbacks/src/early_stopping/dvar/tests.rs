@@ -185,6 +185,19 @@ fn windows_until_stop(threshold: f64, loss: impl Fn(f64) -> f64) -> f64 {
 }
 
 #[test]
+fn dvar_asks_how_much_a_loss_moves_and_not_where_to() {
+    let rising = windows_until_stop(0.15, |time| time);
+    assert!((rising - 2.58).abs() < 0.01, "a straight line upwards: {rising}");
+    let explodes: fn(f64) -> f64 = |time| (4.0 * time).exp();
+    let circles: fn(f64) -> f64 = |time| (core::f64::consts::TAU * time).sin();
+    for loss in [explodes, circles] {
+        let mut dvar = Dvar::new(1000, 0.15).unwrap();
+        let mut losses = (0..10_000).map(|step| loss(f64::from(step) / 1000.0));
+        assert!(losses.all(|loss| dvar.update(loss) == Ok(Control::Continue)), "{}", dvar.ratio());
+    }
+}
+
+#[test]
 fn what_dvar_cannot_see_is_as_the_documents_tell_it() {
     for (threshold, line) in [(0.39, 1.60), (0.15, 2.58), (0.05, 4.47)] {
         let stop = windows_until_stop(threshold, |time| -time);

@@ -128,6 +128,12 @@ fn windows_until_stop(threshold: f64, loss: impl Fn(f64) -> f64) -> f64 {
 }
 
 #[test]
+fn a_loss_that_rises_again_is_soon_stopped() {
+    let stop = windows_until_stop(0.05, |time| (time - 3.0).abs());
+    assert!((stop - 3.935).abs() < 0.01, "{stop}");
+}
+
+#[test]
 fn a_trend_does_not_fool_it_as_the_documents_tell() {
     for (threshold, line) in [(0.05, 20.5), (0.1, 10.5)] {
         let stop = windows_until_stop(threshold, |time| -time);
