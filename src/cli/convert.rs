@@ -111,8 +111,17 @@ fn write_lora(lora: &Lora, to: EmbeddingFormat, path: &Path) -> Result<(), CliEr
         EmbeddingFormat::Diffusers => lora.to_peft(),
         _ => lora.to_kohya(None),
     };
-    write(path, &bytes.map_err(CliError::Failed)?)?;
+    let bytes = bytes.map_err(|problem| {
+        CliError::Input(format!("`{}` cannot be written: {problem}", path.display()))
+    })?;
+    write(path, &bytes)?;
     println!("lora       {}", path.display());
+    if lora.has_differences() {
+        eprintln!(
+            "note: its whole differences of weights, norms and biases are written as ComfyUI has them, \
+             and other tools may leave them out"
+        );
+    }
     if lora.changes_tables() {
         let tool = to.name();
         eprintln!(

@@ -108,13 +108,18 @@ fn changes(path: &Path, adapter: &LearnedAdapter) {
     let parts = [Part::Denoiser, Part::TextEncoder(0), Part::TextEncoder(1)];
     for (part, name) in parts.into_iter().zip(["denoiser", "text encoder", "text encoder 2"]) {
         let layers = || lora.layers().filter(|(of, _)| *of == part).map(|(_, layer)| layer);
-        let count = layers().count();
-        if count > 0 {
+        let ranks = || layers().filter_map(LoraLayer::rank);
+        let (all, low_rank) = (layers().count(), ranks().count());
+        if low_rank > 0 {
             println!(
-                "layers     {count} of the {name}: rank {}, alpha {}",
-                span(layers().map(|layer| layer.rank() as f64)),
-                span(layers().map(LoraLayer::alpha)),
+                "layers     {low_rank} of the {name}: rank {}, alpha {}",
+                span(ranks().map(|rank| rank as f64)),
+                span(layers().filter_map(LoraLayer::alpha)),
             );
+        }
+        if all > low_rank {
+            let whole = all - low_rank;
+            println!("whole      {whole} weights, norms and biases of the {name}");
         }
     }
 }

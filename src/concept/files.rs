@@ -165,7 +165,8 @@ impl LearnedAdapter {
         }
     }
 
-    /// The changed weights as a checkpoint holds them: by diffusers' names, `out * in` values each.
+    /// The changed weights and biases as a checkpoint holds them: by diffusers' names, `out * in` values
+    /// each.
     ///
     /// # Errors
     ///
@@ -178,12 +179,13 @@ impl LearnedAdapter {
     ) -> Result<BTreeMap<String, Vec<f32>>, AdapterError> {
         let mut weights = BTreeMap::new();
         for (layer, weight) in self.merged(unet, device)? {
-            weights.insert(format!("{layer}.weight"), read(weight.transpose()).await?);
+            let name = if layer.ends_with(".bias") { layer } else { format!("{layer}.weight") };
+            weights.insert(name, read(weight.transpose()).await?);
         }
         Ok(weights)
     }
 
-    /// The weights, `[in, out]`, that take the place of the denoiser's own, with the adapter in
+    /// The weights and biases, `[in, out]`, that take the place of the denoiser's own, with the adapter in
     /// them.
     ///
     /// # Errors

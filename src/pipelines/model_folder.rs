@@ -12,8 +12,8 @@ use dvar_models::{
 };
 
 use super::{
-    EmbeddingWidths, ModelFamily, PipelineError, PromptEncoder, PromptTokenizers, TextEncoderPart,
-    text_encoder::TextEncoderConfig,
+    EmbeddingWidths, ModelFamily, PipelineError, PromptEncoder, PromptTokenizers, STABLE_DIFFUSION,
+    TextEncoderPart, text_encoder::TextEncoderConfig,
 };
 use crate::data::framing::STEPS;
 use crate::schedulers::{BetaSchedule, PredictionType, SchedulerConfig};
@@ -78,6 +78,11 @@ impl ModelFolder {
             SchedulerConfig::from_json(&String::from_utf8_lossy(&read(scheduler)?)).map_err(
                 |error| ModelError::Invalid { file: shown(scheduler), reason: error.to_string() },
             )?;
+        // the other families' pipelines leave it as it is
+        let scheduler = match *family == STABLE_DIFFUSION {
+            true => scheduler.corrected(),
+            false => scheduler,
+        };
         let no_prompt_is_zero = (family.no_prompt_is_zero)(&files)?;
         let (files, precision) = (Arc::new(files), DType::F32);
         let folder = Self {

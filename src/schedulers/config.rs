@@ -59,6 +59,13 @@ impl SchedulerConfig {
         Ok(Self { kind: self.kind, noise_schedule: keys.noise_schedule()?, keys })
     }
 
+    /// The same as diffusers' `StableDiffusionPipeline` corrects what old files say, or do not say and so
+    /// leave to defaults: `steps_offset` is 1, and `clip_sample` false, as latents reach far beyond 1.
+    #[must_use]
+    pub fn corrected(&self) -> Self {
+        Self { keys: self.keys.corrected(), ..self.clone() }
+    }
+
     /// The kind of the class that the configuration names.
     ///
     /// # Errors

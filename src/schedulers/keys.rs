@@ -58,6 +58,13 @@ impl Keys {
         Self { prediction_type: Some(prediction_type), ..self.clone() }
     }
 
+    /// The same with another first timestep and without clipping.
+    pub(super) fn corrected(&self) -> Self {
+        let mut keys = Self { steps_offset: Some(1), ..self.clone() };
+        keys.others.insert("clip_sample".into(), Value::Bool(false));
+        keys
+    }
+
     /// What the key of one sampler holds, unless it is missing or null.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.others.get(key).filter(|value| !value.is_null())

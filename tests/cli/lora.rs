@@ -3,7 +3,7 @@
 use std::fs;
 
 use dvar::{concept::LearnedAdapter, embedding};
-use safetensors::{Dtype, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::harness::{Cli, Ran};
 
@@ -170,6 +170,30 @@ fn what_lycoris_and_comfyui_name_is_told_and_converted_as_it_is_read() {
     let ran = convert("table.safetensors");
     assert!(ran.stderr.contains("note: its layers of embedding tables"), "{ran:?}");
     assert_eq!(ran.ok(), "lora       table-diffusers.safetensors\n");
+}
+
+#[test]
+fn whole_differences_are_told_and_converted_for_who_has_names_for_them() {
+    let cli = Cli::new();
+    let names = ["down_blocks_0_attentions_0_norm.w_norm", "conv_in.diff_b"];
+    let tensors = names.map(|name| (format!("lora_unet_{name}"), vec![4]));
+    write_zeros(&cli, "norms.safetensors", &tensors);
+    let said = cli.run(&["info", "norms.safetensors"]).ok();
+    assert!(said.ends_with("whole      2 weights, norms and biases of the denoiser\n"), "{said}");
+    assert!(!said.contains("layers"), "{said}");
+    let ran = cli.run(&["convert", "norms.safetensors", "--to", "comfyui"]);
+    assert!(ran.stderr.contains("note: its whole differences"), "{ran:?}");
+    assert_eq!(ran.ok(), "lora       norms-comfyui.safetensors\n");
+    let written = cli.read("norms-comfyui.safetensors");
+    let written = SafeTensors::deserialize(&written).unwrap();
+    let mut names = written.names();
+    names.sort();
+    let want = ["lora_unet_conv_in.diff_b", "lora_unet_down_blocks_0_attentions_0_norm.diff"];
+    assert_eq!(names, want);
+    let ran = cli.run(&["convert", "norms.safetensors", "--to", "diffusers"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("`norms-diffusers.safetensors` cannot be written: "), "{ran:?}");
+    assert!(!cli.path("norms-diffusers.safetensors").exists());
 }
 
 #[test]

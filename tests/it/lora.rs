@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dvar::{
-    concept::{LearnedAdapter, Lora, LoraNames, Part},
+    concept::{AdapterError, LearnedAdapter, Lora, LoraNames, Part},
     embedding::{self, LearnedEmbedding},
     pipelines::{ModelFolder, PromptIds, TimeIds},
 };
@@ -177,7 +177,8 @@ fn the_same_lora_is_read_under_every_name_and_in_every_type() {
         assert!(read.to_peft().unwrap() == want, "{what}");
         assert!(lora(&read.to_kohya(None).unwrap()).to_peft().unwrap() == want, "{what}");
         let about: Vec<_> = read.layers().map(|(part, l)| (part, l.rank(), l.alpha())).collect();
-        assert_eq!(about, [(Part::Denoiser, 2, 2.0), (Part::TextEncoder(0), 2, 2.0)]);
+        let parts = [Part::Denoiser, Part::TextEncoder(0)];
+        assert_eq!(about, parts.map(|part| (part, Some(2), Some(2.0))));
     }
 }
 
@@ -204,7 +205,8 @@ fn alpha_is_taken_from_tensors_or_from_pefts_configuration() {
     let config = r#"{"unet.lora_alpha": 8, "unet.r": 2, "text_encoder.lora_alpha": 1,
         "text_encoder.alpha_pattern": {"self_attn.out_proj": 3, "proj": 4},
         "unet.use_rslora": false}"#;
-    let alphas = |lora: &Lora| lora.layers().map(|(_, layer)| layer.alpha()).collect::<Vec<_>>();
+    let alphas =
+        |lora: &Lora| lora.layers().filter_map(|(_, layer)| layer.alpha()).collect::<Vec<_>>();
     let mut file = small();
     file.metadata.insert("lora_adapter_metadata".into(), config.into());
     assert_eq!(alphas(&lora(&file.bytes())), [8.0, 3.0]);
@@ -225,14 +227,19 @@ fn alpha_is_taken_from_tensors_or_from_pefts_configuration() {
     assert!(broken.to_string().contains("configuration of PEFT does not parse"), "{broken}");
 }
 
-/// The weights of the set's smallest model that a file changes, by their names, and its own.
-fn merged(file: &File) -> BTreeMap<String, (Vec<f32>, Vec<f64>)> {
+/// The weights of the set's smallest model that a file changes, by their names.
+fn merge(file: &File) -> Result<BTreeMap<String, Vec<f32>>, AdapterError> {
     let device = Device::flex();
-    let folder = golden::more().join("models/tiny-sd1");
-    let unet = ModelFolder::open(&folder).unwrap().load_unet(&device).unwrap();
+    let model = ModelFolder::open(&golden::more().join("models/tiny-sd1")).unwrap();
     let adapter = LearnedAdapter::from_bytes(&file.bytes(), "the file").unwrap();
-    let merged = block_on(adapter.merge(&unet, &device)).unwrap();
-    let own = Tensors::at(&folder.join("unet/diffusion_pytorch_model.safetensors"));
+    block_on(adapter.merge(&model.load_unet(&device).unwrap(), &device))
+}
+
+/// The same, and the model's own.
+fn merged(file: &File) -> BTreeMap<String, (Vec<f32>, Vec<f64>)> {
+    let unet = golden::more().join("models/tiny-sd1/unet/diffusion_pytorch_model.safetensors");
+    let own = Tensors::at(&unet);
+    let merged = merge(file).unwrap();
     merged
         .into_iter()
         .map(|(name, values)| (name.clone(), (values, own.get(&name).values.clone())))
@@ -285,6 +292,92 @@ fn a_convolution_takes_factors_over_its_kernel_with_or_without_a_middle() {
         let close = again[&weight].0.iter().zip(ours).all(|(a, b)| (a - b).abs() < 1e-5);
         assert!(close, "the weights are the same after a conversion");
     }
+}
+
+#[test]
+fn whole_differences_are_added_to_weights_norms_and_biases() {
+    const CONV: &str = "diffusion_model.input_blocks.0.0";
+    const GROUPS: &str = "lora_unet_down_blocks_0_attentions_0_norm";
+    const LAYERS: &str = "lora_unet_mid_block_attentions_0_transformer_blocks_0_norm2";
+    const OUT: &str = "diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_out.0";
+    let unet = golden::more().join("models/tiny-sd1/unet/diffusion_pytorch_model.safetensors");
+    let own = Tensors::at(&unet);
+    let mut file = File::default();
+    let mut differences = BTreeMap::new();
+    for (given, name) in [
+        (format!("{CONV}.diff"), "conv_in.weight"),
+        (format!("{CONV}.diff_b"), "conv_in.bias"),
+        (format!("{GROUPS}.w_norm"), "down_blocks.0.attentions.0.norm.weight"),
+        (format!("{GROUPS}.b_norm"), "down_blocks.0.attentions.0.norm.bias"),
+        (format!("{LAYERS}.w_norm"), "mid_block.attentions.0.transformer_blocks.0.norm2.weight"),
+        // beside low-rank matrices for its weight
+        (format!("{OUT}.diff_b"), &*format!("{ATTENTION}.to_out.0.bias")),
+        (
+            "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_ff_net_2.diff".into(),
+            "down_blocks.0.attentions.0.transformer_blocks.0.ff.net.2.weight",
+        ),
+    ] {
+        let shape = own.get(name).shape.clone();
+        let values: Vec<f32> =
+            (0..shape.iter().product::<usize>()).map(|i| (i * 7 % 11) as f32 / 8.0 - 0.5).collect();
+        file = file.with(&given, &shape, &values);
+        differences.insert(name.to_string(), values);
+    }
+    let [outputs, inputs] = own.get(&format!("{ATTENTION}.to_out.0.weight")).shape[..] else {
+        panic!("a matrix")
+    };
+    let file = file
+        .with(&format!("{OUT}.lora_down.weight"), &[1, inputs], &vec![0.5; inputs])
+        .with(&format!("{OUT}.lora_up.weight"), &[outputs, 1], &vec![2.0; outputs]);
+    differences.insert(format!("{ATTENTION}.to_out.0.weight"), vec![1.0; outputs * inputs]);
+    let half = lora(&file.bytes()).scaled(0.5).to_kohya(None).unwrap();
+    for (file, scale) in [(file.clone(), 1.0), (File::read(&half), 0.5)] {
+        let merged = merged(&file);
+        assert_eq!(merged.keys().collect::<Vec<_>>(), differences.keys().collect::<Vec<_>>());
+        for (name, (ours, own)) in merged {
+            for ((ours, own), difference) in ours.iter().zip(&own).zip(&differences[&name]) {
+                let want = own + scale * f64::from(*difference);
+                assert!((f64::from(*ours) - want).abs() < 1e-6, "{name}: {ours} for {want}");
+            }
+        }
+    }
+    let said = lora(&file.bytes()).to_peft().unwrap_err();
+    assert!(said.contains("which diffusers has no name for"), "{said}");
+    let query = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.diff_b";
+    let said = merge(&file.with(query, &[4], &[0.0; 4])).unwrap_err().to_string();
+    assert!(said.contains(&format!("`{query}` is not in it, one of 1 such layers")), "{said}");
+    let biases = own.get("conv_in.bias").shape[0];
+    let wide = vec![0.0; biases + 1];
+    let wide = File::default().with(&format!("{CONV}.diff_b"), &[biases + 1], &wide);
+    let said = merge(&wide).unwrap_err().to_string();
+    let told = format!("it needs 1 to {}, the model has 1 to {biases}", biases + 1);
+    assert!(said.contains(&told), "{said}");
+}
+
+#[test]
+fn a_text_encoders_norms_and_biases_are_changed() {
+    let device = Device::flex();
+    let folder = golden::more().join("models/tiny-sd1");
+    let own = Tensors::at(&folder.join("text_encoder/model.safetensors"));
+    // the last norm gives nothing but its bias, and that becomes 2
+    let less = |name: &str, rest: f32| -> Vec<f32> {
+        let values = own.get(&format!("text_model.final_layer_norm.{name}")).f32();
+        values.into_iter().map(|value| rest - value).collect()
+    };
+    let (weight, bias) = (less("weight", 0.0), less("bias", 2.0));
+    let norm = "lora_te_text_model_final_layer_norm";
+    let file = File::default()
+        .with(&format!("{norm}.w_norm"), &[weight.len()], &weight)
+        .with(&format!("{norm}.b_norm"), &[bias.len()], &bias);
+    let model = ModelFolder::open(&folder).unwrap();
+    let encoder = model.load_prompt_encoder(model.tokenizers().unwrap(), &device).unwrap();
+    let unet = model.load_unet(&device).unwrap();
+    let adapter = LearnedAdapter::Lora(lora(&file.bytes()));
+    let (_, encoder) = adapter.apply(unet, encoder, &device).unwrap();
+    let prompts = encoder.prepare(&[PromptIds(vec![vec![1; 5]])]);
+    let vectors = Tensor::zeros([1, weight.len()], &device);
+    let states = encoder.encode(&prompts, &[vectors], &[TimeIds::whole(8, 8)]).hidden_states;
+    assert!(values(states).into_iter().all(|value| (value - 2.0).abs() < 1e-6));
 }
 
 #[test]
@@ -363,7 +456,6 @@ fn what_is_no_lora_is_refused_by_its_name() {
         ("unet.a.lora_magnitude_vector", "it is DoRA,"),
         ("lora_unet_a.hada_w1_a", "it is LoHa,"),
         ("lora_unet_a.lokr_w1", "it is LoKr,"),
-        ("lora_unet_a.w_norm", "it is LyCORIS with trained norms (`train_norm`),"),
         ("unet:10:up", "it numbers the layers that it changes"),
         ("some.weight", "`some.weight` is no tensor of a LoRA that is known here"),
     ] {
@@ -383,6 +475,10 @@ fn what_is_no_lora_is_refused_by_its_name() {
     assert!(refused(&twice).contains("is there twice"));
     let infinite = small().with(&format!("unet.{ATTENTION}.to_out.0.alpha"), &[], &[f32::INFINITY]);
     assert!(refused(&infinite).contains("not finite"));
+    let both = small().with(&format!("unet.{ATTENTION}.to_out.0.diff"), &[4, 3], &[0.0; 12]);
+    assert!(refused(&both).contains("which of both counts nothing says"));
+    let empty = small().with("lora_unet_a.diff", &[0, 1 << 40, 1 << 40], &[]);
+    assert!(refused(&empty).contains("`lora_unet_a.diff` holds no value"));
     let thick = File::default()
         .with("lora_unet_a.lora_down.weight", &[2], &[0.0; 2])
         .with("lora_unet_a.lora_up.weight", &[1, 2], &[0.0; 2])

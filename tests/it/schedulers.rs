@@ -1,9 +1,13 @@
 //! Parity of the schedulers with diffusers: every recorded trajectory, step by step and whole.
 
-use std::rc::Rc;
+use std::{collections::BTreeMap, fs, rc::Rc};
 
 use burn::tensor::{Device, Tensor};
-use dvar::schedulers::{Scheduler, SchedulerConfig};
+use dvar::{
+    pipelines::ModelFolder,
+    schedulers::{Scheduler, SchedulerConfig},
+};
+use dvar_models::weights::Memory;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -81,6 +85,33 @@ fn variants_that_are_not_implemented_are_refused_by_their_keys() {
         let error = built.unwrap_err().to_string();
         assert!(error.contains(key), "{error}");
     }
+}
+
+#[test]
+fn old_files_of_stable_diffusion_draw_as_its_pipeline_in_diffusers_corrects_them() {
+    let folder = golden::root().join("models/tiny-sd");
+    let drawn = |more: Value| {
+        let parts = ["text_encoder", "unet", "vae"].map(|part| format!("{part}/config.json"));
+        let configs = parts.map(|file| (file.clone(), fs::read(folder.join(file)).unwrap().into()));
+        let mut files = BTreeMap::from(configs);
+        let mut keys = golden::json("schedulers")["base"].clone();
+        keys["_class_name"] = json!("DDIMScheduler");
+        for key in ["steps_offset", "clip_sample"] {
+            keys[key] = more[key].clone();
+        }
+        let file = "scheduler/scheduler_config.json";
+        files.insert(file.into(), keys.to_string().into_bytes().into());
+        let model = ModelFolder::new(Memory(files), "model".into()).unwrap();
+        let config = model.scheduler();
+        let mut scheduler = config.build(config.kind().unwrap(), 5, 0.0).unwrap();
+        let sample = Tensor::full([1, 1, 1, 1], 30.0, &Device::flex());
+        let stepped = scheduler.step(sample.clone() * 0.1, 4, sample, None);
+        (scheduler.timesteps().to_vec(), values(stepped))
+    };
+    let right = drawn(json!({ "steps_offset": 1, "clip_sample": false }));
+    assert_eq!(right.0.last(), Some(&1.0));
+    assert_eq!(drawn(json!({})), right);
+    assert_eq!(drawn(json!({ "steps_offset": 0, "clip_sample": true })), right);
 }
 
 struct Case {

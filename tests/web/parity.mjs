@@ -263,4 +263,9 @@ assert.equal(drawn.length, 2);
 assert.deepEqual(progress, [[1, 4], [2, 4], [3, 4], [4, 4]]);
 await fails("InputError", "<blue-umbrella>", () =>
   studio.generate(new Uint8Array(native.learned), { ...request, prompt: "a cat" }, {}));
+
+// What a file holds is told with the token that the CLI knows it by.
+const { token, adapter, learned } = studio.held(new Uint8Array(native.learned), "some-file.safetensors");
+assert.deepEqual([token, adapter], ["<blue-umbrella>", false]);
+assert.deepEqual(Buffer.from(learned), native.learned);
 console.log("parity holds");

@@ -123,8 +123,9 @@ function offerEmbeddings(): void {
   byId("load-embedding").onclick = () => input.click();
   input.onchange = async () => {
     try {
-      const learned = await readLearned([...(input.files ?? [])]);
-      const { opened } = await studio.open();
+      const files = [...(input.files ?? [])];
+      const { engine, opened } = await studio.open();
+      const learned = await readLearned(files, (name, bytes) => engine.ask("held", { name, bytes }));
       showOnly("draw");
       draw.offer(learned, opened.defaults);
       byId("draw-title").focus();

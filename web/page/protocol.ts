@@ -117,6 +117,9 @@ export interface Run {
   asked?: Options | undefined;
 }
 
+/** What a file of the visitor's holds: an embedding with its token, an adapter, or both. */
+export type Held = { adapter: boolean } & ({ token: string; learned: Uint8Array<ArrayBuffer> } | { learned?: never });
+
 export interface DrawRequest {
   prompt: string;
   seed: number;
@@ -136,6 +139,8 @@ export interface Requests {
   defaults: { ask: { options: Options }; reply: Options };
   check: { ask: { options: Options; pictures: Picture[] }; reply: Checked };
   train: { ask: { run: Run }; reply: Finished };
+  /** `name` is the file's. */
+  held: { ask: { name: string; bytes: Uint8Array<ArrayBuffer> }; reply: Held };
   draw: {
     ask: { learned: Uint8Array<ArrayBuffer>; request: DrawRequest };
     reply: { pngs: Uint8Array<ArrayBuffer>[] };

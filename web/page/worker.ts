@@ -11,7 +11,7 @@ import { Downloads } from "./model_files";
 import { Pool } from "./pool";
 import { HELPER } from "./pool_protocol";
 import { fetchProgram, openStudio } from "./program";
-import type { DrawRequest, Events, FromWorker, Opened, RequestName, Requests, ToWorker } from "./protocol";
+import type { DrawRequest, Events, FromWorker, Held, Opened, RequestName, Requests, ToWorker } from "./protocol";
 import { RunHost } from "./run_host";
 import { hasLocks } from "./storage";
 
@@ -79,6 +79,9 @@ const answers: { [N in RequestName]: (ask: Requests[N]["ask"]) => Promise<Reques
     const finished = { ...trained, fall: fall(host.losses, trained.window) } as Requests["train"]["reply"];
     await host.finish(finished);
     return finished;
+  },
+  async held({ name, bytes }) {
+    return opened().held(bytes, name) as Held;
   },
   async draw({ learned, request }) {
     const progress = async (done: number, total: number) => emit("drawing", { done, total });

@@ -14,7 +14,7 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use crate::{
     device,
     error::PageError,
-    generate, options,
+    generate, learned, options,
     pictures::{self, LookedAt},
     single_file,
     source::{ModelSource, PageFiles},
@@ -130,6 +130,17 @@ impl Studio {
         #[wasm_bindgen(unchecked_param_type = "Host")] host: JsValue,
     ) -> Result<JsValue, PageError> {
         train::train(self, &run, host).await
+    }
+
+    /// What a file of a visitor's holds: an embedding of any tool's, an adapter, or both. `name` is the
+    /// file's, which some tools leave the token to.
+    ///
+    /// # Errors
+    ///
+    /// `InputError` if it holds neither, or an embedding of another model.
+    #[wasm_bindgen(unchecked_return_type = "Held")]
+    pub fn held(&self, bytes: &[u8], name: &str) -> Result<JsValue, PageError> {
+        learned::held(self, bytes, name)
     }
 
     /// Draws pictures with a learned concept, one after the other; PNG files.

@@ -78,6 +78,15 @@ export interface Finished extends LearnedFiles {
 }
 /** How the loss of the fixed batch fell. */
 export interface Fall { text: string; goes_on: boolean }
+/** What a file of a visitor's holds. */
+export interface Held {
+    /** Of the embedding in it, if there is one. */
+    token: string | null;
+    /** That embedding as `learned_embeds.safetensors`. */
+    learned?: Uint8Array;
+    /** Whether an adapter is in it. */
+    adapter: boolean;
+}
 export interface Drawing {
     /** `{}` stands for the concept. */
     prompt: string;

@@ -216,6 +216,7 @@ fn is_lora(shapes: &Shapes) -> bool {
         "lora.down",
         ".hada_w1_",
         ".lokr_w1",
+        ".diff_b",
     ];
     parts.iter().any(|part| holds(shapes, part))
 }

@@ -7,19 +7,19 @@ use burn::{
 
 use super::{KeyMap, Network};
 
-/// Gives the weight that takes the place of one, or none where it stays: told its name in checkpoints
-/// without `.weight`, and the weight as a matrix, `[inputs, outputs]`; the inputs of a convolution
-/// are those under its kernel, `channels_in * height * width`, and the outputs of a table of embeddings
-/// are its rows.
+/// Gives the weight or bias that takes the place of one, or none where it stays: told its name in
+/// checkpoints, a weight's without `.weight`, and the values as a matrix, `[inputs, outputs]`; the inputs
+/// of a convolution are those under its kernel, `channels_in * height * width`, the outputs of a table of
+/// embeddings are its rows, and a bias and the weight of a norm have one input.
 pub type ChangeWeight<'a> = dyn FnMut(&str, Tensor<2>) -> Option<Tensor<2>> + 'a;
 
-/// The same network after `change` was asked about the weight of every linear layer, every
-/// convolution and every table of embeddings. What it gives has the shape that it was told, and is
-/// cast to the weight's own type; tracked by autodiff, it makes the network's outputs tracked.
+/// The same network after `change` was asked about every weight and every bias. What it gives has the
+/// shape that it was told, and is cast to the own type of what it replaces; tracked by autodiff, it makes
+/// the network's outputs tracked.
 ///
 /// # Panics
 ///
-/// If a changed weight has another size.
+/// If what is changed has another size.
 pub fn change_weights<M: Network + Module>(network: M, change: &mut ChangeWeight<'_>) -> M {
     network.map(&mut Changer { keys: M::KEYS, path: Vec::new(), change })
 }
@@ -32,20 +32,17 @@ struct Changer<'a, 'b> {
 }
 
 impl Changer<'_, '_> {
-    /// The name in checkpoints of the weight that is looked at, without `.weight`, and whether its
-    /// inputs come first, as burn has them in linear layers alone; none if it is that of a norm, or no
-    /// weight.
-    fn layer(&self) -> Option<(String, bool)> {
-        let (last, kind) = self.path.last()?;
-        let is_linear = kind == "Struct:Linear";
-        let changes = is_linear || ["Struct:Conv2d", "Struct:Embedding"].contains(&kind.as_str());
-        if last != "weight" || !changes {
-            return None;
-        }
+    /// The name in checkpoints of what is looked at, a weight's without `.weight`; none if it is neither
+    /// weight nor bias.
+    fn name(&self) -> Option<String> {
         // which of two kinds a layer is, checkpoints do not say in its name
         let named = self.path.iter().filter(|(_, kind)| !kind.starts_with("Enum:"));
         let name = named.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".");
-        Some((self.keys.original(&name).strip_suffix(".weight")?.to_string(), is_linear))
+        let name = self.keys.original(&name);
+        match name.strip_suffix(".weight") {
+            Some(layer) => Some(layer.into()),
+            None => name.ends_with(".bias").then_some(name),
+        }
     }
 }
 
@@ -59,16 +56,19 @@ impl ModuleMapper for Changer<'_, '_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some((layer, is_linear)) = self.layer() else { return param };
+        let Some(name) = self.name() else { return param };
         let weight = param.val();
         let (shape, dtype) = (weight.dims(), weight.dtype());
-        let matrix = if is_linear {
+        // burn has the inputs first in linear layers alone
+        let inputs_first =
+            D == 2 && self.path.last().is_some_and(|(_, kind)| kind == "Struct:Linear");
+        let matrix = if inputs_first {
             weight.reshape([shape[0], shape[1]])
         } else {
             weight.reshape([shape[0] as i32, -1]).transpose()
         };
-        let Some(changed) = (self.change)(&layer, matrix) else { return param };
-        let changed = if is_linear { changed } else { changed.transpose() };
+        let Some(changed) = (self.change)(&name, matrix) else { return param };
+        let changed = if inputs_first { changed } else { changed.transpose() };
         Param::initialized(ParamId::new(), changed.reshape(shape).cast(dtype))
     }
 }

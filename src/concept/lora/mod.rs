@@ -1,4 +1,5 @@
-//! Low-rank additions to a model's weights (LoRA, Hu et al. 2022), as tools pass them on.
+//! Low-rank additions to a model's weights (LoRA, Hu et al. 2022), as tools pass them on, and the whole
+//! differences that some have beside them.
 
 mod names;
 mod read;
@@ -35,28 +36,34 @@ pub(super) fn low_rank(weight: Tensor<2>, down: Tensor<2>, up: Tensor<2>, scale:
     weight.cast(DType::F32) + delta.mul_scalar(scale)
 }
 
-/// Low-rank additions to the weights of a denoiser and of text encoders.
+/// Additions to the weights of a denoiser and of text encoders.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lora {
     /// What messages call it.
     file: String,
     names: LoraNames,
-    /// By part, and by diffusers' or the original code's name of the layer.
+    /// By part, and by diffusers' or the original code's name of the layer, with `.bias` behind it for
+    /// what is added to its bias.
     layers: BTreeMap<(Part, String), LoraLayer>,
     /// How strongly all of it counts.
     scale: f64,
     holds_embedding: bool,
 }
 
-/// `alpha / rank * up @ down`, of one layer.
+/// What is added to one weight or bias.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoraLayer {
-    /// What the file calls the layer.
+    /// What the file calls it.
     given: String,
-    down: Factor,
-    up: Factor,
-    /// As the file says, or the rank.
-    alpha: f64,
+    addition: Addition,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Addition {
+    /// `alpha / rank * up @ down`; alpha is as the file says, or the rank.
+    LowRank { down: Factor, up: Factor, alpha: f64 },
+    /// The difference itself.
+    Whole(Factor),
 }
 
 /// A tensor with its rows first, whatever its other dimensions.
@@ -82,18 +89,28 @@ impl Factor {
 }
 
 impl LoraLayer {
-    /// Rows of `down`.
-    pub fn rank(&self) -> usize {
-        self.down.rows()
+    /// Rows of `down`; none of a whole difference.
+    pub fn rank(&self) -> Option<usize> {
+        match &self.addition {
+            Addition::LowRank { down, .. } => Some(down.rows()),
+            Addition::Whole(_) => None,
+        }
     }
 
-    /// What the product is multiplied by, times the rank.
-    pub fn alpha(&self) -> f64 {
-        self.alpha
+    /// What the product is multiplied by, times the rank; none of a whole difference.
+    pub fn alpha(&self) -> Option<f64> {
+        match self.addition {
+            Addition::LowRank { alpha, .. } => Some(alpha),
+            Addition::Whole(_) => None,
+        }
     }
 
     fn added_to(&self, weight: Tensor<2>, scale: f64) -> Result<Tensor<2>, AdapterError> {
-        let (found, wanted) = (weight.dims(), [self.down.columns(), self.up.rows()]);
+        let found = weight.dims();
+        let wanted = match &self.addition {
+            Addition::LowRank { down, up, .. } => [down.columns(), up.rows()],
+            Addition::Whole(difference) => [difference.columns(), difference.rows()],
+        };
         if found != wanted {
             let sizes = |[input, output]: [usize; 2]| format!("{input} to {output}");
             return Err(AdapterError::Fit {
@@ -103,8 +120,16 @@ impl LoraLayer {
             });
         }
         let device = weight.device();
-        let scale = scale * self.alpha / self.rank() as f64;
-        Ok(low_rank(weight, self.down.on(&device), self.up.on(&device), scale))
+        Ok(match &self.addition {
+            Addition::LowRank { down, up, alpha } => {
+                let scale = scale * alpha / down.rows() as f64;
+                low_rank(weight, down.on(&device), up.on(&device), scale)
+            }
+            Addition::Whole(difference) => {
+                let difference = difference.on(&device).transpose();
+                weight.cast(DType::F32) + difference.mul_scalar(scale)
+            }
+        })
     }
 }
 
@@ -116,9 +141,8 @@ impl Lora {
             |tensor: HostTensor| Factor { shape: tensor.shape.to_vec(), values: tensor.values };
         let layers = trained.into_iter().map(|(name, (down, up))| {
             let alpha = down.shape[0] as f64;
-            let layer =
-                LoraLayer { given: name.clone(), down: factor(down), up: factor(up), alpha };
-            ((Part::Denoiser, name), layer)
+            let addition = Addition::LowRank { down: factor(down), up: factor(up), alpha };
+            ((Part::Denoiser, name.clone()), LoraLayer { given: name, addition })
         });
         Self {
             file: "the trained LoRA".into(),
@@ -140,7 +164,7 @@ impl Lora {
         self.names
     }
 
-    /// The layers that it changes.
+    /// The layers that it changes, those whose bias it changes once more.
     pub fn layers(&self) -> impl Iterator<Item = (Part, &LoraLayer)> {
         self.layers.iter().map(|((part, _), layer)| (*part, layer))
     }
@@ -149,6 +173,11 @@ impl Lora {
     pub fn changes_tables(&self) -> bool {
         let mut layers = self.layers.keys();
         layers.any(|(part, name)| *part != Part::Denoiser && name.ends_with("_embedding"))
+    }
+
+    /// Whether it has whole differences of weights, norms or biases.
+    pub fn has_differences(&self) -> bool {
+        self.layers().any(|(_, layer)| layer.rank().is_none())
     }
 
     /// Whether the file also holds a learned embedding.
@@ -175,7 +204,8 @@ impl Lora {
         Ok((unet, encoder))
     }
 
-    /// The denoiser's weights, `[in, out]`, with this in them, by diffusers' names.
+    /// The denoiser's weights and biases, `[in, out]`, with this in them, by diffusers' names, in the shapes of
+    /// [`change_weights`].
     ///
     /// # Errors
     ///
@@ -212,13 +242,13 @@ impl<'a> Application<'a> {
     fn new(lora: &'a Lora, unet: &UNet2DConditionModel) -> Self {
         let originals = UNetNames::of_layers(unet.layers_per_block());
         let (mut layers, mut problem) = (BTreeMap::new(), None);
-        for ((part, layer), factors) in &lora.layers {
-            let original = (*part == Part::Denoiser).then(|| originals.layer(layer)).flatten();
-            let name = original.unwrap_or_else(|| layer.clone());
-            if layers.insert((*part, name), factors).is_some() {
+        for ((part, name), layer) in &lora.layers {
+            let original = (*part == Part::Denoiser).then(|| originals.layer(name)).flatten();
+            let name = original.unwrap_or_else(|| name.clone());
+            if layers.insert((*part, name), layer).is_some() {
                 problem = Some(AdapterError::File {
                     file: lora.file.clone(),
-                    problem: format!("`{}` is there twice, under different names", factors.given),
+                    problem: format!("`{}` is there twice, under different names", layer.given),
                 });
             }
         }

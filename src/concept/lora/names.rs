@@ -32,6 +32,9 @@ pub(super) enum Piece {
     /// Between both, over the kernel (LoCon's Tucker form).
     Mid,
     Alpha,
+    /// Of the whole weight, of a norm's too.
+    Difference,
+    BiasDifference,
 }
 
 /// What one tensor is.
@@ -46,7 +49,7 @@ pub(super) struct Key<'a> {
     pub piece: Piece,
 }
 
-const ENDINGS: [(&str, Piece); 14] = [
+const ENDINGS: [(&str, Piece); 18] = [
     (".lora_down.weight", Piece::Down),
     (".lora_up.weight", Piece::Up),
     (".lora_mid.weight", Piece::Mid),
@@ -62,6 +65,11 @@ const ENDINGS: [(&str, Piece); 14] = [
     (".lora_linear_layer.up.weight", Piece::Up),
     ("_lora.down.weight", Piece::Down),
     ("_lora.up.weight", Piece::Up),
+    // ComfyUI's of what it extracts, with `bias_diff` on unless it is turned off, and LyCORIS' of norms
+    (".diff", Piece::Difference),
+    (".diff_b", Piece::BiasDifference),
+    (".w_norm", Piece::Difference),
+    (".b_norm", Piece::BiasDifference),
 ];
 
 const TEXT: Part = Part::TextEncoder(0);
@@ -109,7 +117,7 @@ const BARE: [(&str, Part); 5] = [
 const BARE_TOWER: &str = "encoder.layers.";
 
 /// The words with underscores of their own in the names of layers, a word before its beginning.
-const WORDS: [&str; 38] = [
+const WORDS: [&str; 41] = [
     "down_blocks",
     "up_blocks",
     "mid_block",
@@ -124,6 +132,7 @@ const WORDS: [&str; 38] = [
     "conv_shortcut",
     "conv_in",
     "conv_out",
+    "conv_norm_out",
     "time_embedding",
     "add_embedding",
     "linear_1",
@@ -143,6 +152,8 @@ const WORDS: [&str; 38] = [
     "k_proj",
     "v_proj",
     "out_proj",
+    "final_layer_norm",
+    "layer_norm",
     "text_projection",
     "token_embedding",
     "position_embedding",
@@ -222,11 +233,8 @@ fn in_tower(layer: String, part: Part) -> String {
     }
 }
 
-const NORMS: &str = "LyCORIS with trained norms (`train_norm`)";
-const DIFFERENCES: &str = "whole differences of weights (ComfyUI's `bias_diff` or `full_diff`)";
-
 /// Methods that change weights in another way, by what their names hold.
-const OTHERS: [(&str, &str); 11] = [
+const OTHERS: [(&str, &str); 7] = [
     (".dora_scale", "DoRA"),
     (".lora_magnitude_vector", "DoRA"),
     (".hada_", "LoHa"),
@@ -234,18 +242,11 @@ const OTHERS: [(&str, &str); 11] = [
     (".oft_", "OFT"),
     ("_boft_", "BOFT"),
     (".on_input", "IA3"),
-    (".w_norm", NORMS),
-    (".b_norm", NORMS),
-    (".diff", DIFFERENCES),
-    (".diff_b", DIFFERENCES),
 ];
 
 /// The name of such a method that a tensor belongs to.
 pub(super) fn other_method(name: &str) -> Option<&'static str> {
-    // `diffusion_model` begins as `.diff` does
-    let is_of =
-        |part: &str| name.ends_with(part) || !part.starts_with(".diff") && name.contains(part);
-    OTHERS.iter().find(|(part, _)| is_of(part)).map(|(_, method)| *method)
+    OTHERS.iter().find(|(part, _)| name.contains(part)).map(|(_, method)| *method)
 }
 
 #[cfg(test)]
@@ -323,6 +324,10 @@ mod tests {
             "down_blocks.0.downsamplers.0.conv",
             "mid_block.attentions.0.transformer_blocks.9.ff.net.0.proj",
             "mid_block.attentions.0.proj_in",
+            "mid_block.attentions.0.transformer_blocks.0.norm1",
+            "conv_norm_out",
+            "text_model.encoder.layers.3.layer_norm2",
+            "text_model.final_layer_norm",
             "time_embedding.linear_1",
             "input_blocks.4.1.transformer_blocks.1.attn2.to_out.0",
             "output_blocks.2.2.conv",
@@ -346,8 +351,7 @@ mod tests {
             ("lora_unet_a.lokr_w1", Some("LoKr")),
             ("unet.a.lora_magnitude_vector", Some("DoRA")),
             ("lora_unet_a.dora_scale", Some("DoRA")),
-            ("lora_unet_a.diff_b", Some(DIFFERENCES)),
-            ("lora_unet_a.w_norm", Some(NORMS)),
+            ("lora_unet_a.diff_b", None),
             ("model.diffusion_model.a.lora_up.weight", None),
             ("lora_unet_a.lora_up.weight", None),
         ] {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     super::stored::{NUMBERED, Stored},
-    Factor, Lora, LoraLayer, PUBLISHED_LAYERS,
+    Addition, Factor, Lora, LoraLayer, PUBLISHED_LAYERS,
     names::{Key, Part, Piece, other_method},
 };
 use crate::embedding::{BUNDLE, is_numbered};
@@ -26,6 +26,7 @@ struct Pieces {
     down: Option<Factor>,
     up: Option<Factor>,
     mid: Option<Factor>,
+    difference: Option<Factor>,
     alpha: Option<f64>,
 }
 
@@ -66,8 +67,13 @@ impl Lora {
                 return Err(format!("`{name}` holds a value that is not finite"));
             }
             names.get_or_insert(key.names);
-            let layer = pieces.entry((key.part, key.layer)).or_default();
-            layer.given = key.given.into();
+            let (layer, given) = match key.piece {
+                Piece::Difference => (key.layer, &*name),
+                Piece::BiasDifference => (format!("{}.bias", key.layer), &*name),
+                _ => (key.layer, key.given),
+            };
+            let layer = pieces.entry((key.part, layer)).or_default();
+            layer.given = given.into();
             let factor = Factor { shape, values };
             let taken = match key.piece {
                 Piece::Alpha => match factor.values[..] {
@@ -77,6 +83,9 @@ impl Lora {
                 Piece::Down => layer.down.replace(factor).is_some(),
                 Piece::Up => layer.up.replace(factor).is_some(),
                 Piece::Mid => layer.mid.replace(factor).is_some(),
+                Piece::Difference | Piece::BiasDifference => {
+                    layer.difference.replace(factor).is_some()
+                }
             };
             if taken {
                 return Err(format!("`{name}` is there twice, under different names"));
@@ -105,7 +114,20 @@ impl Lora {
 impl Pieces {
     /// `alpha` is that of the file's metadata; `by_root` says that the root of the rank divides it.
     fn whole(self, alpha: Option<f64>, by_root: bool) -> Result<LoraLayer, String> {
-        let Self { given, down, up, mid, alpha: own } = self;
+        let Self { given, down, up, mid, difference, alpha: own } = self;
+        if let Some(difference) = difference {
+            if down.is_some() || up.is_some() || mid.is_some() {
+                return Err(format!(
+                    "`{given}` changes a weight that low-rank matrices change too, and which of both \
+                     counts nothing says"
+                ));
+            }
+            // without a value, sides may be of any size
+            if difference.values.is_empty() {
+                return Err(format!("`{given}` holds no value"));
+            }
+            return Ok(LoraLayer { given, addition: Addition::Whole(difference) });
+        }
         let (Some(mut down), Some(up)) = (down, up) else {
             return Err(format!("`{given}` is not whole: it needs a down and an up matrix"));
         };
@@ -124,7 +146,7 @@ impl Pieces {
         }
         let alpha = own.or(alpha).unwrap_or(rank as f64);
         let alpha = if by_root { alpha * (rank as f64).sqrt() } else { alpha };
-        Ok(LoraLayer { given, down, up, alpha })
+        Ok(LoraLayer { given, addition: Addition::LowRank { down, up, alpha } })
     }
 }
 

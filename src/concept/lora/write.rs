@@ -1,9 +1,11 @@
 //! A LoRA as tools read it.
 
+use std::borrow::Cow;
+
 use dvar_models::single_file::UNetNames;
 use serde::{Deserialize, Serialize};
 
-use super::{Lora, LoraLayer, LoraNames, PUBLISHED_LAYERS, Part, names::FLAT};
+use super::{Addition, Factor, Lora, LoraNames, PUBLISHED_LAYERS, Part, names::FLAT};
 use crate::{embedding::LearnedEmbedding, tensor::to_safetensors};
 
 /// Who is to read a LoRA.
@@ -33,7 +35,7 @@ impl LoraFormat {
     ///
     /// # Errors
     ///
-    /// If a tensor's values and shape disagree, in words that fit after the file's name.
+    /// Those of [`Lora::to_peft`] and [`Lora::to_kohya`].
     pub fn write(self, lora: &Lora, embedding: &LearnedEmbedding) -> Result<Vec<u8>, String> {
         let bundled = (self == Self::Bundle).then_some(embedding);
         match self {
@@ -43,7 +45,7 @@ impl LoraFormat {
     }
 }
 
-type Named<'a> = (String, Vec<usize>, &'a [f32]);
+type Named<'a> = (String, Vec<usize>, Cow<'a, [f32]>);
 
 impl Lora {
     /// PEFT's names in diffusers' file. Where alpha is not the rank, `up` has their ratio in it: the
@@ -51,12 +53,19 @@ impl Lora {
     ///
     /// # Errors
     ///
-    /// If a tensor's values and shape disagree, in words that fit after the file's name.
+    /// If it has whole differences, which PEFT has no names for, or if a tensor's values and shape
+    /// disagree, in words that fit after the file's name.
     pub fn to_peft(&self) -> Result<Vec<u8>, String> {
         let originals = UNetNames::of_layers(PUBLISHED_LAYERS);
-        let ups: Vec<Vec<f32>> = self.layers.values().map(|layer| self.scaled_up(layer)).collect();
         let mut tensors: Vec<Named<'_>> = Vec::new();
-        for (((part, name), layer), up) in self.layers.iter().zip(&ups) {
+        for ((part, name), layer) in &self.layers {
+            let Addition::LowRank { down, up, alpha } = &layer.addition else {
+                return Err(format!(
+                    "`{}` is the whole difference of a weight, a norm or a bias, which diffusers has no \
+                     name for; ComfyUI has",
+                    layer.given
+                ));
+            };
             let network = match part {
                 Part::Denoiser => "unet".to_string(),
                 Part::TextEncoder(0) => "text_encoder".into(),
@@ -66,27 +75,26 @@ impl Lora {
                 Part::Denoiser => originals.layer(name).unwrap_or_else(|| name.clone()),
                 Part::TextEncoder(_) => name.clone(),
             };
-            let LoraLayer { down: a, up: b, .. } = layer;
-            tensors.push((format!("{network}.{name}.lora_A.weight"), a.shape.clone(), &a.values));
-            tensors.push((format!("{network}.{name}.lora_B.weight"), b.shape.clone(), up));
+            let name = format!("{network}.{name}");
+            let scale = self.scale * alpha / down.rows() as f64;
+            tensors.push((format!("{name}.lora_A.weight"), down.shape.clone(), as_is(down)));
+            tensors.push((format!("{name}.lora_B.weight"), up.shape.clone(), scaled(up, scale)));
         }
-        to_safetensors(tensors, ("format", "pt")).map_err(|error| error.to_string())
+        file(&tensors, ("format", "pt"))
     }
 
-    /// sd-scripts' names: with SDXL, those of the original code, else diffusers', as it has them.
-    /// `bundled` lies in the same file.
+    /// sd-scripts' names: with SDXL, those of the original code, else diffusers', as it has them; whole
+    /// differences by ComfyUI's, `diff` and `diff_b`. `bundled` lies in the same file.
     ///
     /// # Errors
     ///
-    /// If a tensor's values and shape disagree, in words that fit after the file's name.
+    /// If it changes more than two text encoders, or if a tensor's values and shape disagree, in words that
+    /// fit after the file's name.
     pub fn to_kohya(&self, bundled: Option<&LearnedEmbedding>) -> Result<Vec<u8>, String> {
         let originals = UNetNames::of_layers(PUBLISHED_LAYERS);
         let is_xl = self.is_xl();
-        let scale = self.scale;
-        let alphas: Vec<[f32; 1]> =
-            self.layers.values().map(|layer| [(layer.alpha * scale) as f32]).collect();
         let mut tensors: Vec<Named<'_>> = Vec::new();
-        for (((part, name), layer), alpha) in self.layers.iter().zip(&alphas) {
+        for ((part, name), layer) in &self.layers {
             // SDXL counts its text encoders from 1
             let mut starts = FLAT.iter().filter(|(_, of)| of == part).map(|(start, _)| *start);
             let start = if is_xl { starts.next_back() } else { starts.next() };
@@ -97,15 +105,28 @@ impl Lora {
                 Part::TextEncoder(_) => None,
             }
             .unwrap_or_else(|| name.clone());
+            let (name, difference) = match name.strip_suffix(".bias") {
+                Some(layer) => (layer, "diff_b"),
+                None => (&*name, "diff"),
+            };
             let key = format!("{start}{}", name.replace('.', "_"));
-            let LoraLayer { down, up, .. } = layer;
-            tensors.push((format!("{key}.lora_down.weight"), down.shape.clone(), &down.values));
-            tensors.push((format!("{key}.lora_up.weight"), up.shape.clone(), &up.values));
-            tensors.push((format!("{key}.alpha"), Vec::new(), alpha));
+            match &layer.addition {
+                Addition::LowRank { down, up, alpha } => {
+                    let name = |piece: &str| format!("{key}.{piece}");
+                    let alpha = vec![(alpha * self.scale) as f32];
+                    tensors.push((name("lora_down.weight"), down.shape.clone(), as_is(down)));
+                    tensors.push((name("lora_up.weight"), up.shape.clone(), as_is(up)));
+                    tensors.push((name("alpha"), Vec::new(), alpha.into()));
+                }
+                Addition::Whole(whole) => {
+                    let values = scaled(whole, self.scale);
+                    tensors.push((format!("{key}.{difference}"), whole.shape.clone(), values));
+                }
+            }
         }
-        tensors.extend(bundled.into_iter().flat_map(LearnedEmbedding::bundled));
-        to_safetensors(tensors, ("ss_network_module", "networks.lora"))
-            .map_err(|error| error.to_string())
+        let bundled = bundled.into_iter().flat_map(LearnedEmbedding::bundled);
+        tensors.extend(bundled.map(|(name, shape, values)| (name, shape, values.into())));
+        file(&tensors, ("ss_network_module", "networks.lora"))
     }
 
     /// Whether it is of SDXL: the only family here with a second text encoder, and with more than one
@@ -115,11 +136,6 @@ impl Lora {
             Part::TextEncoder(number) => *number > 0,
             Part::Denoiser => name.contains(".transformer_blocks.1."),
         })
-    }
-
-    fn scaled_up(&self, layer: &LoraLayer) -> Vec<f32> {
-        let scale = self.scale * layer.alpha / layer.rank() as f64;
-        layer.up.values.iter().map(|value| (f64::from(*value) * scale) as f32).collect()
     }
 
     /// In what its file names tensors, in words.
@@ -132,4 +148,19 @@ impl Lora {
             LoraNames::Original => "ComfyUI",
         }
     }
+}
+
+fn as_is(factor: &Factor) -> Cow<'_, [f32]> {
+    Cow::Borrowed(&factor.values)
+}
+
+fn scaled(factor: &Factor, scale: f64) -> Cow<'static, [f32]> {
+    factor.values.iter().map(|value| (f64::from(*value) * scale) as f32).collect()
+}
+
+fn file(tensors: &[Named<'_>], metadata: (&str, &str)) -> Result<Vec<u8>, String> {
+    let tensors = tensors
+        .iter()
+        .map(|(name, shape, values)| (name.clone(), shape.clone(), &values[..]));
+    to_safetensors(tensors, metadata).map_err(|error| error.to_string())
 }

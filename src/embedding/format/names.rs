@@ -121,6 +121,7 @@ fn other_kind(names: &[&str]) -> Option<&'static str> {
         "_lora.up",
         ".hada_w1_a",
         ".lokr_w1",
+        ".diff_b",
     ];
     if names.iter().any(|name| lora.iter().any(|part| name.contains(part))) {
         return Some(LORA);
@@ -198,6 +199,7 @@ mod tests {
         for (name, kind) in [
             ("lora_te_text_model_encoder.alpha", "a LoRA"),
             ("unet.mid_block.to_q.lora_A.weight", "a LoRA"),
+            ("diffusion_model.out.2.diff_b", "a LoRA"),
             ("model.diffusion_model.out.0.bias", "a checkpoint of a whole model"),
             ("down_blocks.0.resnets.0.conv1.bias", "a denoiser"),
             ("text_model.final_layer_norm.bias", "a text encoder"),
