@@ -1,5 +1,6 @@
 // One run from the button to its result, over failures on the way.
 
+import { stayAwake } from "./awake";
 import type { DeviceChoice } from "./device";
 import { byId, download } from "./dom";
 import type { DrawView } from "./draw_view";
@@ -260,6 +261,7 @@ export class RunControl {
 
   private controls(state: State): void {
     this.state = state;
+    stayAwake(state === "running" || state === "stopping");
     const [pause, stop] = [byId<HTMLButtonElement>("pause"), byId<HTMLButtonElement>("stop")];
     pause.textContent = state === "paused" ? "Go on" : "Pause";
     pause.disabled = state === "stopping";
@@ -283,6 +285,7 @@ export class RunControl {
       if (input && byId("training").hidden) this.view.error(explain(error), error.option);
       else this.failed(error);
     } finally {
+      stayAwake(false);
       this.busy = false;
       this.view.busy(false);
     }
