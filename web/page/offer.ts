@@ -2,9 +2,10 @@
 
 import { byId } from "./dom";
 import type { ModelChoice } from "./model_choice";
-import type { Opened, StopReason } from "./protocol";
+import type { Finished, Opened } from "./protocol";
 import type { RunControl } from "./run_control";
 import { aboutModel, folderOf, isSame } from "./run_model";
+import { hasLearned } from "./run_parts";
 import { SavedRun } from "./saved_run";
 import { focusHeading } from "./sections";
 import { alone } from "./storage";
@@ -18,7 +19,7 @@ export async function offerSavedRun(run: RunControl, model: ModelChoice, opened:
   const open = opened?.identity;
   const same = open !== undefined && isSame(setup.model, open);
   const about = open ? aboutModel(setup.model, open, finished ? "draw with it" : "go on") : "";
-  byId("offer-text").textContent = `${whatCame(finished?.stop, token)} ${about}`.trimEnd();
+  byId("offer-text").textContent = `${whatCame(finished, token)} ${about}`.trimEnd();
 
   const stored = { ...setup, checkpoint, records, samples };
   const go = byId("offer-go");
@@ -47,15 +48,14 @@ export async function offerSavedRun(run: RunControl, model: ModelChoice, opened:
 }
 
 /** What came of the stored run, which may have been broken off. */
-function whatCame(stop: StopReason | undefined, token: string): string {
-  switch (stop?.reason) {
-    case undefined:
-      return `The last run, of ${token}, did not come to its end.`;
+function whatCame(finished: Finished | undefined, token: string): string {
+  if (!finished) return `The last run, of ${token}, did not come to its end.`;
+  switch (finished.stop.reason) {
     case "interrupted":
       return `You stopped the last run, of ${token}.`;
     case "constant_objective":
       return `The last run learned nothing of ${token}.`;
     default:
-      return `The last run learned ${token}.`;
+      return hasLearned(finished) ? `The last run learned ${token}.` : `The last run, of ${token}, came to its end.`;
   }
 }

@@ -77,7 +77,7 @@ export interface Finished extends LearnedFiles {
     window: number;
 }
 /** How the loss of the fixed batch fell. */
-export interface Fall { text: string; goes_on: boolean }
+export interface Fall { text: string; fell: boolean; goes_on: boolean }
 export interface Drawing {
     /** `{}` stands for the concept. */
     prompt: string;
