@@ -1,11 +1,18 @@
 // Small acts on the parts of a run.
 
+import type { Engine } from "./engine";
 import type { Checked, Finished, Options, Run, Samples } from "./protocol";
 
 /** Options that were left empty are left open. */
 export function withoutEmpty(options: Options): Options {
   const empty = (value: unknown) => value === "" || (Array.isArray(value) && value.length === 0);
   return Object.fromEntries(Object.entries(options).filter(([, value]) => !empty(value)));
+}
+
+/** Options with the model's own for their method where they are left open. */
+export async function filled(engine: Engine, options: Options): Promise<Options> {
+  const { method } = options;
+  return { ...(await engine.ask("defaults", { options: { method } })), ...options };
 }
 
 /** Whether a run makes the steps that it would by default, so that their speed is the device's. */
