@@ -77,6 +77,28 @@ test("a bad picture among good ones is named, and the others are learned from", 
   assert.match(await page.locator("#pictures .refused").textContent(), /Left out: `notes\.png`/);
 });
 
+test("a video and an archive among the pictures are not read, and that is said at once", async () => {
+  const page = await it.open();
+  await page.locator("#pictures img").first().waitFor();
+  await page.evaluate(() => {
+    globalThis.filesRead = [];
+    const { arrayBuffer } = Blob.prototype;
+    Blob.prototype.arrayBuffer = function () {
+      globalThis.filesRead.push(this.name);
+      return arrayBuffer.call(this);
+    };
+  });
+  await page.locator("#files").setInputFiles([
+    { name: "clip.mp4", mimeType: "video/mp4", buffer: Buffer.from("a video") },
+    { name: "one.png", mimeType: "image/png", buffer: Buffer.from(blackPng(64)) },
+    { name: "all.zip", mimeType: "application/zip", buffer: Buffer.from("PK") },
+  ]);
+  await notice(page).getByText("Only pictures are taken, and not `clip.mp4`, `all.zip`.").waitFor();
+  await page.getByRole("img", { name: "one.png" }).waitFor();
+  assert.equal(await page.locator("#pictures li").count(), 1);
+  assert.deepEqual(await page.evaluate(() => globalThis.filesRead), ["one.png"]);
+});
+
 test("of a cut-out it is said that the colours that its file hides are learned", async () => {
   const page = await it.open();
   await page.goto(`${it.url}?model=tiny/`);
