@@ -146,6 +146,7 @@ async function begin(): Promise<void> {
     hideNotice();
     // the next training would wait for it
     if (draw.drawing) studio.close("The drawing was ended");
+    run.turnAway();
     leave();
   };
   byId("measure").onclick = () => void measureBoth();

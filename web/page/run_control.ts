@@ -136,6 +136,11 @@ export class RunControl {
     if (run) await this.start({ ...(run.asked ?? run.options), initializer_token: word }, run.pictures);
   }
 
+  /** The visitor turns from the run on the screen to another: what is kept nowhere can still be saved. */
+  turnAway(): void {
+    if (this.onlyHere && this.run?.checkpoint) offerToSave(this.run.checkpoint);
+  }
+
   /** Whether the run on the screen would be lost with the tab. */
   private get onlyHere(): boolean {
     return !byId("training").hidden && !this.downloaded && (this.unstored || !this.run?.keep);
@@ -305,7 +310,7 @@ export class RunControl {
   }
 }
 
-/** Offers what a failed training had learned until another begins: not in a notice, which the next one replaces. */
+/** Offers what a training had learned until another begins: not in a notice, which the next one replaces. */
 function offerToSave({ learned, adapter }: LearnedFiles): void {
   byId("rescue-save").onclick = () => {
     download("learned_embeds.safetensors", learned);
