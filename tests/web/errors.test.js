@@ -99,6 +99,33 @@ test("a video and an archive among the pictures are not read, and that is said a
   assert.deepEqual(await page.evaluate(() => globalThis.filesRead), ["one.png"]);
 });
 
+test("a training waits for the example that was taken last, and learns no other if that does not come", async () => {
+  const page = await it.open({ serviceWorkers: "block" });
+  await ready(page);
+  await page.locator("#pictures img").first().waitFor();
+  await set(page, { ...tiny, max_train_steps: 1, num_inference_steps: 1 });
+  for (const [example, comes] of [["koala", false], ["blue-car", true]]) {
+    let answer;
+    const answered = new Promise((resolve) => (answer = resolve));
+    await page.route(`**/concepts/${example}/*`, async (route) => {
+      await answered;
+      await (comes ? route.continue() : route.abort());
+    });
+    await page.getByRole("button", { name: example.replace("-", " ") }).click();
+    await train(page);
+    await page.locator("#form-status").getByText("Getting the pictures of the example").waitFor();
+    assert.ok(await page.locator("#training").isHidden());
+    answer();
+    if (comes) continue;
+    await notice(page).getByText("The pictures of the koala did not arrive").waitFor();
+    await page.waitForFunction(() => document.querySelector("#form-status").textContent === "");
+    assert.ok(await page.locator("#training").isHidden());
+  }
+  await finished(page);
+  assert.match(await page.locator("#training-title").textContent(), /^Learning <blue-car>$/);
+  await page.context().close();
+});
+
 test("of a cut-out it is said that the colours that its file hides are learned", async () => {
   const page = await it.open();
   await page.goto(`${it.url}?model=tiny/`);
