@@ -20,6 +20,13 @@ test("without WebGPU the CPU is taken, and the page says why", async () => {
   assert.ok(await page.locator("#device input[value=cpu]").isChecked());
 });
 
+test("a browser that is too old for the program is told so", async () => {
+  const old = 'WebAssembly.compileStreaming = async () => { throw new WebAssembly.CompileError("wasm validation error: at offset 71"); };';
+  const page = await openWithPrefix(it, old);
+  await notice(page).getByText("This browser cannot run the program, which needs WebAssembly with SIMD: take a newer one.").waitFor();
+  await page.context().close();
+});
+
 test("a wrong setting is refused where it stands, in the CLI's words", async () => {
   const page = await it.open();
   await page.goto(`${it.url}?model=tiny/`);
