@@ -22,10 +22,12 @@ function precache(): Plugin {
         .sort();
       const version = createHash("sha256");
       for (const file of listed) version.update(file).update(readFileSync(join(out, file)));
+      // many hosts redirect from the file to its folder, and no navigation may be answered by a redirect
+      const urls = listed.map((file) => (file === "index.html" ? "./" : file));
       const worker = join(out, "service_worker.js");
       const code = readFileSync(worker, "utf8")
         .replace(/["'`]__VERSION__["'`]/, JSON.stringify(version.digest("hex").slice(0, 16)))
-        .replace(/["'`]__FILES__["'`]/, JSON.stringify(listed.join("\n")));
+        .replace(/["'`]__FILES__["'`]/, JSON.stringify(urls.join("\n")));
       writeFileSync(worker, code);
     },
   };

@@ -29,7 +29,8 @@ impl Fall {
         Some(Self { first, last, evaluations: losses.len(), window, share })
     }
 
-    fn fell(&self) -> bool {
+    /// Whether the last window lies below the first loss.
+    pub fn fell(&self) -> bool {
         self.first > self.last
     }
 
@@ -62,12 +63,12 @@ mod tests {
     #[test]
     fn the_fall_of_the_loss_is_told_with_the_last_window_s_share() {
         let told = Fall::new(&[1.0, 0.6, 0.6, 0.5, 0.5], 2).unwrap();
-        assert!(told.goes_on());
+        assert!(told.fell() && told.goes_on());
         let said = told.to_string();
         assert!(said.contains("fell by 50.0 %, and these brought 20.00 % of that fall"), "{said}");
         assert!(!Fall::new(&[1.0, 0.51, 0.51, 0.5, 0.5], 2).unwrap().goes_on());
         let rose = Fall::new(&[0.5, 0.6, 0.7], 1).unwrap();
-        assert!(rose.to_string().ends_with("it did not fall") && !rose.goes_on());
+        assert!(rose.to_string().ends_with("it did not fall") && !rose.fell() && !rose.goes_on());
         assert_eq!(Fall::new(&[1.0, 0.9, 0.8], 2), None, "no two whole windows");
         assert_eq!(Fall::new(&[], 2), None);
     }

@@ -112,6 +112,23 @@ test("names without an end are broken before they are wider than a phone", async
   await page.context().close();
 });
 
+test("in the system's own few colours it shows which example and which device are chosen", async () => {
+  const page = await it.open({ forcedColors: "active", reducedMotion: "reduce" });
+  await page.locator("#pictures img").first().waitFor();
+  const colors = await page.evaluate(() => {
+    const color = (selector) => getComputedStyle(document.querySelector(selector)).backgroundColor;
+    return {
+      page: color("html"),
+      device: color("#device input:checked + span"),
+      chosen: color("#concepts [aria-pressed=true]"),
+      other: color("#concepts [aria-pressed=false]"),
+    };
+  });
+  assert.notEqual(colors.chosen, colors.other);
+  assert.notEqual(colors.device, colors.page);
+  await page.context().close();
+});
+
 const focused = (page) => page.evaluate(() => document.activeElement.id);
 
 async function tabTo(page, id, key) {

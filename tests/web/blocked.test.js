@@ -72,3 +72,20 @@ test("a run that is kept nowhere is not left without a question, until it is sav
   assert.deepEqual(asked, []);
   await page.context().close();
 });
+
+test("what is kept nowhere can still be saved when the visitor turns to something else, until it is", async () => {
+  const page = await openWithPrefix(it, ALL, "?model=tiny/", { everywhere: true });
+  await settled(page);
+  await set(page, tiny);
+  const save = page.getByRole("button", { name: "Save what it had learned" });
+  for (const saved of [false, true]) {
+    await train(page);
+    await finished(page);
+    if (saved) await downloaded(page, "learned_embeds.safetensors");
+    await page.getByRole("button", { name: "Learn something else" }).click();
+    await page.locator("#start").waitFor();
+    assert.equal(await save.isVisible(), !saved);
+    if (!saved) assert.ok((await downloaded(page, "Save what it had learned")).length > 0);
+  }
+  await page.context().close();
+});

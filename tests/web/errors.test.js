@@ -20,6 +20,13 @@ test("without WebGPU the CPU is taken, and the page says why", async () => {
   assert.ok(await page.locator("#device input[value=cpu]").isChecked());
 });
 
+test("a browser that is too old for the program is told so", async () => {
+  const old = 'WebAssembly.compileStreaming = async () => { throw new WebAssembly.CompileError("wasm validation error: at offset 71"); };';
+  const page = await openWithPrefix(it, old);
+  await notice(page).getByText("This browser cannot run the program, which needs WebAssembly with SIMD: take a newer one.").waitFor();
+  await page.context().close();
+});
+
 test("a wrong setting is refused where it stands, in the CLI's words", async () => {
   const page = await it.open();
   await page.goto(`${it.url}?model=tiny/`);
@@ -75,6 +82,55 @@ test("a bad picture among good ones is named, and the others are learned from", 
   assert.equal(await page.locator("#pictures .refused").count(), 2);
   await page.getByRole("button", { name: "Remove torn.png" }).click();
   assert.match(await page.locator("#pictures .refused").textContent(), /Left out: `notes\.png`/);
+});
+
+test("a video and an archive among the pictures are not read, and that is said at once", async () => {
+  const page = await it.open();
+  await page.locator("#pictures img").first().waitFor();
+  await page.evaluate(() => {
+    globalThis.filesRead = [];
+    const { arrayBuffer } = Blob.prototype;
+    Blob.prototype.arrayBuffer = function () {
+      globalThis.filesRead.push(this.name);
+      return arrayBuffer.call(this);
+    };
+  });
+  await page.locator("#files").setInputFiles([
+    { name: "clip.mp4", mimeType: "video/mp4", buffer: Buffer.from("a video") },
+    { name: "one.png", mimeType: "image/png", buffer: Buffer.from(blackPng(64)) },
+    { name: "all.zip", mimeType: "application/zip", buffer: Buffer.from("PK") },
+  ]);
+  await notice(page).getByText("Only pictures are taken, and not `clip.mp4`, `all.zip`.").waitFor();
+  await page.getByRole("img", { name: "one.png" }).waitFor();
+  assert.equal(await page.locator("#pictures li").count(), 1);
+  assert.deepEqual(await page.evaluate(() => globalThis.filesRead), ["one.png"]);
+});
+
+test("a training waits for the example that was taken last, and learns no other if that does not come", async () => {
+  const page = await it.open({ serviceWorkers: "block" });
+  await ready(page);
+  await page.locator("#pictures img").first().waitFor();
+  await set(page, { ...tiny, max_train_steps: 1, num_inference_steps: 1 });
+  for (const [example, comes] of [["koala", false], ["blue-car", true]]) {
+    let answer;
+    const answered = new Promise((resolve) => (answer = resolve));
+    await page.route(`**/concepts/${example}/*`, async (route) => {
+      await answered;
+      await (comes ? route.continue() : route.abort());
+    });
+    await page.getByRole("button", { name: example.replace("-", " ") }).click();
+    await train(page);
+    await page.locator("#form-status").getByText("Getting the pictures of the example").waitFor();
+    assert.ok(await page.locator("#training").isHidden());
+    answer();
+    if (comes) continue;
+    await notice(page).getByText("The pictures of the koala did not arrive").waitFor();
+    await page.waitForFunction(() => document.querySelector("#form-status").textContent === "");
+    assert.ok(await page.locator("#training").isHidden());
+  }
+  await finished(page);
+  assert.match(await page.locator("#training-title").textContent(), /^Learning <blue-car>$/);
+  await page.context().close();
 });
 
 test("of a cut-out it is said that the colours that its file hides are learned", async () => {

@@ -2,11 +2,12 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { appendFileSync, cpSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
+import { copyModel } from "../../web/public-files.mjs";
 import { downloaded, finished, onePicture, ready, set, site, train } from "./page.js";
 
 const it = site();
@@ -55,4 +56,26 @@ test("a method brings its own settings", async () => {
   await shown("0.001");
   await set(page, { method: "textual-inversion" });
   await shown("0.005");
+});
+
+test("a run is shown with what the model says for its method, where that was left to it", async () => {
+  const [model, served] = ["model", "served"].map((name) => join(it.folder, `bounded-${name}`));
+  cpSync(it.model, model, { recursive: true });
+  appendFileSync(join(model, "dvar.toml"), "max_train_steps = 6\n[dreambooth-lora]\nmax_train_steps = 3\n");
+  copyModel(model, served, "bounded-sd");
+  it.server.folders["/bounded/"] = served;
+  const page = await it.open();
+  await page.goto(`${it.url}?model=/bounded/`);
+  await ready(page);
+  await onePicture(page);
+  await set(page, { ...options, max_train_steps: "", method: "dreambooth-lora" });
+  await train(page);
+  await finished(page);
+  const steps = page.locator("#figures dd").first();
+  assert.equal(await steps.textContent(), "3 / 3");
+  await page.reload();
+  await page.getByRole("button", { name: "Show it" }).click();
+  await finished(page);
+  assert.equal(await steps.textContent(), "3 / 3");
+  await page.context().close();
 });

@@ -8,6 +8,8 @@ import { finished, ready, set, site, train, visit } from "./page.js";
 const it = site();
 
 test("a second visit works without network, and asks for no other site", async () => {
+  // as many hosts do
+  it.server.moved.set("/a/host/index.html", "./");
   const page = await it.open();
   const context = page.context();
   const hosts = new Set();

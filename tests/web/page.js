@@ -110,21 +110,24 @@ export function storedModel(page) {
   );
 }
 
-/** Changes the stored run as if it had begun with this model. */
-export function storeModel(page, model) {
+/** Changes a part of the stored run. */
+export function changeStored(page, part, changes) {
   return page.evaluate(
-    (model) =>
+    ([part, changes]) =>
       new Promise((resolve) => {
         const request = indexedDB.open("dvar", 1);
         request.onsuccess = () => {
           const store = request.result.transaction("run", "readwrite").objectStore("run");
-          const read = store.get("setup");
-          read.onsuccess = () => (store.put({ ...read.result, model }, "setup").onsuccess = () => resolve());
+          const read = store.get(part);
+          read.onsuccess = () => (store.put({ ...read.result, ...changes }, part).onsuccess = () => resolve());
         };
       }),
-    model,
+    [part, changes],
   );
 }
+
+/** Changes the stored run as if it had begun with this model. */
+export const storeModel = (page, model) => changeStored(page, "setup", { model });
 
 export async function finished(page) {
   await page.locator("#result").waitFor({ state: "visible" });

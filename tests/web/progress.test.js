@@ -24,6 +24,24 @@ async function drawing(count) {
   return page;
 }
 
+test("the bar of the first visit never goes back", async () => {
+  const page = await it.open();
+  await page.addInitScript(() => {
+    globalThis.shown = [];
+    addEventListener("DOMContentLoaded", () => {
+      const bar = document.querySelector("#load-bar");
+      new MutationObserver(() => globalThis.shown.push(bar.value)).observe(bar, { attributes: true });
+    });
+  });
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  const shown = await page.evaluate(() => globalThis.shown);
+  assert.ok(shown.length > 2, `${shown}`);
+  assert.deepEqual(shown, shown.toSorted((a, b) => a - b));
+  assert.equal(shown.at(-1), 1);
+  await page.context().close();
+});
+
 test("a device that takes long for a step makes a part of one a second, and not none", async () => {
   // each look at the clock is 20 s after the one before
   const page = await openWithPrefix(it, "let seconds = 0; performance.now = () => 1000 * (seconds += 20);");

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { downloaded, finished, reached, ready, set, settled, site, train, visit } from "./page.js";
+import { changeStored, downloaded, finished, reached, ready, set, settled, site, train, visit } from "./page.js";
 
 const it = site();
 const tiny = { max_train_steps: 12, train_batch_size: 1, eval_batch_size: 1, save_steps: 4, window: 50, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
@@ -114,6 +114,46 @@ test("a run that learned nothing is not called learned", async () => {
   assert.match(await page.locator("#why").textContent(), /does not change at all/);
   await page.reload();
   await page.locator("#offer-text").getByText(/^The last run learned nothing of </).waitFor();
+});
+
+test("a run whose loss did not fall, or whose pictures came no closer, is not called learned", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  const [title, why] = [page.locator("#result-title"), page.locator("#why")];
+  // too short for any figures
+  assert.match(await title.textContent(), /^<.*>, as far as it was learned$/);
+  assert.match(await why.textContent(), /More steps let the rule decide\./);
+  const fell = { text: "0.5 at first, 0.4 in the last 50 evaluations", goes_on: false, fell: true };
+  const stop = { reason: "dvar", step: 11, ratio: 0.1, threshold: 0.2, window: 50 };
+  const good = { stop, fall: fell, clip_i_before: 0.5, clip_i: 0.8 };
+  for (const [changes, offered, called, said] of [
+    [good, /^The last run learned <.*>\.$/, /^Learned </, /varies less than the threshold allows\./],
+    [{ fall: { ...fell, fell: false } }, /came to its end\.$/, /as far as it was learned$/, /The loss on the fixed batch: 0\.5/],
+    [{ clip_i: 0.4 }, /came to its end\.$/, /as far as it was learned$/, /less like yours/],
+    [{ clip_i_before: null, clip_i: null }, /^The last run learned <.*>\.$/, /^Learned </, /varies less/],
+  ]) {
+    await changeStored(page, "finished", { ...good, ...changes });
+    await page.reload();
+    await page.locator("#offer-text").getByText(offered).waitFor();
+    await page.getByRole("button", { name: "Show it" }).click();
+    await finished(page);
+    assert.match(await title.textContent(), called);
+    assert.match(await why.textContent(), said);
+  }
+});
+
+test("what ended a run whose threshold never stops it is not said to be slower than the rule", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, { ...tiny, threshold: 0 });
+  await train(page);
+  await finished(page);
+  assert.match(await page.locator("#why").textContent(), /^It made all its 12 steps\. \(/);
 });
 
 test("a run that made all its steps goes on beyond them", async () => {

@@ -21,8 +21,11 @@ const POLICY =
 export async function serve(folders) {
   /** Paths that arrive only in part, and how many bytes. */
   const cut = new Map();
+  /** Paths that are to be found elsewhere, and where. */
+  const moved = new Map();
   const server = createServer((request, response) => {
     const path = decodeURIComponent(new URL(request.url, "http://host").pathname);
+    if (moved.has(path)) return response.writeHead(308, { location: moved.get(path) }).end();
     const prefix = Object.keys(folders).find((start) => path.startsWith(start));
     if (!prefix) return response.writeHead(404).end();
     let file = join(folders[prefix], normalize("/" + path.slice(prefix.length)));
@@ -47,6 +50,7 @@ export async function serve(folders) {
   return {
     origin: `http://127.0.0.1:${server.address().port}`,
     cut,
+    moved,
     folders,
     /** Closes it; a second time does nothing. */
     close() {

@@ -26,6 +26,13 @@ const BEST = "blue-umbrella";
 
 /** The example whose pictures are on their way. */
 let wanted: HTMLElement | undefined;
+/** Whether they came and were taken, when it is known. */
+let taken: Promise<boolean> | undefined;
+
+/** Whether the example that is on its way is taken; undefined where none is on its way. */
+export function arriving(): Promise<boolean> | undefined {
+  return wanted && taken;
+}
 
 /** What choosing a concept sets. */
 export function conceptOptions(concept: Concept): Options {
@@ -54,18 +61,24 @@ export async function showConcepts(
     const label = concept.name.replaceAll("-", " ");
     const button = element("button", { type: "button" }, image, element("span", { textContent: label }));
     button.setAttribute("aria-pressed", "false");
-    button.onclick = async () => {
-      wanted = button;
+    const take = async () => {
       try {
         const pictures = await fetchPictures(concept);
         // others may have been taken meanwhile
-        if (wanted !== button) return;
+        if (wanted !== button) return false;
         unpressConcepts();
         button.setAttribute("aria-pressed", "true");
         choose(concept, pictures);
+        return true;
       } catch {
+        if (wanted === button) wanted = undefined;
         notify(`The pictures of the ${label} did not arrive: check the connection and take it again.`);
+        return false;
       }
+    };
+    button.onclick = () => {
+      wanted = button;
+      taken = take();
     };
     return button;
   });

@@ -12,11 +12,13 @@ export class Failed extends Error {
   }
 }
 
+const TOO_OLD = "This browser cannot run the program, which needs WebAssembly with SIMD: take a newer one";
 const NAMES: readonly string[] = ["InputError", "ModelError", "DeviceError", "DownloadError", "MemoryError"];
 
 /** Whatever was thrown, in a form that can be posted. */
 export function asFailure(thrown: unknown): Failure {
   const message = thrown instanceof Error ? thrown.message : String(thrown);
+  if (thrown instanceof WebAssembly.CompileError) return { name: "Error", message: TOO_OLD };
   if (outOfMemory(thrown, message)) return { name: "MemoryError", message };
   const name = thrown instanceof Error ? thrown.name : "Error";
   const { option, last_good } = Object(thrown) as { option?: string; last_good?: LearnedFiles };

@@ -62,9 +62,10 @@ function leave(): void {
 /** Opens the model ahead of the button, and offers what an earlier visit left. */
 async function prepare(): Promise<void> {
   try {
-    const { engine, opened } = await studio.open();
+    const open = await studio.open();
+    const { engine, opened } = open;
     model.opened(opened.model.name);
-    await offerSavedRun(run, model, opened);
+    await offerSavedRun(run, model, open);
     start.defaults(await engine.ask("defaults", { options: start.method }));
     const kept = await keeps();
     if ((opened.uncached || !kept) && !toldUnkept) {
@@ -146,6 +147,7 @@ async function begin(): Promise<void> {
     hideNotice();
     // the next training would wait for it
     if (draw.drawing) studio.close("The drawing was ended");
+    run.turnAway();
     leave();
   };
   byId("measure").onclick = () => void measureBoth();

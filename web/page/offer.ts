@@ -2,31 +2,35 @@
 
 import { byId } from "./dom";
 import type { ModelChoice } from "./model_choice";
-import type { Opened, StopReason } from "./protocol";
+import type { Finished } from "./protocol";
 import type { RunControl } from "./run_control";
 import { aboutModel, folderOf, isSame } from "./run_model";
+import { filled, hasLearned } from "./run_parts";
 import { SavedRun } from "./saved_run";
 import { focusHeading } from "./sections";
 import { alone } from "./storage";
+import type { Studio } from "./studio";
+
+type Open = Awaited<ReturnType<Studio["open"]>>;
 
 /** Offers the stored run, if there is one: to go on where its model is open, else to take that model. */
-export async function offerSavedRun(run: RunControl, model: ModelChoice, opened: Opened | undefined): Promise<void> {
+export async function offerSavedRun(run: RunControl, model: ModelChoice, studio: Open | undefined): Promise<void> {
   const saved = new SavedRun();
   const { setup, checkpoint, records = [], samples = [], finished } = await saved.read();
   if (!setup || !checkpoint) return;
   const token = String(setup.options.placeholder_token);
-  const open = opened?.identity;
+  const open = studio?.opened.identity;
   const same = open !== undefined && isSame(setup.model, open);
   const about = open ? aboutModel(setup.model, open, finished ? "draw with it" : "go on") : "";
-  byId("offer-text").textContent = `${whatCame(finished?.stop, token)} ${about}`.trimEnd();
+  byId("offer-text").textContent = `${whatCame(finished, token)} ${about}`.trimEnd();
 
   const stored = { ...setup, checkpoint, records, samples };
   const go = byId("offer-go");
   go.hidden = !finished && !same;
   go.textContent = finished ? "Show it" : `Go on from step ${checkpoint.step}`;
   // what the visitor left to the model, the model says
-  const defaults = (same && opened?.defaults) || {};
-  go.onclick = () => void (finished ? run.show(stored, finished, defaults) : run.resume(stored));
+  const options = same && studio ? await filled(studio.engine, setup.options) : setup.options;
+  go.onclick = () => void (finished ? run.show(stored, finished, options) : run.resume(stored));
 
   const folder = open && folderOf(setup.model, open);
   const take = byId("offer-model");
@@ -47,15 +51,14 @@ export async function offerSavedRun(run: RunControl, model: ModelChoice, opened:
 }
 
 /** What came of the stored run, which may have been broken off. */
-function whatCame(stop: StopReason | undefined, token: string): string {
-  switch (stop?.reason) {
-    case undefined:
-      return `The last run, of ${token}, did not come to its end.`;
+function whatCame(finished: Finished | undefined, token: string): string {
+  if (!finished) return `The last run, of ${token}, did not come to its end.`;
+  switch (finished.stop.reason) {
     case "interrupted":
       return `You stopped the last run, of ${token}.`;
     case "constant_objective":
       return `The last run learned nothing of ${token}.`;
     default:
-      return `The last run learned ${token}.`;
+      return hasLearned(finished) ? `The last run learned ${token}.` : `The last run, of ${token}, came to its end.`;
   }
 }

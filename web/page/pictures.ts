@@ -5,6 +5,15 @@ import { isModel } from "./model_choice";
 import { notify } from "./notice";
 import type { Picture, Refusal } from "./protocol";
 
+/** Whether the system calls a file a picture, or does not know; what it really is, wasm finds out. */
+function mayBePicture({ type }: File): boolean {
+  return type === "" || type.startsWith("image/");
+}
+
+function names(files: File[]): string {
+  return files.map(({ name }) => `\`${name}\``).join(", ");
+}
+
 /** The chosen pictures and how they look. */
 export class Pictures {
   chosen: Picture[] = [];
@@ -65,15 +74,22 @@ export class Pictures {
   private async add(files: FileList | null | undefined): Promise<void> {
     // the list is emptied with the input that it belongs to; models are taken elsewhere
     const given = [...(files ?? [])].filter((file) => !isModel(file));
-    if (given.length === 0) return;
     const read: Picture[] = [];
-    for (const file of given) {
+    // a video may have gigabytes, which nobody reads for nothing
+    const others = given.filter((file) => !mayBePicture(file));
+    const unreadable: File[] = [];
+    for (const file of given.filter(mayBePicture)) {
       try {
         read.push({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) });
       } catch {
-        notify(`\`${file.name}\` cannot be read: give the pictures themselves, not their folder.`);
+        unreadable.push(file);
       }
     }
+    const told = [
+      ...(others.length > 0 ? [`Only pictures are taken, and not ${names(others)}.`] : []),
+      ...(unreadable.length > 0 ? [`Give the pictures themselves, not their folder: ${names(unreadable)} cannot be read.`] : []),
+    ];
+    if (told.length > 0) notify(told.join(" "));
     if (read.length === 0) return;
     const chosen = this.own ? [...this.chosen] : [];
     if (!this.own) this.refused.clear();

@@ -20,8 +20,9 @@ export interface Program {
 export async function fetchProgram(model: string | File, downloads: Downloads): Promise<Program> {
   downloads.expect(WASM_SIZE);
   const whole = async (blob: Blob) => blob.size === WASM_SIZE;
-  const code = await downloads.file(new URL(wasm, self.location.href).href, whole);
+  // the model first, whose list says how much comes in all: the bar would go back
   const files = model instanceof File ? model : await fetchModel(model, downloads);
+  const code = await downloads.file(new URL(wasm, self.location.href).href, whole);
   if (!(model instanceof File)) await downloads.forgetOthers();
   const response = new Response(code, { headers: { "content-type": "application/wasm" } });
   return { module: await WebAssembly.compileStreaming(response), model: files };

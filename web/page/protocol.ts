@@ -93,6 +93,8 @@ export interface Finished extends LearnedFiles {
 /** How a loss fell, in the CLI's words. */
 export interface Fall {
   text: string;
+  /** Whether it fell at all. */
+  fell: boolean;
   /** Whether more steps should bring more. */
   goes_on: boolean;
 }

@@ -2,6 +2,7 @@
 
 import { byId, download, element, figure, showPictures, withToken } from "./dom";
 import type { Finished, Options, Samples, StepRecord, StopReason } from "./protocol";
+import { hasLearned, sank } from "./run_parts";
 
 /** The section `#result`. */
 export class ResultView {
@@ -19,7 +20,7 @@ export class ResultView {
   /** Shows a run that ended; the names of its token and prompts come from `options`. */
   show(options: Options, finished: Finished, records: StepRecord[], samples: Samples[]): void {
     const token = String(options.placeholder_token);
-    byId("result-title").replaceChildren(...heading(finished.stop, token));
+    byId("result-title").replaceChildren(...heading(finished, token));
     byId("why").textContent = why(options, finished);
     const more = this.more(finished);
     byId("more").replaceChildren(...more);
@@ -75,35 +76,34 @@ function buttons(token: string, finished: Finished, records: StepRecord[], saved
   });
 }
 
-function heading({ reason }: StopReason, token: string): (Node | string)[] {
-  if (reason === "constant_objective") return withToken("Learned nothing of ", token);
-  if (reason === "interrupted") return withToken("", token, ", as far as it was learned");
-  return withToken("Learned ", token);
+function heading(finished: Finished, token: string): (Node | string)[] {
+  if (finished.stop.reason === "constant_objective") return withToken("Learned nothing of ", token);
+  if (hasLearned(finished)) return withToken("Learned ", token);
+  return withToken("", token, ", as far as it was learned");
 }
 
 /** The CLI's sentence, and what it means. */
-function why(
-  { min_train_steps }: Options,
-  { stop, text, steps, clip_i_before, clip_i, initializer_token, fall }: Finished,
-): string {
+function why({ min_train_steps, stopping, threshold }: Options, finished: Finished): string {
+  const { stop, text, steps, initializer_token, fall } = finished;
   // where more steps were asked for than the rule would have made, it was not asked
-  const asked = Number(min_train_steps ?? 0) >= steps;
+  const unruled = Number(min_train_steps ?? 0) >= steps || stopping === "few-iters" || threshold === 0;
+  // of a loss that did not fall, or not for long enough, another threshold says no more
+  const higher = fall?.fell ? ", or a higher threshold," : "";
   const made = steps === 1 ? "1 step" : `${steps} steps`;
   const all = steps === 1 ? "its one step" : `all its ${made}`;
   const meanings: Record<StopReason["reason"], string> = {
-    dvar: `It stopped by itself after ${made}: the loss on the fixed batch now moves little beside how it moved before.`,
+    dvar: `It stopped by itself after ${made}: beside all its values, the loss on the fixed batch now varies less than the threshold allows.`,
     plateau: `It stopped by itself after ${made}: of all that the loss on the fixed batch fell, its last steps brought ${fall?.goes_on ? "less than the threshold" : "next to nothing"}.`,
     constant_objective: `It stopped after ${made}: the deterministic loss does not change at all. Try a higher learning rate.`,
     no_improvement: `It stopped after ${made}: its pictures no longer came closer to yours.`,
-    max_steps: asked
+    max_steps: unruled
       ? `It made ${all}.`
-      : `It made ${all} before the rule would have stopped it. More steps, or a higher threshold, let the rule decide.`,
+      : `It made ${all} before the rule would have stopped it. More steps${higher} let the rule decide.`,
     interrupted: `You stopped it after ${made}.`,
   };
-  const sank = clip_i_before != null && clip_i != null && clip_i < clip_i_before;
   const worse = " Yet its pictures are less like yours than before it began: try another word to start from, or another learning rate.";
-  const fell = fall ? ` That loss: ${fall.text}.` : "";
+  const fell = fall ? ` The loss on the fixed batch: ${fall.text}.` : "";
   const learning = fall?.goes_on ? " It was still learning." : "";
   const start = initializer_token ? ` It began from the word “${initializer_token}”.` : "";
-  return `${meanings[stop.reason]} (${text}.)${fell}${learning}${start}${sank ? worse : ""}`;
+  return `${meanings[stop.reason]} (${text}.)${fell}${learning}${start}${sank(finished) ? worse : ""}`;
 }

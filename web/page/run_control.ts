@@ -1,5 +1,6 @@
 // One run from the button to its result, over failures on the way.
 
+import { stayAwake } from "./awake";
 import type { DeviceChoice } from "./device";
 import { byId, download } from "./dom";
 import type { DrawView } from "./draw_view";
@@ -9,7 +10,7 @@ import { explain, hideNotice, notify } from "./notice";
 import type { Events, Finished, LearnedFiles, Options, Phase, Picture, Run, Samples, StepRecord, StopReason } from "./protocol";
 import { ResultView } from "./result_view";
 import { isSame } from "./run_model";
-import { aboutPictures, goBack, isUsual, withoutEmpty } from "./run_parts";
+import { aboutPictures, filled, goBack, isUsual, withoutEmpty } from "./run_parts";
 import { showOnly } from "./sections";
 import type { StartView } from "./start_view";
 import { alone } from "./storage";
@@ -69,11 +70,12 @@ export class RunControl {
       const good = pictures.filter(({ name }) => !names.has(name));
       if (good.length === 0) return view.status("None of the pictures can be used.");
       const told = aboutPictures(pictures.length, checked);
+      const shown = await filled(engine, wanted);
       view.status("");
       await alone(async (turn) => {
         if (turn === "taken") told.push("Another tab of this page is learning, and its run is the one that is kept. This one is lost if the tab is closed before you have saved the result.");
         if (told.length > 0) notify(told.join(" "));
-        await this.train({ ...opened.defaults, ...wanted }, { options: wanted, pictures: good, model: opened.identity, records: [], samples: [], keep: turn === "free" });
+        await this.train(shown, { options: wanted, pictures: good, model: opened.identity, records: [], samples: [], keep: turn === "free" });
       });
     });
   }
@@ -83,21 +85,21 @@ export class RunControl {
     const run = { options, pictures, model, asked, checkpoint, records, samples, keep: true };
     goBack(run);
     return this.once(async () => {
-      const { opened } = await this.studio.open();
+      const { engine } = await this.studio.open();
+      const shown = await filled(engine, options);
       this.view.status("");
       await alone(async (turn) => {
         if (turn === "taken") return notify("Another tab of this page is learning. Go on there, or close that tab and try again.");
         run.keep = turn === "free";
-        await this.train({ ...opened.defaults, ...options }, run);
+        await this.train(shown, run);
       });
     });
   }
 
-  /** Shows a run that ended. */
-  async show(run: Omit<Run, "keep">, finished: Finished, defaults: Options): Promise<void> {
+  /** Shows a run that ended; `options` are all of its options that are known. */
+  async show(run: Omit<Run, "keep">, finished: Finished, options: Options): Promise<void> {
     if (this.busy) return;
     const { records, samples } = run;
-    const options = { ...defaults, ...run.options };
     this.run = { ...run, keep: true };
     this.unstored = false;
     showOnly("training", "result");
@@ -132,6 +134,11 @@ export class RunControl {
   private async startFrom(word: string): Promise<void> {
     const { run } = this;
     if (run) await this.start({ ...(run.asked ?? run.options), initializer_token: word }, run.pictures);
+  }
+
+  /** The visitor turns from the run on the screen to another: what is kept nowhere can still be saved. */
+  turnAway(): void {
+    if (this.onlyHere && this.run?.checkpoint) offerToSave(this.run.checkpoint);
   }
 
   /** Whether the run on the screen would be lost with the tab. */
@@ -260,6 +267,7 @@ export class RunControl {
 
   private controls(state: State): void {
     this.state = state;
+    stayAwake(state === "running" || state === "stopping");
     const [pause, stop] = [byId<HTMLButtonElement>("pause"), byId<HTMLButtonElement>("stop")];
     pause.textContent = state === "paused" ? "Go on" : "Pause";
     pause.disabled = state === "stopping";
@@ -283,6 +291,7 @@ export class RunControl {
       if (input && byId("training").hidden) this.view.error(explain(error), error.option);
       else this.failed(error);
     } finally {
+      stayAwake(false);
       this.busy = false;
       this.view.busy(false);
     }
@@ -301,7 +310,7 @@ export class RunControl {
   }
 }
 
-/** Offers what a failed training had learned until another begins: not in a notice, which the next one replaces. */
+/** Offers what a training had learned until another begins: not in a notice, which the next one replaces. */
 function offerToSave({ learned, adapter }: LearnedFiles): void {
   byId("rescue-save").onclick = () => {
     download("learned_embeds.safetensors", learned);

@@ -1,6 +1,7 @@
 // Small acts on the parts of a run.
 
-import type { Checked, Options, Run, Samples } from "./protocol";
+import type { Engine } from "./engine";
+import type { Checked, Finished, Options, Run, Samples } from "./protocol";
 
 /** Options that were left empty are left open. */
 export function withoutEmpty(options: Options): Options {
@@ -8,9 +9,28 @@ export function withoutEmpty(options: Options): Options {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => !empty(value)));
 }
 
+/** Options with the model's own for their method where they are left open. */
+export async function filled(engine: Engine, options: Options): Promise<Options> {
+  const { method } = options;
+  return { ...(await engine.ask("defaults", { options: { method } })), ...options };
+}
+
 /** Whether a run makes the steps that it would by default, so that their speed is the device's. */
 export function isUsual(options: Options, defaults: Options): boolean {
   return ["method", "train_batch_size", "eval_batch_size"].every((option) => options[option] === defaults[option]);
+}
+
+/** Whether a run's pictures are less like the visitor's than before it began. */
+export function sank({ clip_i_before, clip_i }: Finished): boolean {
+  return clip_i_before !== null && clip_i !== null && clip_i < clip_i_before;
+}
+
+/** Whether a run learned what it was to learn, as far as its figures tell. */
+export function hasLearned(finished: Finished): boolean {
+  const { fall, stop: { reason } } = finished;
+  if (reason === "interrupted" || reason === "constant_objective" || sank(finished)) return false;
+  // of a run too short for figures its rule knows
+  return fall ? fall.fell : reason !== "max_steps";
 }
 
 /** What is to be told of pictures before they are learned. */

@@ -29,11 +29,11 @@ scope.addEventListener("activate", (event) => {
 scope.addEventListener("fetch", (event) => {
   const { request } = event;
   if (request.method !== "GET" || !request.url.startsWith(scope.registration.scope)) return;
-  const home = new URL("index.html", scope.registration.scope).href;
+  const home = scope.registration.scope;
   const navigates = request.mode === "navigate";
   const [path] = request.url.split(/[?#]/);
   // another page of the same host is not this one's to answer
-  if (navigates && path !== home && path !== scope.registration.scope) return;
+  if (navigates && path !== home && path !== `${home}index.html`) return;
   const answer = async () => {
     const cache = await caches.open(PREFIX + VERSION);
     const kept = await cache.match(navigates ? home : request.url, { ignoreSearch: true });

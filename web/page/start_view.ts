@@ -1,6 +1,6 @@
 // The first screen: what to learn from, and the button.
 
-import { conceptOptions, showConcepts, unpressConcepts } from "./concepts";
+import { arriving, conceptOptions, showConcepts, unpressConcepts } from "./concepts";
 import { byId } from "./dom";
 import { notify } from "./notice";
 import { Pictures } from "./pictures";
@@ -44,16 +44,26 @@ export class StartView {
     });
     form.onsubmit = (event) => {
       event.preventDefault();
-      // those refused before too: the check says again what it leaves out
-      const { chosen } = this.pictures;
-      if (chosen.length === 0) this.status("Take an example or add pictures first.");
-      else train(this.chosen.options, chosen);
+      const example = arriving();
+      if (!example) return this.submit(train);
+      this.status("Getting the pictures of the example");
+      void example.then((taken) => {
+        this.status("");
+        if (taken) this.submit(train);
+      });
     };
     void showConcepts((concept, pictures) => {
       this.settings.show(conceptOptions(concept));
       this.pictures.take(pictures);
       this.status("");
     }).catch(() => notify("The examples did not arrive. Your own pictures can still be used."));
+  }
+
+  private submit(train: (options: Options, pictures: Picture[]) => void): void {
+    // those refused before too: the check says again what it leaves out
+    const { chosen } = this.pictures;
+    if (chosen.length === 0) this.status("Take an example or add pictures first.");
+    else train(this.chosen.options, chosen);
   }
 
   /** Fills in the model's values where the visitor has not chosen. */

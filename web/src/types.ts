@@ -77,7 +77,7 @@ export interface Finished extends LearnedFiles {
     window: number;
 }
 /** How the loss of the fixed batch fell. */
-export interface Fall { text: string; goes_on: boolean }
+export interface Fall { text: string; fell: boolean; goes_on: boolean }
 /** What a file of a visitor's holds. */
 export interface Held {
     /** Of the embedding in it, if there is one. */
