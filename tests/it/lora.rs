@@ -366,9 +366,11 @@ fn a_text_encoders_norms_and_biases_are_changed() {
     };
     let (weight, bias) = (less("weight", 0.0), less("bias", 2.0));
     let norm = "lora_te_text_model_final_layer_norm";
-    let file = File::default()
-        .with(&format!("{norm}.w_norm"), &[weight.len()], &weight)
-        .with(&format!("{norm}.b_norm"), &[bias.len()], &bias);
+    let file = File::default().with(&format!("{norm}.w_norm"), &[weight.len()], &weight).with(
+        &format!("{norm}.b_norm"),
+        &[bias.len()],
+        &bias,
+    );
     let model = ModelFolder::open(&folder).unwrap();
     let encoder = model.load_prompt_encoder(model.tokenizers().unwrap(), &device).unwrap();
     let unet = model.load_unet(&device).unwrap();

@@ -159,8 +159,7 @@ fn scaled(factor: &Factor, scale: f64) -> Cow<'static, [f32]> {
 }
 
 fn file(tensors: &[Named<'_>], metadata: (&str, &str)) -> Result<Vec<u8>, String> {
-    let tensors = tensors
-        .iter()
-        .map(|(name, shape, values)| (name.clone(), shape.clone(), &values[..]));
+    let tensors =
+        tensors.iter().map(|(name, shape, values)| (name.clone(), shape.clone(), &values[..]));
     to_safetensors(tensors, metadata).map_err(|error| error.to_string())
 }
