@@ -9,6 +9,7 @@ mod device;
 mod error;
 mod fall;
 mod generate;
+mod held;
 mod helpers;
 mod host;
 mod learned;

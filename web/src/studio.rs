@@ -14,7 +14,7 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 use crate::{
     device,
     error::PageError,
-    generate, learned, options,
+    generate, held, options,
     pictures::{self, LookedAt},
     single_file,
     source::{ModelSource, PageFiles},
@@ -140,7 +140,7 @@ impl Studio {
     /// `InputError` if it holds neither, or an embedding of another model.
     #[wasm_bindgen(unchecked_return_type = "Held")]
     pub fn held(&self, bytes: &[u8], name: &str) -> Result<JsValue, PageError> {
-        learned::held(self, bytes, name)
+        held::in_file(&self.model, bytes, name)
     }
 
     /// Draws pictures with a learned concept, one after the other; PNG files.
