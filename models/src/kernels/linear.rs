@@ -1,11 +1,12 @@
-//! A frozen linear layer: one product of matrices whose right factor is laid out once.
+//! A frozen linear layer: one product of matrices, whose right factor is laid out once unless it is large.
 
 use burn::{backend::flex::FlexTensor, nn::Linear, tensor::Shape};
 
 use super::{
     extension::{Kernel, frozen, stored, tensor, values, widened_values},
     kept::{self, Layout, is_kept},
-    parallel::{for_each_piece, with_scratch},
+    matrix::{self, Matrix},
+    parallel::{self, for_each_piece, with_scratch},
     spent::KernelKind,
     tile::{COLUMNS, Panels, ROWS, multiply, panels},
 };
@@ -21,7 +22,7 @@ pub(super) struct FrozenLinear {
 }
 
 impl FrozenLinear {
-    /// Nothing if the layer is trained, lies elsewhere, or is a large one, whose layout is not kept.
+    /// Nothing if the layer is trained or lies elsewhere.
     pub fn new(layer: &Linear, shape: Shape) -> Option<Self> {
         let weight = stored(&layer.weight)?;
         let bias = match &layer.bias {
@@ -32,7 +33,7 @@ impl FrozenLinear {
         let fits = shape.last() == weight.layout().shape().first()
             && shape.num_elements() > 0
             && weight.layout().num_elements() > 0;
-        (fits && is_kept(&weight)).then_some(Self { weight, bias, shape })
+        fits.then_some(Self { weight, bias, shape })
     }
 
     /// Inputs and outputs.
@@ -94,6 +95,42 @@ fn product(
     output
 }
 
+/// `x * right`, each row of which begins with `bias`, by a right factor that is too large to be kept in
+/// another layout: its columns are shared out among the threads, so that each weight is read once.
+///
+/// # Shapes
+///
+/// - x: `[rows, inner]`
+/// - output: `[rows, columns]`
+fn by_columns(x: &[f32], right: Matrix, bias: Option<&[f32]>) -> Vec<f32> {
+    let (inner, columns) = (right.rows, right.columns);
+    let left = Matrix::new(x, x.len() / inner, inner);
+    // as many pieces as threads may want; those of long rows are as wide as pays
+    let width = columns.div_ceil(8).clamp(32, 640);
+    let pieces = parallel::map(columns.div_ceil(width), x.len() * width, |piece| {
+        let first = piece * width;
+        let values = &right.values[first * right.column_stride..];
+        let right = Matrix { values, columns: width.min(columns - first), ..right };
+        let mut product = vec![0.0; left.rows * right.columns];
+        matrix::multiply(&mut product, right.columns, left, right, 1.0, false);
+        product
+    });
+    let mut output = vec![0.0; left.rows * columns];
+    for_each_piece(&mut output, columns, 1, |row, output| {
+        for (i, (piece, output)) in pieces.iter().zip(output.chunks_mut(width)).enumerate() {
+            let sums = &piece[row * output.len()..][..output.len()];
+            match bias {
+                Some(bias) => {
+                    let terms = sums.iter().zip(&bias[i * width..]);
+                    output.iter_mut().zip(terms).for_each(|(y, (sum, bias))| *y = sum + bias);
+                }
+                None => output.copy_from_slice(sums),
+            }
+        }
+    });
+    output
+}
+
 /// A matrix `[rows, columns]` in panels of 16 columns.
 fn in_panels(matrix: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
     let mut values = vec![0.0; panels(columns, COLUMNS) * rows * COLUMNS];
@@ -129,11 +166,16 @@ impl Kernel<1> for FrozenLinear {
     }
 
     fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, Shape) {
-        let [inputs, outputs] = self.sizes();
-        let right = kept::of(&self.weight, Layout::Forward, || {
-            in_panels(&widened_values(&self.weight), [inputs, outputs])
-        });
-        let output = product(x, &right, self.bias.as_ref().map(values), [inputs, outputs]);
+        let ([inputs, outputs], bias) = (self.sizes(), self.bias.as_ref().map(values));
+        let output = if is_kept(&self.weight) {
+            let right = kept::of(&self.weight, Layout::Forward, || {
+                in_panels(&widened_values(&self.weight), [inputs, outputs])
+            });
+            product(x, &right, bias, [inputs, outputs])
+        } else {
+            let weight = widened_values(&self.weight);
+            by_columns(x, Matrix::new(&weight, inputs, outputs), bias)
+        };
         (output, self.with_last(outputs))
     }
 
@@ -141,9 +183,15 @@ impl Kernel<1> for FrozenLinear {
 
     fn backward(&self, (): (), gradient: &[f32], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
         let [inputs, outputs] = self.sizes();
-        let right = kept::of(&self.weight, Layout::Backward, || {
-            transpose_in_panels(&widened_values(&self.weight), [inputs, outputs])
-        });
-        [Some(tensor(product(gradient, &right, None, [outputs, inputs]), self.shape.clone()))]
+        let back = if is_kept(&self.weight) {
+            let right = kept::of(&self.weight, Layout::Backward, || {
+                transpose_in_panels(&widened_values(&self.weight), [inputs, outputs])
+            });
+            product(gradient, &right, None, [outputs, inputs])
+        } else {
+            let weight = widened_values(&self.weight);
+            by_columns(gradient, Matrix::new(&weight, inputs, outputs).transpose(), None)
+        };
+        [Some(tensor(back, self.shape.clone()))]
     }
 }

@@ -5,6 +5,8 @@ use std::{cell::Cell, ops::Range};
 
 use rayon::prelude::*;
 
+use super::spent::{current, helping};
+
 /// So many operations are worth to wake another thread.
 const WORTH: usize = 1 << 17;
 
@@ -22,7 +24,8 @@ pub(super) fn for_each_piece(
     }
     let least = WORTH.div_ceil(length.saturating_mul(cost).max(1));
     let pieces = values.par_chunks_mut(length).enumerate().with_min_len(least);
-    pieces.for_each(|(i, piece)| work(i, piece));
+    let kind = current();
+    pieces.for_each(|(i, piece)| helping(kind, || work(i, piece)));
 }
 
 /// What `work` makes of each number below `count`, in order; `cost` is about how many operations
@@ -36,7 +39,9 @@ pub(super) fn map<T: Send>(
         return (0..count).map(work).collect();
     }
     let least = WORTH.div_ceil(cost.max(1));
-    (0..count).into_par_iter().with_min_len(least).map(work).collect()
+    let kind = current();
+    let numbers = (0..count).into_par_iter().with_min_len(least);
+    numbers.map(|i| helping(kind, || work(i))).collect()
 }
 
 /// What `work` makes of each number below `count`, in order, where each is worth a thread.

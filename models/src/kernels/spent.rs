@@ -1,6 +1,7 @@
 //! How long our kernels take, for who asks.
 
 use std::{
+    cell::Cell,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -31,7 +32,7 @@ impl KernelKind {
 pub struct Spent {
     /// Which kind.
     pub kind: KernelKind,
-    /// In calls of all threads, added up.
+    /// Of all threads, added up.
     pub time: Duration,
     /// Multiplications and additions of the products of matrices that define the layer, however it is
     /// computed; 0 for what is none.
@@ -57,14 +58,37 @@ pub fn spent_in_kernels() -> [Spent; KernelKind::ALL.len()] {
     })
 }
 
+thread_local! {
+    /// What this thread's time is counted as.
+    static CURRENT: Cell<Option<KernelKind>> = const { Cell::new(None) };
+}
+
 /// Counts one call.
 pub(super) fn counted<R>(kind: KernelKind, operations: usize, work: impl FnOnce() -> R) -> R {
     if !COUNTS.load(Relaxed) {
         return work();
     }
-    let clock = Instant::now();
+    OPERATIONS[kind as usize].fetch_add(operations as u64, Relaxed);
+    timed(kind, work)
+}
+
+/// What this thread's time is counted as, for those that help it.
+pub(super) fn current() -> Option<KernelKind> {
+    CURRENT.get()
+}
+
+/// Counts a piece of the work of a thread whose time is counted as `kind`, unless this is that thread.
+pub(super) fn helping<R>(kind: Option<KernelKind>, work: impl FnOnce() -> R) -> R {
+    match kind {
+        Some(kind) if CURRENT.get() != Some(kind) => timed(kind, work),
+        _ => work(),
+    }
+}
+
+fn timed<R>(kind: KernelKind, work: impl FnOnce() -> R) -> R {
+    let (before, clock) = (CURRENT.replace(Some(kind)), Instant::now());
     let result = work();
     TIMES[kind as usize].fetch_add(clock.elapsed().as_nanos() as u64, Relaxed);
-    OPERATIONS[kind as usize].fetch_add(operations as u64, Relaxed);
+    CURRENT.set(before);
     result
 }

@@ -187,6 +187,17 @@ fn a_convolution_by_many_weights_is_burns() {
     }
 }
 
+/// The same for linear layers, of one row and of many.
+#[test]
+fn a_linear_layer_by_many_weights_is_burns() {
+    for (rows, inputs, outputs) in [(1, 900, 700), (37, 700, 900), (3, 50, 12_000)] {
+        assert!(!is_small(inputs * outputs));
+        let layer = LinearConfig::new(inputs, outputs).init(&Device::flex()).no_grad();
+        let x = tensor([2, rows, inputs], 3);
+        check([x], |[x]| linear(&layer, x), |[x]| layer.forward(x)).expect("the same numbers");
+    }
+}
+
 #[test]
 fn attention_over_more_scores_than_are_held_at_once_is_burns() {
     let (query, key) = (tensor([1, 300, 8], 3), tensor([1, 1100, 8], 4));

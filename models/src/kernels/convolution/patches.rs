@@ -9,18 +9,29 @@ impl Convolution {
     /// by the weight of the input channel and tap which `depth` numbers; 0 in the padding.
     pub(super) fn gather(&self, x: &[f32], rows: Range<usize>, patches: &mut [f32]) {
         let columns = rows.len() * self.output[1];
-        for (i, patch) in patches.chunks_exact_mut(columns.max(1)).enumerate() {
-            let (channel, tap) = (i / self.taps(), i % self.taps());
-            let (mut row, mut rest) = (rows.start, patch);
-            while row < rows.end {
-                let (picture, inside) = (row / self.output[0], row % self.output[0]);
-                let count = (self.output[0] - inside).min(rows.end - row);
-                let (here, next) = rest.split_at_mut(count * self.output[1]);
-                let plane = (picture * self.channels_in + channel) * self.pixels_in();
-                let plane = &x[plane..][..self.pixels_in()];
-                self.gather_plane(plane, tap, inside..inside + count, here);
-                (row, rest) = (row + count, next);
-            }
+        for (depth, patch) in patches.chunks_exact_mut(columns.max(1)).enumerate() {
+            self.gather_row(x, depth, rows.clone(), patch);
+        }
+    }
+
+    /// One of these rows.
+    pub(super) fn gather_row(
+        &self,
+        x: &[f32],
+        depth: usize,
+        rows: Range<usize>,
+        patch: &mut [f32],
+    ) {
+        let (channel, tap) = (depth / self.taps(), depth % self.taps());
+        let (mut row, mut rest) = (rows.start, patch);
+        while row < rows.end {
+            let (picture, inside) = (row / self.output[0], row % self.output[0]);
+            let count = (self.output[0] - inside).min(rows.end - row);
+            let (here, next) = rest.split_at_mut(count * self.output[1]);
+            let plane = (picture * self.channels_in + channel) * self.pixels_in();
+            let plane = &x[plane..][..self.pixels_in()];
+            self.gather_plane(plane, tap, inside..inside + count, here);
+            (row, rest) = (row + count, next);
         }
     }
 

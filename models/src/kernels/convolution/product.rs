@@ -3,13 +3,17 @@
 use super::{
     super::{
         matrix::{Matrix, multiply},
-        parallel::{self, with_scratch},
+        parallel::{self, for_each_piece, with_scratch},
     },
     geometry::{Convolution, Rows},
 };
 
 /// How many values a block of columns may have: 512 KiB, about what a core's own cache holds.
 const BLOCK: usize = 1 << 17;
+/// Fewer blocks than this leave threads without work.
+const FEW: usize = 8;
+/// Fewer output channels than this leave a product short.
+const CHANNELS: usize = 32;
 /// Fewer columns than this leave a product's inner loop short.
 const COLUMNS: usize = 64;
 
@@ -25,6 +29,9 @@ impl Convolution {
         // Rows of output pixels, over all pictures.
         let all_rows = self.batch_size * self.output[0];
         let rows = (BLOCK / depth.max(1)).max(COLUMNS).div_ceil(width);
+        if all_rows < FEW * rows {
+            return self.forward_by_channels(x, weight, bias);
+        }
         let weight = Matrix::new(weight, self.channels_out, depth);
         let cost = self.channels_out * depth * rows * width;
         let blocks = parallel::map(all_rows.div_ceil(rows), cost, |block| {
@@ -39,6 +46,25 @@ impl Convolution {
             product
         });
         Rows { channels: self.channels_out, size: self.output, rows, blocks }
+            .join(self.batch_size, bias)
+    }
+
+    /// [`forward`](Self::forward) of few pixels: the output channels are shared out among the threads, so
+    /// that each weight is read once.
+    fn forward_by_channels(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        let rows = self.batch_size * self.output[0];
+        let (depth, columns) = (self.depth(), rows * self.output[1]);
+        let mut patches = vec![0.0; depth * columns];
+        for_each_piece(&mut patches, columns, 1, |i, patch| self.gather_row(x, i, 0..rows, patch));
+        let patches = Matrix::new(&patches, depth, columns);
+        let channels = self.channels_out.div_ceil(FEW).max(CHANNELS);
+        let mut product = vec![0.0; self.channels_out * columns];
+        for_each_piece(&mut product, channels * columns, depth, |i, product| {
+            let weight = &weight[i * channels * depth..];
+            let weight = Matrix::new(weight, product.len() / columns, depth);
+            multiply(product, columns, weight, patches, 1.0, false);
+        });
+        Rows { channels: self.channels_out, size: self.output, rows, blocks: vec![product] }
             .join(self.batch_size, bias)
     }
 
@@ -61,7 +87,7 @@ impl Convolution {
         });
         let pixels_in = self.pixels_in();
         let mut output = vec![0.0; self.batch_size * self.channels_in * pixels_in];
-        parallel::for_each_piece(&mut output, pixels_in, 1, |plane, output| {
+        for_each_piece(&mut output, pixels_in, 1, |plane, output| {
             let (picture, channel) = (plane / self.channels_in, plane % self.channels_in);
             let block = &blocks[picture / together * channel_blocks + channel / channels];
             let block_channels = channels.min(self.channels_in - channel / channels * channels);
