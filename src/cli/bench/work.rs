@@ -75,7 +75,8 @@ impl Work {
             lines.push(format!("  {name:12} {milliseconds:9.2} ms of a thread{of_ceiling}"));
         }
         let in_kinds: f64 = self.kinds.iter().map(|kind| kind.milliseconds).sum();
-        if let Some(all) = self.processor_ms.filter(|_| in_kinds > 0.0) {
+        // a clock's times: where threads wait, they may be more than the processor's
+        if let Some(all) = self.processor_ms.filter(|all| in_kinds > 0.0 && *all > in_kinds) {
             lines.push(format!("  {:12} {:9.2} ms of a thread", "all else", all - in_kinds));
         }
         lines
