@@ -72,10 +72,14 @@ const CANDIDATES: [(usize, &[Candidate]); 2] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let mut records = load(Path::new(RECORDS))?;
     if let Some(folder) = std::env::args().nth(1) {
-        save(&from_runs(Path::new(&folder))?, Path::new(RECORDS))?;
+        let runs = from_runs(Path::new(&folder))?;
+        records.retain(|record| runs.iter().all(|run| run.name != record.name));
+        records.extend(runs);
+        records.sort_by(|a, b| a.name.cmp(&b.name));
+        save(&records, Path::new(RECORDS))?;
     }
-    let records = load(Path::new(RECORDS))?;
     for (half, wanted) in [("choosing", true), ("held back", false)] {
         let is_in = |record: &&Record| {
             CHOOSING.iter().any(|name| record.name.starts_with(&format!("{name}--"))) == wanted
