@@ -105,7 +105,7 @@ pub fn model(bytes: &[u8]) {
 /// A configuration file, what a model advises, and a page's options.
 pub fn options(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let _ = black_box(TrainOptions::from_advice(&text, None, "dvar.toml"));
+    let _ = black_box(TrainOptions::from_advice(&text, &TrainOptions::default(), "dvar.toml"));
     let _ = black_box(TrainOptions::from_toml(&text, "config.toml"));
     let _ = black_box(TrainOptions::from_json(&text));
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     concept::{LearnedAdapter, Lora},
-    config::{DrawingAdvice, MixedPrecision},
+    config::{DrawingAdvice, MixedPrecision, TrainOptions},
     data::png::{encode_grid, encode_png},
     pipelines::{BATCH, DrawProgress, LongPrompts, ModelFolder, PipelineError, SamplingOptions},
     schedulers::{BetaSchedule, PredictionType, SchedulerKind},
@@ -104,7 +104,7 @@ pub(super) struct GenerateArgs {
 
 pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let model = model::open(args.model.as_deref(), args.ema)?;
-    let advice = session::advice(&model, None)?;
+    let advice = session::advice(&model, &TrainOptions::default())?;
     let beta_schedule = args.beta_schedule.or(advice.training.beta_schedule);
     let model = model.with_beta_schedule(beta_schedule)?;
     let prediction_type = args.prediction_type.or(advice.training.prediction_type);

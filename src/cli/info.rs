@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     concept::{LearnedAdapter, LoraLayer, Part},
+    config::TrainOptions,
     embedding::EmbeddingError,
     pipelines::ModelFolder,
     session,
@@ -171,7 +172,7 @@ fn model_folder(model: &ModelFolder) -> Result<(), CliError> {
     }
     println!("predicts   {}", model.scheduler().noise_schedule().prediction_type());
     println!("scorer     {}", if model.files().has("clip/config.json") { "clip/" } else { "none" });
-    for option in session::advice(model, None)?.to_toml()?.lines() {
+    for option in session::advice(model, &TrainOptions::default())?.to_toml()?.lines() {
         println!("advises    {option}");
     }
     Ok(())

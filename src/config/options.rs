@@ -86,17 +86,14 @@ impl TrainOptions {
         options.map_err(|parser| ConfigError::Unparsable { file: file.into(), parser })
     }
 
-    /// Reads what a model advises for a method: its options, and over them those in the table of the
-    /// method's name.
+    /// Reads what a model advises for a run of which these options are `chosen`: its own options, over them
+    /// those in the table of the method's name, and over both those in the table of the criterion that
+    /// ends the run.
     ///
     /// # Errors
     ///
     /// As of [`from_toml`](Self::from_toml); also for a table of another name.
-    pub fn from_advice(
-        text: &str,
-        method: Option<Method>,
-        file: &str,
-    ) -> Result<Self, ConfigError> {
+    pub fn from_advice(text: &str, chosen: &Self, file: &str) -> Result<Self, ConfigError> {
         let unparsable = |parser| ConfigError::Unparsable { file: file.into(), parser };
         let all: toml::Table = toml::from_str(text).map_err(unparsable)?;
         let (tables, plain): (toml::Table, toml::Table) =
@@ -105,10 +102,22 @@ impl TrainOptions {
             return Self::from_toml(text, file);
         }
         let mut advised = Self::from_table(plain)?;
+        let mut of_criteria = Vec::new();
         for (name, table) in tables {
-            let of: Method = toml::Value::String(name).try_into().map_err(unparsable)?;
             let differs = Self::from_table(table.try_into().map_err(unparsable)?)?;
-            if method.unwrap_or_default() == of {
+            let name = toml::Value::String(name);
+            if let Ok(criterion) = name.clone().try_into::<Stopping>() {
+                of_criteria.push((criterion, differs));
+                continue;
+            }
+            let method: Method = name.try_into().map_err(unparsable)?;
+            if chosen.method.method.unwrap_or_default() == method {
+                advised = differs.over(&advised)?;
+            }
+        }
+        let stopping = chosen.stopping.stopping.or(advised.stopping.stopping);
+        for (criterion, differs) in of_criteria {
+            if stopping == Some(criterion) {
                 advised = differs.over(&advised)?;
             }
         }

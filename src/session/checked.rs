@@ -32,20 +32,21 @@ fn class_word(options: &TrainOptions, model: &ModelFolder) -> Result<Option<Stri
     Ok(known.then(|| class.clone()))
 }
 
-/// What a model's makers advise: its `dvar.toml`, where there is one. A table there that is named
-/// after a method, such as `[dreambooth-lora]`, holds what is different for it.
+/// What a model's makers advise for a run of which these options are `chosen`: its `dvar.toml`, where there
+/// is one. A table there that is named after a method, such as `[dreambooth-lora]`, or after a criterion,
+/// such as `[plateau]`, holds what is different for it.
 ///
 /// # Errors
 ///
 /// [`SessionError`] if the file cannot be read or holds no options.
-pub fn advice(model: &ModelFolder, method: Option<Method>) -> Result<TrainOptions, SessionError> {
+pub fn advice(model: &ModelFolder, chosen: &TrainOptions) -> Result<TrainOptions, SessionError> {
     const FILE: &str = "dvar.toml";
     let files = model.files();
     let Some(bytes) = files.read_optional(FILE).map_err(crate::pipelines::PipelineError::from)?
     else {
         return Ok(TrainOptions::default());
     };
-    Ok(TrainOptions::from_advice(&String::from_utf8_lossy(&bytes), method, &files.display(FILE))?)
+    Ok(TrainOptions::from_advice(&String::from_utf8_lossy(&bytes), chosen, &files.display(FILE))?)
 }
 
 /// Options over the model's advice and the defaults, each checked for itself.
@@ -68,7 +69,7 @@ impl CheckedOptions {
     ///
     /// [`SessionError`] names the first option that is missing or out of range.
     pub fn new(options: &TrainOptions, model: ModelFolder) -> Result<Self, SessionError> {
-        let mut options = options.over(&advice(&model, options.method.method)?)?.with_defaults()?;
+        let mut options = options.over(&advice(&model, options)?)?.with_defaults()?;
         if options.start.is_open() && model.files().has(WORDS) {
             match class_word(&options, &model)? {
                 Some(word) => options.start.initializer_token = Some(word),

@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin};
 
 use dvar::{
     concept::LearnedAdapter,
-    config::DrawingAdvice,
+    config::{DrawingAdvice, TrainOptions},
     data::templates::fill,
     embedding,
     pipelines::{DrawProgress, PipelineError, SamplingOptions},
@@ -76,7 +76,7 @@ fn ended(error: PipelineError) -> PageError {
 
 fn sampling_options(studio: &Studio, request: &JsValue) -> Result<SamplingOptions, PageError> {
     let model = &studio.model;
-    let advice = DrawingAdvice::new(&advice(model, None)?)?;
+    let advice = DrawingAdvice::new(&advice(model, &TrainOptions::default())?)?;
     let size = model.native_resolution();
     let steps = whole(request, "num_inference_steps")?.map(|steps| steps as usize);
     let guidance_scale = property(request, "guidance_scale").as_f64();

@@ -83,7 +83,7 @@ impl Studio {
     }
 
     /// Every option that a page can set and that has a value, after the model's advice for the method
-    /// that `options` name, and the defaults.
+    /// and the criterion that `options` name, and the defaults.
     ///
     /// # Errors
     ///
@@ -93,8 +93,8 @@ impl Studio {
         &self,
         #[wasm_bindgen(unchecked_param_type = "Options")] options: JsValue,
     ) -> Result<JsValue, PageError> {
-        let method = options::read(&options)?.method.method;
-        options::write(&advice(&self.model, method)?.with_defaults()?)
+        let chosen = options::read(&options)?;
+        options::write(&advice(&self.model, &chosen)?.with_defaults()?)
     }
 
     /// The CLI's checks, before any slow work: the pictures that cannot be used, with why, and how many

@@ -205,16 +205,42 @@ fn the_help_tells_how_often_samples_are_scored_by_default() {
     assert!(help.to_string().ends_with(&said), "{help}");
 }
 
+/// Options of which a method and a criterion are chosen.
+fn chosen(method: Option<Method>, stopping: Option<Stopping>) -> TrainOptions {
+    let mut chosen = TrainOptions::default();
+    (chosen.method.method, chosen.stopping.stopping) = (method, stopping);
+    chosen
+}
+
 #[test]
 fn a_model_advises_a_method_what_its_table_says() {
     let text = "learning_rate = 0.005\nflip = 0.0\n[dreambooth-lora]\nlearning_rate = 0.001\n";
-    let advised = |method| TrainOptions::from_advice(text, method, "dvar.toml").unwrap();
+    let advised =
+        |method| TrainOptions::from_advice(text, &chosen(method, None), "dvar.toml").unwrap();
     let rate = |method| advised(method).optimizer.learning_rate;
     assert_eq!(rate(None), Some(0.005));
     assert_eq!(rate(Some(Method::CustomDiffusion)), Some(0.005));
     assert_eq!(rate(Some(Method::DreamboothLora)), Some(0.001));
     assert_eq!(advised(Some(Method::DreamboothLora)).training.flip, Some(0.0));
-    let refused = |text| TrainOptions::from_advice(text, None, "dvar.toml").is_err();
+    let refused =
+        |text| TrainOptions::from_advice(text, &TrainOptions::default(), "dvar.toml").is_err();
     assert!(refused("[hypernetwork]\nlearning_rate = 1.0\n"));
     assert!(refused("[dreambooth-lora]\nrate = 1.0\n"));
+}
+
+#[test]
+fn a_model_advises_each_criterion_its_own_window_and_threshold() {
+    let text = "stopping = \"plateau\"\nwindow = 9\n[dvar]\nwindow = 38\nthreshold = 0.39\n\
+                [plateau]\nwindow = 30\n[dreambooth-lora]\nstopping = \"dvar\"\n";
+    let advised = |method, stopping| {
+        let advised = TrainOptions::from_advice(text, &chosen(method, stopping), "dvar.toml");
+        let StoppingOptions { window, threshold, .. } = advised.unwrap().stopping;
+        (window, threshold)
+    };
+    let lora = Some(Method::DreamboothLora);
+    assert_eq!(advised(None, None), (Some(30), None));
+    assert_eq!(advised(lora, None), (Some(38), Some(0.39)));
+    assert_eq!(advised(None, Some(Stopping::Dvar)), (Some(38), Some(0.39)));
+    assert_eq!(advised(lora, Some(Stopping::Plateau)), (Some(30), None));
+    assert_eq!(advised(None, Some(Stopping::ClipS)), (Some(9), None));
 }
