@@ -7,8 +7,13 @@ export async function openWithPrefix(site, prefix, query = "?model=tiny/", { eve
   // what a service worker answers cannot be changed
   const context = await site.browser.newContext({ ...options, serviceWorkers: "block" });
   await context.route(/worker-[^/]*\.js$/, async (route) => {
-    const response = await route.fetch();
-    await route.fulfill({ response, body: `${prefix}\n${await response.text()}` });
+    try {
+      const response = await route.fetch();
+      await route.fulfill({ response, body: `${prefix}\n${await response.text()}` });
+    } catch (error) {
+      // a worker that was still to come when the test ended
+      if (!/closed|disposed/.test(error.message)) throw error;
+    }
   });
   if (everywhere) await context.addInitScript(prefix);
   context.setDefaultTimeout(PATIENCE);
