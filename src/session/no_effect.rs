@@ -31,7 +31,7 @@ impl CheckedOptions {
             let off = value.as_bool() == Some(false);
             !off && value.as_integer() != Some(0) && value.as_float() != Some(0.0)
         });
-        let rules = self.rules();
+        let rules: Vec<Rule> = self.rules().collect();
         let unheard = given.into_iter().filter_map(|(option, _)| {
             let rule = rules.iter().find(|(options, ..)| options.contains(&option.as_str()));
             rule.filter(|(_, heard, _)| !heard).map(|(_, _, why)| (option, *why))
@@ -40,18 +40,15 @@ impl CheckedOptions {
     }
 
     /// Every option that not all runs hear.
-    fn rules(&self) -> [Rule; 21] {
-        let Self { options, config, model } = self;
-        let (start, stopping) = (&config.initializer, config.stopping);
-        let by_loss = stopping.evaluates();
-        let tries_words = *start == Initializer::LowestLoss;
+    fn rules(&self) -> impl Iterator<Item = Rule> {
+        let starts = self.of_method_and_start().into_iter();
+        starts.chain(self.of_stopping()).chain(self.of_training()).chain(self.of_samples_and_logs())
+    }
+
+    fn of_method_and_start(&self) -> [Rule; 6] {
+        let Self { config, .. } = self;
+        let start = &config.initializer;
         let ranks_words = matches!(start, Initializer::Best | Initializer::Worst);
-        let rates = &config.trainer.lr_schedule;
-        let optimizer = options.training.optimizer.map(|kind| kind.name());
-        let samples = &options.samples;
-        let prompts = samples.validation_prompt.as_ref().is_some_and(|own| !own.is_empty());
-        let sampler = config.scheduler.or(model.scheduler().kind().ok()).map(|kind| kind.name());
-        let scored = config.clip.is_some() || model.has_clip();
         [
             (
                 &["lora_rank", "lora_scale"],
@@ -65,12 +62,20 @@ impl CheckedOptions {
             ),
             (
                 &["learnable_property"],
-                config.caption_templates.is_empty() || !prompts || ranks_words,
+                config.caption_templates.is_empty() || !self.has_prompts() || ranks_words,
                 "captions and prompts are given, which it would choose",
             ),
             (&["initializer_token"], matches!(start, Initializer::Token(_)), OTHER_START),
             (&["initializer_text"], matches!(start, Initializer::Text(_)), OTHER_START),
             (&["initializer_file"], matches!(start, Initializer::File(_)), OTHER_START),
+        ]
+    }
+
+    fn of_stopping(&self) -> [Rule; 4] {
+        let Self { config, .. } = self;
+        let by_loss = config.stopping.evaluates();
+        let by_scores = config.stopping == Stopping::ClipS;
+        [
             (&["window", "threshold", "eval_interval", "triple", "each_input"], by_loss, BY_LOSS),
             (
                 &[
@@ -80,19 +85,18 @@ impl CheckedOptions {
                     "mean_latent",
                     "mean_noise",
                 ],
-                by_loss || tries_words,
+                by_loss || config.initializer == Initializer::LowestLoss,
                 BY_LOSS_OR_START,
             ),
-            (
-                &["min_delta", "patience"],
-                stopping == Stopping::ClipS,
-                "it is for the `stopping` by `clip-s`",
-            ),
-            (
-                &["min_train_steps"],
-                by_loss || stopping == Stopping::ClipS,
-                "no criterion ends this run",
-            ),
+            (&["min_delta", "patience"], by_scores, "it is for the `stopping` by `clip-s`"),
+            (&["min_train_steps"], by_loss || by_scores, "no criterion ends this run"),
+        ]
+    }
+
+    fn of_training(&self) -> [Rule; 6] {
+        let rates = &self.config.trainer.lr_schedule;
+        let optimizer = self.options.training.optimizer.map(|kind| kind.name());
+        [
             (&["learning_rate"], rates.pieces.is_none(), "`lr_schedule` takes its place"),
             (
                 &["lr_warmup_steps"],
@@ -119,10 +123,18 @@ impl CheckedOptions {
                 optimizer == Some("sam"),
                 "it is for the `optimizer` `sam`",
             ),
-            (&["n_images_per_val_prompt"], prompts, "no `validation_prompt` is given"),
+        ]
+    }
+
+    fn of_samples_and_logs(&self) -> [Rule; 5] {
+        let Self { options, config, model } = self;
+        let sampler = config.scheduler.or(model.scheduler().kind().ok()).map(|kind| kind.name());
+        let scored = config.clip.is_some() || model.has_clip();
+        [
+            (&["n_images_per_val_prompt"], self.has_prompts(), "no `validation_prompt` is given"),
             (
                 &["num_samples"],
-                !prompts || samples.n_images_per_val_prompt.is_none(),
+                !self.has_prompts() || options.samples.n_images_per_val_prompt.is_none(),
                 "`n_images_per_val_prompt` takes its place",
             ),
             (&["eta"], sampler == Some("ddim"), "it is for the `scheduler` `ddim`"),
@@ -137,6 +149,10 @@ impl CheckedOptions {
                 "it is for the `logger` `wandb`",
             ),
         ]
+    }
+
+    fn has_prompts(&self) -> bool {
+        self.options.samples.validation_prompt.as_ref().is_some_and(|own| !own.is_empty())
     }
 }
 

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { downloaded, finished, reached, ready, set, site, train, UMBRELLA } from "./page.js";
+import { downloaded, finished, reached, ready, set, site, train, trained, UMBRELLA } from "./page.js";
 import { blackPng } from "./png.js";
 import { limitMemory, openWithPrefix } from "./worker_prefix.js";
 
@@ -149,12 +149,7 @@ test("of a cut-out it is said that the colours that its file hides are learned",
 });
 
 test("a prompt without the word is refused, and can be mended", async () => {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
-  await set(page, { ...tiny, max_train_steps: 2 });
-  await train(page);
-  await finished(page);
+  const page = await trained(it, { ...tiny, max_train_steps: 2 });
   const button = page.getByRole("button", { name: "Draw", exact: true });
   await page.locator("#prompt").fill("a house");
   await button.click();

@@ -134,6 +134,17 @@ export async function finished(page) {
 }
 
 /** Clicks a download and gives its bytes. */
+/** A page on which a run of the small model with these options has ended. */
+export async function trained(site, options) {
+  const page = await site.open();
+  await page.goto(`${site.url}?model=tiny/`);
+  await ready(page);
+  await set(page, options);
+  await train(page);
+  await finished(page);
+  return page;
+}
+
 export async function downloaded(page, name) {
   const [download] = await Promise.all([
     page.waitForEvent("download"),

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { finished, ready, set, site, train } from "./page.js";
+import { finished, ready, set, site, train, trained } from "./page.js";
 import { openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
@@ -11,12 +11,7 @@ const tiny = { max_train_steps: 12, train_batch_size: 1, eval_batch_size: 1, win
 
 /** A page that has trained and draws so many pictures, which takes longer than the next click on any number of workers. */
 async function drawing(count) {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
-  await set(page, tiny);
-  await train(page);
-  await finished(page);
+  const page = await trained(it, tiny);
   await page.locator("#draw-count").fill(String(count));
   await page.locator("#draw-num_inference_steps").fill("500");
   await page.getByRole("button", { name: "Draw", exact: true }).click();

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { changeStored, downloaded, finished, reached, ready, set, settled, site, train, visit } from "./page.js";
+import { changeStored, downloaded, finished, reached, ready, set, settled, site, train, trained, visit } from "./page.js";
 
 const it = site();
 const tiny = { max_train_steps: 12, train_batch_size: 1, eval_batch_size: 1, save_steps: 4, window: 50, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
@@ -104,12 +104,7 @@ test("a run whose bounds were left to the model is shown with them later", async
 });
 
 test("a run that learned nothing is not called learned", async () => {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
-  await set(page, { ...tiny, max_train_steps: 60, learning_rate: "1e-30", window: 3 });
-  await train(page);
-  await finished(page);
+  const page = await trained(it, { ...tiny, max_train_steps: 60, learning_rate: "1e-30", window: 3 });
   assert.match(await page.locator("#result-title").textContent(), /^Learned nothing of </);
   assert.match(await page.locator("#why").textContent(), /does not change at all/);
   await page.reload();
@@ -117,12 +112,7 @@ test("a run that learned nothing is not called learned", async () => {
 });
 
 test("a run whose loss did not fall, or whose pictures came no closer, is not called learned", async () => {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
-  await set(page, tiny);
-  await train(page);
-  await finished(page);
+  const page = await trained(it, tiny);
   const [title, why] = [page.locator("#result-title"), page.locator("#why")];
   // too short for any figures
   assert.match(await title.textContent(), /^<.*>, as far as it was learned$/);
@@ -147,22 +137,12 @@ test("a run whose loss did not fall, or whose pictures came no closer, is not ca
 });
 
 test("what ended a run whose threshold never stops it is not said to be slower than the rule", async () => {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
-  await set(page, { ...tiny, threshold: 0 });
-  await train(page);
-  await finished(page);
+  const page = await trained(it, { ...tiny, threshold: 0 });
   assert.match(await page.locator("#why").textContent(), /^It made all its 12 steps\. \(/);
 });
 
 test("a run that made all its steps goes on beyond them", async () => {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
-  await set(page, tiny);
-  await train(page);
-  await finished(page);
+  const page = await trained(it, tiny);
   await page.getByRole("button", { name: "Go on to 24 steps" }).click();
   await page.locator("#result").waitFor({ state: "hidden" });
   await finished(page);

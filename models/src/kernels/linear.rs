@@ -41,6 +41,22 @@ impl FrozenLinear {
         [self.weight.layout().shape()[0], self.weight.layout().shape()[1]]
     }
 
+    /// `x` times the weights or, on the way back, their transpose.
+    fn multiply(&self, x: &[f32], way: Layout, bias: Option<&[f32]>) -> Vec<f32> {
+        let [inputs, outputs] = self.sizes();
+        let back = way == Layout::Backward;
+        if !is_kept(&self.weight) {
+            let weight = widened_values(&self.weight);
+            let weight = Matrix::new(&weight, inputs, outputs);
+            return by_columns(x, if back { weight.transpose() } else { weight }, bias);
+        }
+        let lay_out = if back { transpose_in_panels } else { in_panels };
+        let right = kept::of(&self.weight, way, || {
+            lay_out(&widened_values(&self.weight), [inputs, outputs])
+        });
+        product(x, &right, bias, if back { [outputs, inputs] } else { [inputs, outputs] })
+    }
+
     fn with_last(&self, size: usize) -> Shape {
         let mut shape = self.shape.clone();
         let last = shape.rank() - 1;
@@ -166,32 +182,13 @@ impl Kernel<1> for FrozenLinear {
     }
 
     fn forward(&self, [x]: [&[f32]; 1]) -> (Vec<f32>, Shape) {
-        let ([inputs, outputs], bias) = (self.sizes(), self.bias.as_ref().map(values));
-        let output = if is_kept(&self.weight) {
-            let right = kept::of(&self.weight, Layout::Forward, || {
-                in_panels(&widened_values(&self.weight), [inputs, outputs])
-            });
-            product(x, &right, bias, [inputs, outputs])
-        } else {
-            let weight = widened_values(&self.weight);
-            by_columns(x, Matrix::new(&weight, inputs, outputs), bias)
-        };
-        (output, self.with_last(outputs))
+        let output = self.multiply(x, Layout::Forward, self.bias.as_ref().map(values));
+        (output, self.with_last(self.sizes()[1]))
     }
 
     fn state(&self, _: [FlexTensor; 1]) {}
 
     fn backward(&self, (): (), gradient: &[f32], _: [bool; 1]) -> [Option<FlexTensor>; 1] {
-        let [inputs, outputs] = self.sizes();
-        let back = if is_kept(&self.weight) {
-            let right = kept::of(&self.weight, Layout::Backward, || {
-                transpose_in_panels(&widened_values(&self.weight), [inputs, outputs])
-            });
-            product(gradient, &right, None, [outputs, inputs])
-        } else {
-            let weight = widened_values(&self.weight);
-            by_columns(gradient, Matrix::new(&weight, inputs, outputs).transpose(), None)
-        };
-        [Some(tensor(back, self.shape.clone()))]
+        [Some(tensor(self.multiply(gradient, Layout::Backward, None), self.shape.clone()))]
     }
 }
