@@ -9,10 +9,10 @@ export function withoutEmpty(options: Options): Options {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => !empty(value)));
 }
 
-/** Options with the model's own for their method where they are left open. */
+/** Options with the model's own for their method and criterion where they are left open. */
 export async function filled(engine: Engine, options: Options): Promise<Options> {
-  const { method } = options;
-  return { ...(await engine.ask("defaults", { options: { method } })), ...options };
+  const { method, stopping } = options;
+  return { ...(await engine.ask("defaults", { options: { method, stopping } })), ...options };
 }
 
 /** Whether a run makes the steps that it would by default, so that their speed is the device's. */

@@ -4,7 +4,7 @@ use burn::{backend::flex::FlexTensor, nn::Linear, tensor::Shape};
 
 use super::{
     extension::{Kernel, frozen, stored, tensor, values, widened_values},
-    kept::{self, Layout, is_kept},
+    kept::{self, Layout, is_kept, is_small},
     matrix::{self, Matrix},
     parallel::{self, for_each_piece, with_scratch},
     spent::KernelKind,
@@ -22,7 +22,8 @@ pub(super) struct FrozenLinear {
 }
 
 impl FrozenLinear {
-    /// Nothing if the layer is trained or lies elsewhere.
+    /// Nothing if the layer is trained or lies elsewhere, or if its weights are few and a part of others:
+    /// neither laid out once nor worth to be shared out.
     pub fn new(layer: &Linear, shape: Shape) -> Option<Self> {
         let weight = stored(&layer.weight)?;
         let bias = match &layer.bias {
@@ -30,9 +31,11 @@ impl FrozenLinear {
             None => None,
         };
         // Inputs that do not fit are burn's to refuse.
+        let weights = weight.layout().num_elements();
         let fits = shape.last() == weight.layout().shape().first()
             && shape.num_elements() > 0
-            && weight.layout().num_elements() > 0;
+            && weights > 0
+            && (is_kept(&weight) || !is_small(weights));
         fits.then_some(Self { weight, bias, shape })
     }
 
