@@ -1,6 +1,6 @@
 //! The model that `--model` names.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 #[cfg(feature = "hub")]
@@ -80,6 +80,20 @@ fn full_name(model: &Path) -> &Path {
 pub(super) fn of_run(options: &TrainOptions) -> Result<CheckedOptions, CliError> {
     let model = open(options.data.model.as_deref(), options.data.ema.unwrap_or(false))?;
     Ok(CheckedOptions::new(options, model)?)
+}
+
+/// Where the files of a model lie that [`open`] has opened; none for the embedded model.
+pub(super) fn place(model: &Path) -> Option<PathBuf> {
+    if model == Path::new(EMBEDDED) {
+        return None;
+    }
+    if model.exists() {
+        return Some(model.to_path_buf());
+    }
+    #[cfg(feature = "hub")]
+    return Folder::in_hub_cache(repository(full_name(model))?).map(|folder| folder.0);
+    #[cfg(not(feature = "hub"))]
+    return None;
 }
 
 /// The CLIP model that a flag names, or the one that the model brings, where it does.

@@ -134,6 +134,25 @@ fn two_processes_share_a_grid_and_a_third_finds_nothing_to_do() {
 }
 
 #[test]
+fn a_grid_notices_that_other_weights_took_the_place_of_its_models() {
+    let cli = Cli::new();
+    let model = cli.copy_model("model");
+    grid(&cli, "model = 'model'", "[[variants]]\nname = 'x'\n");
+    cli.run(&TABLE).ok();
+    let weights = model.join("unet/diffusion_pytorch_model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..].fill(0);
+    fs::write(&weights, bytes).unwrap();
+    for more in [&[][..], &["--status"]] {
+        let ran = cli.run(&[&TABLE[..], more].concat());
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        let told = "the run `experiments/table1/runs/blue-umbrella--x` was begun with other files";
+        assert!(ran.stderr.contains(told), "{ran:?}");
+    }
+}
+
+#[test]
 fn a_run_that_fails_is_counted_and_tried_again_and_the_others_are_made() {
     let cli = Cli::new();
     let variants = "

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde::Deserialize;
 
 use super::{
+    model_mark::Marks,
     paper::Experiment,
     study::SemiDeterministic,
     variant::{StepsFrom, Variant},
@@ -55,6 +56,8 @@ pub(super) struct Cell {
     pub run: String,
     /// What the model calls itself.
     pub model: String,
+    /// What stands for the files of the model and the scorer.
+    pub model_mark: String,
     /// All options, as its `config.toml` has them; the number of steps is open with `steps_from`.
     pub options: TrainOptions,
     /// What stands for the concept's pictures.
@@ -125,25 +128,34 @@ impl Grid {
     /// it before it begins.
     pub(super) fn cells(&self) -> Result<Vec<Cell>, CliError> {
         let pairs = self.variants.iter().flat_map(|v| self.concepts.iter().map(move |c| (v, c)));
-        pairs.map(|(variant, concept)| self.cell(concept, variant)).collect()
+        let mut marks = Marks::default();
+        let cells = pairs.map(|(variant, concept)| {
+            self.cell(concept, variant, &mut marks).map_err(|error| {
+                CliError::Input(format!(
+                    "the grid `{}`, variant `{}` of concept `{}`: {error}",
+                    self.source, variant.name, concept.name
+                ))
+            })
+        });
+        cells.collect()
     }
 
-    fn cell(&self, concept: &Concept, variant: &Variant) -> Result<Cell, CliError> {
-        let merged = concept.options.over(&self.options);
-        let merged = merged.and_then(|under| variant.options.over(&under));
-        let checked = merged.map_err(CliError::from).and_then(|options| train::check(&options));
-        let (checked, _, pictures) = checked.map_err(|error| {
-            CliError::Input(format!(
-                "the grid `{}`, variant `{}` of concept `{}`: {error}",
-                self.source, variant.name, concept.name
-            ))
-        })?;
+    fn cell(
+        &self,
+        concept: &Concept,
+        variant: &Variant,
+        marks: &mut Marks,
+    ) -> Result<Cell, CliError> {
+        let options = variant.options.over(&concept.options.over(&self.options)?)?;
+        let (checked, _, pictures) = train::check(&options)?;
+        let options = train::saved(&checked)?;
         Ok(Cell {
             concept: concept.name.clone(),
             variant: variant.name.clone(),
             run: format!("{}--{}", slug(&concept.name), slug(&variant.name)),
             model: checked.model.name().to_string(),
-            options: train::saved(&checked)?,
+            model_mark: marks.of(&options)?,
+            options,
             pictures: train::mark(&pictures),
             steps_from: variant.steps_from.clone(),
         })
@@ -191,6 +203,26 @@ fn check_steps(variants: &[Variant]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+impl Cell {
+    /// A run of this name, and the variant that it takes the most steps of.
+    pub(super) fn named(run: &str, steps_from: Option<&str>) -> Self {
+        let (concept, variant) = run.split_once("--").unwrap();
+        let statistic = super::variant::Statistic::Max;
+        let most = |variant: &str| StepsFrom { variant: variant.into(), statistic };
+        Self {
+            concept: concept.into(),
+            variant: variant.into(),
+            run: run.into(),
+            model: String::new(),
+            model_mark: String::new(),
+            options: TrainOptions::default(),
+            pictures: String::new(),
+            steps_from: steps_from.map(most),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod figure;
 mod grid;
+mod model_mark;
 mod paper;
 mod place;
 mod queue;
@@ -209,27 +210,10 @@ fn interrupts_by_ctrl_c() -> Result<Interrupts, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        cli::experiment::variant::{Statistic, StepsFrom},
-        config::TrainOptions,
-    };
 
     #[test]
     fn a_named_run_brings_those_that_it_takes_its_steps_from() {
-        let cell = |run: &str, from: Option<&str>| {
-            let (concept, variant) = run.split_once("--").unwrap();
-            let steps_of =
-                |variant: &str| StepsFrom { variant: variant.into(), statistic: Statistic::Max };
-            Cell {
-                concept: concept.into(),
-                variant: variant.into(),
-                run: run.into(),
-                model: String::new(),
-                options: TrainOptions::default(),
-                pictures: String::new(),
-                steps_from: from.map(steps_of),
-            }
-        };
+        let cell = Cell::named;
         let cells = [
             cell("a--x", None),
             cell("b--x", None),

@@ -178,7 +178,7 @@ impl<'a> Queue<'a> {
         let bar = ProgressBar::new_spinner();
         bar.set_message(format!("{name}: see {}", place.log().display()));
         bar.enable_steady_tick(Duration::from_millis(100));
-        let ran = place.run(options, device, lock, &self.interrupts);
+        let ran = place.run(options, &cell.model_mark, device, lock, &self.interrupts);
         bar.finish_and_clear();
         ran?;
         match self.look(index)? {
@@ -212,6 +212,7 @@ impl<'a> Queue<'a> {
         let place = Place::new(&self.runs, &self.cells[index].run);
         if let Some(saved) = place.saved()? {
             self.check_saved(&place, &saved, &options)?;
+            check_model(&place, &self.cells[index])?;
         }
         if let Some(done) = place.done()? {
             check_pictures(&place, &done, &self.cells[index])?;
@@ -292,6 +293,18 @@ fn check_pictures(place: &Place, done: &Done, cell: &Cell) -> Result<(), CliErro
         "the run `{}` was made of other pictures than are in `{}` now; remove the run's folder or choose another one with `--output-dir`",
         place.folder().display(),
         cell.options.data.train_data_dir.clone().unwrap_or_default().display()
+    )))
+}
+
+/// A run that was begun with another model, or scored by another CLIP, must not count for these, nor go on.
+fn check_model(place: &Place, cell: &Cell) -> Result<(), CliError> {
+    if place.model_mark().is_none_or(|begun_with| begun_with == cell.model_mark) {
+        return Ok(());
+    }
+    Err(CliError::Input(format!(
+        "the run `{}` was begun with other files of its model, {}, or of its CLIP than are there now; remove the run's folder or choose another one with `--output-dir`",
+        place.folder().display(),
+        cell.model
     )))
 }
 

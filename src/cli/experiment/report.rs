@@ -237,6 +237,7 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
                 variant: variant.name.clone(),
                 run: format!("{}--{}", concept.name, variant.name),
                 model: "a model".into(),
+                model_mark: "this".into(),
                 options,
                 pictures: "these".into(),
                 steps_from: variant.steps_from.clone(),
@@ -350,6 +351,28 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
         assert_eq!(made_of("these").unwrap(), 1);
         let refused = made_of("others").unwrap_err().to_string();
         assert!(refused.contains("a--CLIP-s` was made of other pictures"), "{refused}");
+    }
+
+    #[test]
+    fn a_run_of_another_model_does_not_count_and_one_that_was_begun_with_it_does_not_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
+        let cells = cells(&grid);
+        run(folder.path(), &cells[0], &cells[0].options, 10, None);
+        let options = cells[0].options.to_toml().unwrap();
+        let begun_with = |line: &str| {
+            let text = format!("{line}{options}");
+            fs::write(folder.path().join("a--CLIP-s.toml"), text).unwrap();
+            read(&cells, folder.path()).map(|finished| finished.len())
+        };
+        assert_eq!(begun_with("# model this\n").unwrap(), 1);
+        assert_eq!(begun_with("").unwrap(), 1, "dvar 0.1.0 did not say");
+        for file in ["report.html", "result.json"] {
+            let refused = begun_with("# model that\n").unwrap_err().to_string();
+            let words = "a--CLIP-s` was begun with other files of its model, a model";
+            assert!(refused.contains(words), "{refused}");
+            fs::remove_file(folder.path().join("a--CLIP-s").join(file)).unwrap();
+        }
     }
 
     #[test]

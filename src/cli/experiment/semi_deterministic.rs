@@ -206,15 +206,7 @@ mod tests {
     #[test]
     fn the_figure_is_of_a_concept_that_has_losses_and_keeps_a_place_for_each_run() {
         let run = |concept: &str, inputs: usize, code: &str| {
-            let cell = grid::Cell {
-                concept: concept.into(),
-                variant: format!("{code}, {inputs} inputs"),
-                run: String::new(),
-                model: String::new(),
-                options: TrainOptions::default(),
-                pictures: String::new(),
-                steps_from: None,
-            };
+            let cell = grid::Cell::named(&format!("{concept}--{code}, {inputs} inputs"), None);
             (cell, inputs, code.parse::<EvaluationSwitches>().unwrap())
         };
         let cells: Vec<_> = [("a", 4), ("b", 4), ("a", 32), ("b", 32)]
