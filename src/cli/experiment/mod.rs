@@ -130,7 +130,7 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
             Err(CliError::Failed(format!("{reason}; the same command tries it again")))
         });
     }
-    let _turn = output::in_turn(&runs)?;
+    let _turn = output::in_turn(&runs.join("tables.lock"))?;
     report::write_runs(&folder, &finished)?;
     match args.experiment {
         Experiment::SemiDeterministic => {

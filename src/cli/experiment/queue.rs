@@ -148,6 +148,10 @@ impl<'a> Queue<'a> {
     pub(super) fn finished(mut self) -> Result<Vec<Finished<'a>>, CliError> {
         let mut finished = Vec::new();
         for (index, cell) in self.cells.iter().enumerate() {
+            // what failed here another process may have made since
+            if let Some(Outcome::Failed(_)) = &self.outcomes[index] {
+                self.outcomes[index] = self.find(index)?.or(self.outcomes[index].take());
+            }
             let options = match self.options(index)? {
                 Options::Known(options) => *options,
                 Options::Open | Options::Never(_) => {

@@ -335,6 +335,28 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
     }
 
     #[test]
+    fn a_run_that_failed_here_and_was_made_by_another_process_since_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
+        let cells = cells(&grid);
+        let failed = |queue: &mut Queue<'_>| {
+            fs::write(folder.path().join("a--CLIP-s.failed"), "it burnt").unwrap();
+            queue.work(&[0], "none").unwrap();
+        };
+        let queue = || Queue::new(&cells, "my.toml", folder.path(), Interrupts::default()).unwrap();
+        let mut first = queue();
+        failed(&mut first);
+        assert_eq!(first.finished().unwrap()[0].failure(), Some("it burnt"));
+        let mut second = queue();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        failed(&mut second);
+        // as who tries it again does
+        fs::remove_file(folder.path().join("a--CLIP-s.failed")).unwrap();
+        run(folder.path(), &cells[0], &cells[0].options, 10, None);
+        assert!(second.finished().unwrap()[0].done().is_some());
+    }
+
+    #[test]
     fn a_run_of_other_pictures_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
         let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
