@@ -11,7 +11,7 @@ use super::{
     variant::Variant,
 };
 use crate::{
-    cli::{CliError, output},
+    cli::{CliError, output, run_folder::folder_name},
     config::TrainOptions,
 };
 
@@ -45,10 +45,11 @@ pub(super) fn write_results(
     write(&folder.join(format!("{name}.svg")), &svg)?;
     let text = format!(
         "{}\nMedian ± interquartile range over the concepts. CLIP-I: likeness of the kept concept's \
-         samples to its pictures. Iterations: updates made. Minutes: training and the samples \
+         samples to its pictures, by {}. Iterations: updates made. Minutes: training and the samples \
          scored on the way, on the machine that made these runs and beside whatever else it did.\n\n\
          {}\n![{name}]({name}.svg)\n\n{}",
         header(name, runs),
+        scorers(runs),
         table.to_markdown(),
         options(runs, &grid.variants.iter().map(variant_line).collect::<Result<Vec<_>, _>>()?)?,
     );
@@ -101,6 +102,18 @@ pub(super) fn header(name: &str, runs: &[Finished<'_>]) -> String {
     let models = distinct(runs.iter().map(|run| &*run.cell.model));
     let concepts = distinct(runs.iter().map(|run| &*run.cell.concept));
     format!("# {name}\n\nModel: {models}. Concepts: {concepts}.\n")
+}
+
+/// Which CLIP scored: the scores of two cannot be compared. Of a folder the name alone, which holds on other
+/// machines too.
+fn scorers(runs: &[Finished<'_>]) -> String {
+    let names = runs.iter().map(|run| match &run.options.samples.clip {
+        None => "the model's own CLIP".into(),
+        Some(folder) if folder.is_absolute() => folder_name(folder),
+        Some(name) => name.display().to_string(),
+    });
+    let names: Vec<String> = names.collect();
+    distinct(names.iter().map(String::as_str))
 }
 
 /// How a run is called beside others.
@@ -305,6 +318,7 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
         let markdown = text("t.md");
         for words in [
             "Model: a model. Concepts: a, b, c.",
+            "samples to its pictures, by the model's own CLIP. Iterations",
             "| CLIP-s  | 0.600 ± 0.200 |    20 ± 15 | 2.0 ± 1.5 |            3 |",
             "- c, few: the device, it burnt",
             "- **few**: as many steps as the mean of CLIP-s",
@@ -315,6 +329,25 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
         let line = "runs/a--CLIP-s,a,CLIP-s,,10,10,0.125,0.5,1,,stopped after all 10 steps,";
         assert_eq!(text("runs.csv").lines().nth(1), Some(line));
         assert!(text("runs.csv").ends_with("c,few,23,,,,,,,,\"the device, it burnt\"\r\n"));
+    }
+
+    #[test]
+    fn the_table_names_the_clip_that_scored() {
+        let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
+        let cells = cells(&grid);
+        let scored_by = |clips: [Option<&str>; 2]| {
+            let runs = clips.map(|clip| {
+                let mut options = cells[0].options.clone();
+                options.samples.clip = clip.map(Into::into);
+                let outcome = Outcome::Failed("it burnt".into());
+                Finished { cell: &cells[0], folder: "gone".into(), options, outcome }
+            });
+            scorers(&runs)
+        };
+        let hub = Some("openai/clip-vit-base-patch32");
+        assert_eq!(scored_by([hub, hub]), "openai/clip-vit-base-patch32");
+        let here = std::path::absolute("clips/vit-b-32").unwrap();
+        assert_eq!(scored_by([here.to_str(), None]), "vit-b-32, the model's own CLIP");
     }
 
     #[test]
