@@ -254,8 +254,8 @@ mod tests {
         ];
         assert_eq!(seen.collect::<Vec<_>>(), want);
 
-        let told = undefined(&fits);
-        assert!(told.ends_with("- b, 11111, 4 inputs\n- b, 11111, 32 inputs\n- b, 11110, 32 inputs\n"));
+        let named = "- b, 11111, 4 inputs\n- b, 11111, 32 inputs\n- b, 11110, 32 inputs\n";
+        assert!(undefined(&fits).ends_with(&format!("\n\n{named}")));
         fits.iter_mut().for_each(|fit| fit.r_squared = Some(0.5));
         assert_eq!(undefined(&fits), "");
     }
