@@ -332,10 +332,14 @@ fn a_run_that_ends_at_once_when_the_grid_is_interrupted_has_not_failed() {
 fn a_single_run_makes_those_that_it_takes_its_steps_from_too() {
     let cli = Cli::new();
     grid(&cli, "", STEPS);
-    cli.run(&[&TABLE[..], &["--run", "koala--few-iters-mean"]].concat()).ok();
+    let said = cli.run(&[&TABLE[..], &["--run", "koala--few-iters-mean"]].concat()).ok();
+    assert!(said.contains("0 of 3 wanted runs done"), "{said}");
     let status = cli.run(&[&TABLE[..], &["--status"]].concat()).ok();
     let open: Vec<_> = status.lines().filter(|line| line.starts_with("open")).collect();
     assert_eq!(open, ["open       blue-umbrella--few-iters-mean"], "{status}");
+    // it asks nothing of the others
+    fs::remove_file(cli.path("koala/4.png")).unwrap();
+    cli.run(&[&TABLE[..], &["--run", "blue-umbrella--clip-s"]].concat()).ok();
 }
 
 /// The program that makes a grid, once this run has made a few steps.

@@ -1,6 +1,6 @@
 //! What an experiment runs: every variant of the options on every concept.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde::Deserialize;
 
@@ -124,10 +124,11 @@ impl Grid {
         Ok(Self { source, options: file.options, concepts: file.concepts, variants })
     }
 
-    /// Every variant on every concept, variant by variant, each checked as `dvar train` would check
-    /// it before it begins.
-    pub(super) fn cells(&self) -> Result<Vec<Cell>, CliError> {
-        let pairs = self.variants.iter().flat_map(|v| self.concepts.iter().map(move |c| (v, c)));
+    /// The runs of these names and those that they take their steps from, or all where none is named;
+    /// variant by variant, each checked as `dvar train` would check it before it begins.
+    pub(super) fn cells(&self, named: &[String]) -> Result<Vec<Cell>, CliError> {
+        let wanted = self.wanted(named)?;
+        let pairs = self.pairs().filter(|(v, c)| wanted.contains(&run(c, v)));
         let mut marks = Marks::default();
         let cells = pairs.map(|(variant, concept)| {
             self.cell(concept, variant, &mut marks).map_err(|error| {
@@ -138,6 +139,35 @@ impl Grid {
             })
         });
         cells.collect()
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&Variant, &Concept)> {
+        self.variants.iter().flat_map(move |v| self.concepts.iter().map(move |c| (v, c)))
+    }
+
+    /// The named runs and those that they take their steps from, which nobody else may make; or all.
+    fn wanted(&self, named: &[String]) -> Result<BTreeSet<String>, CliError> {
+        let runs: Vec<_> = self.pairs().map(|(v, c)| (run(c, v), v)).collect();
+        let names = || runs.iter().map(|(run, _)| run);
+        if named.is_empty() {
+            return Ok(names().cloned().collect());
+        }
+        if let Some(unknown) = named.iter().find(|name| !names().any(|run| run == *name)) {
+            let known: Vec<_> = names().map(|run| format!("`{run}`")).collect();
+            return Err(CliError::Input(format!(
+                "the grid has no run `{unknown}`; give one of {}",
+                known.join(", ")
+            )));
+        }
+        let mut wanted: BTreeSet<String> = named.iter().cloned().collect();
+        // a variant takes its steps from one before it
+        for (run, variant) in runs.iter().rev() {
+            let from = variant.steps_from.as_ref().filter(|_| wanted.contains(run));
+            let Some(from) = from else { continue };
+            let sources = runs.iter().filter(|(_, variant)| variant.name == from.variant);
+            wanted.extend(sources.map(|(run, _)| run.clone()));
+        }
+        Ok(wanted)
     }
 
     fn cell(
@@ -152,7 +182,7 @@ impl Grid {
         Ok(Cell {
             concept: concept.name.clone(),
             variant: variant.name.clone(),
-            run: format!("{}--{}", slug(&concept.name), slug(&variant.name)),
+            run: run(concept, variant),
             model: checked.model.name().to_string(),
             model_mark: marks.of(&options)?,
             options,
@@ -160,6 +190,11 @@ impl Grid {
             steps_from: variant.steps_from.clone(),
         })
     }
+}
+
+/// The name of a run's folder.
+fn run(concept: &Concept, variant: &Variant) -> String {
+    format!("{}--{}", slug(&concept.name), slug(&variant.name))
 }
 
 /// A name as a part of a file's: letters and digits, with single dashes between words.
@@ -283,6 +318,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_named_run_brings_those_that_it_takes_its_steps_from() {
+        let few = |name: &str, from: &str| {
+            format!(
+                "[[variants]]\nname = '{name}'\n\
+                 steps_from = {{ variant = '{from}', statistic = 'max' }}\n"
+            )
+        };
+        let concepts = "concepts = [{ name = 'a' }, { name = 'b' }]\n";
+        let (few, fewer) = (few("few", "x"), few("fewer", "few"));
+        let grid = parse(&format!("{concepts}[[variants]]\nname = 'x'\n{few}{fewer}")).unwrap();
+        let of = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            Vec::from_iter(grid.wanted(&names).unwrap())
+        };
+        assert_eq!(of(&["b--x"]), ["b--x"]);
+        assert_eq!(of(&["b--few"]), ["a--x", "b--few", "b--x"]);
+        assert_eq!(of(&["a--fewer"]), ["a--few", "a--fewer", "a--x", "b--few", "b--x"]);
+        assert_eq!(of(&[]).len(), 6);
+        let unknown = grid.wanted(&["a--y".into()]).unwrap_err().to_string();
+        assert!(unknown.contains("no run `a--y`; give one of `a--x`, `b--x`"), "{unknown}");
+    }
+
     #[cfg(feature = "embedded")]
     #[test]
     fn every_built_in_grid_is_runs_that_could_begin() {
@@ -290,7 +348,7 @@ mod tests {
             let name = experiment.name();
             assert_eq!(clap::ValueEnum::to_possible_value(experiment).unwrap().get_name(), name);
             let grid = Grid::parse(*experiment, experiment.grid(), name.into()).unwrap();
-            let cells = grid.cells().unwrap_or_else(|error| panic!("{error}"));
+            let cells = grid.cells(&[]).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(cells.len(), grid.concepts.len() * grid.variants.len());
         }
     }

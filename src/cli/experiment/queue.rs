@@ -110,12 +110,12 @@ impl<'a> Queue<'a> {
         cells.filter(|(_, outcome)| !done(outcome)).map(|(cell, _)| cell).collect()
     }
 
-    /// Makes every one of these runs that no other process makes, then waits for those.
-    pub(super) fn work(&mut self, wanted: &[usize], device: &str) -> Result<(), CliError> {
+    /// Makes every run that no other process makes, then waits for those.
+    pub(super) fn work(&mut self, device: &str) -> Result<(), CliError> {
         let mut waiting = false;
         loop {
             let (mut open, mut ran) = (0, false);
-            for &index in wanted {
+            for index in 0..self.cells.len() {
                 self.check_interrupts()?;
                 if self.look(index)?.is_some() {
                     continue;

@@ -304,7 +304,7 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
         fs::remove_file(runs.join("c--few.failed")).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(20));
         fs::write(runs.join("c--few.failed"), "the device, it burnt\n").unwrap();
-        queue.work(&[0, 1, 2, 3, 4, 5], "none").unwrap();
+        queue.work("none").unwrap();
         let finished = queue.finished().unwrap();
         assert!(matches!(finished[5].outcome, Outcome::Failed(_)));
 
@@ -374,9 +374,12 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
         let cells = cells(&grid);
         let failed = |queue: &mut Queue<'_>| {
             fs::write(folder.path().join("a--CLIP-s.failed"), "it burnt").unwrap();
-            queue.work(&[0], "none").unwrap();
+            queue.work("none").unwrap();
         };
-        let queue = || Queue::new(&cells, "my.toml", folder.path(), Interrupts::default()).unwrap();
+        let queue = || {
+            let queue = Queue::new(&cells[..1], "my.toml", folder.path(), Interrupts::default());
+            queue.unwrap()
+        };
         let mut first = queue();
         failed(&mut first);
         assert_eq!(first.finished().unwrap()[0].failure(), Some("it burnt"));
