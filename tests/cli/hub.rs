@@ -114,6 +114,23 @@ fn a_model_is_downloaded_once_by_its_name_and_trains() {
     let note = "`someone/tiny-emoji` is its copy in the cache";
     assert!(cached.stderr.contains(note), "{cached:?}");
     cached.ok();
+    // of a grid's runs the first one asks
+    let grid = "options = { model = 'someone/tiny-emoji' }
+        [[concepts]]
+        name = 'koala'
+        train_data_dir = 'pictures'
+        placeholder_token = '<koala>'
+        initializer_token = 'bear'
+        [[variants]]
+        name = 'x'
+        [[variants]]
+        name = 'y'";
+    fs::write(cli.path("grid.toml"), grid).unwrap();
+    let mut status = cli.command(&["experiment", "table1", "--grid", "grid.toml", "--status"]);
+    status.env("HF_ENDPOINT", format!("http://{closed}")).env("HF_HOME", cli.path("hub"));
+    let status = cli.ran(status.output().unwrap());
+    assert_eq!(status.stderr.matches(note).count(), 1, "{status:?}");
+    assert!(status.ok().contains("0 of 2 runs done"));
     let nowhere = without("someone/none", "nowhere");
     assert!(nowhere.stderr.contains("check the connection"), "{nowhere:?}");
     assert_eq!(nowhere.code, Some(1));

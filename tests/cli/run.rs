@@ -186,6 +186,9 @@ fn a_flag_that_does_nothing_in_a_run_is_told_with_the_reason() {
     let quiet = cli.train(&[&few[..], &["quiet"]].concat());
     assert!(!quiet.stderr.contains("does nothing"), "{quiet:?}");
     quiet.ok();
+    // of the file's threshold, which nothing asks, the curve shows nothing
+    let curve = String::from_utf8(cli.read("quiet/curve.svg")).unwrap();
+    assert!(!curve.contains("threshold"), "{curve}");
     let again = cli.run(&["train", "--config", "told/config.toml", "--device", "cpu"]);
     assert!(!again.stderr.contains("does nothing"), "{again:?}");
     again.ok();

@@ -44,7 +44,13 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
         let clip = args.clip.as_deref().or(subject.clip.as_deref());
         let scorers = scorers(args, clip, subject.model.as_ref(), &device)?;
         device::say(&args.device, &device_name);
-        score(args, subject, &scorers, &device)
+        // scores of two CLIPs cannot be compared
+        let clip = match (clip, &subject.model) {
+            (Some(clip), _) => Some(clip.display().to_string()),
+            (None, Some(model)) => Some(format!("the CLIP of {}", model.name())),
+            (None, None) => None,
+        };
+        score(args, subject, &scorers, clip, &device)
     })
 }
 
@@ -52,6 +58,7 @@ fn score(
     args: &EvaluateArgs,
     subject: Subject,
     scorers: &Scorers,
+    clip: Option<String>,
     device: &Device,
 ) -> Result<(), CliError> {
     let references = scorers.references(&subject.references);
@@ -68,7 +75,7 @@ fn score(
         let scored = pollster::block_on(scorers.score(&references, &generated));
         scores = scores.and(scored?);
     }
-    let report = Report::new(&scores, counts, scorers);
+    let report = Report::new(&scores, counts, scorers, clip);
     let json = serde_json::to_string_pretty(&report)?;
     // first shown: a file that cannot be written takes no scores with it
     if args.json {

@@ -307,7 +307,9 @@ pub(super) fn write_curve(
     let title = format!("{} - {}", config.placeholder_token, criterion(config));
     let figure = match config.stopping {
         Stopping::Plateau => Watched::plateau(config.threshold),
-        _ => Watched::dvar(config.threshold),
+        Stopping::Dvar => Watched::dvar(config.threshold),
+        // by scores, or by none: the options have a threshold, which nothing asks
+        Stopping::ClipS | Stopping::Baseline | Stopping::FewIters => Watched::dvar(f64::NAN),
     };
     let svg = curve_svg(points, &figure, label.as_deref(), &title);
     output::write(&folder.curve(), svg.as_bytes())
