@@ -161,6 +161,27 @@ fn interrupted(cli: &Cli, child: Child) -> Ran {
 
 #[cfg(unix)]
 #[test]
+fn a_run_that_nohup_started_outlives_its_terminal() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    // as nohup: what is ignored stays so in the program that takes the shell's place
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_dvar")]);
+    command.args(train_args(&["-o", "run", "--max-train-steps", "100000"]));
+    command.current_dir(cli.path("")).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("the shell starts");
+    let metrics = cli.path("run/metrics.jsonl");
+    let length = || fs::metadata(&metrics).map_or(0, |file| file.len());
+    wait_for(&mut child, || length() > 200);
+    let hung_up = Command::new("kill").args(["-HUP", &child.id().to_string()]).status();
+    assert!(hung_up.expect("kill runs").success());
+    let then = length();
+    wait_for(&mut child, || length() > then + 10_000); // many steps
+    interrupted(&cli, child);
+}
+
+#[cfg(unix)]
+#[test]
 fn ctrl_c_before_the_first_step_ends_at_once() {
     let cli = Cli::new();
     cli.concept("koala", "pictures");
