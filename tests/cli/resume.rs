@@ -145,7 +145,7 @@ fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
     let metrics = cli.path("run/metrics.jsonl");
     wait_for(&mut child, || fs::metadata(&metrics).is_ok_and(|file| file.len() > 200));
     let ran = interrupted(&cli, child);
-    assert!(ran.stdout.contains("dvar train --resume run"), "{ran:?}");
+    assert!(ran.stdout.ends_with("go on with: dvar train --resume run --device cpu\n"), "{ran:?}");
     let said = cli.run(&["info", "run"]).ok();
     assert!(said.contains("interrupted") && said.contains("dvar train --resume run"), "{said}");
 }

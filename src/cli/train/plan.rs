@@ -82,7 +82,7 @@ pub(super) fn prepare(
         state,
         draws_before: !(knows_before && folder.samples("before").is_file()),
     };
-    Ok((prepared, folder, devices))
+    Ok((prepared, folder.on_device(&args.device), devices))
 }
 
 /// A run that goes on takes its own pictures alone, from where they were.
