@@ -33,6 +33,8 @@ pub(super) struct RunFolder {
     new: bool,
     /// What this process computes on, where it was told.
     device: Option<String>,
+    /// Options that take the place of the run's own when it goes on.
+    other_options: Option<String>,
 }
 
 impl RunFolder {
@@ -46,7 +48,7 @@ impl RunFolder {
         let default = || Path::new("runs").join(plain_name(placeholder_token));
         let own = OwnFolder::new(named, default)?;
         let (path, own) = (own.path.clone(), Some(own.into()));
-        let run = Self { path, own, new: true, device: None };
+        let run = Self { path, own, new: true, device: None, other_options: None };
         // the configuration before anything else: what has it can be resumed
         let begun = write(&run.config(), config.as_bytes()).and_then(|()| {
             fs::create_dir(run.path.join("state"))
@@ -87,7 +89,8 @@ impl RunFolder {
 
     /// An existing run.
     pub(super) fn open(folder: &Path) -> Result<Self, CliError> {
-        let run = Self { path: folder.to_path_buf(), own: None, new: false, device: None };
+        let path = folder.to_path_buf();
+        let run = Self { path, own: None, new: false, device: None, other_options: None };
         if run.config().is_file() {
             return Ok(run);
         }
@@ -123,9 +126,16 @@ impl RunFolder {
         self.path.join(CONFIG)
     }
 
-    /// Puts other options in the place of the run's own.
-    pub(super) fn set_config(&self, config: &str) -> Result<(), CliError> {
-        write(&self.config(), config.as_bytes())
+    /// The same for a run that goes on with other options.
+    pub(super) fn with_options(self, config: String) -> Self {
+        Self { other_options: Some(config), ..self }
+    }
+
+    /// Puts other options in the place of the run's own, where it goes on with others: not before it is
+    /// known to go on.
+    pub(super) fn set_options(&self) -> Result<(), CliError> {
+        let Some(options) = &self.other_options else { return Ok(()) };
+        write(&self.config(), options.as_bytes())
     }
 
     pub(super) fn metrics(&self) -> PathBuf {
@@ -288,7 +298,8 @@ mod tests {
     #[test]
     fn the_command_that_goes_on_holds_for_any_folder_and_device() {
         let go_on = |path: &str, device: &str| {
-            let run = RunFolder { path: path.into(), own: None, new: false, device: None };
+            let path = path.into();
+            let run = RunFolder { path, own: None, new: false, device: None, other_options: None };
             run.on_device(device).go_on()
         };
         assert_eq!(go_on("runs/my-cat", "auto"), "dvar train --resume runs/my-cat");

@@ -87,6 +87,9 @@ fn a_run_goes_on_from_its_checkpoint_only_with_the_same_options_and_pictures() {
     fs::write(&config, &text).unwrap();
     fs::remove_file(pictures.join("4.png")).unwrap();
     refused(cli.run(&["train", "--resume", "run", "--device", "cpu"]));
+    let longer = ["train", "--resume", "run", "--max-train-steps", "200000", "--device", "cpu"];
+    refused(cli.run(&longer));
+    assert_eq!(cli.read("run/config.toml"), text, "what is refused changes nothing");
     fs::rename(&pictures, cli.path("moved")).unwrap();
     let moved = cli.run(&["train", "--resume", "run", "--device", "cpu"]);
     assert_eq!(moved.code, Some(2), "{moved:?}");

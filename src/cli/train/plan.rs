@@ -57,11 +57,11 @@ pub(super) fn prepare(
     let clip = clip.map(|folder| model::scorer_files(folder, "--clip")).transpose()?;
     let clip = clip.map(|files| Arc::new(files) as Arc<dyn ModelSource>);
     let (folder, state) = match resumed {
-        Some(folder) => {
+        Some(mut folder) => {
             let state = folder.read_state()?;
             if let Some(steps) = args.options.training.max_train_steps {
                 check_going_on(&checked, state.as_ref(), &folder, steps)?;
-                folder.set_config(&saved)?;
+                folder = folder.with_options(saved);
             }
             (folder, state)
         }

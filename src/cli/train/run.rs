@@ -50,6 +50,8 @@ async fn make(
         Err(CliError::Interrupted) => "interrupted".into(),
         Err(error) => return Err(error),
     };
+    // to the end that was asked for
+    observer.folder.set_options()?;
     // one that could not begin is gone
     if observer.folder.config().is_file() {
         println!("stop       {when}; go on with: {}", observer.folder.go_on());
