@@ -298,6 +298,11 @@ fn a_finished_run_goes_on_beyond_its_end_and_ends_as_a_longer_one() {
     let ran = go_on("cosine", "12");
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("`--lr-scheduler cosine`"), "{ran:?}");
+    // to its own length it goes on
+    cli.train(&["-o", "cut", "--lr-scheduler", "cosine", "--threshold", "0.99"]).ok();
+    assert!(cli.metrics("cut").len() < 8);
+    go_on("cut", "8").ok();
+    assert!(cli.read("cosine/metrics.jsonl") == cli.read("cut/metrics.jsonl"));
 }
 
 #[test]

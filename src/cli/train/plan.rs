@@ -114,10 +114,11 @@ fn check_going_on(
         )));
     }
     let shape = checked.config.trainer.lr_schedule.kind;
-    if shape.follows_length() {
+    // a criterion may have stopped it before its length
+    if shape.follows_length() && folder.options()?.training.max_train_steps != Some(steps) {
         return Err(CliError::Input(format!(
-            "`{}` has `--lr-scheduler {shape}`, whose rate falls to its end at the last step: such \
-             a run cannot be made longer; start a new one from its embedding with \
+            "`{}` has `--lr-scheduler {shape}`, whose rate falls to its end at the last step: the \
+             length of such a run stays as it is; start a new one from its embedding with \
              `--initializer-file`",
             folder.path().display()
         )));
