@@ -59,8 +59,8 @@ impl TrainState {
             return Ok(());
         }
         Err(TrainError::state(
-            "the options or the pictures are not those that the run began with; put them back, or \
-             start a new run",
+            "the options, the pictures or the vectors of a file to start from are not those that the \
+             run began with, or another version of dvar began it; put them back, or start a new run",
         ))
     }
 

@@ -98,6 +98,30 @@ fn a_run_goes_on_from_its_checkpoint_only_with_the_same_options_and_pictures() {
 }
 
 #[test]
+fn a_run_goes_on_only_with_the_vectors_of_the_file_that_it_started_from() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    let short = ["--max-train-steps", "1", "--num-samples", "1", "-o"];
+    let go_on =
+        |run| cli.run(&["train", "--resume", run, "--max-train-steps", "2", "--device", "cpu"]);
+    cli.train(&[&short[..], &["first"]].concat()).ok();
+    let file = "first/learned_embeds.safetensors";
+    let vectors = cli.read(file);
+    let second = [&short[..], &["second", "--initializer-file", file]].concat();
+    let second: Vec<&str> = train_args(&second)
+        .into_iter()
+        .filter(|arg| !["--initializer-token", "umbrella"].contains(arg))
+        .collect();
+    cli.run(&second).ok();
+    go_on("first").ok();
+    let ran = go_on("second");
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("are not those that the run began with"), "{ran:?}");
+    fs::write(cli.path(file), vectors).unwrap();
+    go_on("second").ok();
+}
+
+#[test]
 fn a_folder_with_another_program_s_configuration_is_no_run_and_stays_as_it_is() {
     let cli = Cli::new();
     fs::create_dir(cli.path("site")).unwrap();
