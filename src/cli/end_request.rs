@@ -1,13 +1,25 @@
 //! Ctrl-C, SIGTERM and a terminal that goes: what asks a command to end.
 
+use std::time::{Duration, Instant};
+
 use super::CliError;
+
+/// What comes so soon after a request is the same one: of a terminal that goes, the shell tells its
+/// commands, and then the system does.
+const SAME: Duration = Duration::from_secs(1);
 
 /// Calls `asked` each time that the user or the system asks for the end. A terminal that goes asks no
 /// command that `nohup` started: where SIGHUP was ignored, it stays so.
-pub(super) fn on_end_request(asked: impl FnMut() + Send + 'static) -> Result<(), CliError> {
+pub(super) fn on_end_request(mut asked: impl FnMut() + Send + 'static) -> Result<(), CliError> {
     #[cfg(unix)]
     let before = at_hangup(libc::SIG_IGN);
-    ctrlc::set_handler(asked)?;
+    let mut last: Option<Instant> = None;
+    ctrlc::set_handler(move || {
+        if last.is_none_or(|last| last.elapsed() >= SAME) {
+            last = Some(Instant::now());
+            asked();
+        }
+    })?;
     #[cfg(unix)]
     if before == libc::SIG_IGN {
         at_hangup(before);

@@ -188,6 +188,27 @@ fn interrupted(cli: &Cli, child: Child) -> Ran {
 
 #[cfg(unix)]
 #[test]
+fn a_run_that_is_told_twice_in_a_moment_still_saves_its_step() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    // steps long enough to be told twice in one
+    let steps = ["--max-train-steps", "100000", "--gradient-accumulation-steps", "64"];
+    let args = train_args(&[&steps[..], &["--save-steps", "50000", "-o", "run"]].concat());
+    let mut child = cli.command(&args).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let metrics = cli.path("run/metrics.jsonl");
+    wait_for(&mut child, || fs::metadata(&metrics).is_ok_and(|file| file.len() > 0));
+    // as a terminal that is closed tells by SIGHUP
+    let twice = "kill -TERM \"$0\"; sleep 0.1; kill -TERM \"$0\" || true";
+    let told = Command::new("/bin/sh").args(["-c", twice, &child.id().to_string()]).status();
+    assert!(told.expect("the shell runs").success());
+    let ran = cli.ran(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    assert!(ran.stdout.contains("dvar train --resume run"), "{ran:?}");
+    assert!(cli.path("run/state/state.safetensors").is_file());
+}
+
+#[cfg(unix)]
+#[test]
 fn a_run_that_nohup_started_outlives_its_terminal() {
     let cli = Cli::new();
     cli.concept("koala", "pictures");
