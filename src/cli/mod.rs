@@ -30,6 +30,7 @@ mod convert;
 mod counted;
 mod device;
 mod devices;
+mod end_request;
 mod error;
 mod evaluate;
 mod experiment;

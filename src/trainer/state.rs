@@ -49,6 +49,21 @@ struct Metadata {
 }
 
 impl TrainState {
+    /// Refuses the state of a run with other options or data than those of this number.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::State`] if it is one.
+    pub fn check_fingerprint(&self, fingerprint: u64) -> Result<(), TrainError> {
+        if self.fingerprint == fingerprint {
+            return Ok(());
+        }
+        Err(TrainError::state(
+            "the options, the pictures or the vectors of a file to start from are not those that the \
+             run began with, or another version of dvar began it; put them back, or start a new run",
+        ))
+    }
+
     /// The state as a safetensors file; equal states give equal bytes.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ use self::{
     queue::{Finished, Queue},
     slurm::Jobs,
 };
-use super::{CliError, counted::counted, device, output};
+use super::{CliError, counted::counted, device, end_request::on_end_request, output};
 
 /// Flags of `dvar experiment`.
 #[derive(Debug, clap::Args)]
@@ -173,7 +173,7 @@ fn read_grid(args: &ExperimentArgs) -> Result<Grid, CliError> {
 fn interrupts_by_ctrl_c() -> Result<Interrupts, CliError> {
     let interrupts = Interrupts::default();
     let count = interrupts.clone();
-    ctrlc::set_handler(move || {
+    on_end_request(move || {
         if count.fetch_add(1, Ordering::Relaxed) == 0 {
             eprintln!("\nstopping; press Ctrl-C again to stop at once");
         }

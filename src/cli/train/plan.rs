@@ -57,11 +57,11 @@ pub(super) fn prepare(
     let clip = clip.map(|folder| model::scorer_files(folder, "--clip")).transpose()?;
     let clip = clip.map(|files| Arc::new(files) as Arc<dyn ModelSource>);
     let (folder, state) = match resumed {
-        Some(folder) => {
+        Some(mut folder) => {
             let state = folder.read_state()?;
             if let Some(steps) = args.options.training.max_train_steps {
                 check_going_on(&checked, state.as_ref(), &folder, steps)?;
-                folder.set_config(&saved)?;
+                folder = folder.with_options(saved);
             }
             (folder, state)
         }
@@ -82,7 +82,7 @@ pub(super) fn prepare(
         state,
         draws_before: !(knows_before && folder.samples("before").is_file()),
     };
-    Ok((prepared, folder, devices))
+    Ok((prepared, folder.on_device(&args.device), devices))
 }
 
 /// A run that goes on takes its own pictures alone, from where they were.
@@ -114,10 +114,11 @@ fn check_going_on(
         )));
     }
     let shape = checked.config.trainer.lr_schedule.kind;
-    if shape.follows_length() {
+    // a criterion may have stopped it before its length
+    if shape.follows_length() && folder.options()?.training.max_train_steps != Some(steps) {
         return Err(CliError::Input(format!(
-            "`{}` has `--lr-scheduler {shape}`, whose rate falls to its end at the last step: such \
-             a run cannot be made longer; start a new one from its embedding with \
+            "`{}` has `--lr-scheduler {shape}`, whose rate falls to its end at the last step: the \
+             length of such a run stays as it is; start a new one from its embedding with \
              `--initializer-file`",
             folder.path().display()
         )));

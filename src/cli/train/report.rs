@@ -270,7 +270,7 @@ pub(in crate::cli) fn read_metrics(folder: &RunFolder) -> Result<Vec<CurvePoint>
 
 /// The first `steps` of the recorded steps: a run that was killed may have more than it goes on
 /// from, and a torn line at the end.
-pub(super) fn read_metrics_until(
+pub(in crate::cli) fn read_metrics_until(
     folder: &RunFolder,
     steps: usize,
 ) -> Result<Vec<CurvePoint>, CliError> {
