@@ -105,8 +105,9 @@ impl<'a, M: LearnerModel> Run<'a, M> {
         self.valid_epoch(valid);
         self.send_valid(LearnerEvent::EndSplit(epoch));
         self.send_train(LearnerEvent::EndEpoch(epoch));
-        let TrainingComponents { checkpointer, early_stopping, interrupter, event_processor, .. } =
-            &mut self.components;
+        let TrainingComponents {
+            checkpointer, early_stopping, interrupter, event_processor, ..
+        } = &mut self.components;
         if checkpointer.is_some() || early_stopping.is_some() {
             interrupter.fail_on_error(event_processor.flush());
         }
