@@ -186,10 +186,13 @@ impl RunFolder {
 
     /// Where the run can be gone on with; none where it was killed before its first checkpoint.
     pub(super) fn read_state(&self) -> Result<Option<TrainState>, CliError> {
-        match fs::read(self.state()) {
-            Ok(bytes) => Ok(Some(TrainState::from_bytes(&bytes)?)),
+        let file = self.state();
+        match fs::read(&file) {
+            Ok(bytes) => TrainState::from_bytes(&bytes)
+                .map(Some)
+                .map_err(|error| CliError::Input(format!("`{}`: {error}", file.display()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(CliError::read(&self.state(), error)),
+            Err(error) => Err(CliError::read(&file, error)),
         }
     }
 

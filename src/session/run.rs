@@ -7,7 +7,7 @@ pub use error::{Cause, RunError};
 
 use super::{
     Best, CheckedOptions, Drawn, InitialVectors, Moment, Observer, Phase, PreparedRun, Rank,
-    Samples, Session, SessionError, Shown, Start, WordSearch,
+    Samples, Session, SessionError, Shown, Start, WordSearch, class_pictures,
     kept::{FoundWord, Keep, Kept, SamplesBefore},
 };
 use crate::{
@@ -55,6 +55,10 @@ pub async fn run<O: Observer>(
     observer: &O,
 ) -> Result<Outcome, RunError<O::Error>> {
     let config = &prepared.checked.config;
+    // before anything slow; pictures of a class are a part of the mark, and not at hand yet
+    if let (Some(state), None) = (&prepared.state, class_pictures(config)) {
+        state.check_fingerprint(prepared.fingerprint(None))?;
+    }
     observer.phase(Phase::Loading).await.map_err(RunError::observer)?;
     let scorer = prepared.scorer()?;
     let (initial, mut found) = initial(prepared, scorer.as_ref(), observer).await?;
