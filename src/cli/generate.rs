@@ -10,7 +10,7 @@ use super::{
     bar::Bar,
     counted::counted,
     device,
-    learned::{read_adapter, read_lora, split},
+    learned::{read_adapter, read_each, read_lora, split},
     model,
     output::{self, OwnFolder},
     prompts::{Words, say_cut, say_unknown},
@@ -103,6 +103,12 @@ pub(super) struct GenerateArgs {
 }
 
 pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
+    // first what needs no model, which may have to be downloaded
+    args.output_dir.as_deref().map_or(Ok(()), output::check_free)?;
+    let embeddings = read_each(&args.embedding)?;
+    let adapter = args.adapter.as_deref().map(read_adapter).transpose()?;
+    let loras = args.lora.iter().map(|given| read_lora(given));
+    let loras = loras.collect::<Result<Vec<_>, _>>()?;
     let model = model::open(args.model.as_deref(), args.ema)?;
     let advice = session::advice(&model, &TrainOptions::default())?;
     let beta_schedule = args.beta_schedule.or(advice.training.beta_schedule);
@@ -110,7 +116,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let prediction_type = args.prediction_type.or(advice.training.prediction_type);
     let model = model.with_prediction_type(prediction_type)?;
     let model = model.with_precision(args.mixed_precision.dtype());
-    let words = Words::read(&args.embedding, &model, args.long_prompts)?;
+    let words = Words::new(embeddings, &args.embedding, &model, args.long_prompts)?;
     let understood = |prompt: &String| {
         if args.literal_prompts { Ok(prompt.clone()) } else { words.understood(prompt) }
     };
@@ -120,9 +126,6 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     words.check_used(all.clone())?;
     say_cut(&words.tokenizers, all.clone());
     say_unknown(&words.tokenizers, all);
-    let adapter = args.adapter.as_deref().map(read_adapter).transpose()?;
-    let loras = args.lora.iter().map(|given| read_lora(given));
-    let loras = loras.collect::<Result<Vec<_>, _>>()?;
     say_embeddings(&loras, &args.lora, &args.embedding);
     let advice = DrawingAdvice::new(&advice)?;
     let options = sampling_options(args, advice, &model)?;

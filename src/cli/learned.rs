@@ -25,6 +25,11 @@ pub(super) fn read_named(given: &str) -> Result<LearnedEmbedding, CliError> {
     }
 }
 
+/// Reads several embeddings that are given so.
+pub(super) fn read_each(given: &[String]) -> Result<Vec<LearnedEmbedding>, CliError> {
+    given.iter().map(|given| read_named(given)).collect()
+}
+
 /// File and token; the names of both may hold an `=`.
 pub(super) fn split(given: &str) -> (&str, Option<&str>) {
     let mut splits =

@@ -133,10 +133,15 @@ impl Grid {
         let merged = merged.and_then(|under| variant.options.over(&under));
         let checked = merged.map_err(CliError::from).and_then(|options| train::check(&options));
         let (checked, _, pictures) = checked.map_err(|error| {
-            CliError::Input(format!(
+            let message = format!(
                 "the grid `{}`, variant `{}` of concept `{}`: {error}",
                 self.source, variant.name, concept.name
-            ))
+            );
+            // a model that cannot be downloaded now is no fault of the grid's
+            match error.exit_code() {
+                2 => CliError::Input(message),
+                _ => CliError::Failed(message),
+            }
         })?;
         Ok(Cell {
             concept: concept.name.clone(),
