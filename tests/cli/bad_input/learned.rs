@@ -130,6 +130,8 @@ fn bad_methods_and_evaluations() {
     fs::create_dir(cli.path("empty")).unwrap();
     let custom = ["--method", "custom-diffusion"];
     messages.refused("no class prompt", train(&custom));
+    let blank = [&custom[..], &["--class-prompt", " "]].concat();
+    messages.refused("a class prompt without a word", train(&blank));
     let class = ["--class-prompt", "bear", "--class-data-dir", "empty"];
     messages.refused("an empty class folder", train(&[&custom[..], &class].concat()));
     messages.refused("an unknown method", train(&["--method", "hypernetwork"]));
