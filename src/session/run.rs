@@ -7,7 +7,7 @@ pub use error::{Cause, RunError};
 
 use super::{
     Best, CheckedOptions, Drawn, InitialVectors, Moment, Observer, Phase, PreparedRun, Rank,
-    Samples, Session, SessionError, Shown, Start, WordSearch, class_pictures,
+    Samples, Session, SessionError, Shown, Start, WordSearch,
     kept::{FoundWord, Keep, Kept, SamplesBefore},
 };
 use crate::{
@@ -55,14 +55,15 @@ pub async fn run<O: Observer>(
     observer: &O,
 ) -> Result<Outcome, RunError<O::Error>> {
     let config = &prepared.checked.config;
-    // before anything slow; pictures of a class are a part of the mark, and not at hand yet
-    if let (Some(state), None) = (&prepared.state, class_pictures(config)) {
-        state.check_fingerprint(prepared.fingerprint(None))?;
-    }
     observer.phase(Phase::Loading).await.map_err(RunError::observer)?;
     let scorer = prepared.scorer()?;
-    let (initial, mut found) = initial(prepared, scorer.as_ref(), observer).await?;
     let class = observer.class_pictures(prepared).await?;
+    let fingerprint = prepared.fingerprint(class.as_ref());
+    if let Some(state) = &prepared.state {
+        state.check_fingerprint(fingerprint)?;
+    }
+    // a search may take long: only now
+    let (initial, mut found) = initial(prepared, scorer.as_ref(), observer).await?;
     observer.phase(Phase::Encoding).await.map_err(RunError::observer)?;
     let mut session = prepared.session(initial, class.as_ref()).await?;
     if let Start::Tried(words) = &prepared.start {
@@ -88,7 +89,6 @@ pub async fn run<O: Observer>(
         ..prepared.samples(&session, scorer.as_ref())
     };
     let gallery = Gallery { samples, observer };
-    let fingerprint = prepared.fingerprint(class.as_ref());
     let trainer = session.trainer(config).with_fingerprint(fingerprint);
     let before = if prepared.draws_before {
         let clip_i = gallery.show(Moment::Before, &trainer.concept().plain()).await?;
