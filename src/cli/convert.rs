@@ -121,12 +121,7 @@ fn lora_bytes(lora: &Lora, to: EmbeddingFormat, path: &Path) -> Result<Vec<u8>, 
 }
 
 /// Writes it, and says what its tool leaves out.
-fn write_lora(
-    lora: &Lora,
-    bytes: &[u8],
-    to: EmbeddingFormat,
-    path: &Path,
-) -> Result<(), CliError> {
+fn write_lora(lora: &Lora, bytes: &[u8], to: EmbeddingFormat, path: &Path) -> Result<(), CliError> {
     write(path, bytes)?;
     println!("lora       {}", path.display());
     if lora.has_differences() {

@@ -74,6 +74,14 @@ fn read_one(path: &Path) -> Result<LearnedEmbedding, CliError> {
 
 /// Reads an adapter: a LoRA of any tool, or Custom Diffusion's weights.
 pub(super) fn read_adapter(path: &Path) -> Result<LearnedAdapter, CliError> {
+    let length = fs::metadata(path).map_err(|error| CliError::read(path, error))?.len();
+    if length > MAX_ADAPTER_BYTES as u64 {
+        return Err(CliError::Input(format!(
+            "`{}` has {:.1} GB, more than any LoRA; a whole model is given with `--model`",
+            path.display(),
+            length as f64 / 1e9
+        )));
+    }
     let bytes = read_limited(path, MAX_ADAPTER_BYTES);
     let bytes = bytes.map_err(|error| CliError::read(path, error))?;
     // PEFT's own files say nothing of alpha

@@ -40,6 +40,10 @@ fn bad_embeddings() {
     ] {
         messages.refused(case, cli.run(&["generate", "--prompt", "a cat", args[0], args[1]]));
     }
+    // what it has are zeros, and takes no room on the disk
+    fs::File::create(cli.path("model.safetensors")).unwrap().set_len(3 << 30).unwrap();
+    let model = ["generate", "--prompt", "a cat", "--lora", "model.safetensors"];
+    messages.refused("a whole model as LoRA", cli.run(&model));
     messages.refused("information on nothing", cli.run(&["info", "none"]));
     insta::assert_snapshot!(messages.0);
 }
