@@ -27,6 +27,9 @@ use crate::{
 /// Pictures in a row of the sheet, at most.
 const COLUMNS: usize = 8;
 
+/// Pictures on the sheet, at most: of thousands it would take more memory than the networks.
+const ON_SHEET: usize = 256;
+
 /// Flags of `dvar generate`.
 #[derive(Debug, clap::Args)]
 pub(super) struct GenerateArgs {
@@ -184,22 +187,24 @@ fn draw(
     let prompts: Vec<String> =
         asked.into_iter().flat_map(|prompt| vec![prompt; args.count]).collect();
     let (count, bar) = (prompts.len(), Bar::new("drawing"));
-    let mut pictures = Vec::with_capacity(count);
+    let (mut drawn, mut sheet) = (0, Vec::new());
     for prompts in prompts.chunks(BATCH) {
-        let first = pictures.len();
-        let watch = Batch { bar: &bar, drawn: first, of: count, now: prompts.len() };
-        let drawn = generator.draw(first, prompts, negative, options, Some(&watch));
-        for picture in pollster::block_on(drawn)? {
+        let watch = Batch { bar: &bar, drawn, of: count, now: prompts.len() };
+        let pictures = generator.draw(drawn, prompts, negative, options, Some(&watch));
+        for picture in pollster::block_on(pictures)? {
             let png = encode_png(picture.width(), picture.height(), picture.pixels());
-            let path = folder.join(format!("{:04}.png", pictures.len()));
-            output::write(&path, &png?)?;
-            pictures.push(picture);
+            output::write(&folder.join(format!("{drawn:04}.png")), &png?)?;
+            drawn += 1;
+            if sheet.len() < ON_SHEET {
+                sheet.push(picture);
+            }
         }
     }
     let grid = folder.join("grid.png");
-    output::write(&grid, &encode_grid(&pictures, args.count.min(COLUMNS))?)?;
-    let drawn = counted(pictures.len(), "picture");
-    println!("{drawn} in {}, together in {}", folder.display(), grid.display());
+    output::write(&grid, &encode_grid(&sheet, args.count.min(COLUMNS))?)?;
+    let first = if drawn > ON_SHEET { format!("the first {ON_SHEET} ") } else { String::new() };
+    let drawn = counted(drawn, "picture");
+    println!("{drawn} in {}, {first}together in {}", folder.display(), grid.display());
     Ok(())
 }
 
