@@ -148,14 +148,8 @@ fn is_of_path(error: &io::Error) -> bool {
     use io::ErrorKind::{
         AlreadyExists, InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied,
     };
-    let of_path = [
-        AlreadyExists,
-        InvalidFilename,
-        IsADirectory,
-        NotADirectory,
-        NotFound,
-        PermissionDenied,
-    ];
+    let of_path =
+        [AlreadyExists, InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied];
     of_path.contains(&error.kind())
 }
 

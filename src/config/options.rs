@@ -193,7 +193,8 @@ impl TrainOptions {
 
     /// The options that are set, by their names.
     fn table(&self) -> Result<toml::Table, ConfigError> {
-        toml::Table::try_from(self).map_err(|error| self.too_large().unwrap_or_else(|| error.into()))
+        toml::Table::try_from(self)
+            .map_err(|error| self.too_large().unwrap_or_else(|| error.into()))
     }
 
     /// An error of the first number that TOML cannot hold.

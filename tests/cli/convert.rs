@@ -57,9 +57,8 @@ fn of_an_embedding_in_a_lora_that_cannot_be_converted_nothing_is_written() {
         // PEFT has no name for a whole difference
         ("lora_unet_mid_block_attentions_0_proj_in.diff", vec![4, 4], &zeros[..]),
     ];
-    let views = tensors.map(|(name, shape, bytes)| {
-        (name, TensorView::new(Dtype::F32, shape, bytes).unwrap())
-    });
+    let views = tensors
+        .map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F32, shape, bytes).unwrap()));
     let bundle = safetensors::serialize(views, None).unwrap();
     fs::write(cli.path("bundle.safetensors"), bundle).unwrap();
     let ran = cli.run(&["convert", "bundle.safetensors", "--to", "diffusers"]);
