@@ -25,6 +25,11 @@ pub(super) fn read_named(given: &str) -> Result<LearnedEmbedding, CliError> {
     }
 }
 
+/// Reads several embeddings that are given so.
+pub(super) fn read_each(given: &[String]) -> Result<Vec<LearnedEmbedding>, CliError> {
+    given.iter().map(|given| read_named(given)).collect()
+}
+
 /// File and token; the names of both may hold an `=`.
 pub(super) fn split(given: &str) -> (&str, Option<&str>) {
     let mut splits =
@@ -69,6 +74,14 @@ fn read_one(path: &Path) -> Result<LearnedEmbedding, CliError> {
 
 /// Reads an adapter: a LoRA of any tool, or Custom Diffusion's weights.
 pub(super) fn read_adapter(path: &Path) -> Result<LearnedAdapter, CliError> {
+    let length = fs::metadata(path).map_err(|error| CliError::read(path, error))?.len();
+    if length > MAX_ADAPTER_BYTES as u64 {
+        return Err(CliError::Input(format!(
+            "`{}` has {:.1} GB, more than any LoRA; a whole model is given with `--model`",
+            path.display(),
+            length as f64 / 1e9
+        )));
+    }
     let bytes = read_limited(path, MAX_ADAPTER_BYTES);
     let bytes = bytes.map_err(|error| CliError::read(path, error))?;
     // PEFT's own files say nothing of alpha

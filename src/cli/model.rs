@@ -155,12 +155,18 @@ fn of_hub(
         Ok(files) => return Ok(files),
         Err(error) => error,
     };
-    let ModelError::Download { reason, .. } = &error else { return Err(error.into()) };
-    let Some(cached) = Folder::in_hub_cache(repository) else { return Err(error.into()) };
+    if let ModelError::Download { reason, .. } = &error
+        && let Some(cached) = Folder::in_hub_cache(repository)
+    {
+        eprintln!(
+            "note: nothing can be downloaded from the Hugging Face Hub ({reason}); `{repository}` is its copy in the cache"
+        );
+        return Ok(cached);
+    }
     eprintln!(
-        "note: nothing can be downloaded from the Hugging Face Hub ({reason}); `{repository}` is its copy in the cache"
+        "note: there is no folder `{repository}` here, so that it is taken for a name on the Hugging Face Hub"
     );
-    Ok(cached)
+    Err(error.into())
 }
 
 /// `owner/name`, if the value looks like a name on the Hugging Face Hub.

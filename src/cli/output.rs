@@ -88,15 +88,21 @@ fn free_folder(
     }
 }
 
-fn named_folder(folder: &Path) -> Result<PathBuf, CliError> {
+/// Refuses a folder that the user named for the output and that is none or not empty: for a look before
+/// anything slow. To take it is another step.
+pub(super) fn check_free(folder: &Path) -> Result<(), CliError> {
     match is_free(folder) {
-        Ok(true) => {}
-        Ok(false) => return Err(refused(folder, "exists and is not empty")),
+        Ok(true) => Ok(()),
+        Ok(false) => Err(refused(folder, "exists and is not empty")),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            return Err(refused(folder, "is a file or lies below one"));
+            Err(refused(folder, "is a file or lies below one"))
         }
-        Err(error) => return Err(refused(folder, &format!("cannot be read ({error})"))),
+        Err(error) => Err(refused(folder, &format!("cannot be read ({error})"))),
     }
+}
+
+fn named_folder(folder: &Path) -> Result<PathBuf, CliError> {
+    check_free(folder)?;
     let created = fs::create_dir_all(folder);
     created.map_err(|error| refused(folder, &format!("cannot be created ({error})")))?;
     Ok(folder.to_path_buf())

@@ -205,10 +205,13 @@ impl RunFolder {
 
     /// Where the run can be gone on with; none where it was killed before its first checkpoint.
     pub(super) fn read_state(&self) -> Result<Option<TrainState>, CliError> {
-        match fs::read(self.state()) {
-            Ok(bytes) => Ok(Some(TrainState::from_bytes(&bytes)?)),
+        let file = self.state();
+        match fs::read(&file) {
+            Ok(bytes) => TrainState::from_bytes(&bytes)
+                .map(Some)
+                .map_err(|error| CliError::Input(format!("`{}`: {error}", file.display()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(CliError::read(&self.state(), error)),
+            Err(error) => Err(CliError::read(&file, error)),
         }
     }
 
@@ -269,13 +272,18 @@ pub(super) fn folder_name(folder: &Path) -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// The longest name in bytes that is made of a word: with what files begin and end in behind it, all
+/// systems take it.
+const LONGEST_NAME: usize = 100;
+
 /// Letters and digits with hyphens between, as in a file's name: `<my cat>` gives `my-cat`.
 pub(super) fn plain_name(name: &str) -> String {
     let name: String = name
         .chars()
         .map(|c| if c.is_alphanumeric() || c == '-' || c == '_' { c } else { ' ' })
         .collect();
-    let name = name.split_whitespace().collect::<Vec<_>>().join("-");
+    let mut name = name.split_whitespace().collect::<Vec<_>>().join("-");
+    name.truncate(name.floor_char_boundary(LONGEST_NAME));
     match &name[..] {
         "" => "concept".into(),
         reserved if is_reserved(reserved) => format!("{name}-concept"),
@@ -333,5 +341,6 @@ mod tests {
         ] {
             assert_eq!(plain_name(token), name);
         }
+        assert_eq!(plain_name(&format!("<{}>", "猫".repeat(100))), "猫".repeat(33));
     }
 }

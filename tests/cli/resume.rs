@@ -122,6 +122,39 @@ fn a_run_goes_on_only_with_the_vectors_of_the_file_that_it_started_from() {
 }
 
 #[test]
+fn other_pictures_are_refused_before_the_networks_are_loaded_and_a_broken_state_by_its_name() {
+    let cli = Cli::new();
+    let pictures = cli.concept("koala", "pictures");
+    let model = cli.copy_model("model");
+    cli.train(&["--model", "model", "-o", "run", "--num-samples", "1"]).ok();
+    fs::remove_file(pictures.join("4.png")).unwrap();
+    fs::write(model.join("unet/diffusion_pytorch_model.safetensors"), "none").unwrap();
+    let go_on = ["train", "--resume", "run", "--max-train-steps", "9", "--device", "cpu"];
+    let ran = cli.run(&go_on);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("are not those that the run began with"), "{ran:?}");
+
+    fs::write(cli.path("run/state/state.safetensors"), "none").unwrap();
+    for args in [&go_on[..], &["info", "run"], &["report", "run"]] {
+        let ran = cli.run(args);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.starts_with("error: `run/state/state.safetensors`: "), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_log_that_is_gone_is_a_fault_of_the_folder() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    let few = ["--max-train-steps", "2", "--num-samples", "1"];
+    cli.train(&[&["-o", "run", "--logger", "wandb"][..], &few].concat()).ok();
+    fs::remove_dir_all(cli.path("run/logs")).unwrap();
+    let ran = cli.run(&["train", "--resume", "run", "--max-train-steps", "3", "--device", "cpu"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("has 0 of the 2 steps made"), "{ran:?}");
+}
+
+#[test]
 fn a_folder_with_another_program_s_configuration_is_no_run_and_stays_as_it_is() {
     let cli = Cli::new();
     fs::create_dir(cli.path("site")).unwrap();

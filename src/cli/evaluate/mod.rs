@@ -28,7 +28,6 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
     if let Some(file) = &args.output {
         output::check_new(file)?;
     }
-    let (device, device_name) = device::open(&args.device)?;
     if !args.path.is_dir() {
         return Err(CliError::Input(format!(
             "there is no folder `{}`; give a run folder or a folder of generated pictures",
@@ -40,6 +39,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
     } else {
         folder::subject(args)?
     };
+    let (device, device_name) = device::open(&args.device)?;
     device::run(&device, || {
         let clip = args.clip.as_deref().or(subject.clip.as_deref());
         let scorers = scorers(args, clip, subject.model.as_ref(), &device)?;
@@ -68,6 +68,10 @@ fn score(
         Generated::Saved(groups) => groups,
         Generated::ToDraw(drawing) => drawing.draw(device)?,
     };
+    // a broken one is told before the others are scored
+    if generated.len() > 1 {
+        generated.iter().try_for_each(|group| group.pictures.check())?;
+    }
     for group in generated {
         let generated = PromptPictures { pictures: group.pictures.load()?, prompt: group.prompt };
         counts.pictures += generated.pictures.len();

@@ -132,10 +132,15 @@ impl Grid {
         let mut marks = Marks::default();
         let cells = pairs.map(|(variant, concept)| {
             self.cell(concept, variant, &mut marks).map_err(|error| {
-                CliError::Input(format!(
+                let message = format!(
                     "the grid `{}`, variant `{}` of concept `{}`: {error}",
                     self.source, variant.name, concept.name
-                ))
+                );
+                // a model that cannot be downloaded now is no fault of the grid's
+                match error.exit_code() {
+                    2 => CliError::Input(message),
+                    _ => CliError::Failed(message),
+                }
             })
         });
         cells.collect()

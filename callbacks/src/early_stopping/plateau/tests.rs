@@ -116,6 +116,13 @@ fn a_saved_state_that_contradicts_itself_is_refused() {
         bad[field] = value;
         assert!(serde_json::from_value::<Plateau>(bad.clone()).is_err(), "{bad}");
     }
+    // as no run gets so far, it is not counted on
+    let mut far = good.clone();
+    far["count"] = serde_json::json!(usize::MAX);
+    far["losses"] = serde_json::json!([0.0, 1.0, 2.0, 3.0]);
+    let mut far: Plateau = serde_json::from_value(far).unwrap();
+    far.update(5.0).unwrap();
+    assert_eq!(serde_json::to_value(&far).unwrap()["count"], usize::MAX);
 }
 
 /// Windows until the stop, on a loss that is a function of the time in windows.
