@@ -29,7 +29,7 @@ pub enum Kind {
     StableDiffusion1,
     /// The same, trained on to predict the velocity.
     StableDiffusion1Velocity,
-    /// Stable Diffusion 2.x, which predicts the velocity unless the file says otherwise.
+    /// Stable Diffusion 2.x, which predicts the velocity.
     StableDiffusion2,
     /// Stable Diffusion 2.x base, for 512 pixels, which predicts the noise.
     StableDiffusion2Base,
@@ -98,8 +98,26 @@ impl Kind {
     }
 }
 
+/// A bias of the denoiser by which ComfyUI and Forge tell what a model of Stable Diffusion 2 predicts.
+pub(super) const TELLING: &str =
+    "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias";
+
+/// Whether a model with this [`TELLING`] bias predicts the noise: those of the velocity have values farther
+/// apart.
+pub(super) fn predicts_noise(bias: &[f32]) -> bool {
+    const WIDEST: f64 = 0.09;
+    let mean_of = |value: &dyn Fn(f64) -> f64| {
+        bias.iter().map(|bias| value(f64::from(*bias))).sum::<f64>() / bias.len() as f64
+    };
+    let mean = mean_of(&|value| value);
+    mean_of(&|value| (value - mean).powi(2)).sqrt() <= WIDEST
+}
+
 /// Whether the velocity is predicted or the noise, where a file says it.
-fn predicts_velocity(shapes: &Shapes, metadata: &BTreeMap<String, String>) -> Option<bool> {
+pub(super) fn predicts_velocity(
+    shapes: &Shapes,
+    metadata: &BTreeMap<String, String>,
+) -> Option<bool> {
     // ModelSpec's key, and what ComfyUI writes in its place
     let told = ["modelspec.prediction_type", "modelspec.predict_key"];
     let told = told.iter().find_map(|key| match metadata.get(*key)?.as_str() {
@@ -265,6 +283,14 @@ mod tests {
         };
         assert_eq!(kind("modelspec.architecture", "stable-diffusion-v1-turbo"), Err(FAST));
         assert_eq!(kind("modelspec.title", "My Lightning Bolts"), Ok(Kind::StableDiffusion1));
+    }
+
+    #[test]
+    fn a_bias_of_small_deviation_is_that_of_a_model_of_the_noise() {
+        for (deviation, is_noise) in [(0.0, true), (0.0625, true), (0.125, false)] {
+            // around any mean
+            assert_eq!(predicts_noise(&[0.5 - deviation, 0.5 + deviation]), is_noise);
+        }
     }
 
     #[test]
