@@ -118,8 +118,9 @@ fn old_files_of_stable_diffusion_draw_as_its_pipeline_in_diffusers_corrects_them
 fn old_files_of_stable_diffusion_draw_as_large_as_its_pipeline_in_diffusers_corrects_them() {
     let folder = golden::root().join("models/tiny-sd");
     let resolution = |version: &str| {
-        let files = ["text_encoder/config.json", "vae/config.json", "scheduler/scheduler_config.json"];
-        let files = files.map(|file| (file.to_string(), fs::read(folder.join(file)).unwrap().into()));
+        let files = ["text_encoder/config", "vae/config", "scheduler/scheduler_config"];
+        let files = files.map(|file| format!("{file}.json"));
+        let files = files.map(|file| (file.clone(), fs::read(folder.join(file)).unwrap().into()));
         let mut files = BTreeMap::from(files);
         let mut unet = golden::json_at(&folder.join("unet/config.json"));
         (unet["_diffusers_version"], unet["sample_size"]) = (json!(version), json!(32));

@@ -133,7 +133,7 @@ pub(super) fn predicts_velocity(
 type Other = (fn(&Shapes) -> bool, &'static str);
 
 /// What people have under such a name, the first that fits.
-const OTHERS: [Other; 16] = [
+const OTHERS: [Other; 18] = [
     (is_lora, IS_LORA),
     (is_embedding, IS_EMBEDDING),
     (
@@ -173,6 +173,17 @@ const OTHERS: [Other; 16] = [
     (
         |s| ["edm_mean", "edm_std", "edm_vpred.sigma_max"].iter().any(|key| s.contains_key(*key)),
         "it is an EDM model (such as Playground 2.5), which dvar does not know; give SDXL's base model or one trained from it",
+    ),
+    (
+        |s| has(s, "noise_augmentor.") || has(s, "embedder.model."),
+        "it is Stable Diffusion 2's unCLIP, which draws from a picture; give a text-to-image model",
+    ),
+    (
+        |s| {
+            let denoiser = |part: &str| has(s, &format!("{UNET}{part}"));
+            has(s, XL_OPEN_CLIP) && denoiser("input_blocks.1.") && !denoiser("middle_block.1.")
+        },
+        "it was cut out of SDXL (SSD-1B, Segmind Vega or KOALA), which dvar does not know; give SDXL's base model or one trained from it",
     ),
     (|s| has(s, "model.diffusion_model.time_embed.cond_proj."), FAST),
     (
@@ -273,6 +284,23 @@ mod tests {
     /// A file with a weight of each of these parts.
     fn with(parts: &[&str]) -> Shapes {
         parts.iter().map(|part| (format!("{part}weight"), vec![4096, 4])).collect()
+    }
+
+    #[test]
+    fn what_is_not_all_of_its_family_is_called_what_it_is() {
+        let kind = |more: &[&str], parts: &[&str]| {
+            let mut shapes = with(parts);
+            shapes.extend(with(more));
+            Kind::of(&shapes, &BTreeMap::new())
+        };
+        let unclip = kind(&["noise_augmentor.data_mean."], &[UNET, VAE, OPEN_CLIP]);
+        assert!(unclip.unwrap_err().contains("2's unCLIP"));
+        let xl = [UNET, VAE, XL_CLIP, XL_OPEN_CLIP];
+        let blocks = ["input_blocks.1.0.", "middle_block.0.", "middle_block.1."];
+        let blocks = blocks.map(|block| format!("{UNET}{block}"));
+        let blocks = blocks.each_ref().map(String::as_str);
+        assert_eq!(kind(&blocks, &xl), Ok(Kind::StableDiffusionXl));
+        assert!(kind(&blocks[..2], &xl).unwrap_err().contains("cut out of SDXL (SSD-1B"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub enum UpDownBlock {
 
 /// One number for all levels, or one for each.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged, expecting = "transformer blocks and heads must be one number, or one for each level")]
+#[serde(untagged, expecting = "blocks and heads must be one number, or one for each level")]
 pub(super) enum PerLevel {
     One(usize),
     Each(Vec<usize>),
