@@ -256,6 +256,17 @@ fn alpha_is_taken_from_tensors_or_from_pefts_configuration() {
     let mut file = small();
     file.metadata.insert("lora_adapter_metadata".into(), config.into());
     assert_eq!(alphas(&lora(&file.bytes())), [8.0, 3.0]);
+    // as diffusers writes the whole names of layers
+    let whole = config.replace("self_attn.out_proj", &format!("^{TEXT}.out_proj"));
+    file.metadata.insert("lora_adapter_metadata".into(), whole);
+    assert_eq!(alphas(&lora(&file.bytes())), [8.0, 3.0]);
+    let other = config.replace("self_attn.out_proj", "^self_attn.out_proj");
+    file.metadata.insert("lora_adapter_metadata".into(), other);
+    assert_eq!(alphas(&lora(&file.bytes())), [8.0, 1.0]);
+    let expression = config.replace("self_attn.out_proj", ".*out_proj");
+    file.metadata.insert("lora_adapter_metadata".into(), expression);
+    assert!(refused(&file).contains("by the regular expression `.*out_proj`"));
+    file.metadata.insert("lora_adapter_metadata".into(), config.into());
     let own = file.clone().with(&format!("unet.{ATTENTION}.to_out.0.alpha"), &[1], &[0.5]);
     assert_eq!(alphas(&lora(&own.bytes())), [0.5, 3.0]);
 
