@@ -320,6 +320,8 @@ fn what_is_no_lora_is_refused_by_its_name() {
         ("lora_unet_a.hada_w1_a", "it is LoHa,"),
         ("lora_unet_a.lokr_w1", "it is LoKr,"),
         ("unet:10:up", "it numbers the layers that it changes"),
+        ("transformer.transformer_blocks.0.attn.to_q.lora_A.weight", "such as Flux"),
+        ("base_model.model.transformer_blocks.0.attn.to_q.lora_A.weight", "such as Flux"),
         ("some.weight", "`some.weight` is no tensor of a LoRA that is known here"),
     ] {
         let said = refused(&small().with(name, &[1, 1], &[0.0]));

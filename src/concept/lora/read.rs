@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     super::stored::{NUMBERED, Stored},
     Addition, Factor, Lora, LoraLayer, PUBLISHED_LAYERS,
-    names::{Key, Part, Piece, other_method},
+    names::{Key, Part, Piece, is_of_transformer, other_method},
 };
 use crate::embedding::{BUNDLE, is_numbered};
 
@@ -47,6 +47,11 @@ impl Lora {
                 "it is {method}, which changes weights in another way than LoRA and is not known \
                  here; give a LoRA or a LoCon"
             ));
+        }
+        if stored.tensors.keys().any(|name| is_of_transformer(name)) {
+            return Err("it is a LoRA of another kind of model, such as Flux or Stable Diffusion 3; give one \
+                        of Stable Diffusion 1.x, 2.x or XL"
+                .into());
         }
         if stored.tensors.keys().any(|name| is_numbered(name)) {
             return Err(NUMBERED.into());
