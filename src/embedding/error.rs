@@ -122,8 +122,8 @@ pub enum FileProblem {
     },
     /// Vectors that take the place of what a text encoder gives.
     #[error(
-        "its vectors `{0}` take the place of a text encoder's output, as OneTrainer's output embeddings do, and here \
-         they go into its input; train it there with `Output embedding` turned off"
+        "its vectors `{0}` take the place of a text encoder's output, as OneTrainer's output \
+         embeddings do, and here they go into its input; train it there with `Output embedding` off"
     )]
     OutputVectors(String),
     /// More than one tensor.

@@ -49,8 +49,8 @@ impl Lora {
             ));
         }
         if stored.tensors.keys().any(|name| is_of_transformer(name)) {
-            return Err("it is a LoRA of another kind of model, such as Flux or Stable Diffusion 3; give one \
-                        of Stable Diffusion 1.x, 2.x or XL"
+            return Err("it is a LoRA of another kind of model, such as Flux or Stable Diffusion 3; \
+                        give one of Stable Diffusion 1.x, 2.x or XL"
                 .into());
         }
         if stored.tensors.keys().any(|name| is_numbered(name)) {
@@ -195,8 +195,8 @@ impl Config {
         let mut names = patterns.filter_map(|(_, pattern)| pattern.as_object()).flat_map(Map::keys);
         match names.find(|name| !is_name(name.strip_prefix('^').unwrap_or(name))) {
             Some(name) => Err(format!(
-                "its configuration of PEFT gives alphas by the regular expression `{name}`, which is not \
-                 read here; give each layer's name in its place"
+                "its configuration of PEFT gives alphas by the regular expression `{name}`, which is \
+                 not read here; give each layer's name in its place"
             )),
             None => Ok(Self(json)),
         }

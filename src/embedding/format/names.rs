@@ -214,8 +214,8 @@ mod tests {
             vec!["bundle_emb.<cat>.clip_l_out", "lora_unet_a.lora_up.weight"],
         ] {
             let problem = meaning(names.clone()).unwrap_err();
-            let FileProblem::OutputVectors(name) = problem else { panic!("{problem}") };
-            assert!(names.contains(&&*name));
+            let FileProblem::OutputVectors(name) = &problem else { panic!("{problem}") };
+            assert!(names.contains(&name.as_str()));
         }
     }
 
