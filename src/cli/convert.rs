@@ -63,10 +63,11 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
     } else {
         embedding.placeholder_token().to_owned()
     };
-    if args.to == EmbeddingFormat::Comfyui && word.contains(char::is_whitespace) {
+    let ends = |c: char| c.is_whitespace() || "<[".contains(c);
+    if args.to == EmbeddingFormat::Comfyui && word.contains(ends) {
         return Err(CliError::Input(format!(
-            "ComfyUI reads `embedding:{word}` up to its first space; name the file without spaces by \
-             `--output`"
+            "ComfyUI reads `embedding:{word}` up to its first space, `<` or `[`; name the file without \
+             these by `--output`"
         )));
     }
     for (path, file) in paths.iter().zip(&files) {

@@ -36,6 +36,7 @@ fn convert_overwrites_nothing_and_wants_the_ending_that_the_tool_knows() {
         ("a1111", "cat.safetensors", "a1111 reads this embedding from a file that ends in `.pt`"),
         ("kohya", ".safetensors", "call it so"),
         ("comfyui", "my cat.safetensors", "`embedding:my cat` up to its first space"),
+        ("comfyui", "cat[2].safetensors", "`embedding:cat[2]` up to its first space, `<` or `[`"),
     ] {
         let ran = cli.run(&["convert", "cat.safetensors", "--to", to, "-o", output]);
         assert_eq!(ran.code, Some(2));
