@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { changeStored, downloaded, finished, reached, ready, set, settled, site, train, trained, visit } from "./page.js";
+import { KEEP_STORAGE, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
 const tiny = { max_train_steps: 12, train_batch_size: 1, eval_batch_size: 1, save_steps: 4, window: 50, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
@@ -150,6 +151,64 @@ test("a run that made all its steps goes on beyond them", async () => {
   const records = (await downloaded(page, "metrics.jsonl")).toString().trim().split("\n").map((line) => JSON.parse(line));
   assert.deepEqual(records.map(({ step }) => step), Array.from({ length: 24 }, (_, step) => step));
 });
+
+test("the time of a run goes on from where it was, and is shown later", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, { ...tiny, max_train_steps: 2000, threshold: 0 });
+  await train(page);
+  await reached(page, 6);
+  await page.reload();
+  await settled(page);
+  await changeStored(page, "checkpoint", { seconds: 3600 });
+  await page.reload();
+  await page.getByRole("button", { name: /Go on from step \d+/ }).click();
+  const time = () => page.locator("#figures div").filter({ hasText: "Time" }).locator("dd").textContent();
+  await page.locator("#status").getByText("Learning", { exact: true }).waitFor();
+  assert.match(await time(), /^60 min/);
+  await page.getByRole("button", { name: "Stop", exact: true }).click();
+  await finished(page);
+  const shown = await time();
+  assert.match(shown, /^6\d min/);
+  await page.reload();
+  await page.getByRole("button", { name: "Show it" }).click();
+  await finished(page);
+  assert.equal(await time(), shown);
+  await page.context().close();
+});
+
+const LOST = {
+  closes: () => globalThis.databases[0].close(),
+  empties: () =>
+    new Promise((resolve) => {
+      const [database] = globalThis.databases;
+      const transaction = database.transaction("run", "readwrite");
+      transaction.objectStore("run").clear();
+      transaction.oncomplete = () => resolve(database.close());
+    }),
+};
+for (const [what, lose] of Object.entries(LOST)) {
+  test(`where the browser ${what} the storage under a training, what the next save stores can go on`, async () => {
+    const page = await openWithPrefix(it, KEEP_STORAGE);
+    await ready(page);
+    await set(page, { ...tiny, max_train_steps: 20_000, threshold: 0 });
+    await train(page);
+    await reached(page, 6);
+    const [worker] = page.workers();
+    await worker.evaluate(lose);
+    const at = Number.parseInt(await page.locator("#figures dd").first().textContent());
+    await reached(page, at + 10);
+    assert.ok(await page.locator("#notice").isHidden());
+    await page.reload();
+    const goOn = page.getByRole("button", { name: /Go on from step \d+/ });
+    const from = Number((await goOn.textContent()).match(/step (\d+)/)[1]);
+    assert.ok(from >= at, `from ${from}, storage lost at ${at}`);
+    await goOn.click();
+    await reached(page, from + 2);
+    await page.context().close();
+  });
+}
 
 test("a tab discards the run that it offers, and not another's that was stored meanwhile", async () => {
   const page = await it.open();

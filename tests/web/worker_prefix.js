@@ -30,6 +30,18 @@ export const KEEP_DEVICES = `
     return device;
   };`;
 
+/** Keeps every connection to the browser's storage within a test's reach. */
+export const KEEP_STORAGE = `
+  globalThis.databases = [];
+  {
+    const { open } = IDBFactory.prototype;
+    IDBFactory.prototype.open = function (...asked) {
+      const request = open.apply(this, asked);
+      request.addEventListener("success", () => globalThis.databases.push(request.result));
+      return request;
+    };
+  }`;
+
 /** A machine of so many cores, with a clock by which what is done later takes longer (`power` over 1) or
  * less long: whatever is tried first seems the fastest, or the slowest. */
 export const machine = (cores, power) => `

@@ -99,12 +99,11 @@ export class RunControl {
   /** Shows a run that ended; `options` are all of its options that are known. */
   async show(run: Omit<Run, "keep">, finished: Finished, options: Options): Promise<void> {
     if (this.busy) return;
-    const { records, samples } = run;
     this.run = { ...run, keep: true };
     this.unstored = false;
     showOnly("training", "result");
-    this.training.begin(options, records, samples);
-    this.end(options, finished, records, samples);
+    this.training.begin(options, run);
+    this.end(options, finished, run.records, run.samples);
     byId("result-title").focus();
     try {
       const { opened } = await this.studio.open();
@@ -185,7 +184,7 @@ export class RunControl {
     this.unstored = this.downloaded = false;
     byId("rescue").hidden = true;
     showOnly("training");
-    this.training.begin(shown, run.records, run.samples);
+    this.training.begin(shown, run);
     byId("training-title").focus();
     const finished = await this.toTheEnd();
     const { defaults, device } = (await this.studio.open()).opened;
