@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { changeStored, downloaded, finished, reached, ready, set, settled, site, train, trained, visit } from "./page.js";
+import { changeStored, downloaded, finished, onePicture, reached, ready, set, settled, site, train, trained, visit } from "./page.js";
 import { KEEP_STORAGE, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
@@ -150,6 +150,36 @@ test("a run that made all its steps goes on beyond them", async () => {
   assert.match(await page.locator("#why").textContent(), /all its 24 steps/);
   const records = (await downloaded(page, "metrics.jsonl")).toString().trim().split("\n").map((line) => JSON.parse(line));
   assert.deepEqual(records.map(({ step }) => step), Array.from({ length: 24 }, (_, step) => step));
+});
+
+test("a run whose page is closed before the first save can begin again, with its pictures and settings", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await onePicture(page);
+  // pictures that take longer than the reload
+  await set(page, { ...tiny, placeholder_token: "<mine>", num_inference_steps: 500 });
+  const begin = async () => {
+    await train(page);
+    await page.locator("#status").getByText("Drawing pictures").waitFor();
+    await page.reload();
+  };
+  await begin();
+  await page.getByRole("button", { name: "Begin it again" }).click();
+  await finished(page);
+  assert.match(await page.locator("#result-title").textContent(), /<mine>/);
+  assert.match(await page.locator("#why").textContent(), /all its 12 steps/);
+  assert.deepEqual(page.problems, []);
+
+  await page.getByRole("button", { name: "Learn something else" }).click();
+  await set(page, { ...tiny, num_inference_steps: 500 });
+  await begin();
+  await page.getByRole("button", { name: "Discard" }).click();
+  await page.locator("#offer").waitFor({ state: "hidden" });
+  await page.reload();
+  await settled(page);
+  assert.ok(await page.locator("#offer").isHidden());
+  await page.context().close();
 });
 
 test("the time of a run goes on from where it was, and is shown later", async () => {

@@ -58,7 +58,6 @@ export class RunControl {
 
   /** Checks everything before anything slow, then trains. */
   start(options: Options, pictures: Picture[]): Promise<void> {
-    performance.mark("train");
     const { view } = this;
     return this.once(async () => {
       const { engine, opened } = await this.studio.open();
@@ -278,6 +277,7 @@ export class RunControl {
   /** Does one thing at a time; a failure is told where it can be read. */
   private async once(act: () => Promise<void>): Promise<void> {
     if (this.busy) return;
+    performance.mark("train");
     this.busy = true;
     this.view.busy(true);
     this.view.status("Getting ready");
