@@ -5,13 +5,30 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { downloaded, finished, reached, ready, set, site, train, trained, UMBRELLA } from "./page.js";
+import { downloaded, finished, onePicture, reached, ready, set, site, train, trained, UMBRELLA } from "./page.js";
 import { blackPng } from "./png.js";
 import { limitMemory, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
 const tiny = { max_train_steps: 6, train_batch_size: 1, eval_batch_size: 1, save_steps: 2, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
 const notice = (page) => page.locator("#notice-text");
+
+/** Holds back the pictures of an example; what comes back lets them in, and gives the page a moment with them. */
+async function held(page, example) {
+  const requests = [];
+  let answer;
+  const answered = new Promise((resolve) => (answer = resolve));
+  await page.route(`**/concepts/${example}/*`, async (route) => {
+    requests.push(route.request());
+    await answered;
+    await route.continue();
+  });
+  return async () => {
+    answer();
+    for (const request of requests) await (await request.response()).finished();
+    await page.waitForTimeout(500);
+  };
+}
 
 test("without WebGPU the CPU is taken, and the page says why", async () => {
   const page = await it.open();
@@ -130,6 +147,41 @@ test("a training waits for the example that was taken last, and learns no other 
   }
   await finished(page);
   assert.match(await page.locator("#training-title").textContent(), /^Learning <blue-car>$/);
+  await page.context().close();
+});
+
+test("a training that waits for its example does not begin when the visitor has turned to a result", async () => {
+  const page = await it.open({ serviceWorkers: "block" });
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await page.locator("#pictures img").first().waitFor();
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  await page.getByRole("button", { name: "Learn something else" }).click();
+  const letIn = await held(page, "koala");
+  await page.getByRole("button", { name: "koala" }).click();
+  await train(page);
+  await page.locator("#form-status").getByText("Getting the pictures of the example").waitFor();
+  await page.getByRole("button", { name: "Show it" }).click();
+  await finished(page);
+  await letIn();
+  assert.equal(await page.locator("#form-status").textContent(), "");
+  assert.ok(await page.locator("#result").isVisible());
+  assert.ok(await page.locator("#train").isEnabled());
+  await page.context().close();
+});
+
+test("an example that comes after the visitor added more pictures does not take their place", async () => {
+  const page = await it.open({ serviceWorkers: "block" });
+  await page.locator("#pictures img").first().waitFor();
+  await onePicture(page);
+  const letIn = await held(page, "koala");
+  await page.getByRole("button", { name: "koala" }).click();
+  await page.locator("#files").setInputFiles({ name: "mine.png", mimeType: "image/png", buffer: Buffer.from(blackPng(64)) });
+  await page.getByRole("img", { name: "mine.png" }).waitFor();
+  await letIn();
+  assert.equal(await page.locator("#pictures li").count(), 2);
   await page.context().close();
 });
 

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { ready, ROOT, site } from "./page.js";
+import { HOLD_FILES, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
 const MORE = process.env.DVAR_GOLDEN_MORE ?? join(ROOT, "tests/fixtures/golden-more");
@@ -69,6 +70,21 @@ test("an embedding that names no token is drawn by its file's name, and with a L
   }, 1);
   const changed = await drawn(await choose(nameless(), lora));
   assert.notEqual(changed, plain, "the LoRA changes the picture");
+});
+
+test("while a file is read to draw with, no training can begin", async () => {
+  const page = await openWithPrefix(it, HOLD_FILES);
+  await page.locator("#pictures img").first().waitFor();
+  await page.locator("#embedding-files").setInputFiles(nameless());
+  const button = page.locator("#train");
+  assert.ok(await button.isDisabled());
+  const worker = page.workers()[0] ?? (await page.waitForEvent("worker"));
+  await worker.evaluate(() => globalThis.letIn());
+  await page.locator("#draw").waitFor({ state: "visible" });
+  await page.getByRole("button", { name: "Learn something else" }).click();
+  assert.ok(await button.isEnabled());
+  assert.equal(await page.locator("#form-status").textContent(), "");
+  await page.context().close();
 });
 
 test("of a pickle the token is the file's name too, and another model's embedding is refused at once", async () => {

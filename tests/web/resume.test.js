@@ -240,6 +240,22 @@ for (const [what, lose] of Object.entries(LOST)) {
   });
 }
 
+test("while a run goes on or starts again, the visitor cannot be somewhere else when it begins", async () => {
+  const page = await trained(it, tiny);
+  const again = page.locator("#again-button");
+  assert.ok(await again.isEnabled());
+  const waiting = await page.evaluate(() => {
+    document.querySelector("#more button").click();
+    // in the same moment, so that the run cannot be further
+    return document.querySelector("#again-button").disabled;
+  });
+  assert.ok(waiting);
+  await page.locator("#result").waitFor({ state: "hidden" });
+  await finished(page);
+  assert.ok(await again.isEnabled());
+  await page.context().close();
+});
+
 test("a tab discards the run that it offers, and not another's that was stored meanwhile", async () => {
   const page = await it.open();
   const url = `${it.url}?model=tiny/`;

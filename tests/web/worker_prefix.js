@@ -42,6 +42,17 @@ export const KEEP_STORAGE = `
     };
   }`;
 
+/** Lets nothing arrive in a worker before a test calls its `letIn`. */
+export const HOLD_FILES = `
+  {
+    const { fetch } = globalThis;
+    const answered = new Promise((resolve) => (globalThis.letIn = resolve));
+    globalThis.fetch = async (...asked) => {
+      await answered;
+      return fetch(...asked);
+    };
+  }`;
+
 /** A machine of so many cores, with a clock by which what is done later takes longer (`power` over 1) or
  * less long: whatever is tried first seems the fastest, or the slowest. */
 export const machine = (cores, power) => `

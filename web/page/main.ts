@@ -123,6 +123,9 @@ function offerEmbeddings(): void {
   const input = byId<HTMLInputElement>("embedding-files");
   byId("load-embedding").onclick = () => input.click();
   input.onchange = async () => {
+    // a training that began meanwhile would be hidden by what is drawn
+    start.busy(true);
+    start.status("Getting ready");
     try {
       const files = [...(input.files ?? [])];
       const { engine, opened } = await studio.open();
@@ -134,6 +137,8 @@ function offerEmbeddings(): void {
       notify(explain(error));
     } finally {
       input.value = "";
+      start.status("");
+      start.busy(false);
     }
   };
 }
