@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { downloaded, finished, onePicture, reached, ready, set, site, train, trained, UMBRELLA } from "./page.js";
+import { downloaded, finished, onePicture, reached, ready, set, site, train, trained, UMBRELLA, visit } from "./page.js";
 import { blackPng } from "./png.js";
 import { limitMemory, openWithPrefix } from "./worker_prefix.js";
 
@@ -42,6 +42,38 @@ test("a browser that is too old for the program is told so", async () => {
   const page = await openWithPrefix(it, old);
   await notice(page).getByText("This browser cannot run the program, which needs WebAssembly with SIMD: take a newer one.").waitFor();
   await page.context().close();
+});
+
+for (const [what, prefix, told] of [
+  ["comes over http", 'Object.defineProperty(window, "isSecureContext", { value: false });', "must come over https"],
+  ["is given no WebAssembly", "delete globalThis.WebAssembly;", "needs WebAssembly"],
+]) {
+  test(`a page that ${what} says so, and again when it is to train`, async () => {
+    const context = await it.browser.newContext();
+    await context.addInitScript(prefix);
+    const page = await visit(context, it.url);
+    await notice(page).getByText(told).waitFor();
+    await page.locator("#pictures img").first().waitFor();
+    await page.getByRole("button", { name: "Close" }).click();
+    await train(page);
+    await notice(page).getByText(told).waitFor();
+    assert.ok(await page.locator("#start").isVisible());
+    assert.equal(page.workers().length, 0);
+    await context.close();
+  });
+}
+
+test("a page whose program does not come says what it needs", async () => {
+  const context = await it.browser.newContext({ serviceWorkers: "block" });
+  const program = /index-[^/]*\.js$/;
+  await context.route(program, (route) => route.abort());
+  const page = await visit(context, it.url);
+  await page.getByText("it has not started yet").waitFor();
+  await context.unroute(program);
+  await page.reload();
+  await ready(page);
+  assert.ok(await page.locator("#starting").isHidden());
+  await context.close();
 });
 
 test("a wrong setting is refused where it stands, in the CLI's words", async () => {

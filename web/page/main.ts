@@ -144,10 +144,7 @@ function offerEmbeddings(): void {
 }
 
 async function begin(): Promise<void> {
-  if (!window.isSecureContext) {
-    notify("This page must come over https, or from localhost: browsers lend storage and GPU to no other.");
-    return;
-  }
+  byId("starting").hidden = true;
   byId("again-button").onclick = () => {
     hideNotice();
     // the next training would wait for it
