@@ -300,6 +300,12 @@ test("a second tab leaves the run of the first alone", async () => {
   await finished(other);
   assert.match(await other.locator("#notice-text").textContent(), /This one is lost if the tab is closed/);
   assert.equal(await other.locator("#before img").count(), 1);
+  // this run is not the one that the first tab could go on with
+  await other.getByRole("button", { name: "Go on to 24 steps" }).click();
+  await other.locator("#result").waitFor({ state: "hidden" });
+  await finished(other);
+  assert.match(await other.locator("#why").textContent(), /all its 24 steps/);
+  assert.match(await other.locator("#notice-text").textContent(), /This one is lost if the tab is closed/);
   const at = await page.locator("#figures dd").first().textContent();
   await reached(page, Number.parseInt(at) + 2);
 });

@@ -17,6 +17,8 @@ import { alone } from "./storage";
 import type { Studio } from "./studio";
 import { TrainingView } from "./training_view";
 
+const UNKEPT = "Another tab of this page is learning, and its run is the one that is kept. This one is lost if the tab is closed before you have saved the result.";
+
 type State = "running" | "paused" | "stopping" | "ended";
 
 /** Starts, resumes, pauses and ends runs. */
@@ -72,15 +74,15 @@ export class RunControl {
       const shown = await filled(engine, wanted);
       view.status("");
       await alone(async (turn) => {
-        if (turn === "taken") told.push("Another tab of this page is learning, and its run is the one that is kept. This one is lost if the tab is closed before you have saved the result.");
+        if (turn === "taken") told.push(UNKEPT);
         if (told.length > 0) notify(told.join(" "));
         await this.train(shown, { options: wanted, pictures: good, model: opened.identity, records: [], samples: [], keep: turn === "free" });
       });
     });
   }
 
-  /** Goes on with a stored run. */
-  resume({ options, pictures, model, asked, checkpoint, records, samples }: Omit<Run, "keep">): Promise<void> {
+  /** Goes on with a run: the one that is stored, or another. */
+  resume({ options, pictures, model, asked, checkpoint, records, samples }: Omit<Run, "keep">, stored = true): Promise<void> {
     const run = { options, pictures, model, asked, checkpoint, records, samples, keep: true };
     goBack(run);
     return this.once(async () => {
@@ -88,7 +90,8 @@ export class RunControl {
       const shown = await filled(engine, options);
       this.view.status("");
       await alone(async (turn) => {
-        if (turn === "taken") return notify("Another tab of this page is learning. Go on there, or close that tab and try again.");
+        if (turn === "taken" && stored) return notify("Another tab of this page is learning. Go on there, or close that tab and try again.");
+        if (turn === "taken") notify(UNKEPT);
         run.keep = turn === "free";
         await this.train(shown, run);
       });
@@ -125,7 +128,7 @@ export class RunControl {
       min_train_steps: reason === "max_steps" ? steps : 2 * steps,
     };
     const options = { ...run.options, ...(reason !== "interrupted" && longer) };
-    await this.resume({ ...run, options, asked: run.asked ?? run.options });
+    await this.resume({ ...run, options, asked: run.asked ?? run.options }, false);
   }
 
   /** Learns the pictures of the run on the screen anew, from another word. */
