@@ -233,7 +233,8 @@ test("of a cut-out it is said that the colours that its file hides are learned",
 });
 
 test("a prompt without the word is refused, and can be mended", async () => {
-  const page = await trained(it, { ...tiny, max_train_steps: 2 });
+  // a name in which a replacement would read signs of its own
+  const page = await trained(it, { ...tiny, max_train_steps: 2, placeholder_token: "<ca$$h>" });
   const button = page.getByRole("button", { name: "Draw", exact: true });
   await page.locator("#prompt").fill("a house");
   await button.click();
@@ -241,6 +242,7 @@ test("a prompt without the word is refused, and can be mended", async () => {
   await page.locator("#prompt").fill("a {}");
   await button.click();
   await page.locator("#drawn img").nth(3).waitFor();
+  assert.equal(await page.locator("#drawn img").first().getAttribute("alt"), "a <ca$$h>");
 });
 
 test("a model file that did not arrive whole can be asked for again", async () => {

@@ -1,7 +1,7 @@
 // Embeddings and LoRAs of other tools are drawn with.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -91,6 +91,15 @@ test("of a pickle the token is the file's name too, and another model's embeddin
   const page = await choose(join(MORE, "files/embeddings/kohya-2.pt"));
   await page.locator("#notice-text").getByText("kohya-2").waitFor();
   assert.ok(await page.locator("#draw").isHidden());
+});
+
+test("a file that a page has no room for is not read to draw with", async () => {
+  const path = join(it.folder, "large.safetensors");
+  writeFileSync(path, "");
+  truncateSync(path, 2.1e9);
+  const page = await choose(path);
+  await page.locator("#notice-text").getByText("`large.safetensors` has 2.1 GB, for which a page has no room").waitFor();
+  await page.context().close();
 });
 
 test("a model is not taken for an embedding", async () => {

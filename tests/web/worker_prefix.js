@@ -53,6 +53,13 @@ export const HOLD_FILES = `
     };
   }`;
 
+/** A GPU in name, which the CPU plays. */
+export const NAMED_GPU = `
+  Object.defineProperty(navigator, "gpu", { value: { requestAdapter: async () => ({ info: { description: "A GPU" } }) } });
+  addEventListener("message", ({ data }) => {
+    if (data?.type === "open") data.device = "cpu";
+  });`;
+
 /** A machine of so many cores, with a clock by which what is done later takes longer (`power` over 1) or
  * less long: whatever is tried first seems the fastest, or the slowest. */
 export const machine = (cores, power) => `
