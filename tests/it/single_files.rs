@@ -187,9 +187,8 @@ fn a_file_of_stable_diffusion_2_that_does_not_say_what_it_predicts_is_told_by_a_
                 &bias[..],
             ),
         ];
-        let tensors = tensors.map(|(name, shape, bytes)| {
-            (name, TensorView::new(Dtype::F16, shape, bytes).unwrap())
-        });
+        let tensors = tensors
+            .map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F16, shape, bytes).unwrap()));
         let told = told.map(|told| ("modelspec.prediction_type".into(), told.into()));
         of_bytes(safetensors::serialize(tensors, Some(told.into_iter().collect())).unwrap()).kind()
     };

@@ -200,9 +200,8 @@ impl UNet2DConditionConfig {
     #[must_use]
     pub fn corrected(self) -> Self {
         let version = self.diffusers_version.as_deref();
-        let minor = version.and_then(|version| {
-            version.strip_prefix("0.")?.split('.').next()?.parse::<u32>().ok()
-        });
+        let minor = version
+            .and_then(|version| version.strip_prefix("0.")?.split('.').next()?.parse::<u32>().ok());
         match minor {
             Some(..9) => Self { sample_size: self.sample_size.map(|size| size.max(64)), ..self },
             _ => self,

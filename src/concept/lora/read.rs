@@ -49,9 +49,11 @@ impl Lora {
             ));
         }
         if stored.tensors.keys().any(|name| is_of_transformer(name)) {
-            return Err("it is a LoRA of another kind of model, such as Flux or Stable Diffusion 3; \
+            return Err(
+                "it is a LoRA of another kind of model, such as Flux or Stable Diffusion 3; \
                         give one of Stable Diffusion 1.x, 2.x or XL"
-                .into());
+                    .into(),
+            );
         }
         if stored.tensors.keys().any(|name| is_numbered(name)) {
             return Err(NUMBERED.into());
