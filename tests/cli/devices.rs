@@ -70,7 +70,7 @@ fn only_train_takes_several_devices() {
     let cli = cli();
     for command in [
         &["generate", "--prompt", "cat"][..],
-        &["evaluate", "pictures"],
+        &["evaluate", "pictures", "--references", "pictures"],
         &["experiment", "table1"],
         &["experiment", "table1", "--submit", "slurm"],
         &["bench"],
