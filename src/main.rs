@@ -1,11 +1,8 @@
 //! The `dvar` program.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use dvar::cli::{CliError, parse, run};
+use dvar::cli::{CliError, complain, parse, run};
 
 fn main() -> ExitCode {
     end_at_a_closed_pipe();
@@ -14,19 +11,14 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !matches!(error, CliError::Interrupted) {
-                say("error", &error.to_string());
+                complain(format_args!("error: {error}"));
             }
             if let Some(hint) = error.hint() {
-                say("hint", &hint);
+                complain(format_args!("hint: {hint}"));
             }
             error.exit_code().into()
         }
     }
-}
-
-/// Says it on stderr; where that cannot be written to, the exit code alone tells.
-fn say(what: &str, text: &str) {
-    let _ = writeln!(io::stderr(), "{what}: {text}");
 }
 
 /// Ends as other programs do where nobody reads on, as in `dvar info FILE | head -1`: Rust ignores the

@@ -48,6 +48,7 @@ mod factors;
 #[cfg(all(feature = "burn", not(target_arch = "wasm32")))]
 pub mod files;
 #[cfg(feature = "burn")]
+#[doc(hidden)] // shared with the package `dvar`
 pub mod fingerprint;
 #[cfg(feature = "burn")]
 mod interrupt;

@@ -44,7 +44,7 @@ impl<F> ScoreMonitor<F> {
     }
 
     /// Ends the run when the criterion says so of the first score, and records its figures. Its
-    /// state is saved and restored with the run.
+    /// state is saved and restored with the run. An evaluation without any score is then an error.
     #[must_use]
     pub fn stop_when(
         self,
@@ -75,8 +75,12 @@ where
             for (figure, score) in &scores {
                 step.record.set(&named_figure(self.name, figure), *score);
             }
-            let (Some(criterion), Some((_, score))) = (&mut self.criterion, scores.first()) else {
-                return Ok(Control::Continue);
+            let Some(criterion) = &mut self.criterion else { return Ok(Control::Continue) };
+            let Some((_, score)) = scores.first() else {
+                return Err(TrainError::callback(
+                    self.name.unwrap_or("score-monitor"),
+                    "there is no score for the criterion to watch",
+                ));
             };
             let control = criterion.update(*score)?.at_step(step.record.step);
             for (figure, value) in criterion.figures() {

@@ -7,6 +7,7 @@ use dvar::{
     concept::LearnedAdapter,
     config::TrainOptions,
     data::decode::decode,
+    early_stopping::{Dvar, Plateau, ScorePatience},
     pipelines::ModelFolder,
     plot::{CurvePoint, Watched, curve_svg},
     schedulers::SchedulerConfig,
@@ -42,9 +43,12 @@ pub const TARGETS: [(&str, Reader); 12] = [
     ("weights", weights),
 ];
 
-/// LoRA's or Custom Diffusion's file.
+/// LoRA's or Custom Diffusion's file, and PEFT's configuration behind a line of `--`.
 pub fn adapter(bytes: &[u8]) {
-    let _ = black_box(LearnedAdapter::from_bytes(bytes, "lora.safetensors"));
+    let parts = parts(bytes);
+    let config = parts.get(1).map(|config| String::from_utf8_lossy(config));
+    let file = "adapter_model.safetensors";
+    let _ = black_box(LearnedAdapter::with_peft_config(parts[0], file, config.as_deref()));
 }
 
 /// The configurations of a model's parts.
@@ -126,9 +130,18 @@ pub fn single_file(bytes: &[u8]) {
     }
 }
 
-/// A run's saved state.
+/// A run's saved state, or that of a criterion in it, which goes on.
 pub fn state(bytes: &[u8]) {
     let _ = black_box(TrainState::from_bytes(bytes));
+    if let Ok(mut dvar) = serde_json::from_slice::<Dvar>(bytes) {
+        let _ = black_box(dvar.update(0.5));
+    }
+    if let Ok(mut plateau) = serde_json::from_slice::<Plateau>(bytes) {
+        let _ = black_box(plateau.update(0.5));
+    }
+    if let Ok(mut patience) = serde_json::from_slice::<ScorePatience>(bytes) {
+        let _ = black_box(patience.update(0.5));
+    }
 }
 
 /// A tokenizer's files, which a line of `--` parts.

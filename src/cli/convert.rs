@@ -55,15 +55,19 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
     for path in paths.iter().chain(lora.as_ref().map(|_| &lora_path)) {
         check_new(path)?;
     }
+    // before the embedding is written: of both files, none is left alone
+    let lora = lora.map(|lora| Ok::<_, CliError>((lora_bytes(&lora, args.to, &lora_path)?, lora)));
+    let lora = lora.transpose()?;
     let word = if args.to.is_named_by_file() {
         stem.file_name().unwrap_or_default().to_string_lossy().into_owned()
     } else {
         embedding.placeholder_token().to_owned()
     };
-    if args.to == EmbeddingFormat::Comfyui && word.contains(char::is_whitespace) {
+    let ends = |c: char| c.is_whitespace() || "<[".contains(c);
+    if args.to == EmbeddingFormat::Comfyui && word.contains(ends) {
         return Err(CliError::Input(format!(
-            "ComfyUI reads `embedding:{word}` up to its first space; name the file without spaces by \
-             `--output`"
+            "ComfyUI reads `embedding:{word}` up to its first space, `<` or `[`; name the file without \
+             these by `--output`"
         )));
     }
     for (path, file) in paths.iter().zip(&files) {
@@ -71,7 +75,7 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
         println!("embedding  {}", path.display());
     }
     println!("token      {}", in_prompts(args.to, &word));
-    lora.map_or(Ok(()), |lora| write_lora(&lora, args.to, &lora_path))
+    lora.map_or(Ok(()), |(bytes, lora)| write_lora(&lora, &bytes, args.to, &lora_path))
 }
 
 /// Writes a LoRA by the names that a tool reads.
@@ -101,20 +105,25 @@ fn lora(args: &ConvertArgs) -> Result<(), CliError> {
         }
         Some(file) => return Err(wrong_ending(file, args.to, "LoRA", ".safetensors")),
     };
-    write_lora(&lora, args.to, &path)
+    check_new(&path)?;
+    write_lora(&lora, &lora_bytes(&lora, args.to, &path)?, args.to, &path)
 }
 
-fn write_lora(lora: &Lora, to: EmbeddingFormat, path: &Path) -> Result<(), CliError> {
-    check_new(path)?;
+/// The file of a LoRA for a tool, to be written to this path.
+fn lora_bytes(lora: &Lora, to: EmbeddingFormat, path: &Path) -> Result<Vec<u8>, CliError> {
     // all tools but diffusers read sd-scripts' names
     let bytes = match to {
         EmbeddingFormat::Diffusers => lora.to_peft(),
         _ => lora.to_kohya(None),
     };
-    let bytes = bytes.map_err(|problem| {
+    bytes.map_err(|problem| {
         CliError::Input(format!("`{}` cannot be written: {problem}", path.display()))
-    })?;
-    write(path, &bytes)?;
+    })
+}
+
+/// Writes it, and says what its tool leaves out.
+fn write_lora(lora: &Lora, bytes: &[u8], to: EmbeddingFormat, path: &Path) -> Result<(), CliError> {
+    write(path, bytes)?;
     println!("lora       {}", path.display());
     if lora.has_differences() {
         eprintln!(

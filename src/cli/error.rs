@@ -145,8 +145,12 @@ fn is_machine(error: &(dyn Error + 'static)) -> bool {
 
 /// Whether nothing can be written by that path, on however good a disk.
 fn is_of_path(error: &io::Error) -> bool {
-    use io::ErrorKind::{AlreadyExists, IsADirectory, NotADirectory, NotFound, PermissionDenied};
-    [AlreadyExists, IsADirectory, NotADirectory, NotFound, PermissionDenied].contains(&error.kind())
+    use io::ErrorKind::{
+        AlreadyExists, InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+    };
+    let of_path =
+        [AlreadyExists, InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied];
+    of_path.contains(&error.kind())
 }
 
 /// Whether the error is about what was given: options, pictures, models, learned files.
@@ -254,7 +258,8 @@ mod tests {
         let path = "a".to_string();
         assert_eq!(code(DataError::Unreadable { path: path.clone(), source: full() }), 1);
         let missing = || io::Error::from(io::ErrorKind::NotFound);
-        for of_path in [missing(), io::Error::from(io::ErrorKind::PermissionDenied)] {
+        let too_long = io::Error::from(io::ErrorKind::InvalidFilename);
+        for of_path in [missing(), io::Error::from(io::ErrorKind::PermissionDenied), too_long] {
             let refused = CliError::write(Path::new("a/b"), of_path);
             assert_eq!(refused.exit_code(), 2);
             assert!(!refused.to_string().contains("space"), "{refused}");

@@ -10,7 +10,7 @@ use super::{
     bar::Bar,
     counted::counted,
     device,
-    learned::{read_adapter, read_lora, split},
+    learned::{read_adapter, read_each, read_lora, split},
     model,
     output::{self, OwnFolder},
     prompts::{Words, say_cut, say_unknown},
@@ -26,6 +26,9 @@ use crate::{
 
 /// Pictures in a row of the sheet, at most.
 const COLUMNS: usize = 8;
+
+/// Pictures on the sheet, at most: of thousands it would take more memory than the networks.
+const ON_SHEET: usize = 256;
 
 /// Flags of `dvar generate`.
 #[derive(Debug, clap::Args)]
@@ -104,6 +107,12 @@ pub(super) struct GenerateArgs {
 }
 
 pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
+    // first what needs no model, which may have to be downloaded
+    args.output_dir.as_deref().map_or(Ok(()), output::check_free)?;
+    let embeddings = read_each(&args.embedding)?;
+    let adapter = args.adapter.as_deref().map(read_adapter).transpose()?;
+    let loras = args.lora.iter().map(|given| read_lora(given));
+    let loras = loras.collect::<Result<Vec<_>, _>>()?;
     let model = model::open(args.model.as_deref(), args.ema)?;
     let advice = session::advice(&model, &TrainOptions::default())?;
     let beta_schedule = args.beta_schedule.or(advice.training.beta_schedule);
@@ -111,7 +120,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let prediction_type = args.prediction_type.or(advice.training.prediction_type);
     let model = model.with_prediction_type(prediction_type)?;
     let model = model.with_precision(args.mixed_precision.dtype());
-    let words = Words::read(&args.embedding, &model, args.long_prompts)?;
+    let words = Words::new(embeddings, &args.embedding, &model, args.long_prompts)?;
     let understood = |prompt: &String| {
         if args.literal_prompts { Ok(prompt.clone()) } else { words.understood(prompt) }
     };
@@ -121,9 +130,6 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     words.check_used(all.clone())?;
     say_cut(&words.tokenizers, all.clone());
     say_unknown(&words.tokenizers, all);
-    let adapter = args.adapter.as_deref().map(read_adapter).transpose()?;
-    let loras = args.lora.iter().map(|given| read_lora(given));
-    let loras = loras.collect::<Result<Vec<_>, _>>()?;
     say_embeddings(&loras, &args.lora, &args.embedding);
     let advice = DrawingAdvice::new(&advice)?;
     let options = sampling_options(args, advice, &model)?;
@@ -182,22 +188,24 @@ fn draw(
     let prompts: Vec<String> =
         asked.into_iter().flat_map(|prompt| vec![prompt; args.count]).collect();
     let (count, bar) = (prompts.len(), Bar::new("drawing"));
-    let mut pictures = Vec::with_capacity(count);
+    let (mut drawn, mut sheet) = (0, Vec::new());
     for prompts in prompts.chunks(BATCH) {
-        let first = pictures.len();
-        let watch = Batch { bar: &bar, drawn: first, of: count, now: prompts.len() };
-        let drawn = generator.draw(first, prompts, negative, options, Some(&watch));
-        for picture in pollster::block_on(drawn)? {
+        let watch = Batch { bar: &bar, drawn, of: count, now: prompts.len() };
+        let pictures = generator.draw(drawn, prompts, negative, options, Some(&watch));
+        for picture in pollster::block_on(pictures)? {
             let png = encode_png(picture.width(), picture.height(), picture.pixels());
-            let path = folder.join(format!("{:04}.png", pictures.len()));
-            output::write(&path, &png?)?;
-            pictures.push(picture);
+            output::write(&folder.join(format!("{drawn:04}.png")), &png?)?;
+            drawn += 1;
+            if sheet.len() < ON_SHEET {
+                sheet.push(picture);
+            }
         }
     }
     let grid = folder.join("grid.png");
-    output::write(&grid, &encode_grid(&pictures, args.count.min(COLUMNS))?)?;
-    let drawn = counted(pictures.len(), "picture");
-    println!("{drawn} in {}, together in {}", folder.display(), grid.display());
+    output::write(&grid, &encode_grid(&sheet, args.count.min(COLUMNS))?)?;
+    let first = if drawn > ON_SHEET { format!("the first {ON_SHEET} ") } else { String::new() };
+    let drawn = counted(drawn, "picture");
+    println!("{drawn} in {}, {first}together in {}", folder.display(), grid.display());
     Ok(())
 }
 

@@ -25,6 +25,11 @@ pub(super) fn read_named(given: &str) -> Result<LearnedEmbedding, CliError> {
     }
 }
 
+/// Reads several embeddings that are given so.
+pub(super) fn read_each(given: &[String]) -> Result<Vec<LearnedEmbedding>, CliError> {
+    given.iter().map(|given| read_named(given)).collect()
+}
+
 /// File and token; the names of both may hold an `=`.
 pub(super) fn split(given: &str) -> (&str, Option<&str>) {
     let mut splits =
@@ -37,15 +42,17 @@ pub(super) fn split(given: &str) -> (&str, Option<&str>) {
 }
 
 /// Reads an embedding file of any known format, and with a first file of diffusers' for SDXL, such as
-/// `cat.safetensors`, its second one beside it, `cat_2.safetensors`.
+/// `cat.safetensors`, its second one beside it, `cat_2.safetensors`; that of a step is
+/// `learned_embeds_2-steps-500.safetensors`.
 pub(super) fn read_embedding(path: &Path) -> Result<LearnedEmbedding, CliError> {
     let first = read_one(path)?;
-    let stem = path.file_stem().unwrap_or_default().display();
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let ending = path.extension().map_or(String::new(), |ending| format!(".{}", ending.display()));
-    let beside = path.with_file_name(format!("{stem}_2{ending}"));
-    if !beside.is_file() {
-        return Ok(first);
-    }
+    let of_step = stem.replacen("learned_embeds", "learned_embeds_2", 1);
+    let beside = [format!("{stem}_2"), of_step];
+    let beside = beside.map(|stem| path.with_file_name(format!("{stem}{ending}")));
+    let mut beside = beside.into_iter().filter(|beside| beside != path && beside.is_file());
+    let Some(beside) = beside.next() else { return Ok(first) };
     match read_one(&beside) {
         Ok(second) => Ok(first.joined(&second).unwrap_or(first)),
         // what lies beside it need not be an embedding
@@ -69,6 +76,14 @@ fn read_one(path: &Path) -> Result<LearnedEmbedding, CliError> {
 
 /// Reads an adapter: a LoRA of any tool, or Custom Diffusion's weights.
 pub(super) fn read_adapter(path: &Path) -> Result<LearnedAdapter, CliError> {
+    let length = fs::metadata(path).map_err(|error| CliError::read(path, error))?.len();
+    if length > MAX_ADAPTER_BYTES as u64 {
+        return Err(CliError::Input(format!(
+            "`{}` has {:.1} GB, more than any LoRA; a whole model is given with `--model`",
+            path.display(),
+            length as f64 / 1e9
+        )));
+    }
     let bytes = read_limited(path, MAX_ADAPTER_BYTES);
     let bytes = bytes.map_err(|error| CliError::read(path, error))?;
     // PEFT's own files say nothing of alpha
@@ -138,6 +153,22 @@ mod tests {
         assert_eq!(split(path), (path, None));
         let given = format!("{path}=<a>");
         assert_eq!(split(&given), (path, Some("<a>")));
+    }
+
+    #[test]
+    fn the_second_file_of_sdxl_is_found_by_both_names_that_diffusers_gives_it() {
+        for (first, second) in
+            [("cat", "cat_2"), ("learned_embeds-steps-9", "learned_embeds_2-steps-9")]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let path = |name: &str| folder.path().join(format!("{name}.safetensors"));
+            for (name, dim) in [(first, 3), (second, 4)] {
+                let learned = LearnedEmbedding::new("<a>", vec![0.5; dim], 1, dim).unwrap();
+                fs::write(path(name), embedding::write(&learned)).unwrap();
+            }
+            let encoders = |name: &str| read_embedding(&path(name)).unwrap().encoders().len();
+            assert_eq!([encoders(first), encoders(second)], [2, 1], "{first}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{
     run_folder::{RunFolder, folder_name},
 };
 use crate::{
-    callbacks::loggers::{EventLogger, RunName},
+    callbacks::loggers::{EventLogger, LoggerError, RunName},
     config::{Logger, TrainConfig},
     trainer::Callback,
 };
@@ -39,6 +39,11 @@ impl Logs {
             }
             Logger::Wandb => EventLogger::wandb(&logs, &name, &options, step, config.save_steps),
         };
+        let logger = logger.map_err(|error| match error {
+            LoggerError::File { path, source } => CliError::write(&path, source),
+            // the folder is not as the run left it
+            error => CliError::Input(error.to_string()),
+        });
         Ok(Self(Some(logger?)))
     }
 

@@ -14,14 +14,11 @@ macro_rules! println {
     };
 }
 
-/// In place of the standard one, which panics where stderr cannot be written to: there is nobody to tell.
+/// In place of the standard one, which panics where stderr cannot be written to.
 macro_rules! eprintln {
-    ($($text:tt)*) => {{
-        let _ = std::io::Write::write_fmt(
-            &mut std::io::stderr(),
-            format_args!("{}\n", format_args!($($text)*)),
-        );
-    }};
+    ($($text:tt)*) => {
+        $crate::cli::stdout::complain(format_args!($($text)*))
+    };
 }
 
 mod bar;
@@ -30,6 +27,7 @@ mod convert;
 mod counted;
 mod device;
 mod devices;
+mod end_request;
 mod error;
 mod evaluate;
 mod experiment;
@@ -56,6 +54,7 @@ use std::ffi::OsString;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use error::CliError;
+pub use stdout::complain;
 
 /// Teaches a text-to-image model a new concept from a few pictures, and knows when to stop
 #[derive(Debug, Parser)]

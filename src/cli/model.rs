@@ -1,6 +1,11 @@
 //! The model that `--model` names.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+#[cfg(feature = "hub")]
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use burn::tensor::Device;
 #[cfg(feature = "hub")]
@@ -34,7 +39,7 @@ pub(super) fn open(model: Option<&Path>, ema: bool) -> Result<ModelFolder, CliEr
                 let folder = full_name(folder);
                 #[cfg(feature = "hub")]
                 if let Some(repository) = repository(folder) {
-                    let files = of_hub(repository, Folder::from_hub)?;
+                    let files = model_of_hub(repository)?;
                     return Ok(ModelFolder::new(files, repository.to_string())?);
                 }
                 return Err(CliError::Input(format!(
@@ -82,6 +87,20 @@ pub(super) fn of_run(options: &TrainOptions) -> Result<CheckedOptions, CliError>
     Ok(CheckedOptions::new(options, model)?)
 }
 
+/// Where the files of a model lie that [`open`] has opened; none for the embedded model.
+pub(super) fn place(model: &Path) -> Option<PathBuf> {
+    if model == Path::new(EMBEDDED) {
+        return None;
+    }
+    if model.exists() {
+        return Some(model.to_path_buf());
+    }
+    #[cfg(feature = "hub")]
+    return Folder::in_hub_cache(repository(full_name(model))?).map(|folder| folder.0);
+    #[cfg(not(feature = "hub"))]
+    return None;
+}
+
 /// The CLIP model that a flag names, or the one that the model brings, where it does.
 pub(super) fn clip_scorer(
     clip: Option<&Path>,
@@ -113,6 +132,19 @@ pub(super) fn scorer_files(folder: &Path, flag: &str) -> Result<Folder, CliError
     )))
 }
 
+/// What the Hub gives of a model, which is asked once: a grid opens the same one for every run.
+#[cfg(feature = "hub")]
+fn model_of_hub(repository: &str) -> Result<Folder, CliError> {
+    static GIVEN: Mutex<BTreeMap<String, Folder>> = Mutex::new(BTreeMap::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(folder) = given.get(repository) {
+        return Ok(folder.clone());
+    }
+    let folder = of_hub(repository, Folder::from_hub)?;
+    given.insert(repository.to_string(), folder.clone());
+    Ok(folder)
+}
+
 /// What the Hub gives of a repository or, where nothing can be downloaded, its copy in the cache.
 #[cfg(feature = "hub")]
 fn of_hub(
@@ -123,12 +155,18 @@ fn of_hub(
         Ok(files) => return Ok(files),
         Err(error) => error,
     };
-    let ModelError::Download { reason, .. } = &error else { return Err(error.into()) };
-    let Some(cached) = Folder::in_hub_cache(repository) else { return Err(error.into()) };
+    if let ModelError::Download { reason, .. } = &error
+        && let Some(cached) = Folder::in_hub_cache(repository)
+    {
+        eprintln!(
+            "note: nothing can be downloaded from the Hugging Face Hub ({reason}); `{repository}` is its copy in the cache"
+        );
+        return Ok(cached);
+    }
     eprintln!(
-        "note: nothing can be downloaded from the Hugging Face Hub ({reason}); `{repository}` is its copy in the cache"
+        "note: there is no folder `{repository}` here, so that it is taken for a name on the Hugging Face Hub"
     );
-    Ok(cached)
+    Err(error.into())
 }
 
 /// `owner/name`, if the value looks like a name on the Hugging Face Hub.

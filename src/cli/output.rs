@@ -66,10 +66,11 @@ fn remove_begun_of(path: &Path) -> Result<(), CliError> {
     removed.map_err(|error| CliError::write(folder, error))
 }
 
-/// Waits until no other process is in turn for what is made of this folder, and is it until the file
-/// is closed; at once where the file system knows no locks.
-pub(super) fn in_turn(folder: &Path) -> Result<File, CliError> {
-    let lock = lockable(folder).map_err(|error| CliError::write(folder, error))?;
+/// Waits until no other process is in turn by this file, and is it until the file is closed; at once
+/// where the file system knows no locks. A file, because NFS tells other machines of no lock of a folder.
+pub(super) fn in_turn(path: &Path) -> Result<File, CliError> {
+    let lock = File::options().create(true).truncate(false).write(true).open(path);
+    let lock = lock.map_err(|error| CliError::write(path, error))?;
     // without locks, two that write the same tables at once write the same bytes
     let _ = lock.lock();
     Ok(lock)
@@ -87,15 +88,21 @@ fn free_folder(
     }
 }
 
-fn named_folder(folder: &Path) -> Result<PathBuf, CliError> {
+/// Refuses a folder that the user named for the output and that is none or not empty: for a look before
+/// anything slow. To take it is another step.
+pub(super) fn check_free(folder: &Path) -> Result<(), CliError> {
     match is_free(folder) {
-        Ok(true) => {}
-        Ok(false) => return Err(refused(folder, "exists and is not empty")),
+        Ok(true) => Ok(()),
+        Ok(false) => Err(refused(folder, "exists and is not empty")),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            return Err(refused(folder, "is a file or lies below one"));
+            Err(refused(folder, "is a file or lies below one"))
         }
-        Err(error) => return Err(refused(folder, &format!("cannot be read ({error})"))),
+        Err(error) => Err(refused(folder, &format!("cannot be read ({error})"))),
     }
+}
+
+fn named_folder(folder: &Path) -> Result<PathBuf, CliError> {
+    check_free(folder)?;
     let created = fs::create_dir_all(folder);
     created.map_err(|error| refused(folder, &format!("cannot be created ({error})")))?;
     Ok(folder.to_path_buf())
@@ -277,6 +284,18 @@ mod tests {
         let left: Vec<_> = fs::read_dir(scratch.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
         assert!(OwnFolder::new(Some(scratch.path()), PathBuf::new).is_err());
+    }
+
+    #[test]
+    fn one_is_in_turn_until_its_file_is_closed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("tables.lock");
+        let turn = in_turn(&file).unwrap();
+        // as NFS wants it: open for writing
+        let another = File::options().write(true).open(&file).unwrap();
+        assert!(matches!(another.try_lock(), Err(fs::TryLockError::WouldBlock)));
+        drop(turn);
+        another.try_lock().unwrap();
     }
 
     #[test]

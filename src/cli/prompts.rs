@@ -2,10 +2,7 @@
 
 use std::path::Path;
 
-use super::{
-    CliError,
-    learned::{read_named, split},
-};
+use super::{CliError, learned::split};
 use crate::{
     embedding::LearnedEmbedding,
     pipelines::{CutPrompt, LongPrompts, ModelFolder, PromptTokenizers},
@@ -21,15 +18,14 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// Reads embeddings that are given as `FILE` or `FILE=TOKEN`, and checks each word against the
-    /// model and the others.
-    pub(super) fn read(
+    /// Checks each word against the model and the others. `given` is what the user gave for each of the
+    /// embeddings: `FILE` or `FILE=TOKEN`.
+    pub(super) fn new(
+        embeddings: Vec<LearnedEmbedding>,
         given: &[String],
         model: &ModelFolder,
         long_prompts: LongPrompts,
     ) -> Result<Self, CliError> {
-        let embeddings = given.iter().map(|given| read_named(given));
-        let embeddings = embeddings.collect::<Result<Vec<_>, _>>()?;
         for embedding in &embeddings {
             embedding.check_fit(model)?;
         }

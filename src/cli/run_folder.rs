@@ -31,6 +31,10 @@ pub(super) struct RunFolder {
     own: Option<Arc<OwnFolder>>,
     /// Whether this process made it.
     new: bool,
+    /// What this process computes on, where it was told.
+    device: Option<String>,
+    /// Options that take the place of the run's own when it goes on.
+    other_options: Option<String>,
 }
 
 impl RunFolder {
@@ -43,7 +47,8 @@ impl RunFolder {
     ) -> Result<Self, CliError> {
         let default = || Path::new("runs").join(plain_name(placeholder_token));
         let own = OwnFolder::new(named, default)?;
-        let run = Self { path: own.path.clone(), own: Some(own.into()), new: true };
+        let (path, own) = (own.path.clone(), Some(own.into()));
+        let run = Self { path, own, new: true, device: None, other_options: None };
         // the configuration before anything else: what has it can be resumed
         let begun = write(&run.config(), config.as_bytes()).and_then(|()| {
             fs::create_dir(run.path.join("state"))
@@ -84,7 +89,8 @@ impl RunFolder {
 
     /// An existing run.
     pub(super) fn open(folder: &Path) -> Result<Self, CliError> {
-        let run = Self { path: folder.to_path_buf(), own: None, new: false };
+        let path = folder.to_path_buf();
+        let run = Self { path, own: None, new: false, device: None, other_options: None };
         if run.config().is_file() {
             return Ok(run);
         }
@@ -98,6 +104,11 @@ impl RunFolder {
         &self.path
     }
 
+    /// The same for a run on what `--device` names: it goes on there, and so to the same bytes.
+    pub(super) fn on_device(self, name: &str) -> Self {
+        Self { device: (name != "auto").then(|| name.into()), ..self }
+    }
+
     /// The command that goes on with the run, as it is typed.
     pub(super) fn go_on(&self) -> String {
         let mut path = self.path.display().to_string();
@@ -107,16 +118,24 @@ impl RunFolder {
         }
         let plain = |c: char| c.is_alphanumeric() || r"-_./\:".contains(c);
         let path = if path.chars().all(plain) { path } else { format!("\"{path}\"") };
-        format!("dvar train --resume {path}")
+        let device = self.device.as_ref().map(|name| format!(" --device {name}"));
+        format!("dvar train --resume {path}{}", device.unwrap_or_default())
     }
 
     pub(super) fn config(&self) -> PathBuf {
         self.path.join(CONFIG)
     }
 
-    /// Puts other options in the place of the run's own.
-    pub(super) fn set_config(&self, config: &str) -> Result<(), CliError> {
-        write(&self.config(), config.as_bytes())
+    /// The same for a run that goes on with other options.
+    pub(super) fn with_options(self, config: String) -> Self {
+        Self { other_options: Some(config), ..self }
+    }
+
+    /// Puts other options in the place of the run's own, where it goes on with others: not before it is
+    /// known to go on.
+    pub(super) fn set_options(&self) -> Result<(), CliError> {
+        let Some(options) = &self.other_options else { return Ok(()) };
+        write(&self.config(), options.as_bytes())
     }
 
     pub(super) fn metrics(&self) -> PathBuf {
@@ -186,10 +205,13 @@ impl RunFolder {
 
     /// Where the run can be gone on with; none where it was killed before its first checkpoint.
     pub(super) fn read_state(&self) -> Result<Option<TrainState>, CliError> {
-        match fs::read(self.state()) {
-            Ok(bytes) => Ok(Some(TrainState::from_bytes(&bytes)?)),
+        let file = self.state();
+        match fs::read(&file) {
+            Ok(bytes) => TrainState::from_bytes(&bytes)
+                .map(Some)
+                .map_err(|error| CliError::Input(format!("`{}`: {error}", file.display()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(CliError::read(&self.state(), error)),
+            Err(error) => Err(CliError::read(&file, error)),
         }
     }
 
@@ -250,13 +272,18 @@ pub(super) fn folder_name(folder: &Path) -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// The longest name in bytes that is made of a word: with what files begin and end in behind it, all
+/// systems take it.
+const LONGEST_NAME: usize = 100;
+
 /// Letters and digits with hyphens between, as in a file's name: `<my cat>` gives `my-cat`.
 pub(super) fn plain_name(name: &str) -> String {
     let name: String = name
         .chars()
         .map(|c| if c.is_alphanumeric() || c == '-' || c == '_' { c } else { ' ' })
         .collect();
-    let name = name.split_whitespace().collect::<Vec<_>>().join("-");
+    let mut name = name.split_whitespace().collect::<Vec<_>>().join("-");
+    name.truncate(name.floor_char_boundary(LONGEST_NAME));
     match &name[..] {
         "" => "concept".into(),
         reserved if is_reserved(reserved) => format!("{name}-concept"),
@@ -277,11 +304,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_that_goes_on_holds_for_any_folder() {
-        let go_on = |path: &str| RunFolder { path: path.into(), own: None, new: false }.go_on();
-        assert_eq!(go_on("runs/my-cat"), "dvar train --resume runs/my-cat");
-        assert_eq!(go_on("My Cat #1"), "dvar train --resume \"My Cat #1\"");
-        assert_eq!(go_on("-cat"), "dvar train --resume ./-cat");
+    fn the_command_that_goes_on_holds_for_any_folder_and_device() {
+        let go_on = |path: &str, device: &str| {
+            let path = path.into();
+            let run = RunFolder { path, own: None, new: false, device: None, other_options: None };
+            run.on_device(device).go_on()
+        };
+        assert_eq!(go_on("runs/my-cat", "auto"), "dvar train --resume runs/my-cat");
+        assert_eq!(go_on("My Cat #1", "auto"), "dvar train --resume \"My Cat #1\"");
+        assert_eq!(go_on("-cat", "cpu,cpu"), "dvar train --resume ./-cat --device cpu,cpu");
     }
 
     #[test]
@@ -310,5 +341,6 @@ mod tests {
         ] {
             assert_eq!(plain_name(token), name);
         }
+        assert_eq!(plain_name(&format!("<{}>", "猫".repeat(100))), "猫".repeat(33));
     }
 }

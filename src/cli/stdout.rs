@@ -1,4 +1,4 @@
-//! What commands say on stdout, which may be a file on a full disk.
+//! What commands say: on stdout, which may be a file on a full disk, and on stderr.
 
 use std::{
     fmt,
@@ -13,7 +13,18 @@ static FAILURE: OnceLock<io::Error> = OnceLock::new();
 /// Writes to stdout. Where that fails the command goes on: what it makes may matter more than what it
 /// says.
 pub(super) fn write(text: fmt::Arguments<'_>) {
-    keep_failure(io::stdout().write_fmt(text));
+    keep_failure(io::stdout().write_all(plain(text).as_bytes()));
+}
+
+/// Writes a line to stderr. Where that cannot be written to, there is nobody to tell.
+pub fn complain(text: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{}", plain(text));
+}
+
+/// A text without control characters: names in files of others are told, and a terminal would obey them.
+fn plain(text: fmt::Arguments<'_>) -> String {
+    let control = |c: char| c.is_control() && !['\n', '\t'].contains(&c);
+    text.to_string().replace("\r\n", "\n").replace(control, "\u{fffd}")
 }
 
 /// An error if anything that was said is lost.

@@ -1,4 +1,4 @@
-//! The key and value weights that Custom Diffusion learned, and their file in diffusers' form.
+//! The weights that Custom Diffusion learned, here keys and values alone, and their file in diffusers' form.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,19 @@ use crate::tensor::to_safetensors;
 /// Whole weights of the denoiser's attention to the text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CustomDiffusion {
-    /// `[out, in]`, by the layer's name.
+    /// `[out, in]`, or `[out, 1]` of a bias, by the name of what it takes the place of.
     layers: BTreeMap<String, HostTensor>,
 }
 
-/// What the name of each of its tensors ends in.
-const ENDING: &str = "_custom_diffusion.weight";
+/// What the names of its tensors end in, behind `.processor.`, and those of what they take the place of.
+/// Keys and values are always there; the others where diffusers trained with `--freeze_model crossattn`.
+const NAMES: [(&str, &str); 5] = [
+    ("to_k_custom_diffusion.weight", "to_k"),
+    ("to_v_custom_diffusion.weight", "to_v"),
+    ("to_q_custom_diffusion.weight", "to_q"),
+    ("to_out_custom_diffusion.0.weight", "to_out.0"),
+    ("to_out_custom_diffusion.0.bias", "to_out.0.bias"),
+];
 
 impl CustomDiffusion {
     /// Of trained weights, `[in, out]`.
@@ -27,7 +34,7 @@ impl CustomDiffusion {
 
     /// Whether a file's tensors are such.
     pub(super) fn is_in(stored: &Stored) -> bool {
-        stored.tensors.keys().any(|name| name.ends_with(ENDING))
+        stored.tensors.keys().any(|name| NAMES.iter().any(|(theirs, _)| name.ends_with(*theirs)))
     }
 
     /// Takes a file's tensors.
@@ -42,17 +49,21 @@ impl CustomDiffusion {
             if name.ends_with(".attn1.processor") {
                 continue;
             }
-            let layer = name.strip_suffix(ENDING).and_then(|name| name.split_once(".processor."));
-            let Some((attention, projection)) = layer else {
+            let layer = name.split_once(".processor.").and_then(|(attention, end)| {
+                let (_, ours) = NAMES.iter().find(|(theirs, _)| *theirs == end)?;
+                Some(format!("{attention}.{ours}"))
+            });
+            let Some(layer) = layer else {
                 return Err(format!("`{name}` is no tensor of Custom Diffusion"));
             };
-            let &[rows, columns] = &shape[..] else {
-                return Err(format!("`{name}` is no matrix"));
+            let (rows, columns) = match shape[..] {
+                [rows, columns] if !is_bias(&layer) => (rows, columns),
+                [rows] if is_bias(&layer) => (rows, 1),
+                _ => return Err(format!("`{name}` is of shape {shape:?}, as no such layer is")),
             };
             if values.iter().any(|value| !value.is_finite()) {
                 return Err(format!("`{name}` holds a value that is not finite"));
             }
-            let layer = format!("{attention}.{projection}");
             let tensor = HostTensor { name: layer.clone(), shape: [rows, columns], values };
             layers.insert(layer, tensor);
         }
@@ -67,9 +78,13 @@ impl CustomDiffusion {
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, String> {
         let mut tensors: Vec<(String, Vec<usize>, &[f32])> = Vec::new();
         for (layer, weight) in &self.layers {
-            let Some((attention, projection)) = layer.rsplit_once('.') else { continue };
-            let name = format!("{attention}.processor.{projection}{ENDING}");
-            tensors.push((name, weight.shape.to_vec(), &weight.values));
+            let name = NAMES.iter().find_map(|(theirs, ours)| {
+                let attention = layer.strip_suffix(*ours)?;
+                Some(format!("{attention}processor.{theirs}"))
+            });
+            let Some(name) = name else { continue };
+            let sides = if is_bias(layer) { 1 } else { 2 };
+            tensors.push((name, weight.shape[..sides].to_vec(), &weight.values));
             if let Some(block) = layer.strip_suffix(".attn2.to_k") {
                 tensors.push((format!("{block}.attn1.processor"), vec![0], &[]));
             }
@@ -77,7 +92,7 @@ impl CustomDiffusion {
         to_safetensors(tensors, ("format", "pt")).map_err(|error| error.to_string())
     }
 
-    /// The weights, `[in, out]`, that take the place of the denoiser's own.
+    /// The weights, `[in, out]`, and biases, `[1, out]`, that take the place of the denoiser's own.
     ///
     /// # Errors
     ///
@@ -90,7 +105,12 @@ impl CustomDiffusion {
         let frozen = unet.projections();
         let merged = self.layers.iter().map(|(layer, weight)| {
             let [output, input] = weight.shape;
-            let found = frozen.get(layer).map(Tensor::dims);
+            let projection = layer.strip_suffix(".bias");
+            let found = frozen.get(projection.unwrap_or(layer)).map(Tensor::dims);
+            let found = found.map(|[input, output]| match projection {
+                Some(_) => [1, output],
+                None => [input, output],
+            });
             if found == Some([input, output]) {
                 return Ok((layer.clone(), weight.to_device(device).transpose()));
             }
@@ -103,6 +123,10 @@ impl CustomDiffusion {
         });
         merged.collect()
     }
+}
+
+fn is_bias(layer: &str) -> bool {
+    layer.ends_with(".bias")
 }
 
 fn transposed(tensor: &HostTensor) -> HostTensor {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     ConfigError, TrainOptions,
-    range::{count, not_negative, positive, required, set, within},
+    range::{count, not_negative, out_of_range, positive, required, set, within},
 };
 use crate::concept::{AdapterConfig, Method};
 
@@ -53,15 +53,21 @@ impl MethodConfig {
                 scale: positive("lora_scale", o.method.lora_scale)?,
             },
             Method::CustomDiffusion => Self::CustomDiffusion {
-                class_prompt: required(
-                    "class_prompt",
-                    o.method.class_prompt.clone(),
-                    "a word for what the concept is one of, such as `cat`, for custom-diffusion",
-                )?,
+                class_prompt: class_prompt(o)?,
                 class_data_dir: o.method.class_data_dir.clone(),
                 num_class_images: count("num_class_images", o.method.num_class_images)?,
                 prior_loss_weight: not_negative("prior_loss_weight", o.method.prior_loss_weight)?,
             },
         })
     }
+}
+
+/// What the concept is one of; without a word, the class' pictures would show anything.
+fn class_prompt(o: &TrainOptions) -> Result<String, ConfigError> {
+    let expected = "a word for what the concept is one of, such as `cat`, for custom-diffusion";
+    let prompt = required("class_prompt", o.method.class_prompt.clone(), expected)?;
+    if prompt.trim().is_empty() {
+        return Err(out_of_range("class_prompt", format!("`{prompt}`"), expected));
+    }
+    Ok(prompt)
 }

@@ -137,9 +137,9 @@ impl TrainOptions {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Unwritable`] for a seed that TOML cannot hold.
+    /// [`ConfigError::OutOfRange`] or [`ConfigError::Unwritable`] for what TOML cannot hold.
     pub fn to_toml(&self) -> Result<String, ConfigError> {
-        Ok(toml::to_string(&InOrder(toml::Table::try_from(self)?))?)
+        Ok(toml::to_string(&InOrder(self.table()?))?)
     }
 
     /// These options where they are set, `under` elsewhere. Where these name what the vectors start from,
@@ -147,11 +147,11 @@ impl TrainOptions {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Unwritable`] for a seed that TOML cannot hold.
+    /// [`ConfigError::OutOfRange`] or [`ConfigError::Unwritable`] for what TOML cannot hold.
     pub fn over(&self, under: &Self) -> Result<Self, ConfigError> {
         let start = under.start.under(&self.start);
-        let mut merged = toml::Table::try_from(Self { start, ..under.clone() })?;
-        merged.extend(toml::Table::try_from(self)?);
+        let mut merged = Self { start, ..under.clone() }.table()?;
+        merged.extend(self.table()?);
         Self::from_table(merged)
     }
 
@@ -189,6 +189,24 @@ impl TrainOptions {
     /// Options in a file of `src/config`.
     pub(super) fn built_in(text: &str) -> Self {
         Self::from_toml(text, "").expect("the program's own files are read by its tests")
+    }
+
+    /// The options that are set, by their names.
+    fn table(&self) -> Result<toml::Table, ConfigError> {
+        toml::Table::try_from(self)
+            .map_err(|error| self.too_large().unwrap_or_else(|| error.into()))
+    }
+
+    /// An error of the first number that TOML cannot hold.
+    fn too_large(&self) -> Option<ConfigError> {
+        let all = serde_json::to_value(self).ok()?;
+        let large = |value: &serde_json::Value| value.as_u64() > Some(i64::MAX as u64);
+        let (name, value) = all.as_object()?.iter().find(|(_, value)| large(value))?;
+        Some(ConfigError::OutOfRange {
+            option: known(name).ok()?,
+            value: value.to_string(),
+            expected: "at most 9223372036854775807",
+        })
     }
 
     fn from_table(table: toml::Table) -> Result<Self, ConfigError> {

@@ -72,8 +72,10 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<Picture, DataError> {
     check_size(decoder.dimensions(), name)?;
     if decoder.total_bytes() > LEAST_PIXEL_BYTES + PIXEL_BYTES_EACH * bytes.len() as u64 {
         let ((width, height), length) = (decoder.dimensions(), bytes.len());
-        let reason =
-            format!("{length} bytes are too few for the {width} x {height} pixels it claims");
+        let reason = format!(
+            "{length} bytes are too few for the {width} x {height} pixels it claims; if these are of a few \
+             flat colours, save it as a grey or RGB PNG of 8 bits"
+        );
         return Err(damaged(reason));
     }
     // The decoder would fill the missing rest of a JPEG with grey and say nothing.

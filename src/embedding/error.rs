@@ -120,6 +120,12 @@ pub enum FileProblem {
         /// How many tensors it has.
         count: usize,
     },
+    /// Vectors that take the place of what a text encoder gives.
+    #[error(
+        "its vectors `{0}` take the place of a text encoder's output, as OneTrainer's output \
+         embeddings do, and here they go into its input; train it there with `Output embedding` off"
+    )]
+    OutputVectors(String),
     /// More than one tensor.
     #[error("it holds {count} tensors ({first:?}, {second:?} ..), give a file with one token")]
     SeveralTokens {

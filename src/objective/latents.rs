@@ -34,12 +34,15 @@ impl LatentCache {
     /// # Panics
     ///
     /// If there are none.
-    pub fn new(vae: &AutoencoderKl, pictures: &[TensorData], device: &Device) -> Self {
-        assert!(!pictures.is_empty(), "no pictures");
+    pub fn new(
+        vae: &AutoencoderKl,
+        pictures: impl IntoIterator<Item = TensorData>,
+        device: &Device,
+    ) -> Self {
         let (mut sizes, mut places) = (Vec::<(Vec<_>, Vec<_>)>::new(), Vec::new());
         let (mut known, mut time_ids) = (Vec::new(), Vec::new());
         for picture in pictures {
-            let pixels = Tensor::<4>::from_data(picture.clone(), device);
+            let pixels = Tensor::<4>::from_data(picture, device);
             let [_, _, height, width] = pixels.dims();
             time_ids.push(TimeIds::whole(height, width));
             let size = known.iter().position(|size| *size == [height, width]);
@@ -56,6 +59,7 @@ impl LatentCache {
                 means.push(moments.mean);
             }
         }
+        assert!(!places.is_empty(), "no pictures");
         let one_size =
             |(means, stds)| OneSize { mean: Tensor::cat(means, 0), std: Tensor::cat(stds, 0) };
         let sizes = sizes.into_iter().map(one_size).collect();

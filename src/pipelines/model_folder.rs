@@ -78,10 +78,10 @@ impl ModelFolder {
             SchedulerConfig::from_json(&String::from_utf8_lossy(&read(scheduler)?)).map_err(
                 |error| ModelError::Invalid { file: shown(scheduler), reason: error.to_string() },
             )?;
-        // the other families' pipelines leave it as it is
-        let scheduler = match *family == STABLE_DIFFUSION {
-            true => scheduler.corrected(),
-            false => scheduler,
+        // the other families' pipelines leave them as they are
+        let (denoiser, scheduler) = match *family == STABLE_DIFFUSION {
+            true => (denoiser.corrected(), scheduler.corrected()),
+            false => (denoiser, scheduler),
         };
         let no_prompt_is_zero = (family.no_prompt_is_zero)(&files)?;
         let (files, precision) = (Arc::new(files), DType::F32);

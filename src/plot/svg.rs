@@ -81,7 +81,7 @@ impl Ticks {
             // A multiple of the distance can come out as -0.
             let value = value + 0.0;
             let label = match self.decimals {
-                0..=6 if value.abs() < 1e7 => format!("{value:.*}", self.decimals),
+                0..=8 if value.abs() < 1e7 => format!("{value:.*}", self.decimals),
                 _ => format!("{value:.3e}"),
             };
             (value, label)
@@ -89,10 +89,15 @@ impl Ticks {
     }
 }
 
-/// A line through the points, which are in pixels and in the order of their x.
-pub(crate) fn polyline(points: Vec<(f64, f64)>, colour: &str, width: f64) -> String {
-    let places: Vec<String> =
-        thin_out(points).iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+/// A line through the points, which are in pixels and in the order of their x; a dot for one alone.
+pub(crate) fn polyline(points: Vec<(f64, f64)>, colour: &str, mut width: f64) -> String {
+    let mut points = thin_out(points);
+    if let [only] = points[..] {
+        // a line of no length is drawn by its round ends
+        points.push(only);
+        width *= 3.0;
+    }
+    let places: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     format!(
         "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" \
          stroke-linejoin=\"round\" stroke-linecap=\"round\"/>\n",
@@ -165,7 +170,19 @@ mod tests {
         let ticks = scale.ticks(5.0, 0.0);
         let labels: Vec<_> = ticks.labelled().map(|(_, label)| label).collect();
         assert_eq!(labels, ["0.360", "0.365", "0.370"]);
+        // a loss that hardly moves, in steps of f32
+        let flat = Scale { low: 0.180_000_015, high: 0.180_000_095, from: 0.0, to: 1.0 };
+        let labels: Vec<_> = flat.ticks(5.0, 0.0).labelled().map(|(_, label)| label).collect();
+        assert_eq!(labels, ["0.18000002", "0.18000004", "0.18000006", "0.18000008"]);
         let steps = Scale { low: 0.0, high: 3.0, from: 0.0, to: 1.0 };
         assert_eq!(steps.ticks(8.0, 1.0).values, [0.0, 1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn a_single_point_is_a_dot_and_no_point_is_nothing() {
+        // a line to nowhere is not drawn
+        let dot = polyline(vec![(3.0, 4.0)], INK, 2.0);
+        assert!(dot.contains("\"3.0,4.0 3.0,4.0\"") && dot.contains("stroke-width=\"6\""), "{dot}");
+        assert!(polyline(Vec::new(), INK, 2.0).contains("points=\"\""));
     }
 }

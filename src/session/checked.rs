@@ -192,16 +192,17 @@ pub(super) fn timesteps(
 }
 
 /// What a run that goes on must have been begun with, as the text of a configuration file: all its
-/// options but how long it is, where the learning rate does not depend on that.
+/// options but from which step on it may end, and how long it is, where the learning rate does not depend
+/// on that.
 ///
 /// # Errors
 ///
 /// [`ConfigError::Unwritable`] for a seed that TOML cannot hold.
 pub fn begun_with(options: &TrainOptions) -> Result<String, ConfigError> {
     let mut options = options.clone();
+    options.training.min_train_steps = None;
     if !options.optimizer.lr_scheduler.is_some_and(LrShape::follows_length) {
         options.training.max_train_steps = None;
-        options.training.min_train_steps = None;
     }
     options.to_toml()
 }

@@ -199,8 +199,8 @@ fn latents_of(dataset: &Dataset, vae: &AutoencoderKl, device: &Device) -> Latent
     let pixels = |picture: &Picture| {
         TensorData::new(picture.to_pixel_values(), [1, 3, picture.height(), picture.width()])
     };
-    let pictures: Vec<_> = dataset.pictures().iter().map(pixels).collect();
-    let cache = LatentCache::new(vae, &pictures, device);
+    // one after the other: as floats, all of them may take more memory than the networks
+    let cache = LatentCache::new(vae, dataset.pictures().iter().map(pixels), device);
     cache.with_time_ids(dataset.time_ids().to_vec())
 }
 

@@ -7,8 +7,8 @@ use dvar_models::weights::ModelSource;
 
 use super::{CheckedOptions, InitialVectors, Samples, Session, SessionError, Start, Tokens};
 use crate::{
-    config::TrainConfig, data::dataset::Dataset, eval::ClipScorer, pipelines::PipelineError,
-    trainer::TrainState,
+    config::TrainConfig, data::dataset::Dataset, embedding, eval::ClipScorer,
+    fingerprint::Fingerprint, pipelines::PipelineError, trainer::TrainState,
 };
 
 /// A checked run with its pictures, on a device; no network is loaded yet.
@@ -67,9 +67,17 @@ impl PreparedRun {
         Session::new(&config, model, tokens, &self.dataset, class, &self.device).await
     }
 
-    /// See [`fingerprint`](super::fingerprint).
+    /// See [`fingerprint`](super::fingerprint); also of the vectors where they start from a file's, which
+    /// may hold others when the run goes on.
     pub(super) fn fingerprint(&self, class: Option<&Dataset>) -> u64 {
-        super::fingerprint(&self.begun_with, std::iter::once(&self.dataset).chain(class))
+        let pictures = std::iter::once(&self.dataset).chain(class);
+        let fingerprint = super::fingerprint(&self.begun_with, pictures);
+        match &self.start {
+            Start::Known(InitialVectors::Learned(vectors)) => {
+                Fingerprint(fingerprint).and(&embedding::write(vectors)).0
+            }
+            _ => fingerprint,
+        }
     }
 
     /// How the run draws.

@@ -57,8 +57,14 @@ pub async fn run<O: Observer>(
     let config = &prepared.checked.config;
     observer.phase(Phase::Loading).await.map_err(RunError::observer)?;
     let scorer = prepared.scorer()?;
-    let (initial, mut found) = initial(prepared, scorer.as_ref(), observer).await?;
     let class = observer.class_pictures(prepared).await?;
+    let fingerprint = prepared.fingerprint(class.as_ref());
+    if let Some(state) = &prepared.state {
+        // before anything of the run is changed, and before the other networks are loaded
+        state.check_fingerprint(fingerprint)?;
+    }
+    // a search may take long: only now
+    let (initial, mut found) = initial(prepared, scorer.as_ref(), observer).await?;
     observer.phase(Phase::Encoding).await.map_err(RunError::observer)?;
     let mut session = prepared.session(initial, class.as_ref()).await?;
     if let Start::Tried(words) = &prepared.start {
@@ -84,7 +90,6 @@ pub async fn run<O: Observer>(
         ..prepared.samples(&session, scorer.as_ref())
     };
     let gallery = Gallery { samples, observer };
-    let fingerprint = prepared.fingerprint(class.as_ref());
     let trainer = session.trainer(config).with_fingerprint(fingerprint);
     let before = if prepared.draws_before {
         let clip_i = gallery.show(Moment::Before, &trainer.concept().plain()).await?;

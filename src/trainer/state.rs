@@ -49,6 +49,21 @@ struct Metadata {
 }
 
 impl TrainState {
+    /// Refuses the state of a run with other options or data than those of this number.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::State`] if it is one.
+    pub fn check_fingerprint(&self, fingerprint: u64) -> Result<(), TrainError> {
+        if self.fingerprint == fingerprint {
+            return Ok(());
+        }
+        Err(TrainError::state(
+            "the options, the pictures or the vectors of a file to start from are not those that the \
+             run began with, or another version of dvar began it; put them back, or start a new run",
+        ))
+    }
+
     /// The state as a safetensors file; equal states give equal bytes.
     ///
     /// # Errors
@@ -73,6 +88,21 @@ impl TrainState {
             .chain(optimizer)
             .map(|(name, tensor)| (name, tensor.shape.to_vec(), &*tensor.values));
         to_safetensors(tensors, (METADATA, &metadata)).map_err(|e| failed(&e))
+    }
+
+    /// Checks that the state is one of the run that this mark stands for.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::State`] if it is another's.
+    pub fn check_fingerprint(&self, fingerprint: u64) -> Result<(), TrainError> {
+        if self.fingerprint == fingerprint {
+            return Ok(());
+        }
+        Err(TrainError::state(
+            "the options or the pictures are not those that the run began with; \
+             put them back, or start a new run",
+        ))
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote.

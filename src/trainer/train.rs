@@ -323,13 +323,8 @@ impl<'a> Trainer<'a> {
         state: &TrainState,
         callbacks: &mut [Box<dyn Callback<Concept, TrainState> + '_>],
     ) -> Result<(), TrainError> {
+        state.check_fingerprint(self.fingerprint)?;
         let refuse = |why: &str| Err(TrainError::state(why));
-        if state.fingerprint != self.fingerprint {
-            return refuse(
-                "the options or the pictures are not those that the run began with; \
-                 put them back, or start a new run",
-            );
-        }
         let memory = self.optimizer.memory();
         let fits = |tensor: &HostTensor, name: &str, like: &Tensor<2>| {
             tensor.name == name && tensor.shape == like.dims()

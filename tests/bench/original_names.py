@@ -61,7 +61,9 @@ def write(folder, file, kind):
         add(tensors, "cond_stage_model.model.", with_last_layer(open_clip(text)))
     else:
         add(tensors, "cond_stage_model.transformer.", text)
-    save_file(tensors, file)
+    # random weights do not tell it, as published ones do
+    says = {"modelspec.prediction_type": "v"} if kind == "sd-v2" else None
+    save_file(tensors, file, says)
 
 
 def read(folder):

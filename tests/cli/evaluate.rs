@@ -150,4 +150,8 @@ fn a_clip_of_its_own_scores_in_place_of_the_default() {
     let default = json(evaluate(&cli, &args));
     assert_eq!(own["counts"], default["counts"]);
     assert_ne!(own["clip_t"], default["clip_t"]);
+    assert_eq!(own["clip"], clip.to_str().unwrap());
+    assert_eq!(default["clip"], "the CLIP of dvar-tiny-emoji (embedded)");
+    let table = evaluate(&cli, &args[..5]).ok();
+    assert!(table.ends_with("\nCLIP-I and CLIP-T by the CLIP of dvar-tiny-emoji (embedded)\n"));
 }

@@ -134,6 +134,25 @@ fn two_processes_share_a_grid_and_a_third_finds_nothing_to_do() {
 }
 
 #[test]
+fn a_grid_notices_that_other_weights_took_the_place_of_its_models() {
+    let cli = Cli::new();
+    let model = cli.copy_model("model");
+    grid(&cli, "model = 'model'", "[[variants]]\nname = 'x'\n");
+    cli.run(&TABLE).ok();
+    let weights = model.join("unet/diffusion_pytorch_model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..].fill(0);
+    fs::write(&weights, bytes).unwrap();
+    for more in [&[][..], &["--status"]] {
+        let ran = cli.run(&[&TABLE[..], more].concat());
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        let told = "the run `experiments/table1/runs/blue-umbrella--x` was begun with other files";
+        assert!(ran.stderr.contains(told), "{ran:?}");
+    }
+}
+
+#[test]
 fn a_run_that_fails_is_counted_and_tried_again_and_the_others_are_made() {
     let cli = Cli::new();
     let variants = "
@@ -313,10 +332,14 @@ fn a_run_that_ends_at_once_when_the_grid_is_interrupted_has_not_failed() {
 fn a_single_run_makes_those_that_it_takes_its_steps_from_too() {
     let cli = Cli::new();
     grid(&cli, "", STEPS);
-    cli.run(&[&TABLE[..], &["--run", "koala--few-iters-mean"]].concat()).ok();
+    let said = cli.run(&[&TABLE[..], &["--run", "koala--few-iters-mean"]].concat()).ok();
+    assert!(said.contains("0 of 3 wanted runs done"), "{said}");
     let status = cli.run(&[&TABLE[..], &["--status"]].concat()).ok();
     let open: Vec<_> = status.lines().filter(|line| line.starts_with("open")).collect();
     assert_eq!(open, ["open       blue-umbrella--few-iters-mean"], "{status}");
+    // it asks nothing of the others
+    fs::remove_file(cli.path("koala/4.png")).unwrap();
+    cli.run(&[&TABLE[..], &["--run", "blue-umbrella--clip-s"]].concat()).ok();
 }
 
 /// The program that makes a grid, once this run has made a few steps.

@@ -114,7 +114,48 @@ fn a_model_is_downloaded_once_by_its_name_and_trains() {
     let note = "`someone/tiny-emoji` is its copy in the cache";
     assert!(cached.stderr.contains(note), "{cached:?}");
     cached.ok();
+    // of a grid's runs the first one asks
+    let grid = "options = { model = 'someone/tiny-emoji' }
+        [[concepts]]
+        name = 'koala'
+        train_data_dir = 'pictures'
+        placeholder_token = '<koala>'
+        initializer_token = 'bear'
+        [[variants]]
+        name = 'x'
+        [[variants]]
+        name = 'y'";
+    fs::write(cli.path("grid.toml"), grid).unwrap();
+    let mut status = cli.command(&["experiment", "table1", "--grid", "grid.toml", "--status"]);
+    status.env("HF_ENDPOINT", format!("http://{closed}")).env("HF_HOME", cli.path("hub"));
+    let status = cli.ran(status.output().unwrap());
+    assert_eq!(status.stderr.matches(note).count(), 1, "{status:?}");
+    assert!(status.ok().contains("0 of 2 runs done"));
     let nowhere = without("someone/none", "nowhere");
     assert!(nowhere.stderr.contains("check the connection"), "{nowhere:?}");
+    assert!(nowhere.stderr.contains("there is no folder `someone/none` here"), "{nowhere:?}");
     assert_eq!(nowhere.code, Some(1));
+    let offline = |args: &[&str]| {
+        let mut command = cli.command(args);
+        command.env("HF_ENDPOINT", format!("http://{closed}")).env("HF_HOME", cli.path("hub"));
+        cli.ran(command.output().unwrap())
+    };
+    let grid = "[[concepts]]\nname = 'koala'\nmodel = 'someone/none'\ntrain_data_dir = 'pictures'\n\
+                placeholder_token = '<a>'\ninitializer_token = 'bear'\n[[variants]]\nname = 'x'\n";
+    fs::write(cli.path("grid.toml"), grid).unwrap();
+    let grid = offline(&["experiment", "table1", "--grid", "grid.toml", "--device", "cpu"]);
+    assert!(grid.stderr.contains("check the connection"), "{grid:?}");
+    assert_eq!(grid.code, Some(1));
+    // what needs no model is told before one is downloaded
+    let model = ["--model", "someone/none"];
+    for (args, told) in [
+        (train_args(&[&model[..], &["--train-data-dir", "nowhere"]].concat()), "`nowhere`"),
+        (train_args(&[&model[..], &["-o", "run"]].concat()), "exists and is not empty"),
+        ([&["generate", "-p", "a cat", "-e", "none.pt"], &model[..]].concat(), "`none.pt`"),
+        ([&["generate", "-p", "a cat", "-o", "run"], &model[..]].concat(), "is not empty"),
+    ] {
+        let ran = offline(&args);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains(told), "{ran:?}");
+    }
 }

@@ -158,6 +158,19 @@ fn custom_diffusion_draws_the_class_or_takes_its_pictures() {
 }
 
 #[test]
+fn a_broken_picture_of_the_class_is_told_before_the_vocabulary_is_searched() {
+    let cli = cli();
+    let class = cli.concept("koala", "class");
+    fs::write(class.join("5.png"), "this is a text").unwrap();
+    let custom = ["--method", "custom-diffusion", "--class-prompt", "bear", "-o", "run"];
+    let rest = ["--class-data-dir", "class", "--init-strategy", "best"];
+    let ran = cli.train(&[&custom[..], &rest].concat());
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("`class/5.png` is not a PNG"), "{ran:?}");
+    assert!(!ran.stdout.contains("words  ") && !cli.path("run").exists(), "{ran:?}");
+}
+
+#[test]
 fn pictures_that_were_drawn_of_one_class_are_not_taken_for_another() {
     let cli = cli();
     let train = |run: &'static str, class: &'static str, folder: &'static str| {

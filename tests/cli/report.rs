@@ -29,6 +29,12 @@ fn a_run_leaves_a_page_that_needs_no_other_file_and_several_are_compared() {
     let written = cli.read("one/report.html");
     cli.run(&["report", "one"]).ok();
     assert_eq!(cli.read("one/report.html"), written, "the same bytes again");
+    // as one that was killed on its way to another end leaves it
+    let more = b"{\"step\":3,\"loss\":0.5}\n{\"step\":4,\"lo";
+    let longer = [&*cli.read("one/metrics.jsonl"), more].concat();
+    std::fs::write(cli.path("one/metrics.jsonl"), longer).unwrap();
+    cli.run(&["report", "one"]).ok();
+    assert_eq!(cli.read("one/report.html"), written, "of the end that it came to");
     cli.run(&["report", "one", "two", "-o", "both.html"]).ok();
     let both = String::from_utf8(cli.read("both.html")).unwrap();
     assert_eq!(both.matches("<tr>").count(), 3);

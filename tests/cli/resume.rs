@@ -87,11 +87,71 @@ fn a_run_goes_on_from_its_checkpoint_only_with_the_same_options_and_pictures() {
     fs::write(&config, &text).unwrap();
     fs::remove_file(pictures.join("4.png")).unwrap();
     refused(cli.run(&["train", "--resume", "run", "--device", "cpu"]));
+    let longer = ["train", "--resume", "run", "--max-train-steps", "200000", "--device", "cpu"];
+    refused(cli.run(&longer));
+    assert_eq!(cli.read("run/config.toml"), text, "what is refused changes nothing");
     fs::rename(&pictures, cli.path("moved")).unwrap();
     let moved = cli.run(&["train", "--resume", "run", "--device", "cpu"]);
     assert_eq!(moved.code, Some(2), "{moved:?}");
     let told = "the pictures of the run `run` are no longer in `";
     assert!(moved.stderr.contains(told) && moved.stderr.contains("put them back"), "{moved:?}");
+}
+
+#[test]
+fn a_run_goes_on_only_with_the_vectors_of_the_file_that_it_started_from() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    let short = ["--max-train-steps", "1", "--num-samples", "1", "-o"];
+    let go_on =
+        |run| cli.run(&["train", "--resume", run, "--max-train-steps", "2", "--device", "cpu"]);
+    cli.train(&[&short[..], &["first"]].concat()).ok();
+    let file = "first/learned_embeds.safetensors";
+    let vectors = cli.read(file);
+    let second = [&short[..], &["second", "--initializer-file", file]].concat();
+    let second: Vec<&str> = train_args(&second)
+        .into_iter()
+        .filter(|arg| !["--initializer-token", "umbrella"].contains(arg))
+        .collect();
+    cli.run(&second).ok();
+    go_on("first").ok();
+    let ran = go_on("second");
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("are not those that the run began with"), "{ran:?}");
+    fs::write(cli.path(file), vectors).unwrap();
+    go_on("second").ok();
+}
+
+#[test]
+fn other_pictures_are_refused_before_the_networks_are_loaded_and_a_broken_state_by_its_name() {
+    let cli = Cli::new();
+    let pictures = cli.concept("koala", "pictures");
+    let model = cli.copy_model("model");
+    cli.train(&["--model", "model", "-o", "run", "--num-samples", "1"]).ok();
+    fs::remove_file(pictures.join("4.png")).unwrap();
+    fs::write(model.join("unet/diffusion_pytorch_model.safetensors"), "none").unwrap();
+    let go_on = ["train", "--resume", "run", "--max-train-steps", "9", "--device", "cpu"];
+    let ran = cli.run(&go_on);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("are not those that the run began with"), "{ran:?}");
+
+    fs::write(cli.path("run/state/state.safetensors"), "none").unwrap();
+    for args in [&go_on[..], &["info", "run"], &["report", "run"]] {
+        let ran = cli.run(args);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.starts_with("error: `run/state/state.safetensors`: "), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_log_that_is_gone_is_a_fault_of_the_folder() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    let few = ["--max-train-steps", "2", "--num-samples", "1"];
+    cli.train(&[&["-o", "run", "--logger", "wandb"][..], &few].concat()).ok();
+    fs::remove_dir_all(cli.path("run/logs")).unwrap();
+    let ran = cli.run(&["train", "--resume", "run", "--max-train-steps", "3", "--device", "cpu"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("has 0 of the 2 steps made"), "{ran:?}");
 }
 
 #[test]
@@ -145,7 +205,7 @@ fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
     let metrics = cli.path("run/metrics.jsonl");
     wait_for(&mut child, || fs::metadata(&metrics).is_ok_and(|file| file.len() > 200));
     let ran = interrupted(&cli, child);
-    assert!(ran.stdout.contains("dvar train --resume run"), "{ran:?}");
+    assert!(ran.stdout.ends_with("go on with: dvar train --resume run --device cpu\n"), "{ran:?}");
     let said = cli.run(&["info", "run"]).ok();
     assert!(said.contains("interrupted") && said.contains("dvar train --resume run"), "{said}");
 }
@@ -157,6 +217,48 @@ fn interrupted(cli: &Cli, child: Child) -> Ran {
     let ran = cli.ran(child.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(130), "{ran:?}");
     ran
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_told_twice_in_a_moment_still_saves_its_step() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    // steps long enough to be told twice in one
+    let steps = ["--max-train-steps", "100000", "--gradient-accumulation-steps", "64"];
+    let args = train_args(&[&steps[..], &["--save-steps", "50000", "-o", "run"]].concat());
+    let mut child = cli.command(&args).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let metrics = cli.path("run/metrics.jsonl");
+    wait_for(&mut child, || fs::metadata(&metrics).is_ok_and(|file| file.len() > 0));
+    // as a terminal that is closed tells by SIGHUP
+    let twice = "kill -TERM \"$0\"; sleep 0.1; kill -TERM \"$0\" || true";
+    let told = Command::new("/bin/sh").args(["-c", twice, &child.id().to_string()]).status();
+    assert!(told.expect("the shell runs").success());
+    let ran = cli.ran(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    assert!(ran.stdout.contains("dvar train --resume run"), "{ran:?}");
+    assert!(cli.path("run/state/state.safetensors").is_file());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_nohup_started_outlives_its_terminal() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    // as nohup: what is ignored stays so in the program that takes the shell's place
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_dvar")]);
+    command.args(train_args(&["-o", "run", "--max-train-steps", "100000"]));
+    command.current_dir(cli.path("")).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("the shell starts");
+    let metrics = cli.path("run/metrics.jsonl");
+    let length = || fs::metadata(&metrics).map_or(0, |file| file.len());
+    wait_for(&mut child, || length() > 200);
+    let hung_up = Command::new("kill").args(["-HUP", &child.id().to_string()]).status();
+    assert!(hung_up.expect("kill runs").success());
+    let then = length();
+    wait_for(&mut child, || length() > then + 10_000); // many steps
+    interrupted(&cli, child);
 }
 
 #[cfg(unix)]
@@ -274,6 +376,11 @@ fn a_finished_run_goes_on_beyond_its_end_and_ends_as_a_longer_one() {
     let ran = go_on("cosine", "12");
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("`--lr-scheduler cosine`"), "{ran:?}");
+    // to its own length it goes on
+    cli.train(&["-o", "cut", "--lr-scheduler", "cosine", "--threshold", "0.99"]).ok();
+    assert!(cli.metrics("cut").len() < 8);
+    go_on("cut", "8").ok();
+    assert!(cli.read("cosine/metrics.jsonl") == cli.read("cut/metrics.jsonl"));
 }
 
 #[test]

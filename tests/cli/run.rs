@@ -114,6 +114,20 @@ fn a_model_folder_of_any_size_trains() {
 }
 
 #[test]
+fn the_sheet_of_many_pictures_holds_the_first() {
+    let cli = Cli::new();
+    let tiny_sd = golden().join("models/tiny-sd");
+    let model = ["generate", "--model", tiny_sd.to_str().unwrap(), "--scheduler", "ddim"];
+    let many = ["-p", "a cat", "-n", "257", "--steps", "1", "--guidance-scale", "1"];
+    let said = cli.run(&[&model[..], &many, &["--device", "cpu", "-o", "drawn"]].concat()).ok();
+    let told = "257 pictures in drawn, the first 256 together in drawn/grid.png";
+    assert!(said.contains(told), "{said}");
+    let [sheet, last] = ["drawn/grid.png", "drawn/0256.png"]
+        .map(|file| dvar::data::decode::decode(&cli.read(file), file).unwrap());
+    assert_eq!(sheet.height(), 32 * (last.height() + 2) - 2);
+}
+
+#[test]
 fn a_criterion_that_can_never_stop_is_said_to() {
     let cli = Cli::new();
     cli.concept("koala", "pictures");
@@ -186,6 +200,9 @@ fn a_flag_that_does_nothing_in_a_run_is_told_with_the_reason() {
     let quiet = cli.train(&[&few[..], &["quiet"]].concat());
     assert!(!quiet.stderr.contains("does nothing"), "{quiet:?}");
     quiet.ok();
+    // of the file's threshold, which nothing asks, the curve shows nothing
+    let curve = String::from_utf8(cli.read("quiet/curve.svg")).unwrap();
+    assert!(!curve.contains("threshold"), "{curve}");
     let again = cli.run(&["train", "--config", "told/config.toml", "--device", "cpu"]);
     assert!(!again.stderr.contains("does nothing"), "{again:?}");
     again.ok();

@@ -128,3 +128,15 @@ fn a_run_is_evaluated_with_further_embeddings() {
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("no prompt contains `badhandV4`"), "{ran:?}");
 }
+
+#[test]
+fn a_word_with_control_characters_reaches_no_terminal() {
+    let cli = Cli::new();
+    let word = "<cat\u{1b}]0;mine\u{7}>";
+    let learned = LearnedEmbedding::new(word, vec![0.5; 128], 1, 128).unwrap();
+    fs::write(cli.path("cat.safetensors"), embedding::write(&learned)).unwrap();
+    let said = cli.run(&["info", "cat.safetensors"]).ok();
+    assert!(said.contains("token      <cat\u{fffd}]0;mine\u{fffd}>"), "{said:?}");
+    let told = refused(&cli, &["-e", "cat.safetensors", "-p", "a dog"]);
+    assert!(told.contains("<cat\u{fffd}") && !told.contains('\u{1b}'), "{told:?}");
+}

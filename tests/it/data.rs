@@ -237,7 +237,11 @@ fn refuses_a_few_bytes_that_claim_a_large_picture() {
         let corpus = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/picture");
         let message = refusal(&std::fs::read(corpus.join(&name)).unwrap(), &name);
         assert!(message.contains("too few for the 9000 x 9000 pixels"), "{message}");
+        assert!(message.contains("save it as a grey or RGB PNG of 8 bits"), "{message}");
     }
+    // which is read, however flat it is
+    let flat = encode_png(4000, 3000, &vec![200; 4000 * 3000 * 3]).unwrap();
+    assert!(decode(&flat, "flat.png").is_ok());
     let values = include_bytes!("../../fuzz/corpus/picture/claims-262401-values.tif");
     let message = refusal(values, "values.tif");
     assert!(message.contains("more values than the file has bytes"), "{message}");

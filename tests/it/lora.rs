@@ -200,6 +200,52 @@ fn of_a_layer_under_both_kinds_of_names_diffusers_is_taken_and_the_other_layers_
     assert!(both.to_kohya(None).unwrap() == alone.to_kohya(None).unwrap());
 }
 
+/// diffusers before August 2026 divides the rank of one layer by that of another.
+#[test]
+fn what_is_written_for_diffusers_has_one_rank_in_each_network() {
+    let query = format!("unet.{ATTENTION}.to_q");
+    let file = small()
+        .with(&format!("{query}.lora_A.weight"), &[1, 3], &[1.0, 2.0, 3.0])
+        .with(&format!("{query}.lora_B.weight"), &[4, 1], &[0.5, -1.0, 0.0, 2.0])
+        .with(&format!("{query}.alpha"), &[], &[2.0]);
+    let written = File::read(&lora(&file.bytes()).to_peft().unwrap());
+    let down = written.get(&format!("{query}.lora_A.weight"));
+    assert_eq!(down, (vec![2, 3], vec![1.0, 2.0, 3.0, 0.0, 0.0, 0.0]));
+    let up = written.get(&format!("{query}.lora_B.weight"));
+    assert_eq!(up, (vec![4, 2], vec![1.0, 0.0, -2.0, 0.0, 0.0, 0.0, 4.0, 0.0]));
+    let (side, layer) = (1 << 17, "unet.mid_block.attentions.0.proj_in");
+    let thick = file
+        .with(&format!("{layer}.lora_A.weight"), &[side, 1], &vec![0.0; side])
+        .with(&format!("{layer}.lora_B.weight"), &[1, side], &vec![0.0; side])
+        .with(&format!("{layer}2.lora_A.weight"), &[1, side], &vec![0.0; side])
+        .with(&format!("{layer}2.lora_B.weight"), &[1, 1], &[0.0]);
+    assert!(lora(&thick.bytes()).to_peft().unwrap_err().contains("its ranks differ so much"));
+}
+
+#[test]
+fn a_file_for_sd_scripts_tells_its_base_model_as_a1111_asks_for_it() {
+    let told = |layer: &str, inputs: usize| {
+        let file = File::default()
+            .with(&format!("{layer}.lora_down.weight"), &[1, inputs], &vec![0.5; inputs])
+            .with(&format!("{layer}.lora_up.weight"), &[1, 1], &[0.5]);
+        File::read(&lora(&file.bytes()).to_kohya(None).unwrap()).metadata
+    };
+    let first = ("ss_base_model_version", "sd_v1");
+    let second = ("ss_v2", "True");
+    let xl = ("ss_base_model_version", "sdxl_base_v1-0");
+    for (layer, inputs, (key, value)) in [
+        ("lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k", 768, first),
+        ("lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_q", 1024, first),
+        ("lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k", 1024, second),
+        ("lora_te_text_model_encoder_layers_0_self_attn_q_proj", 1024, second),
+        ("lora_unet_down_blocks_1_attentions_0_transformer_blocks_1_attn2_to_k", 2048, xl),
+        ("lora_te2_text_model_encoder_layers_0_self_attn_q_proj", 1280, xl),
+    ] {
+        let want = BTreeMap::from([(key.to_string(), value.to_string())]);
+        assert_eq!(told(layer, inputs), want, "{layer} {inputs}");
+    }
+}
+
 #[test]
 fn alpha_is_taken_from_tensors_or_from_pefts_configuration() {
     let config = r#"{"unet.lora_alpha": 8, "unet.r": 2, "text_encoder.lora_alpha": 1,
@@ -210,6 +256,17 @@ fn alpha_is_taken_from_tensors_or_from_pefts_configuration() {
     let mut file = small();
     file.metadata.insert("lora_adapter_metadata".into(), config.into());
     assert_eq!(alphas(&lora(&file.bytes())), [8.0, 3.0]);
+    // as diffusers writes the whole names of layers
+    let whole = config.replace("self_attn.out_proj", &format!("^{TEXT}.out_proj"));
+    file.metadata.insert("lora_adapter_metadata".into(), whole);
+    assert_eq!(alphas(&lora(&file.bytes())), [8.0, 3.0]);
+    let other = config.replace("self_attn.out_proj", "^self_attn.out_proj");
+    file.metadata.insert("lora_adapter_metadata".into(), other);
+    assert_eq!(alphas(&lora(&file.bytes())), [8.0, 1.0]);
+    let expression = config.replace("self_attn.out_proj", ".*out_proj");
+    file.metadata.insert("lora_adapter_metadata".into(), expression);
+    assert!(refused(&file).contains("by the regular expression `.*out_proj`"));
+    file.metadata.insert("lora_adapter_metadata".into(), config.into());
     let own = file.clone().with(&format!("unet.{ATTENTION}.to_out.0.alpha"), &[1], &[0.5]);
     assert_eq!(alphas(&lora(&own.bytes())), [0.5, 3.0]);
 
@@ -263,6 +320,8 @@ fn what_is_no_lora_is_refused_by_its_name() {
         ("lora_unet_a.hada_w1_a", "it is LoHa,"),
         ("lora_unet_a.lokr_w1", "it is LoKr,"),
         ("unet:10:up", "it numbers the layers that it changes"),
+        ("transformer.transformer_blocks.0.attn.to_q.lora_A.weight", "such as Flux"),
+        ("base_model.model.transformer_blocks.0.attn.to_q.lora_A.weight", "such as Flux"),
         ("some.weight", "`some.weight` is no tensor of a LoRA that is known here"),
     ] {
         let said = refused(&small().with(name, &[1, 1], &[0.0]));

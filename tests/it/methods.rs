@@ -127,7 +127,7 @@ fn custom_diffusion(adapted: fn(UNet2DConditionModel) -> UNet2DConditionModel) {
     let vae = model.load_vae(&device).unwrap();
     let size = latents.dims()[2] * vae.downscale;
     let black = TensorData::zeros::<f32, _>([1, 3, size, size]);
-    let cache = LatentCache::new(&vae, &[black], &device);
+    let cache = LatentCache::new(&vae, [black], &device);
     let schedule = model.scheduler().noise_schedule().clone();
     let objective = DiffusionObjective::new(encoder, unet, schedule, cache, Vec::new());
     let inputs = Inputs {

@@ -114,6 +114,22 @@ fn old_files_of_stable_diffusion_draw_as_its_pipeline_in_diffusers_corrects_them
     assert_eq!(drawn(json!({ "steps_offset": 0, "clip_sample": true })), right);
 }
 
+#[test]
+fn old_files_of_stable_diffusion_draw_as_large_as_its_pipeline_in_diffusers_corrects_them() {
+    let folder = golden::root().join("models/tiny-sd");
+    let resolution = |version: &str| {
+        let files = ["text_encoder/config", "vae/config", "scheduler/scheduler_config"];
+        let files = files.map(|file| format!("{file}.json"));
+        let files = files.map(|file| (file.clone(), fs::read(folder.join(file)).unwrap().into()));
+        let mut files = BTreeMap::from(files);
+        let mut unet = golden::json_at(&folder.join("unet/config.json"));
+        (unet["_diffusers_version"], unet["sample_size"]) = (json!(version), json!(32));
+        files.insert("unet/config.json".into(), unet.to_string().into_bytes().into());
+        ModelFolder::new(Memory(files), "model".into()).unwrap().native_resolution()
+    };
+    assert_eq!(resolution("0.8.1"), 2 * resolution("0.9.0"));
+}
+
 struct Case {
     name: String,
     steps: usize,

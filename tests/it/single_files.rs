@@ -19,7 +19,7 @@ use dvar::{
 };
 use dvar_models::{
     ModelError,
-    single_file::SingleFile,
+    single_file::{Kind, SingleFile},
     tokenizer::{PromptTokenizer, openai_clip},
     weights::{
         FileSource, Folder, Memory, ModelSource, Pieces, Weights,
@@ -172,6 +172,30 @@ fn a_file_of_stable_diffusion_2_may_lack_the_layer_that_is_not_used() {
     let single = of_bytes(safetensors::serialize(kept, None).unwrap());
     let single = single.with_files(files_of(&folder("tiny-sd2").0));
     assert_eq!(all_weights(&open(single))[2], all_weights(&open(folder("tiny-sd2")))[2]);
+}
+
+#[test]
+fn a_file_of_stable_diffusion_2_that_does_not_say_what_it_predicts_is_told_by_a_bias() {
+    let kind = |deviation: f32, told: Option<&str>| {
+        let bias = [-deviation, deviation].map(|value| f16::from_f32(value).to_le_bytes()).concat();
+        let tensors = [
+            ("cond_stage_model.model.ln_final.bias", vec![1], &[0; 2][..]),
+            ("first_stage_model.quant_conv.weight", vec![1, 1, 1, 1], &[0; 2][..]),
+            (
+                "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias",
+                vec![2],
+                &bias[..],
+            ),
+        ];
+        let tensors = tensors
+            .map(|(name, shape, bytes)| (name, TensorView::new(Dtype::F16, shape, bytes).unwrap()));
+        let told = told.map(|told| ("modelspec.prediction_type".into(), told.into()));
+        of_bytes(safetensors::serialize(tensors, Some(told.into_iter().collect())).unwrap()).kind()
+    };
+    assert_eq!(kind(0.05, None), Kind::StableDiffusion2Base);
+    assert_eq!(kind(0.12, None), Kind::StableDiffusion2);
+    assert_eq!(kind(0.05, Some("v")), Kind::StableDiffusion2);
+    assert_eq!(kind(0.12, Some("epsilon")), Kind::StableDiffusion2Base);
 }
 
 #[test]

@@ -89,6 +89,22 @@ test("a notice is seen wherever the page is scrolled, and gives the focus back w
   await page.context().close();
 });
 
+test("a notice of many files leaves room for the page, and can be closed", async () => {
+  const page = await it.open({ viewport: NARROW });
+  await page.locator("#pictures img").first().waitFor();
+  const clips = Array.from({ length: 60 }, (_, i) => ({ name: `a clip of the summer ${i}.mp4`, mimeType: "video/mp4", buffer: Buffer.from("") }));
+  await page.locator("#files").setInputFiles(clips);
+  const notice = page.locator("#notice");
+  await notice.getByText("Only pictures are taken").waitFor();
+  await page.locator("#load-embedding").scrollIntoViewIfNeeded();
+  const bottom = await notice.evaluate((notice) => notice.getBoundingClientRect().bottom);
+  assert.ok(bottom < 0.6 * NARROW.height, `${bottom} px`);
+  await check(page);
+  await page.getByRole("button", { name: "Close" }).click();
+  await notice.waitFor({ state: "hidden" });
+  await page.context().close();
+});
+
 test("names without an end are broken before they are wider than a phone", async () => {
   const page = await it.open({ viewport: NARROW });
   await page.goto(`${it.url}?model=tiny/`);

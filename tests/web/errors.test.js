@@ -5,13 +5,30 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { downloaded, finished, reached, ready, set, site, train, trained, UMBRELLA } from "./page.js";
+import { downloaded, finished, onePicture, reached, ready, set, site, train, trained, UMBRELLA, visit } from "./page.js";
 import { blackPng } from "./png.js";
 import { limitMemory, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
 const tiny = { max_train_steps: 6, train_batch_size: 1, eval_batch_size: 1, save_steps: 2, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
 const notice = (page) => page.locator("#notice-text");
+
+/** Holds back the pictures of an example; what comes back lets them in, and gives the page a moment with them. */
+async function held(page, example) {
+  const requests = [];
+  let answer;
+  const answered = new Promise((resolve) => (answer = resolve));
+  await page.route(`**/concepts/${example}/*`, async (route) => {
+    requests.push(route.request());
+    await answered;
+    await route.continue();
+  });
+  return async () => {
+    answer();
+    for (const request of requests) await (await request.response()).finished();
+    await page.waitForTimeout(500);
+  };
+}
 
 test("without WebGPU the CPU is taken, and the page says why", async () => {
   const page = await it.open();
@@ -25,6 +42,38 @@ test("a browser that is too old for the program is told so", async () => {
   const page = await openWithPrefix(it, old);
   await notice(page).getByText("This browser cannot run the program, which needs WebAssembly with SIMD: take a newer one.").waitFor();
   await page.context().close();
+});
+
+for (const [what, prefix, told] of [
+  ["comes over http", 'Object.defineProperty(window, "isSecureContext", { value: false });', "must come over https"],
+  ["is given no WebAssembly", "delete globalThis.WebAssembly;", "needs WebAssembly"],
+]) {
+  test(`a page that ${what} says so, and again when it is to train`, async () => {
+    const context = await it.browser.newContext();
+    await context.addInitScript(prefix);
+    const page = await visit(context, it.url);
+    await notice(page).getByText(told).waitFor();
+    await page.locator("#pictures img").first().waitFor();
+    await page.getByRole("button", { name: "Close" }).click();
+    await train(page);
+    await notice(page).getByText(told).waitFor();
+    assert.ok(await page.locator("#start").isVisible());
+    assert.equal(page.workers().length, 0);
+    await context.close();
+  });
+}
+
+test("a page whose program does not come says what it needs", async () => {
+  const context = await it.browser.newContext({ serviceWorkers: "block" });
+  const program = /index-[^/]*\.js$/;
+  await context.route(program, (route) => route.abort());
+  const page = await visit(context, it.url);
+  await page.getByText("it has not started yet").waitFor();
+  await context.unroute(program);
+  await page.reload();
+  await ready(page);
+  assert.ok(await page.locator("#starting").isHidden());
+  await context.close();
 });
 
 test("a wrong setting is refused where it stands, in the CLI's words", async () => {
@@ -133,6 +182,41 @@ test("a training waits for the example that was taken last, and learns no other 
   await page.context().close();
 });
 
+test("a training that waits for its example does not begin when the visitor has turned to a result", async () => {
+  const page = await it.open({ serviceWorkers: "block" });
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await page.locator("#pictures img").first().waitFor();
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  await page.getByRole("button", { name: "Learn something else" }).click();
+  const letIn = await held(page, "koala");
+  await page.getByRole("button", { name: "koala" }).click();
+  await train(page);
+  await page.locator("#form-status").getByText("Getting the pictures of the example").waitFor();
+  await page.getByRole("button", { name: "Show it" }).click();
+  await finished(page);
+  await letIn();
+  assert.equal(await page.locator("#form-status").textContent(), "");
+  assert.ok(await page.locator("#result").isVisible());
+  assert.ok(await page.locator("#train").isEnabled());
+  await page.context().close();
+});
+
+test("an example that comes after the visitor added more pictures does not take their place", async () => {
+  const page = await it.open({ serviceWorkers: "block" });
+  await page.locator("#pictures img").first().waitFor();
+  await onePicture(page);
+  const letIn = await held(page, "koala");
+  await page.getByRole("button", { name: "koala" }).click();
+  await page.locator("#files").setInputFiles({ name: "mine.png", mimeType: "image/png", buffer: Buffer.from(blackPng(64)) });
+  await page.getByRole("img", { name: "mine.png" }).waitFor();
+  await letIn();
+  assert.equal(await page.locator("#pictures li").count(), 2);
+  await page.context().close();
+});
+
 test("of a cut-out it is said that the colours that its file hides are learned", async () => {
   const page = await it.open();
   await page.goto(`${it.url}?model=tiny/`);
@@ -149,7 +233,8 @@ test("of a cut-out it is said that the colours that its file hides are learned",
 });
 
 test("a prompt without the word is refused, and can be mended", async () => {
-  const page = await trained(it, { ...tiny, max_train_steps: 2 });
+  // a name in which a replacement would read signs of its own
+  const page = await trained(it, { ...tiny, max_train_steps: 2, placeholder_token: "<ca$$h>" });
   const button = page.getByRole("button", { name: "Draw", exact: true });
   await page.locator("#prompt").fill("a house");
   await button.click();
@@ -157,6 +242,7 @@ test("a prompt without the word is refused, and can be mended", async () => {
   await page.locator("#prompt").fill("a {}");
   await button.click();
   await page.locator("#drawn img").nth(3).waitFor();
+  assert.equal(await page.locator("#drawn img").first().getAttribute("alt"), "a <ca$$h>");
 });
 
 test("a model file that did not arrive whole can be asked for again", async () => {

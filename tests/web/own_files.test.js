@@ -1,11 +1,12 @@
 // Embeddings and LoRAs of other tools are drawn with.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
 import { ready, ROOT, site } from "./page.js";
+import { HOLD_FILES, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
 const MORE = process.env.DVAR_GOLDEN_MORE ?? join(ROOT, "tests/fixtures/golden-more");
@@ -71,10 +72,34 @@ test("an embedding that names no token is drawn by its file's name, and with a L
   assert.notEqual(changed, plain, "the LoRA changes the picture");
 });
 
+test("while a file is read to draw with, no training can begin", async () => {
+  const page = await openWithPrefix(it, HOLD_FILES);
+  await page.locator("#pictures img").first().waitFor();
+  await page.locator("#embedding-files").setInputFiles(nameless());
+  const button = page.locator("#train");
+  assert.ok(await button.isDisabled());
+  const worker = page.workers()[0] ?? (await page.waitForEvent("worker"));
+  await worker.evaluate(() => globalThis.letIn());
+  await page.locator("#draw").waitFor({ state: "visible" });
+  await page.getByRole("button", { name: "Learn something else" }).click();
+  assert.ok(await button.isEnabled());
+  assert.equal(await page.locator("#form-status").textContent(), "");
+  await page.context().close();
+});
+
 test("of a pickle the token is the file's name too, and another model's embedding is refused at once", async () => {
   const page = await choose(join(MORE, "files/embeddings/kohya-2.pt"));
   await page.locator("#notice-text").getByText("kohya-2").waitFor();
   assert.ok(await page.locator("#draw").isHidden());
+});
+
+test("a file that a page has no room for is not read to draw with", async () => {
+  const path = join(it.folder, "large.safetensors");
+  writeFileSync(path, "");
+  truncateSync(path, 2.1e9);
+  const page = await choose(path);
+  await page.locator("#notice-text").getByText("`large.safetensors` has 2.1 GB, for which a page has no room").waitFor();
+  await page.context().close();
 });
 
 test("a model is not taken for an embedding", async () => {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { finished, ready, set, site, train, trained } from "./page.js";
-import { openWithPrefix } from "./worker_prefix.js";
+import { NAMED_GPU, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
 const tiny = { max_train_steps: 12, train_batch_size: 1, eval_batch_size: 1, window: 50, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
@@ -46,6 +46,16 @@ test("a device that takes long for a step makes a part of one a second, and not 
   await finished(page);
   const speed = Number(await page.locator("#figures div").filter({ hasText: "Steps a second" }).locator("dd").textContent());
   assert.ok(speed > 0 && speed < 0.1, `${speed} steps a second`);
+});
+
+test("devices are measured to the end also where the rule would stop before", async () => {
+  const page = await openWithPrefix(it, NAMED_GPU, "?model=tiny/", { everywhere: true });
+  await ready(page);
+  await page.locator("#pictures img").first().waitFor();
+  await set(page, { window: 2, threshold: 0.99, initializer_token: "a" });
+  await page.getByRole("button", { name: "Measure both" }).click();
+  await page.locator("#device-note").getByText(/^A GPU, measured about/).waitFor();
+  await page.context().close();
 });
 
 test("a drawing that is under way when a training begins moves its own bar", async () => {

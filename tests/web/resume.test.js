@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { changeStored, downloaded, finished, reached, ready, set, settled, site, train, trained, visit } from "./page.js";
+import { changeStored, downloaded, finished, onePicture, reached, ready, set, settled, site, train, trained, visit } from "./page.js";
+import { KEEP_STORAGE, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
 const tiny = { max_train_steps: 12, train_batch_size: 1, eval_batch_size: 1, save_steps: 4, window: 50, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
@@ -151,6 +152,110 @@ test("a run that made all its steps goes on beyond them", async () => {
   assert.deepEqual(records.map(({ step }) => step), Array.from({ length: 24 }, (_, step) => step));
 });
 
+test("a run whose page is closed before the first save can begin again, with its pictures and settings", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await onePicture(page);
+  // pictures that take longer than the reload
+  await set(page, { ...tiny, placeholder_token: "<mine>", num_inference_steps: 500 });
+  const begin = async () => {
+    await train(page);
+    await page.locator("#status").getByText("Drawing pictures").waitFor();
+    await page.reload();
+  };
+  await begin();
+  await page.getByRole("button", { name: "Begin it again" }).click();
+  await finished(page);
+  assert.match(await page.locator("#result-title").textContent(), /<mine>/);
+  assert.match(await page.locator("#why").textContent(), /all its 12 steps/);
+  assert.deepEqual(page.problems, []);
+
+  await page.getByRole("button", { name: "Learn something else" }).click();
+  await set(page, { ...tiny, num_inference_steps: 500 });
+  await begin();
+  await page.getByRole("button", { name: "Discard" }).click();
+  await page.locator("#offer").waitFor({ state: "hidden" });
+  await page.reload();
+  await settled(page);
+  assert.ok(await page.locator("#offer").isHidden());
+  await page.context().close();
+});
+
+test("the time of a run goes on from where it was, and is shown later", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, { ...tiny, max_train_steps: 2000, threshold: 0 });
+  await train(page);
+  await reached(page, 6);
+  await page.reload();
+  await settled(page);
+  await changeStored(page, "checkpoint", { seconds: 3600 });
+  await page.reload();
+  await page.getByRole("button", { name: /Go on from step \d+/ }).click();
+  const time = () => page.locator("#figures div").filter({ hasText: "Time" }).locator("dd").textContent();
+  await page.locator("#status").getByText("Learning", { exact: true }).waitFor();
+  assert.match(await time(), /^60 min/);
+  await page.getByRole("button", { name: "Stop", exact: true }).click();
+  await finished(page);
+  const shown = await time();
+  assert.match(shown, /^6\d min/);
+  await page.reload();
+  await page.getByRole("button", { name: "Show it" }).click();
+  await finished(page);
+  assert.equal(await time(), shown);
+  await page.context().close();
+});
+
+const LOST = {
+  closes: () => globalThis.databases[0].close(),
+  empties: () =>
+    new Promise((resolve) => {
+      const [database] = globalThis.databases;
+      const transaction = database.transaction("run", "readwrite");
+      transaction.objectStore("run").clear();
+      transaction.oncomplete = () => resolve(database.close());
+    }),
+};
+for (const [what, lose] of Object.entries(LOST)) {
+  test(`where the browser ${what} the storage under a training, what the next save stores can go on`, async () => {
+    const page = await openWithPrefix(it, KEEP_STORAGE);
+    await ready(page);
+    await set(page, { ...tiny, max_train_steps: 20_000, threshold: 0 });
+    await train(page);
+    await reached(page, 6);
+    const [worker] = page.workers();
+    await worker.evaluate(lose);
+    const at = Number.parseInt(await page.locator("#figures dd").first().textContent());
+    await reached(page, at + 10);
+    assert.ok(await page.locator("#notice").isHidden());
+    await page.reload();
+    const goOn = page.getByRole("button", { name: /Go on from step \d+/ });
+    const from = Number((await goOn.textContent()).match(/step (\d+)/)[1]);
+    assert.ok(from >= at, `from ${from}, storage lost at ${at}`);
+    await goOn.click();
+    await reached(page, from + 2);
+    await page.context().close();
+  });
+}
+
+test("while a run goes on or starts again, the visitor cannot be somewhere else when it begins", async () => {
+  const page = await trained(it, tiny);
+  const again = page.locator("#again-button");
+  assert.ok(await again.isEnabled());
+  const waiting = await page.evaluate(() => {
+    document.querySelector("#more button").click();
+    // in the same moment, so that the run cannot be further
+    return document.querySelector("#again-button").disabled;
+  });
+  assert.ok(waiting);
+  await page.locator("#result").waitFor({ state: "hidden" });
+  await finished(page);
+  assert.ok(await again.isEnabled());
+  await page.context().close();
+});
+
 test("a tab discards the run that it offers, and not another's that was stored meanwhile", async () => {
   const page = await it.open();
   const url = `${it.url}?model=tiny/`;
@@ -195,6 +300,12 @@ test("a second tab leaves the run of the first alone", async () => {
   await finished(other);
   assert.match(await other.locator("#notice-text").textContent(), /This one is lost if the tab is closed/);
   assert.equal(await other.locator("#before img").count(), 1);
+  // this run is not the one that the first tab could go on with
+  await other.getByRole("button", { name: "Go on to 24 steps" }).click();
+  await other.locator("#result").waitFor({ state: "hidden" });
+  await finished(other);
+  assert.match(await other.locator("#why").textContent(), /all its 24 steps/);
+  assert.match(await other.locator("#notice-text").textContent(), /This one is lost if the tab is closed/);
   const at = await page.locator("#figures dd").first().textContent();
   await reached(page, Number.parseInt(at) + 2);
 });

@@ -30,6 +30,36 @@ export const KEEP_DEVICES = `
     return device;
   };`;
 
+/** Keeps every connection to the browser's storage within a test's reach. */
+export const KEEP_STORAGE = `
+  globalThis.databases = [];
+  {
+    const { open } = IDBFactory.prototype;
+    IDBFactory.prototype.open = function (...asked) {
+      const request = open.apply(this, asked);
+      request.addEventListener("success", () => globalThis.databases.push(request.result));
+      return request;
+    };
+  }`;
+
+/** Lets nothing arrive in a worker before a test calls its `letIn`. */
+export const HOLD_FILES = `
+  {
+    const { fetch } = globalThis;
+    const answered = new Promise((resolve) => (globalThis.letIn = resolve));
+    globalThis.fetch = async (...asked) => {
+      await answered;
+      return fetch(...asked);
+    };
+  }`;
+
+/** A GPU in name, which the CPU plays. */
+export const NAMED_GPU = `
+  Object.defineProperty(navigator, "gpu", { value: { requestAdapter: async () => ({ info: { description: "A GPU" } }) } });
+  addEventListener("message", ({ data }) => {
+    if (data?.type === "open") data.device = "cpu";
+  });`;
+
 /** A machine of so many cores, with a clock by which what is done later takes longer (`power` over 1) or
  * less long: whatever is tried first seems the fastest, or the slowest. */
 export const machine = (cores, power) => `

@@ -72,7 +72,7 @@ export class DrawView {
     }
     if (!learned || this.drawing) return;
     const { token, adapter } = learned;
-    const prompt = byId<HTMLInputElement>("prompt").value.replaceAll("{}", token);
+    const prompt = byId<HTMLInputElement>("prompt").value.replaceAll("{}", () => token);
     const read = (name: string) => Number(this.inputs.get(name)?.value);
     const request: DrawRequest = {
       prompt,

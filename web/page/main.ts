@@ -123,6 +123,9 @@ function offerEmbeddings(): void {
   const input = byId<HTMLInputElement>("embedding-files");
   byId("load-embedding").onclick = () => input.click();
   input.onchange = async () => {
+    // a training that began meanwhile would be hidden by what is drawn
+    start.busy(true);
+    start.status("Getting ready");
     try {
       const files = [...(input.files ?? [])];
       const { engine, opened } = await studio.open();
@@ -134,15 +137,14 @@ function offerEmbeddings(): void {
       notify(explain(error));
     } finally {
       input.value = "";
+      start.status("");
+      start.busy(false);
     }
   };
 }
 
 async function begin(): Promise<void> {
-  if (!window.isSecureContext) {
-    notify("This page must come over https, or from localhost: browsers lend storage and GPU to no other.");
-    return;
-  }
+  byId("starting").hidden = true;
   byId("again-button").onclick = () => {
     hideNotice();
     // the next training would wait for it

@@ -19,7 +19,9 @@ export async function measure(
   const engine = new Engine({ step: (event) => seconds.push(event.seconds) });
   try {
     await engine.ask("open", { device, model });
-    const short = { max_train_steps: WARM[device] + MEASURED, num_inference_steps: 1, validation_prompt: ["{}"], sample_frequency: undefined };
+    const steps = WARM[device] + MEASURED;
+    // all of them, whatever the rule says of so few
+    const short = { min_train_steps: steps, max_train_steps: steps, num_inference_steps: 1, validation_prompt: ["{}"], sample_frequency: undefined };
     // as if the pictures before were drawn already
     const before: Samples = { kind: "before", step: 0, pngs: [], prompts: [], clip_i: null };
     const run = { options: { ...options, ...short }, pictures, records: [], samples: [before], keep: false };

@@ -2,7 +2,7 @@
 
 import { byId } from "./dom";
 import type { ModelChoice } from "./model_choice";
-import type { Finished } from "./protocol";
+import type { Checkpoint, Finished } from "./protocol";
 import type { RunControl } from "./run_control";
 import { aboutModel, folderOf, isSame } from "./run_model";
 import { filled, hasLearned } from "./run_parts";
@@ -17,7 +17,7 @@ type Open = Awaited<ReturnType<Studio["open"]>>;
 export async function offerSavedRun(run: RunControl, model: ModelChoice, studio: Open | undefined): Promise<void> {
   const saved = new SavedRun();
   const { setup, checkpoint, records = [], samples = [], finished } = await saved.read();
-  if (!setup || !checkpoint) return;
+  if (!setup) return;
   const token = String(setup.options.placeholder_token);
   const open = studio?.opened.identity;
   const same = open !== undefined && isSame(setup.model, open);
@@ -27,7 +27,7 @@ export async function offerSavedRun(run: RunControl, model: ModelChoice, studio:
   const stored = { ...setup, checkpoint, records, samples };
   const go = byId("offer-go");
   go.hidden = !finished && !same;
-  go.textContent = finished ? "Show it" : `Go on from step ${checkpoint.step}`;
+  go.textContent = finished ? "Show it" : goOn(checkpoint);
   // what the visitor left to the model, the model says
   const options = same && studio ? await filled(studio.engine, setup.options) : setup.options;
   go.onclick = () => void (finished ? run.show(stored, finished, options) : run.resume(stored));
@@ -42,12 +42,18 @@ export async function offerSavedRun(run: RunControl, model: ModelChoice, studio:
   byId("offer-discard").onclick = () =>
     void alone(async (turn) => {
       // another tab may be storing its run in its place, or have stored it
-      const now = turn === "taken" ? undefined : (await saved.read()).checkpoint;
-      if (now && indexedDB.cmp(now.state, checkpoint.state) === 0) await saved.clear();
+      const state = (at: Checkpoint | undefined) => at?.state ?? "";
+      const stays = async () => indexedDB.cmp(state((await saved.read()).checkpoint), state(checkpoint)) === 0;
+      if (turn !== "taken" && (await stays())) await saved.clear();
       byId("offer").hidden = true;
       focusHeading();
     });
   byId("offer").hidden = false;
+}
+
+/** A run that was ended before its first save has its pictures and settings. */
+function goOn(checkpoint: Checkpoint | undefined): string {
+  return checkpoint ? `Go on from step ${checkpoint.step}` : "Begin it again";
 }
 
 /** What came of the stored run, which may have been broken off. */

@@ -1,5 +1,6 @@
 // The concept's pictures: from files, the clipboard, a drop, or an example.
 
+import { unpressConcepts } from "./concepts";
 import { byId, element } from "./dom";
 import { isModel } from "./model_choice";
 import { notify } from "./notice";
@@ -91,6 +92,7 @@ export class Pictures {
     ];
     if (told.length > 0) notify(told.join(" "));
     if (read.length === 0) return;
+    unpressConcepts();
     const chosen = this.own ? [...this.chosen] : [];
     if (!this.own) this.refused.clear();
     for (const { name, bytes } of read) chosen.push({ name: this.unused(name, chosen), bytes });

@@ -102,6 +102,8 @@ export interface Fall {
 /** Where a run may go on, and what it has learned by then. */
 export interface Checkpoint extends LearnedFiles {
   step: number;
+  /** What its steps took; an earlier version of the page did not store it. */
+  seconds?: number;
   state: Uint8Array<ArrayBuffer>;
 }
 

@@ -17,6 +17,8 @@ import { alone } from "./storage";
 import type { Studio } from "./studio";
 import { TrainingView } from "./training_view";
 
+const UNKEPT = "Another tab of this page is learning, and its run is the one that is kept. This one is lost if the tab is closed before you have saved the result.";
+
 type State = "running" | "paused" | "stopping" | "ended";
 
 /** Starts, resumes, pauses and ends runs. */
@@ -58,7 +60,6 @@ export class RunControl {
 
   /** Checks everything before anything slow, then trains. */
   start(options: Options, pictures: Picture[]): Promise<void> {
-    performance.mark("train");
     const { view } = this;
     return this.once(async () => {
       const { engine, opened } = await this.studio.open();
@@ -73,15 +74,15 @@ export class RunControl {
       const shown = await filled(engine, wanted);
       view.status("");
       await alone(async (turn) => {
-        if (turn === "taken") told.push("Another tab of this page is learning, and its run is the one that is kept. This one is lost if the tab is closed before you have saved the result.");
+        if (turn === "taken") told.push(UNKEPT);
         if (told.length > 0) notify(told.join(" "));
         await this.train(shown, { options: wanted, pictures: good, model: opened.identity, records: [], samples: [], keep: turn === "free" });
       });
     });
   }
 
-  /** Goes on with a stored run. */
-  resume({ options, pictures, model, asked, checkpoint, records, samples }: Omit<Run, "keep">): Promise<void> {
+  /** Goes on with a run: the one that is stored, or another. */
+  resume({ options, pictures, model, asked, checkpoint, records, samples }: Omit<Run, "keep">, stored = true): Promise<void> {
     const run = { options, pictures, model, asked, checkpoint, records, samples, keep: true };
     goBack(run);
     return this.once(async () => {
@@ -89,7 +90,8 @@ export class RunControl {
       const shown = await filled(engine, options);
       this.view.status("");
       await alone(async (turn) => {
-        if (turn === "taken") return notify("Another tab of this page is learning. Go on there, or close that tab and try again.");
+        if (turn === "taken" && stored) return notify("Another tab of this page is learning. Go on there, or close that tab and try again.");
+        if (turn === "taken") notify(UNKEPT);
         run.keep = turn === "free";
         await this.train(shown, run);
       });
@@ -99,12 +101,11 @@ export class RunControl {
   /** Shows a run that ended; `options` are all of its options that are known. */
   async show(run: Omit<Run, "keep">, finished: Finished, options: Options): Promise<void> {
     if (this.busy) return;
-    const { records, samples } = run;
     this.run = { ...run, keep: true };
     this.unstored = false;
     showOnly("training", "result");
-    this.training.begin(options, records, samples);
-    this.end(options, finished, records, samples);
+    this.training.begin(options, run);
+    this.end(options, finished, run.records, run.samples);
     byId("result-title").focus();
     try {
       const { opened } = await this.studio.open();
@@ -127,7 +128,7 @@ export class RunControl {
       min_train_steps: reason === "max_steps" ? steps : 2 * steps,
     };
     const options = { ...run.options, ...(reason !== "interrupted" && longer) };
-    await this.resume({ ...run, options, asked: run.asked ?? run.options });
+    await this.resume({ ...run, options, asked: run.asked ?? run.options }, false);
   }
 
   /** Learns the pictures of the run on the screen anew, from another word. */
@@ -185,7 +186,7 @@ export class RunControl {
     this.unstored = this.downloaded = false;
     byId("rescue").hidden = true;
     showOnly("training");
-    this.training.begin(shown, run.records, run.samples);
+    this.training.begin(shown, run);
     byId("training-title").focus();
     const finished = await this.toTheEnd();
     const { defaults, device } = (await this.studio.open()).opened;
@@ -279,6 +280,7 @@ export class RunControl {
   /** Does one thing at a time; a failure is told where it can be read. */
   private async once(act: () => Promise<void>): Promise<void> {
     if (this.busy) return;
+    performance.mark("train");
     this.busy = true;
     this.view.busy(true);
     this.view.status("Getting ready");

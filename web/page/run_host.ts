@@ -2,7 +2,7 @@
 
 import type { Helpers } from "./pkg/dvar_web.js";
 import type { Events, Finished, LearnedFiles, Phase, Run, Samples, SampleKind, StepRecord } from "./protocol";
-import { SavedRun } from "./saved_run";
+import { type Parts, SavedRun } from "./saved_run";
 
 type Emit = <N extends keyof Events>(type: N, event: Events[N]) => void;
 
@@ -11,6 +11,8 @@ export class RunHost {
   private readonly saved = new SavedRun();
   private readonly records: StepRecord[];
   private readonly drawn: Samples[];
+  /** What all steps took, also those before the run went on. */
+  private seconds: number;
   /** Whether everything that the run needs to go on has been stored so far. */
   private whole = false;
   private stopping = false;
@@ -27,16 +29,28 @@ export class RunHost {
   ) {
     this.records = run.records.slice();
     this.drawn = run.samples.slice();
+    this.seconds = run.checkpoint?.seconds ?? 0;
   }
 
   /** Stores what the run is made of, so that it can go on after a reload. */
   async begin(): Promise<void> {
-    const { options, pictures, model, asked, checkpoint, records, samples } = this.run;
     if (!this.run.keep) return;
-    if (!checkpoint) await this.saved.clear();
-    // a run that goes on beyond its end has not ended, and what is stored may be another tab's
+    if (!this.run.checkpoint) await this.saved.clear();
+    this.whole = await this.saved.write(this.parts);
+  }
+
+  /** All that is stored. */
+  private get parts(): Partial<Parts> {
+    const { options, pictures, model, asked, checkpoint } = this.run;
     const setup = { options, pictures, model, asked };
-    this.whole = await this.saved.write({ setup, checkpoint, records, samples, finished: undefined });
+    // a run that goes on beyond its end has not ended, and what is stored may be another tab's
+    return { setup, checkpoint, records: this.records, samples: this.drawn, finished: undefined };
+  }
+
+  /** Stores what is new; where that fails, everything, because the browser may have emptied its storage. */
+  private async store(parts: Partial<Parts>): Promise<boolean> {
+    if (!this.whole) return false;
+    return (await this.saved.write(parts)) || this.saved.write({ ...this.parts, ...parts });
   }
 
   /** The losses of the fixed batch, of all steps that evaluated it. */
@@ -45,7 +59,7 @@ export class RunHost {
   }
 
   async finish(finished: Finished): Promise<void> {
-    if (this.whole) await this.saved.write({ finished, records: this.records });
+    await this.store({ finished, records: this.records });
   }
 
   pause(): void {
@@ -79,7 +93,7 @@ export class RunHost {
     const drawn = { kind, step, pngs, prompts, clip_i };
     this.drawn.push(drawn);
     this.emit("samples", drawn);
-    if (this.whole) await this.saved.write({ samples: this.drawn });
+    await this.store({ samples: this.drawn });
     this.since = performance.now();
   }
 
@@ -90,14 +104,17 @@ export class RunHost {
 
   async step(record: StepRecord): Promise<"continue" | "stop"> {
     this.records.push(record);
-    this.emit("step", { record, seconds: (performance.now() - this.since) / 1000 });
+    const seconds = (performance.now() - this.since) / 1000;
+    this.seconds += seconds;
+    this.emit("step", { record, seconds });
     await this.breath();
     return this.stopping ? "stop" : "continue";
   }
 
   async save(step: number, state: Uint8Array<ArrayBuffer>, files: LearnedFiles): Promise<void> {
-    const checkpoint = { step, state, ...files };
-    const stored = this.whole && (await this.saved.write({ checkpoint, records: this.records }));
+    const checkpoint = { step, seconds: this.seconds, state, ...files };
+    this.run.checkpoint = checkpoint;
+    const stored = await this.store({ checkpoint, records: this.records });
     this.emit("saved", { ...checkpoint, stored });
     this.since = performance.now();
   }

@@ -50,10 +50,14 @@ export class SavedRun {
         transaction.onabort = () => resolve(false);
       });
       act(transaction.objectStore(STORE));
-      return await done;
+      if (await done) return true;
     } catch {
-      return false;
+      // nothing is stored, as by a transaction that aborts
     }
+    // Safari closes it while a page is in the background: the next use opens it anew
+    void this.database?.then((database) => database.close()).catch(() => undefined);
+    this.database = undefined;
+    return false;
   }
 
   /** Opens the storage; fails where the browser lends none. */

@@ -1,6 +1,6 @@
 // The first screen: what to learn from, and the button.
 
-import { arriving, conceptOptions, showConcepts, unpressConcepts } from "./concepts";
+import { arriving, conceptOptions, showConcepts } from "./concepts";
 import { byId } from "./dom";
 import { notify } from "./notice";
 import { Pictures } from "./pictures";
@@ -19,8 +19,9 @@ const OWN: Options = {
 /** What suits a page, where drawing is slow and a tab is closed at any time. */
 const HERE: Options = { sample_frequency: 50, save_steps: 5, n_images_per_val_prompt: 1 };
 
-/** What waits while a run is started: it would start another, or change the device or the model under it. */
-const WAITING = ["train", "device", "measure", "offer-go", "offer-model", "offer-discard", "load-model", "model-file", "site-model", "load-embedding"];
+/** What waits while a run is started: it would start another, change the device or the model under it, or leave what the
+ * run then takes the page back to. */
+const WAITING = ["train", "device", "measure", "offer-go", "offer-model", "offer-discard", "load-model", "model-file", "site-model", "load-embedding", "again-button"];
 
 /** The section `#start`. */
 export class StartView {
@@ -49,7 +50,8 @@ export class StartView {
       this.status("Getting the pictures of the example");
       void example.then((taken) => {
         this.status("");
-        if (taken) this.submit(train);
+        // the visitor may have turned to something else
+        if (taken && !byId("start").hidden) this.submit(train);
       });
     };
     void showConcepts((concept, pictures) => {
@@ -118,7 +120,6 @@ export class StartView {
     if (own) byId("chosen").append(byId("naming"));
     else byId("settings").before(byId("naming"));
     if (!own) return;
-    unpressConcepts();
     this.settings.show(OWN);
     this.status("");
   }

@@ -21,6 +21,8 @@ export class Studio {
 
   /** The engine with its model open, on the chosen device. */
   async open(): Promise<{ engine: Engine; opened: Opened }> {
+    const missing = whatIsMissing();
+    if (missing !== undefined) throw new Error(missing);
     await this.device.found;
     if (!this.engine?.usable) this.close("The page took another worker");
     this.engine ??= new Engine({
@@ -56,4 +58,15 @@ export class Studio {
     const megabytes = (bytes: number) => (bytes / 1e6).toFixed(0);
     byId("load-text").textContent = `Getting the model: ${megabytes(loaded)} of ${megabytes(total)} MB`;
   }
+}
+
+/** Why this browser cannot run the program as the page came to it, if it cannot. */
+function whatIsMissing(): string | undefined {
+  if (!window.isSecureContext) {
+    return "This page must come over https, or from localhost: browsers lend storage and GPU to no other";
+  }
+  if (!("WebAssembly" in window)) {
+    return "The program needs WebAssembly, which this browser does not have or has switched off, as Apple's Lockdown Mode does";
+  }
+  return undefined;
 }

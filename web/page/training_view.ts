@@ -2,7 +2,7 @@
 
 import { Chart } from "./chart";
 import { byId, duration, element, figure, pace, showPictures, withToken } from "./dom";
-import type { Options, Phase, Samples, StepRecord } from "./protocol";
+import type { Options, Phase, Run, Samples, StepRecord } from "./protocol";
 
 const FIGURES = {
   step: "Step, at most",
@@ -43,10 +43,10 @@ export class TrainingView {
     }
   }
 
-  /** Shows a run at its start, or as far as `records` go. */
-  begin(options: Options, records: StepRecord[], samples: Samples[]): void {
+  /** Shows a run at its start, or as far as its records go. */
+  begin(options: Options, { checkpoint, records, samples }: Omit<Run, "keep">): void {
     this.recent = [];
-    this.elapsed = 0;
+    this.elapsed = checkpoint?.seconds ?? 0;
     this.most = options.max_train_steps;
     byId("training-title").replaceChildren(...withToken("Learning ", String(options.placeholder_token)));
     for (const value of this.values.values()) value.textContent = "–";

@@ -23,6 +23,7 @@ pub use stop_reason::StopReason;
 
 /// What the training loop does next.
 // Exhaustive: a loop must know every answer.
+#[must_use = "nothing stops unless the loop does"]
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -38,7 +39,6 @@ pub enum Control {
 
 impl Control {
     /// The same decision with the index, from 0, of a run's step in its reason.
-    #[must_use]
     pub fn at_step(self, index: usize) -> Self {
         match self {
             Self::Continue => Self::Continue,

@@ -151,7 +151,7 @@ impl Plateau {
     }
 
     fn push(&mut self, moved: f64) {
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
         self.moved |= moved != 0.0;
         self.losses.push_back(moved);
         self.recent += moved;

@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn an_improvement_must_exceed_min_delta_strictly() {
         let mut criterion = ScorePatience::new(0.25, 0).unwrap();
-        criterion.update(0.5);
+        assert_eq!(criterion.update(0.5), Control::Continue);
         assert_eq!(criterion.clone().update(0.75), stop(1, Some(0.5), 0));
         assert_eq!(criterion.update(0.8), Control::Continue);
         assert_eq!(criterion.best(), Some(0.8));
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_score_that_rises_after_a_stop_counts() {
         let mut criterion = ScorePatience::new(0.0, 0).unwrap();
-        criterion.update(0.5);
+        assert_eq!(criterion.update(0.5), Control::Continue);
         assert_eq!(criterion.update(0.4), stop(1, Some(0.5), 0));
         assert_eq!(criterion.update(0.9), Control::Continue);
         assert_eq!(criterion.update(f64::NAN), stop(3, Some(0.9), 0));

@@ -258,6 +258,8 @@ mod tests {
             "DVAR stopped after 166 steps: the variance of the last 4 losses is 0.1250 of that of \
              all losses, below the threshold 0.15"
         );
+        let close = StopReason::Dvar { step: 9, ratio: 0.04998, threshold: 0.05, window: 4 };
+        assert!(close.to_string().contains("losses is 0.04998 of that of"), "{close}");
         assert_eq!(StopReason::Interrupted { step: 1 }.to_string(), "interrupted after 1 step");
         let plateau = StopReason::Plateau { step: 9, share: 0.04999, threshold: 0.05, window: 4 };
         assert!(plateau.to_string().ends_with("brought 4.999 % of the whole fall, less than 5 %"));

@@ -62,7 +62,8 @@ impl<C: Criterion> EpochEarlyStopping<C> {
         let (metric, split) = (&*metric, &*split);
         let mean = |epoch| store.find_metric(metric, epoch, Aggregate::Mean, split);
         for value in before.filter_map(mean) {
-            criterion.update(value).map_err(|error| error.to_string())?;
+            // the run went on after these epochs
+            let _ = criterion.update(value).map_err(|error| error.to_string())?;
         }
         let missing =
             || format!("early stopping: no metric `{metric}` for `{split}`; register it there");

@@ -34,8 +34,9 @@ impl Figures {
 
 /// A recorded figure as a metric of burn's dashboard and log files.
 ///
-/// Burn computes metrics on a thread of its own, so that a value may be shown a step late; nothing
-/// is decided by it. Register it for training alone (`metric_train_numeric`).
+/// Burn computes metrics on a thread of its own, which may be a step or two behind the training and
+/// then shows the value of a later step than its own; nothing is decided by it. Register it for
+/// training alone (`metric_train_numeric`).
 #[derive(Clone)]
 pub struct FigureMetric {
     name: MetricName,

@@ -106,12 +106,7 @@ impl<'a, M: LearnerModel> Run<'a, M> {
         self.send_valid(LearnerEvent::EndSplit(epoch));
         self.send_train(LearnerEvent::EndEpoch(epoch));
         let TrainingComponents {
-            checkpointer,
-            early_stopping,
-            interrupter,
-            event_processor,
-            event_store,
-            ..
+            checkpointer, early_stopping, interrupter, event_processor, ..
         } = &mut self.components;
         if checkpointer.is_some() || early_stopping.is_some() {
             interrupter.fail_on_error(event_processor.flush());
@@ -119,16 +114,18 @@ impl<'a, M: LearnerModel> Run<'a, M> {
         if interrupter.should_stop() {
             return true;
         }
-        let checkpointed = checkpointer.is_some();
+        if checkpointer.is_some() {
+            // before burn's: a run that is killed in between has no checkpoint without its state
+            let saved = self.save(epoch);
+            self.fail_on_error(saved);
+        }
+        let TrainingComponents { checkpointer, early_stopping, event_store, .. } =
+            &mut self.components;
         if let Some(checkpointer) = checkpointer {
             checkpointer.checkpoint(&self.learner, epoch, event_store);
         }
         self.stopped_early =
             early_stopping.as_mut().is_some_and(|e| e.should_stop(epoch, event_store));
-        if checkpointed {
-            let saved = self.save(epoch);
-            self.fail_on_error(saved);
-        }
         self.stopped_early
     }
 
@@ -283,7 +280,7 @@ impl<'a, M: LearnerModel> Run<'a, M> {
         let failed =
             |error| TrainError::callback("state of the callbacks", at(&path, "write", error));
         let json = serde_json::to_vec(&saved).map_err(|error| failed(error.into()))?;
-        // burn makes its checkpoints' folder on a thread of its own, perhaps later
+        // burn makes only the folder of its own checkpoints
         path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed)?;
         write_atomic(&path, &json).map_err(failed)
     }
@@ -346,6 +343,7 @@ fn words(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
-fn at(path: &Path, verb: &str, error: std::io::Error) -> String {
-    format!("cannot {verb} `{}`: {error}", path.display())
+/// The same error with the path in its words.
+fn at(path: &Path, verb: &str, error: std::io::Error) -> std::io::Error {
+    std::io::Error::new(error.kind(), format!("cannot {verb} `{}`: {error}", path.display()))
 }

@@ -21,8 +21,11 @@ use crate::Callback;
 ///
 /// - A stop comes after the update of the step that a callback stopped at, as in every
 ///   loop; the same losses stop at the same step. The reason reaches
-///   `LearningResult::interrupted` in words and [`Outcome::stop`] as a value.
-/// - A callback's error or panic ends the run as `LearningResult::error` and [`Outcome::error`].
+///   `LearningResult::interrupted` in words and [`Outcome::stop`] as a value. As after any
+///   interruption in burn, neither validation nor checkpoint of that epoch follows: the model is
+///   `LearningResult::model`.
+/// - A callback's error or panic ends the run as `LearningResult::error`, which burn words as the
+///   failure of a worker, and as [`Outcome::error`], which has the error itself.
 /// - With gradient accumulation a step is an update, not a batch.
 /// - Gradient checkpointing is asked of the device that is given to [`new`](Self::new), because
 ///   burn does not tell a strategy of its builder's setting.
@@ -61,7 +64,8 @@ impl<M: LearnerModel> StepwiseLearningStrategy<M> {
 
     /// Keeps what the callbacks must know to go on in `folder/callbacks-EPOCH.json`, beside burn's
     /// checkpoints, and takes it back when the training goes on from one. Without it the callbacks
-    /// of a resumed training, and the count of its steps, begin anew.
+    /// of a resumed training, and the count of its steps, begin anew. A file is some kilobytes, for
+    /// each epoch one; they stay when burn deletes a checkpoint, of which it does not tell.
     #[must_use]
     pub fn with_state_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.settings.state_folder = Some(folder.into());

@@ -29,7 +29,7 @@ pub enum Kind {
     StableDiffusion1,
     /// The same, trained on to predict the velocity.
     StableDiffusion1Velocity,
-    /// Stable Diffusion 2.x, which predicts the velocity unless the file says otherwise.
+    /// Stable Diffusion 2.x, which predicts the velocity.
     StableDiffusion2,
     /// Stable Diffusion 2.x base, for 512 pixels, which predicts the noise.
     StableDiffusion2Base,
@@ -98,8 +98,26 @@ impl Kind {
     }
 }
 
+/// A bias of the denoiser by which ComfyUI and Forge tell what a model of Stable Diffusion 2 predicts.
+pub(super) const TELLING: &str =
+    "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias";
+
+/// Whether a model with this [`TELLING`] bias predicts the noise: those of the velocity have values farther
+/// apart.
+pub(super) fn predicts_noise(bias: &[f32]) -> bool {
+    const WIDEST: f64 = 0.09;
+    let mean_of = |value: &dyn Fn(f64) -> f64| {
+        bias.iter().map(|bias| value(f64::from(*bias))).sum::<f64>() / bias.len() as f64
+    };
+    let mean = mean_of(&|value| value);
+    mean_of(&|value| (value - mean).powi(2)).sqrt() <= WIDEST
+}
+
 /// Whether the velocity is predicted or the noise, where a file says it.
-fn predicts_velocity(shapes: &Shapes, metadata: &BTreeMap<String, String>) -> Option<bool> {
+pub(super) fn predicts_velocity(
+    shapes: &Shapes,
+    metadata: &BTreeMap<String, String>,
+) -> Option<bool> {
     // ModelSpec's key, and what ComfyUI writes in its place
     let told = ["modelspec.prediction_type", "modelspec.predict_key"];
     let told = told.iter().find_map(|key| match metadata.get(*key)?.as_str() {
@@ -115,7 +133,7 @@ fn predicts_velocity(shapes: &Shapes, metadata: &BTreeMap<String, String>) -> Op
 type Other = (fn(&Shapes) -> bool, &'static str);
 
 /// What people have under such a name, the first that fits.
-const OTHERS: [Other; 16] = [
+const OTHERS: [Other; 18] = [
     (is_lora, IS_LORA),
     (is_embedding, IS_EMBEDDING),
     (
@@ -155,6 +173,17 @@ const OTHERS: [Other; 16] = [
     (
         |s| ["edm_mean", "edm_std", "edm_vpred.sigma_max"].iter().any(|key| s.contains_key(*key)),
         "it is an EDM model (such as Playground 2.5), which dvar does not know; give SDXL's base model or one trained from it",
+    ),
+    (
+        |s| has(s, "noise_augmentor.") || has(s, "embedder.model."),
+        "it is Stable Diffusion 2's unCLIP, which draws from a picture; give a text-to-image model",
+    ),
+    (
+        |s| {
+            let denoiser = |part: &str| has(s, &format!("{UNET}{part}"));
+            has(s, XL_OPEN_CLIP) && denoiser("input_blocks.1.") && !denoiser("middle_block.1.")
+        },
+        "it was cut out of SDXL (SSD-1B, Segmind Vega or KOALA), which dvar does not know; give SDXL's base model or one trained from it",
     ),
     (|s| has(s, "model.diffusion_model.time_embed.cond_proj."), FAST),
     (
@@ -258,6 +287,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_all_of_its_family_is_called_what_it_is() {
+        let kind = |more: &[&str], parts: &[&str]| {
+            let mut shapes = with(parts);
+            shapes.extend(with(more));
+            Kind::of(&shapes, &BTreeMap::new())
+        };
+        let unclip = kind(&["noise_augmentor.data_mean."], &[UNET, VAE, OPEN_CLIP]);
+        assert!(unclip.unwrap_err().contains("2's unCLIP"));
+        let xl = [UNET, VAE, XL_CLIP, XL_OPEN_CLIP];
+        let blocks = ["input_blocks.1.0.", "middle_block.0.", "middle_block.1."];
+        let blocks = blocks.map(|block| format!("{UNET}{block}"));
+        let blocks = blocks.each_ref().map(String::as_str);
+        assert_eq!(kind(&blocks, &xl), Ok(Kind::StableDiffusionXl));
+        assert!(kind(&blocks[..2], &xl).unwrap_err().contains("cut out of SDXL (SSD-1B"));
+    }
+
+    #[test]
     fn a_model_for_few_steps_is_told_by_its_architecture_and_not_by_its_title() {
         let shapes = with(&[UNET, VAE, CLIP]);
         let kind = |key: &str, told: &str| {
@@ -265,6 +311,14 @@ mod tests {
         };
         assert_eq!(kind("modelspec.architecture", "stable-diffusion-v1-turbo"), Err(FAST));
         assert_eq!(kind("modelspec.title", "My Lightning Bolts"), Ok(Kind::StableDiffusion1));
+    }
+
+    #[test]
+    fn a_bias_of_small_deviation_is_that_of_a_model_of_the_noise() {
+        for (deviation, is_noise) in [(0.0, true), (0.0625, true), (0.125, false)] {
+            // around any mean
+            assert_eq!(predicts_noise(&[0.5 - deviation, 0.5 + deviation]), is_noise);
+        }
     }
 
     #[test]

@@ -62,8 +62,14 @@ impl SingleFile {
         let kind = Kind::of(&shapes, tensors.metadata());
         // of such a model, often nothing tells but what the file is called
         let kind = if kind::is_fast(file) { kind.and(Err(CALLED_FAST)) } else { kind };
-        let kind = kind.map_err(invalid)?;
+        let mut kind = kind.map_err(invalid)?;
         tensors.check_types()?;
+        if kind == Kind::StableDiffusion2
+            && kind::predicts_velocity(&shapes, tensors.metadata()).is_none()
+            && tensors.values(kind::TELLING)?.is_some_and(|bias| kind::predicts_noise(&bias))
+        {
+            kind = Kind::StableDiffusion2Base;
+        }
         let names = shapes.into_keys().collect();
         Ok(Self { tensors, kind, files: kind.files(), names, ema: false })
     }

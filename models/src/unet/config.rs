@@ -19,7 +19,7 @@ pub enum UpDownBlock {
 
 /// One number for all levels, or one for each.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "blocks and heads must be one number, or one for each level")]
 pub(super) enum PerLevel {
     One(usize),
     Each(Vec<usize>),
@@ -119,6 +119,9 @@ pub struct UNet2DConditionConfig {
     resnet_out_scale_factor: f64,
     resnet_skip_time_act: bool,
     timestep_post_act: Option<String>,
+    /// What wrote the file.
+    #[serde(rename = "_diffusers_version")]
+    diffusers_version: Option<String>,
 }
 
 impl Default for UNet2DConditionConfig {
@@ -161,6 +164,7 @@ impl Default for UNet2DConditionConfig {
             resnet_out_scale_factor: 1.0,
             resnet_skip_time_act: false,
             timestep_post_act: None,
+            diffusers_version: None,
         }
     }
 }
@@ -189,6 +193,19 @@ impl UNet2DConditionConfig {
     /// Width of the text's pooled state that the network takes; none but for SDXL.
     pub fn pooled_width(&self) -> Option<usize> {
         self.added_widths().map(|widths| widths.pooled)
+    }
+
+    /// The same as diffusers' `StableDiffusionPipeline` corrects what its converter wrote before 0.9: half
+    /// the side of the latents.
+    #[must_use]
+    pub fn corrected(self) -> Self {
+        let version = self.diffusers_version.as_deref();
+        let minor = version
+            .and_then(|version| version.strip_prefix("0.")?.split('.').next()?.parse::<u32>().ok());
+        match minor {
+            Some(..9) => Self { sample_size: self.sample_size.map(|size| size.max(64)), ..self },
+            _ => self,
+        }
     }
 
     /// Width of the time embedding.
@@ -292,6 +309,25 @@ mod tests {
         let json = br#"{"block_out_channels": [3, 6, 12, 12], "norm_num_groups": 1}"#;
         let error = UNet2DConditionConfig::parse(json, "config.json").unwrap_err().to_string();
         assert!(error.contains("block_out_channels[0] = 3"), "{error}");
+    }
+
+    #[test]
+    fn a_level_of_several_depths_is_refused_without_the_name_of_a_type() {
+        let json = br#"{"transformer_layers_per_block": [1, [2, 2], [4, 4]]}"#;
+        let error = UNet2DConditionConfig::parse(json, "config.json").unwrap_err().to_string();
+        assert!(error.contains("must be one number, or one for each level"), "{error}");
+    }
+
+    #[test]
+    fn a_side_of_latents_that_an_old_converter_halved_is_corrected() {
+        for (version, side, want) in
+            [("0.6.0", 32, 64), ("0.8.1", 32, 64), ("0.6.0", 96, 96), ("0.9.0", 32, 32)]
+        {
+            let json = format!(r#"{{"_diffusers_version": "{version}", "sample_size": {side}}}"#);
+            let config = UNet2DConditionConfig::parse(json.as_bytes(), "config.json").unwrap();
+            assert_eq!(config.corrected().sample_size, Some(want), "{version}");
+        }
+        assert_eq!(UNet2DConditionConfig::default().corrected().sample_size, None);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) fn weights<R: Read + Seek + Send + 'static>(
     part: &str,
     open: impl Fn(&str) -> Result<R, ModelError>,
 ) -> Result<Weights, ModelError> {
-    let files = if source.has(part) { vec![part.to_string()] } else { find(source, part)? };
+    let files = if source.has(part) { vec![part.to_string()] } else { weight_files(source, part)? };
     let mut all = Tensors::default();
     for file in files {
         all.extend(Tensors::read(open(&file)?, &file, source.display(&file))?);
@@ -36,8 +36,12 @@ pub(super) fn weights<R: Read + Seek + Send + 'static>(
     Ok(Weights::Stored(all))
 }
 
-/// The files that hold the weights of `folder`.
-fn find(files: &dyn ModelSource, folder: &str) -> Result<Vec<String>, ModelError> {
+/// The files that the weights of `folder` are read from.
+///
+/// # Errors
+///
+/// [`ModelError`] if there are none, or the index of the shards is broken.
+pub fn weight_files(files: &dyn ModelSource, folder: &str) -> Result<Vec<String>, ModelError> {
     match locate(folder, |file| files.has(file)) {
         Some(index) if index.ends_with(".json") => {
             let bytes = files.read(&index)?;

@@ -27,6 +27,7 @@ pub use change::{ChangeWeight, change_weights};
 pub use folder::Folder;
 pub use hub_files::HubFiles;
 pub use key_map::{KeyMap, Network};
+pub use layout::weight_files;
 pub use load::load;
 pub use memory::{Memory, RandomWeights};
 pub use pieces::{FileSource, Pieces};

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use burn::tensor::Bytes;
+use burn::tensor::{Bytes, TensorData};
 use burn_pack::Tensor as PackTensor;
 
 use super::{failure::Failure, pickled, safetensors};
@@ -99,6 +99,22 @@ impl Tensors {
     /// Their shapes, by name.
     pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
         self.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.to_vec())).collect()
+    }
+
+    /// The values of the tensor of this name, where there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Invalid`] if they cannot be read.
+    pub(crate) fn values(&self, name: &str) -> Result<Option<Vec<f32>>, ModelError> {
+        let Some(tensor) = self.tensors.iter().find(|tensor| tensor.name == name) else {
+            return Ok(None);
+        };
+        let bytes = tensor.to_bytes().ok();
+        Self::failure(&self.failures)?;
+        let (shape, dtype) = (tensor.shape.clone(), tensor.dtype);
+        let data = bytes.and_then(|bytes| TensorData::try_from_bytes(bytes, shape, dtype).ok());
+        Ok(data.map(|data| data.iter::<f32>().collect()))
     }
 
     /// The last failure to read values, if there was one.

@@ -192,7 +192,7 @@ async fn time(
         for loss in session.evaluation_losses(&concept, step) {
             let loss = loss.into_data_async().await.map_err(DeviceError::new)?;
             let loss = loss.iter::<f64>().next().unwrap_or(f64::NAN);
-            criterion.update(loss)?;
+            let _ = criterion.update(loss)?;
         }
         lap(4)?;
         if step >= WARM_UP {

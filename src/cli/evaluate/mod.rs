@@ -28,7 +28,6 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
     if let Some(file) = &args.output {
         output::check_new(file)?;
     }
-    let (device, device_name) = device::open(&args.device)?;
     if !args.path.is_dir() {
         return Err(CliError::Input(format!(
             "there is no folder `{}`; give a run folder or a folder of generated pictures",
@@ -40,11 +39,18 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
     } else {
         folder::subject(args)?
     };
+    let (device, device_name) = device::open(&args.device)?;
     device::run(&device, || {
         let clip = args.clip.as_deref().or(subject.clip.as_deref());
         let scorers = scorers(args, clip, subject.model.as_ref(), &device)?;
         device::say(&args.device, &device_name);
-        score(args, subject, &scorers, &device)
+        // scores of two CLIPs cannot be compared
+        let clip = match (clip, &subject.model) {
+            (Some(clip), _) => Some(clip.display().to_string()),
+            (None, Some(model)) => Some(format!("the CLIP of {}", model.name())),
+            (None, None) => None,
+        };
+        score(args, subject, &scorers, clip, &device)
     })
 }
 
@@ -52,6 +58,7 @@ fn score(
     args: &EvaluateArgs,
     subject: Subject,
     scorers: &Scorers,
+    clip: Option<String>,
     device: &Device,
 ) -> Result<(), CliError> {
     let references = scorers.references(&subject.references);
@@ -61,6 +68,10 @@ fn score(
         Generated::Saved(groups) => groups,
         Generated::ToDraw(drawing) => drawing.draw(device)?,
     };
+    // a broken one is told before the others are scored
+    if generated.len() > 1 {
+        generated.iter().try_for_each(|group| group.pictures.check())?;
+    }
     for group in generated {
         let generated = PromptPictures { pictures: group.pictures.load()?, prompt: group.prompt };
         counts.pictures += generated.pictures.len();
@@ -68,7 +79,7 @@ fn score(
         let scored = pollster::block_on(scorers.score(&references, &generated));
         scores = scores.and(scored?);
     }
-    let report = Report::new(&scores, counts, scorers);
+    let report = Report::new(&scores, counts, scorers, clip);
     let json = serde_json::to_string_pretty(&report)?;
     // first shown: a file that cannot be written takes no scores with it
     if args.json {

@@ -24,6 +24,14 @@ pub(super) enum Pictures {
 }
 
 impl Pictures {
+    /// Refuses files that cannot be read, and keeps none of them in memory.
+    pub(super) fn check(&self) -> Result<(), CliError> {
+        match self {
+            Self::Drawn(_) => Ok(()),
+            Self::Files(files) => files.iter().try_for_each(|file| open(file).map(drop)),
+        }
+    }
+
     pub(super) fn load(self) -> Result<Vec<Picture>, CliError> {
         match self {
             Self::Drawn(pictures) => Ok(pictures),

@@ -30,6 +30,8 @@ impl Counts {
 /// The keys of the JSON; a score that is missing is null, and `missing` says what would bring it.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
+    /// What CLIP-I and CLIP-T are by.
+    clip: Option<String>,
     clip_i: Option<f64>,
     clip_t: Option<f64>,
     dino: Option<f64>,
@@ -39,7 +41,12 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(scores: &Scores, counts: Counts, scorers: &Scorers) -> Self {
+    pub(super) fn new(
+        scores: &Scores,
+        counts: Counts,
+        scorers: &Scorers,
+        clip: Option<String>,
+    ) -> Self {
         let Scores { clip_i, clip_t, dino, diversity } = scores;
         let pairs = |score: &Option<Score>| score.map_or(0, |score| score.pairs());
         let mean = |score: &Option<Score>| score.map(|score| score.mean());
@@ -71,6 +78,7 @@ impl Report {
             },
         );
         Self {
+            clip: clip.filter(|_| scorers.clip.is_some()),
             clip_i: mean(clip_i),
             clip_t: mean(clip_t),
             dino: mean(dino),
@@ -112,6 +120,9 @@ impl fmt::Display for Report {
             let what = self.missing.get(key).copied().unwrap_or(what);
             writeln!(f, "{name:9} {value:>8} {pairs:>7}  {what}")?;
         }
-        Ok(())
+        match &self.clip {
+            Some(clip) => writeln!(f, "\nCLIP-I and CLIP-T by {clip}"),
+            None => Ok(()),
+        }
     }
 }

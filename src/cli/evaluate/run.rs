@@ -9,7 +9,7 @@ use super::{
 use crate::{
     cli::{
         error::CliError,
-        learned::{read_embedding, read_named},
+        learned::{read_each, read_embedding},
         model,
         prompts::{Words, say_cut},
         run_folder::RunFolder,
@@ -67,14 +67,14 @@ fn drawing(
     config: &TrainConfig,
     model: &ModelFolder,
 ) -> Result<Drawing, CliError> {
-    let token = learned(run, model)?.placeholder_token().to_owned();
-    let given = args.embedding.iter().map(|given| read_named(given));
-    let given = given.collect::<Result<Vec<LearnedEmbedding>, _>>()?;
-    let mut files = args.embedding.clone();
-    if !given.iter().any(|embedding| embedding.placeholder_token() == token) {
+    let own = learned(run, model)?;
+    let token = own.placeholder_token().to_owned();
+    let (mut embeddings, mut files) = (read_each(&args.embedding)?, args.embedding.clone());
+    if !embeddings.iter().any(|embedding| embedding.placeholder_token() == token) {
+        embeddings.insert(0, own);
         files.insert(0, run.embedding().display().to_string());
     }
-    let words = Words::read(&files, model, LongPrompts::Cut)?;
+    let words = Words::new(embeddings, &files, model, LongPrompts::Cut)?;
     let negative_prompt = args.negative_prompt.clone();
     let prompts = prompts(config, args.n_images_per_prompt);
     let filled: Vec<String> = prompts.iter().map(|prompt| fill(prompt, &token)).collect();

@@ -25,16 +25,18 @@ pub struct Measure<'a> {
 }
 
 /// Draws a row for each method and a panel for each measure: a dot at the median, a bar from
-/// quartile to quartile. The document is 900 pixels wide, and equal inputs give equal bytes.
+/// quartile to quartile. The document is 900 pixels wide, more for long names, and equal inputs give
+/// equal bytes.
 pub fn dot_and_range_svg(title: &str, methods: &[&str], measures: &[Measure<'_>]) -> String {
     const ROW: f64 = 40.0;
     const GAP: f64 = 36.0;
     let longest = methods.iter().map(|method| method.chars().count()).max().unwrap_or(0);
     // wide enough for the wider of the usual fonts
-    let left = MARGIN + 7.0 * longest.clamp(6, 40) as f64 + 12.0;
+    let left = MARGIN + 7.0 * longest.max(6) as f64 + 12.0;
+    let document_width = WIDTH + 7.0 * longest.saturating_sub(40) as f64;
     let bottom = TOP + ROW * methods.len() as f64;
     let count = measures.len().max(1) as f64;
-    let panel = (WIDTH - MARGIN - left - GAP * (count - 1.0)) / count;
+    let panel = (document_width - MARGIN - left - GAP * (count - 1.0)) / count;
     let row = |index: usize| TOP + ROW * (index as f64 + 0.5);
 
     let mut svg = String::new();
@@ -65,7 +67,7 @@ pub fn dot_and_range_svg(title: &str, methods: &[&str], measures: &[Measure<'_>]
     }
     let note = "dot: median over the concepts, bar: quartile to quartile";
     svg += &text((left, 52.0), "start", GREY, note);
-    document((WIDTH, bottom + 56.0), left, title, &svg)
+    document((document_width, bottom + 56.0), left, title, &svg)
 }
 
 fn dot_and_range(spread: &Spread, decimals: usize, scale: &Scale, y: f64) -> String {
@@ -90,7 +92,7 @@ pub struct LossPanel {
 /// Draws losses over steps, a small panel for each series, `columns` (at least one) side by side.
 /// All share the axis of steps; each has a scale of its own for its losses, because they differ by
 /// orders of magnitude. Losses that are not finite are left out. The document is 900 pixels wide,
-/// and equal inputs give equal bytes.
+/// more where the panels' titles need it, and equal inputs give equal bytes.
 pub fn loss_panels_svg(title: &str, panels: &[LossPanel], columns: usize) -> String {
     const LEFT: f64 = 78.0;
     const HEIGHT: f64 = 84.0;
@@ -98,7 +100,15 @@ pub fn loss_panels_svg(title: &str, panels: &[LossPanel], columns: usize) -> Str
     const GAP: (f64, f64) = (62.0, 34.0);
     let columns = columns.clamp(1, panels.len().max(1));
     let rows = panels.len().div_ceil(columns);
-    let width = (WIDTH - MARGIN - LEFT + GAP.0) / columns as f64 - GAP.0;
+    let name = |panel: &LossPanel| {
+        let fit = panel.r_squared.map_or("R² undefined".into(), |r| format!("R² {r:.3}"));
+        format!("{}, {fit}", panel.title)
+    };
+    let longest = panels.iter().map(|panel| name(panel).chars().count()).max().unwrap_or(0);
+    // that no title runs into the next one, in the wider of the usual fonts
+    let least = 6.2 * longest as f64 + 8.0 - GAP.0;
+    let width = ((WIDTH - MARGIN - LEFT + GAP.0) / columns as f64 - GAP.0).max(least);
+    let right = LEFT + columns as f64 * (width + GAP.0) - GAP.0;
     let steps = || panels.iter().flat_map(|panel| &panel.losses).map(|(step, _)| *step);
     let first = steps().min().unwrap_or(0) as f64;
     let last = (steps().max().unwrap_or(1) as f64).max(first + 1.0);
@@ -109,9 +119,7 @@ pub fn loss_panels_svg(title: &str, panels: &[LossPanel], columns: usize) -> Str
         let top = TOP + (index / columns) as f64 * (HEIGHT + GAP.1);
         let bottom = top + HEIGHT;
         let steps = Scale { low: first, high: last, from, to: from + width };
-        let fit = panel.r_squared.map_or("R² undefined".into(), |r| format!("R² {r:.3}"));
-        let name = format!("{}, {fit}", escape(&panel.title));
-        svg += &text((from, top - 7.0), "start", INK, &name);
+        svg += &text((from, top - 7.0), "start", INK, &escape(&name(panel)));
         svg += &small_plot(&panel.losses, &steps, (top, bottom));
         // below each column's last panel
         if index + columns >= panels.len() {
@@ -121,9 +129,9 @@ pub fn loss_panels_svg(title: &str, panels: &[LossPanel], columns: usize) -> Str
         }
     }
     let bottom = TOP + rows as f64 * (HEIGHT + GAP.1) - GAP.1;
-    svg += &text(((LEFT + WIDTH - MARGIN) / 2.0, bottom + 40.0), "middle", INK, "training step");
+    svg += &text(((LEFT + right) / 2.0, bottom + 40.0), "middle", INK, "training step");
     svg += &axis_name(16.0, (TOP + bottom) / 2.0, "evaluation loss", INK);
-    document((WIDTH, bottom + 56.0), LEFT, title, &svg)
+    document(((right + MARGIN).round(), bottom + 56.0), LEFT, title, &svg)
 }
 
 /// A frame with labelled losses and their curve.
@@ -215,6 +223,40 @@ mod tests {
         }
         // the axis of steps is labelled below the last panel of both columns
         assert_eq!(svg.matches(">200<").count(), 2);
+    }
+
+    /// Where each text with this anchor begins and ends, at 6.2 pixels a letter, which is wide.
+    fn places(svg: &str, anchor: &str) -> Vec<(f64, f64)> {
+        let texts = svg.lines().filter(|line| line.contains(&format!("text-anchor=\"{anchor}\"")));
+        let place = |line: &str| {
+            let x = line.split("x=\"").nth(1).unwrap().split('"').next().unwrap();
+            let x: f64 = x.parse().unwrap();
+            let content = line.split('>').nth(1).unwrap().trim_end_matches("</text");
+            let width = 6.2 * content.chars().count() as f64;
+            if anchor == "end" { (x - width, x) } else { (x, x + width) }
+        };
+        texts.map(place).collect()
+    }
+
+    #[test]
+    fn no_title_of_a_panel_runs_into_the_next_one() {
+        let title = |inputs: usize| format!("images, captions redrawn, {inputs} inputs");
+        let panels = [4, 32, 128, 512].map(|inputs| panel(&title(inputs), 0.1, None));
+        let svg = loss_panels_svg("redrawn", &panels, 4);
+        let titles = places(&svg, "start");
+        assert_eq!(titles.len(), 4);
+        assert!(titles.windows(2).all(|two| two[0].1 < two[1].0), "{titles:?}");
+        // two columns have room in 900 pixels
+        assert!(loss_panels_svg("redrawn", &panels, 2).contains("width=\"900\""));
+    }
+
+    #[test]
+    fn a_long_name_of_a_method_is_not_cut() {
+        let name = "DVAR, window 282, threshold 0.39, 4 inputs at every single step of the run";
+        let one =
+            Measure { name: "steps", spreads: vec![spread(&[3.0])], decimals: 0, from_zero: true };
+        let svg = dot_and_range_svg("t", &[name], &[one]);
+        assert!(places(&svg, "end").iter().all(|(begin, _)| *begin > 0.0));
     }
 
     #[test]

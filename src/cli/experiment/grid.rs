@@ -1,10 +1,11 @@
 //! What an experiment runs: every variant of the options on every concept.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde::Deserialize;
 
 use super::{
+    model_mark::Marks,
     paper::Experiment,
     study::SemiDeterministic,
     variant::{StepsFrom, Variant},
@@ -55,6 +56,8 @@ pub(super) struct Cell {
     pub run: String,
     /// What the model calls itself.
     pub model: String,
+    /// What stands for the files of the model and the scorer.
+    pub model_mark: String,
     /// All options, as its `config.toml` has them; the number of steps is open with `steps_from`.
     pub options: TrainOptions,
     /// What stands for the concept's pictures.
@@ -121,33 +124,82 @@ impl Grid {
         Ok(Self { source, options: file.options, concepts: file.concepts, variants })
     }
 
-    /// Every variant on every concept, variant by variant, each checked as `dvar train` would check
-    /// it before it begins.
-    pub(super) fn cells(&self) -> Result<Vec<Cell>, CliError> {
-        let pairs = self.variants.iter().flat_map(|v| self.concepts.iter().map(move |c| (v, c)));
-        pairs.map(|(variant, concept)| self.cell(concept, variant)).collect()
+    /// The runs of these names and those that they take their steps from, or all where none is named;
+    /// variant by variant, each checked as `dvar train` would check it before it begins.
+    pub(super) fn cells(&self, named: &[String]) -> Result<Vec<Cell>, CliError> {
+        let wanted = self.wanted(named)?;
+        let pairs = self.pairs().filter(|(v, c)| wanted.contains(&run(c, v)));
+        let mut marks = Marks::default();
+        let cells = pairs.map(|(variant, concept)| {
+            self.cell(concept, variant, &mut marks).map_err(|error| {
+                let message = format!(
+                    "the grid `{}`, variant `{}` of concept `{}`: {error}",
+                    self.source, variant.name, concept.name
+                );
+                // a model that cannot be downloaded now is no fault of the grid's
+                match error.exit_code() {
+                    2 => CliError::Input(message),
+                    _ => CliError::Failed(message),
+                }
+            })
+        });
+        cells.collect()
     }
 
-    fn cell(&self, concept: &Concept, variant: &Variant) -> Result<Cell, CliError> {
-        let merged = concept.options.over(&self.options);
-        let merged = merged.and_then(|under| variant.options.over(&under));
-        let checked = merged.map_err(CliError::from).and_then(|options| train::check(&options));
-        let (checked, _, pictures) = checked.map_err(|error| {
-            CliError::Input(format!(
-                "the grid `{}`, variant `{}` of concept `{}`: {error}",
-                self.source, variant.name, concept.name
-            ))
-        })?;
+    fn pairs(&self) -> impl Iterator<Item = (&Variant, &Concept)> {
+        self.variants.iter().flat_map(move |v| self.concepts.iter().map(move |c| (v, c)))
+    }
+
+    /// The named runs and those that they take their steps from, which nobody else may make; or all.
+    fn wanted(&self, named: &[String]) -> Result<BTreeSet<String>, CliError> {
+        let runs: Vec<_> = self.pairs().map(|(v, c)| (run(c, v), v)).collect();
+        let names = || runs.iter().map(|(run, _)| run);
+        if named.is_empty() {
+            return Ok(names().cloned().collect());
+        }
+        if let Some(unknown) = named.iter().find(|name| !names().any(|run| run == *name)) {
+            let known: Vec<_> = names().map(|run| format!("`{run}`")).collect();
+            return Err(CliError::Input(format!(
+                "the grid has no run `{unknown}`; give one of {}",
+                known.join(", ")
+            )));
+        }
+        let mut wanted: BTreeSet<String> = named.iter().cloned().collect();
+        // a variant takes its steps from one before it
+        for (run, variant) in runs.iter().rev() {
+            let from = variant.steps_from.as_ref().filter(|_| wanted.contains(run));
+            let Some(from) = from else { continue };
+            let sources = runs.iter().filter(|(_, variant)| variant.name == from.variant);
+            wanted.extend(sources.map(|(run, _)| run.clone()));
+        }
+        Ok(wanted)
+    }
+
+    fn cell(
+        &self,
+        concept: &Concept,
+        variant: &Variant,
+        marks: &mut Marks,
+    ) -> Result<Cell, CliError> {
+        let options = variant.options.over(&concept.options.over(&self.options)?)?;
+        let (checked, _, pictures) = train::check(&options)?;
+        let options = train::saved(&checked)?;
         Ok(Cell {
             concept: concept.name.clone(),
             variant: variant.name.clone(),
-            run: format!("{}--{}", slug(&concept.name), slug(&variant.name)),
+            run: run(concept, variant),
             model: checked.model.name().to_string(),
-            options: train::saved(&checked)?,
+            model_mark: marks.of(&options)?,
+            options,
             pictures: train::mark(&pictures),
             steps_from: variant.steps_from.clone(),
         })
     }
+}
+
+/// The name of a run's folder.
+fn run(concept: &Concept, variant: &Variant) -> String {
+    format!("{}--{}", slug(&concept.name), slug(&variant.name))
 }
 
 /// A name as a part of a file's: letters and digits, with single dashes between words.
@@ -191,6 +243,26 @@ fn check_steps(variants: &[Variant]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+impl Cell {
+    /// A run of this name, and the variant that it takes the most steps of.
+    pub(super) fn named(run: &str, steps_from: Option<&str>) -> Self {
+        let (concept, variant) = run.split_once("--").unwrap();
+        let statistic = super::variant::Statistic::Max;
+        let most = |variant: &str| StepsFrom { variant: variant.into(), statistic };
+        Self {
+            concept: concept.into(),
+            variant: variant.into(),
+            run: run.into(),
+            model: String::new(),
+            model_mark: String::new(),
+            options: TrainOptions::default(),
+            pictures: String::new(),
+            steps_from: steps_from.map(most),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -251,6 +323,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_named_run_brings_those_that_it_takes_its_steps_from() {
+        let few = |name: &str, from: &str| {
+            format!(
+                "[[variants]]\nname = '{name}'\n\
+                 steps_from = {{ variant = '{from}', statistic = 'max' }}\n"
+            )
+        };
+        let concepts = "concepts = [{ name = 'a' }, { name = 'b' }]\n";
+        let (few, fewer) = (few("few", "x"), few("fewer", "few"));
+        let grid = parse(&format!("{concepts}[[variants]]\nname = 'x'\n{few}{fewer}")).unwrap();
+        let of = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            Vec::from_iter(grid.wanted(&names).unwrap())
+        };
+        assert_eq!(of(&["b--x"]), ["b--x"]);
+        assert_eq!(of(&["b--few"]), ["a--x", "b--few", "b--x"]);
+        assert_eq!(of(&["a--fewer"]), ["a--few", "a--fewer", "a--x", "b--few", "b--x"]);
+        assert_eq!(of(&[]).len(), 6);
+        let unknown = grid.wanted(&["a--y".into()]).unwrap_err().to_string();
+        assert!(unknown.contains("no run `a--y`; give one of `a--x`, `b--x`"), "{unknown}");
+    }
+
     #[cfg(feature = "embedded")]
     #[test]
     fn every_built_in_grid_is_runs_that_could_begin() {
@@ -258,7 +353,7 @@ mod tests {
             let name = experiment.name();
             assert_eq!(clap::ValueEnum::to_possible_value(experiment).unwrap().get_name(), name);
             let grid = Grid::parse(*experiment, experiment.grid(), name.into()).unwrap();
-            let cells = grid.cells().unwrap_or_else(|error| panic!("{error}"));
+            let cells = grid.cells(&[]).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(cells.len(), grid.concepts.len() * grid.variants.len());
         }
     }

@@ -2,6 +2,7 @@
 
 mod figure;
 mod grid;
+mod model_mark;
 mod paper;
 mod place;
 mod queue;
@@ -14,20 +15,19 @@ mod table;
 mod variant;
 
 use std::{
-    collections::BTreeSet,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::atomic::Ordering,
 };
 
 use self::{
-    grid::{Cell, Grid},
+    grid::Grid,
     paper::Experiment,
     place::Interrupts,
     queue::{Finished, Queue},
     slurm::Jobs,
 };
-use super::{CliError, counted::counted, device, output};
+use super::{CliError, counted::counted, device, end_request::on_end_request, output};
 
 /// Flags of `dvar experiment`.
 #[derive(Debug, clap::Args)]
@@ -72,8 +72,7 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
     let name = args.experiment.name();
     device::check_name(&args.device)?;
     let grid = read_grid(args)?;
-    let cells = grid.cells()?;
-    let wanted = wanted(&cells, &args.run)?;
+    let cells = grid.cells(&args.run)?;
     match args.submit {
         Some(Cluster::Slurm) => slurm::check_is_here()?,
         None if args.status => {}
@@ -98,13 +97,14 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
     })?;
     let interrupts = interrupts_by_ctrl_c()?;
     let mut queue = Queue::new(&cells, &grid.source, &runs, interrupts)?;
+    let concepts = counted(grid.concepts.len(), "concept");
+    let variants = counted(grid.variants.len(), "variant");
+    let asked_for = if args.run.is_empty() { "run" } else { "wanted run" };
     println!(
-        "grid       {}: {}, {}, {} of {} done",
+        "grid       {}: {concepts}, {variants}, {} of {} done",
         grid.source,
-        counted(grid.concepts.len(), "concept"),
-        counted(grid.variants.len(), "variant"),
         queue.count_done(),
-        counted(cells.len(), "run")
+        counted(cells.len(), asked_for)
     );
     println!("output     {}", folder.display());
     if let Some(Cluster::Slurm) = args.submit {
@@ -117,7 +117,7 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
         };
         return jobs.submit(&queue.open());
     }
-    queue.work(&wanted, &args.device).inspect_err(|error| {
+    queue.work(&args.device).inspect_err(|error| {
         if let CliError::Interrupted = error {
             println!("stopped    interrupted; the same command goes on");
         }
@@ -129,7 +129,7 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
             Err(CliError::Failed(format!("{reason}; the same command tries it again")))
         });
     }
-    let _turn = output::in_turn(&runs)?;
+    let _turn = output::in_turn(&runs.join("tables.lock"))?;
     report::write_runs(&folder, &finished)?;
     match args.experiment {
         Experiment::SemiDeterministic => {
@@ -149,31 +149,6 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
             file("md")
         ))),
     }
-}
-
-/// The numbers of the runs that are named, and of those that they take their steps from: nobody else
-/// may make these. Or all.
-fn wanted(cells: &[Cell], names: &[String]) -> Result<Vec<usize>, CliError> {
-    if names.is_empty() {
-        return Ok((0..cells.len()).collect());
-    }
-    let number = |name: &String| {
-        cells.iter().position(|cell| cell.run == *name).ok_or_else(|| {
-            let known: Vec<_> = cells.iter().map(|cell| format!("`{}`", cell.run)).collect();
-            CliError::Input(format!(
-                "the grid has no run `{name}`; give one of {}",
-                known.join(", ")
-            ))
-        })
-    };
-    let mut wanted = names.iter().map(number).collect::<Result<BTreeSet<_>, _>>()?;
-    // a run comes after those that it takes its steps from
-    for index in (0..cells.len()).rev() {
-        let from = cells[index].steps_from.as_ref().filter(|_| wanted.contains(&index));
-        let Some(from) = from else { continue };
-        wanted.extend((0..index).filter(|source| cells[*source].variant == from.variant));
-    }
-    Ok(wanted.into_iter().collect())
 }
 
 fn read_grid(args: &ExperimentArgs) -> Result<Grid, CliError> {
@@ -198,53 +173,10 @@ fn read_grid(args: &ExperimentArgs) -> Result<Grid, CliError> {
 fn interrupts_by_ctrl_c() -> Result<Interrupts, CliError> {
     let interrupts = Interrupts::default();
     let count = interrupts.clone();
-    ctrlc::set_handler(move || {
+    on_end_request(move || {
         if count.fetch_add(1, Ordering::Relaxed) == 0 {
             eprintln!("\nstopping; press Ctrl-C again to stop at once");
         }
     })?;
     Ok(interrupts)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        cli::experiment::variant::{Statistic, StepsFrom},
-        config::TrainOptions,
-    };
-
-    #[test]
-    fn a_named_run_brings_those_that_it_takes_its_steps_from() {
-        let cell = |run: &str, from: Option<&str>| {
-            let (concept, variant) = run.split_once("--").unwrap();
-            let steps_of =
-                |variant: &str| StepsFrom { variant: variant.into(), statistic: Statistic::Max };
-            Cell {
-                concept: concept.into(),
-                variant: variant.into(),
-                run: run.into(),
-                model: String::new(),
-                options: TrainOptions::default(),
-                pictures: String::new(),
-                steps_from: from.map(steps_of),
-            }
-        };
-        let cells = [
-            cell("a--x", None),
-            cell("b--x", None),
-            cell("a--few", Some("x")),
-            cell("b--few", Some("x")),
-            cell("a--fewer", Some("few")),
-            cell("b--fewer", Some("few")),
-        ];
-        let of = |names: &[&str]| {
-            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-            wanted(&cells, &names).unwrap()
-        };
-        assert_eq!(of(&["b--x"]), [1]);
-        assert_eq!(of(&["b--few"]), [0, 1, 3]);
-        assert_eq!(of(&["a--fewer"]), [0, 1, 2, 3, 4]);
-        assert_eq!(of(&[]), [0, 1, 2, 3, 4, 5]);
-    }
 }

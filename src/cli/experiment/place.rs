@@ -24,6 +24,9 @@ pub(super) type Interrupts = Arc<AtomicUsize>;
 
 const POLL: Duration = Duration::from_millis(50);
 
+/// How the file that a run is begun with begins; what stands for the model's files follows.
+const MODEL: &str = "# model ";
+
 /// The files of one run: its folder, and others beside it with the same name.
 pub(super) struct Place(PathBuf);
 
@@ -48,6 +51,11 @@ impl Place {
         self.0.with_extension("log")
     }
 
+    /// What the run is begun with.
+    fn begin(&self) -> PathBuf {
+        self.0.with_extension("toml")
+    }
+
     fn failed(&self) -> PathBuf {
         self.0.with_extension("failed")
     }
@@ -63,6 +71,13 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(CliError::read(&path, error)),
         }
+    }
+
+    /// What stood for the files of its model and its scorer when the run was begun; a folder that came from
+    /// elsewhere, or from an older version, does not tell.
+    pub(super) fn model_mark(&self) -> Option<String> {
+        let text = fs::read_to_string(self.begin()).ok()?;
+        text.lines().next()?.strip_prefix(MODEL).map(String::from)
     }
 
     /// The result, if the run is finished.
@@ -125,6 +140,7 @@ impl Place {
     pub(super) fn run(
         &self,
         options: &TrainOptions,
+        model_mark: &str,
         device: &str,
         lock: File,
         interrupts: &Interrupts,
@@ -136,10 +152,9 @@ impl Place {
         if self.0.join("config.toml").is_file() {
             command.arg("--resume").arg(&self.0);
         } else {
-            let config = self.0.with_extension("toml");
-            let text = options.to_toml()?;
-            output::write_alone(&config, text.as_bytes())?;
-            command.arg("--config").arg(config).arg("--output-dir").arg(&self.0);
+            let text = format!("{MODEL}{model_mark}\n{}", options.to_toml()?);
+            output::write_alone(&self.begin(), text.as_bytes())?;
+            command.arg("--config").arg(self.begin()).arg("--output-dir").arg(&self.0);
         }
         let log = File::options().create(true).append(true).open(self.log());
         let log = log.map_err(|error| CliError::write(&self.log(), error))?;

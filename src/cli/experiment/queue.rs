@@ -110,12 +110,12 @@ impl<'a> Queue<'a> {
         cells.filter(|(_, outcome)| !done(outcome)).map(|(cell, _)| cell).collect()
     }
 
-    /// Makes every one of these runs that no other process makes, then waits for those.
-    pub(super) fn work(&mut self, wanted: &[usize], device: &str) -> Result<(), CliError> {
+    /// Makes every run that no other process makes, then waits for those.
+    pub(super) fn work(&mut self, device: &str) -> Result<(), CliError> {
         let mut waiting = false;
         loop {
             let (mut open, mut ran) = (0, false);
-            for &index in wanted {
+            for index in 0..self.cells.len() {
                 self.check_interrupts()?;
                 if self.look(index)?.is_some() {
                     continue;
@@ -148,6 +148,10 @@ impl<'a> Queue<'a> {
     pub(super) fn finished(mut self) -> Result<Vec<Finished<'a>>, CliError> {
         let mut finished = Vec::new();
         for (index, cell) in self.cells.iter().enumerate() {
+            // what failed here another process may have made since
+            if let Some(Outcome::Failed(_)) = &self.outcomes[index] {
+                self.outcomes[index] = self.find(index)?.or(self.outcomes[index].take());
+            }
             let options = match self.options(index)? {
                 Options::Known(options) => *options,
                 Options::Open | Options::Never(_) => {
@@ -178,7 +182,7 @@ impl<'a> Queue<'a> {
         let bar = ProgressBar::new_spinner();
         bar.set_message(format!("{name}: see {}", place.log().display()));
         bar.enable_steady_tick(Duration::from_millis(100));
-        let ran = place.run(options, device, lock, &self.interrupts);
+        let ran = place.run(options, &cell.model_mark, device, lock, &self.interrupts);
         bar.finish_and_clear();
         ran?;
         match self.look(index)? {
@@ -212,6 +216,7 @@ impl<'a> Queue<'a> {
         let place = Place::new(&self.runs, &self.cells[index].run);
         if let Some(saved) = place.saved()? {
             self.check_saved(&place, &saved, &options)?;
+            check_model(&place, &self.cells[index])?;
         }
         if let Some(done) = place.done()? {
             check_pictures(&place, &done, &self.cells[index])?;
@@ -292,6 +297,18 @@ fn check_pictures(place: &Place, done: &Done, cell: &Cell) -> Result<(), CliErro
         "the run `{}` was made of other pictures than are in `{}` now; remove the run's folder or choose another one with `--output-dir`",
         place.folder().display(),
         cell.options.data.train_data_dir.clone().unwrap_or_default().display()
+    )))
+}
+
+/// A run that was begun with another model, or scored by another CLIP, must not count for these, nor go on.
+fn check_model(place: &Place, cell: &Cell) -> Result<(), CliError> {
+    if place.model_mark().is_none_or(|begun_with| begun_with == cell.model_mark) {
+        return Ok(());
+    }
+    Err(CliError::Input(format!(
+        "the run `{}` was begun with other files of its model, {}, or of its CLIP than are there now; remove the run's folder or choose another one with `--output-dir`",
+        place.folder().display(),
+        cell.model
     )))
 }
 

@@ -11,7 +11,7 @@ use super::{
     variant::Variant,
 };
 use crate::{
-    cli::{CliError, output},
+    cli::{CliError, output, run_folder::folder_name},
     config::TrainOptions,
 };
 
@@ -45,10 +45,11 @@ pub(super) fn write_results(
     write(&folder.join(format!("{name}.svg")), &svg)?;
     let text = format!(
         "{}\nMedian ± interquartile range over the concepts. CLIP-I: likeness of the kept concept's \
-         samples to its pictures. Iterations: updates made. Minutes: training and the samples \
+         samples to its pictures, by {}. Iterations: updates made. Minutes: training and the samples \
          scored on the way, on the machine that made these runs and beside whatever else it did.\n\n\
          {}\n![{name}]({name}.svg)\n\n{}",
         header(name, runs),
+        scorers(runs),
         table.to_markdown(),
         options(runs, &grid.variants.iter().map(variant_line).collect::<Result<Vec<_>, _>>()?)?,
     );
@@ -101,6 +102,18 @@ pub(super) fn header(name: &str, runs: &[Finished<'_>]) -> String {
     let models = distinct(runs.iter().map(|run| &*run.cell.model));
     let concepts = distinct(runs.iter().map(|run| &*run.cell.concept));
     format!("# {name}\n\nModel: {models}. Concepts: {concepts}.\n")
+}
+
+/// Which CLIP scored: the scores of two cannot be compared. Of a folder the name alone, which holds on other
+/// machines too.
+fn scorers(runs: &[Finished<'_>]) -> String {
+    let names = runs.iter().map(|run| match &run.options.samples.clip {
+        None => "the model's own CLIP".into(),
+        Some(folder) if folder.is_absolute() => folder_name(folder),
+        Some(name) => name.display().to_string(),
+    });
+    let names: Vec<String> = names.collect();
+    distinct(names.iter().map(String::as_str))
 }
 
 /// How a run is called beside others.
@@ -237,6 +250,7 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
                 variant: variant.name.clone(),
                 run: format!("{}--{}", concept.name, variant.name),
                 model: "a model".into(),
+                model_mark: "this".into(),
                 options,
                 pictures: "these".into(),
                 steps_from: variant.steps_from.clone(),
@@ -290,7 +304,7 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
         fs::remove_file(runs.join("c--few.failed")).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(20));
         fs::write(runs.join("c--few.failed"), "the device, it burnt\n").unwrap();
-        queue.work(&[0, 1, 2, 3, 4, 5], "none").unwrap();
+        queue.work("none").unwrap();
         let finished = queue.finished().unwrap();
         assert!(matches!(finished[5].outcome, Outcome::Failed(_)));
 
@@ -304,6 +318,7 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
         let markdown = text("t.md");
         for words in [
             "Model: a model. Concepts: a, b, c.",
+            "samples to its pictures, by the model's own CLIP. Iterations",
             "| CLIP-s  | 0.600 ± 0.200 |    20 ± 15 | 2.0 ± 1.5 |            3 |",
             "- c, few: the device, it burnt",
             "- **few**: as many steps as the mean of CLIP-s",
@@ -314,6 +329,25 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
         let line = "runs/a--CLIP-s,a,CLIP-s,,10,10,0.125,0.5,1,,stopped after all 10 steps,";
         assert_eq!(text("runs.csv").lines().nth(1), Some(line));
         assert!(text("runs.csv").ends_with("c,few,23,,,,,,,,\"the device, it burnt\"\r\n"));
+    }
+
+    #[test]
+    fn the_table_names_the_clip_that_scored() {
+        let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
+        let cells = cells(&grid);
+        let scored_by = |clips: [Option<&str>; 2]| {
+            let runs = clips.map(|clip| {
+                let mut options = cells[0].options.clone();
+                options.samples.clip = clip.map(Into::into);
+                let outcome = Outcome::Failed("it burnt".into());
+                Finished { cell: &cells[0], folder: "gone".into(), options, outcome }
+            });
+            scorers(&runs)
+        };
+        let hub = Some("openai/clip-vit-base-patch32");
+        assert_eq!(scored_by([hub, hub]), "openai/clip-vit-base-patch32");
+        let here = std::path::absolute("clips/vit-b-32").unwrap();
+        assert_eq!(scored_by([here.to_str(), None]), "vit-b-32, the model's own CLIP");
     }
 
     #[test]
@@ -334,6 +368,31 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
     }
 
     #[test]
+    fn a_run_that_failed_here_and_was_made_by_another_process_since_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
+        let cells = cells(&grid);
+        let failed = |queue: &mut Queue<'_>| {
+            fs::write(folder.path().join("a--CLIP-s.failed"), "it burnt").unwrap();
+            queue.work("none").unwrap();
+        };
+        let queue = || {
+            let queue = Queue::new(&cells[..1], "my.toml", folder.path(), Interrupts::default());
+            queue.unwrap()
+        };
+        let mut first = queue();
+        failed(&mut first);
+        assert_eq!(first.finished().unwrap()[0].failure(), Some("it burnt"));
+        let mut second = queue();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        failed(&mut second);
+        // as who tries it again does
+        fs::remove_file(folder.path().join("a--CLIP-s.failed")).unwrap();
+        run(folder.path(), &cells[0], &cells[0].options, 10, None);
+        assert!(second.finished().unwrap()[0].done().is_some());
+    }
+
+    #[test]
     fn a_run_of_other_pictures_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
         let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
@@ -350,6 +409,28 @@ steps_from = { variant = 'CLIP-s', statistic = 'mean' }
         assert_eq!(made_of("these").unwrap(), 1);
         let refused = made_of("others").unwrap_err().to_string();
         assert!(refused.contains("a--CLIP-s` was made of other pictures"), "{refused}");
+    }
+
+    #[test]
+    fn a_run_of_another_model_does_not_count_and_one_that_was_begun_with_it_does_not_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
+        let cells = cells(&grid);
+        run(folder.path(), &cells[0], &cells[0].options, 10, None);
+        let options = cells[0].options.to_toml().unwrap();
+        let begun_with = |line: &str| {
+            let text = format!("{line}{options}");
+            fs::write(folder.path().join("a--CLIP-s.toml"), text).unwrap();
+            read(&cells, folder.path()).map(|finished| finished.len())
+        };
+        assert_eq!(begun_with("# model this\n").unwrap(), 1);
+        assert_eq!(begun_with("").unwrap(), 1, "dvar 0.1.0 did not say");
+        for file in ["report.html", "result.json"] {
+            let refused = begun_with("# model that\n").unwrap_err().to_string();
+            let words = "a--CLIP-s` was begun with other files of its model, a model";
+            assert!(refused.contains(words), "{refused}");
+            fs::remove_file(folder.path().join("a--CLIP-s").join(file)).unwrap();
+        }
     }
 
     #[test]

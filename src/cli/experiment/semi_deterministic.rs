@@ -44,9 +44,10 @@ pub(super) fn write_results(
          evaluation, all evaluations of one training, which is the same in all runs of a concept \
          because what is trained does not depend on what is evaluated. 1: the redrawn losses show \
          the trend as the deterministic ones do; 0: they show nothing of it. Median over the \
-         concepts.\n\n{}\n![losses]({name}.svg)\n\n{}",
+         concepts.\n\n{}{}\n![losses]({name}.svg)\n\n{}",
         header(name, runs),
         pivot(&fits, &inputs).to_markdown(),
+        undefined(&fits),
         report::options(runs, &[])?,
     );
     write(&folder.join(format!("{name}.md")), &text)
@@ -138,6 +139,19 @@ fn redrawn(code: EvaluationSwitches) -> String {
     }
 }
 
+/// Names the runs that have losses and no R², if there are any: the medians are without them.
+fn undefined(fits: &[Fit]) -> String {
+    let without = fits.iter().filter(|fit| fit.r_squared.is_none() && !fit.losses.is_empty());
+    let named: String = without.map(|fit| format!("- {}\n", cell_name(fit.run.cell))).collect();
+    if named.is_empty() {
+        return named;
+    }
+    format!(
+        "\nThese have no R² and are in no median: the run with nothing redrawn failed, or its losses or \
+         theirs never change.\n\n{named}"
+    )
+}
+
 /// The first concept that there is anything to see of, and all its panels, a row for each code: that
 /// of a run that failed is empty, so that the others stay in their columns.
 fn panels<'a>(fits: &'a [Fit]) -> (&'a str, Vec<LossPanel>) {
@@ -206,15 +220,7 @@ mod tests {
     #[test]
     fn the_figure_is_of_a_concept_that_has_losses_and_keeps_a_place_for_each_run() {
         let run = |concept: &str, inputs: usize, code: &str| {
-            let cell = grid::Cell {
-                concept: concept.into(),
-                variant: format!("{code}, {inputs} inputs"),
-                run: String::new(),
-                model: String::new(),
-                options: TrainOptions::default(),
-                pictures: String::new(),
-                steps_from: None,
-            };
+            let cell = grid::Cell::named(&format!("{concept}--{code}, {inputs} inputs"), None);
             (cell, inputs, code.parse::<EvaluationSwitches>().unwrap())
         };
         let cells: Vec<_> = [("a", 4), ("b", 4), ("a", 32), ("b", 32)]
@@ -236,7 +242,7 @@ mod tests {
             let losses = if failed { Vec::new() } else { vec![(0, 0.5), (1, 0.25)] };
             Fit { run, code: *code, inputs: *inputs, losses, r_squared: None }
         });
-        let fits: Vec<Fit> = fits.collect();
+        let mut fits: Vec<Fit> = fits.collect();
         let (concept, panels) = panels(&fits);
         assert_eq!(concept, "b");
         let seen = panels.iter().map(|panel| (&*panel.title, panel.losses.len()));
@@ -247,6 +253,11 @@ mod tests {
             ("timesteps redrawn, 32 inputs", 2),
         ];
         assert_eq!(seen.collect::<Vec<_>>(), want);
+
+        let named = "- b, 11111, 4 inputs\n- b, 11111, 32 inputs\n- b, 11110, 32 inputs\n";
+        assert!(undefined(&fits).ends_with(&format!("\n\n{named}")));
+        fits.iter_mut().for_each(|fit| fit.r_squared = Some(0.5));
+        assert_eq!(undefined(&fits), "");
     }
 
     #[test]

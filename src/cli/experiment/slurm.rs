@@ -10,6 +10,9 @@ use std::{
 use super::grid::Cell;
 use crate::cli::{CliError, counted::counted, output};
 
+/// Most tasks of a job array: Slurm takes no more where its `MaxArraySize` is left as it is.
+const MOST_TASKS: usize = 1000;
+
 /// What is submitted.
 pub(super) struct Jobs<'a> {
     pub experiment: &'static str,
@@ -29,11 +32,11 @@ impl Jobs<'_> {
         let made = std::fs::create_dir_all(&self.folder);
         made.map_err(|error| CliError::write(&self.folder, error))?;
         let mut jobs: Vec<String> = Vec::new();
-        for (level, cells) in levels(cells).into_iter().enumerate() {
-            let tasks: Vec<_> = cells.chunks(self.runs_per_task).collect();
-            let id = self.start(&format!("runs-{}", level + 1), &self.array(&tasks)?, &jobs)?;
-            let (runs, tasks) = (counted(cells.len(), "run"), counted(tasks.len(), "task"));
-            println!("submitted  job {id}: {runs} in {tasks}");
+        for Array { after, tasks } in arrays(cells, self.runs_per_task) {
+            let name = format!("runs-{}", jobs.len() + 1);
+            let id = self.start(&name, &self.array(&tasks)?, &jobs[..after])?;
+            let runs = counted(tasks.iter().map(Vec::len).sum(), "run");
+            println!("submitted  job {id}: {runs} in {}", counted(tasks.len(), "task"));
             jobs.push(id);
         }
         let id = self.start("tables", &self.tables()?, &jobs)?;
@@ -42,7 +45,7 @@ impl Jobs<'_> {
         Ok(())
     }
 
-    fn array(&self, tasks: &[&[&Cell]]) -> Result<String, CliError> {
+    fn array(&self, tasks: &[Vec<&Cell>]) -> Result<String, CliError> {
         let mut lines = String::new();
         for task in tasks {
             let runs: Vec<_> = task.iter().flat_map(|cell| ["--run", &*cell.run]).collect();
@@ -113,7 +116,7 @@ exit $code
         let ran = command.arg(&file).output().map_err(cannot_start)?;
         if !ran.status.success() {
             return Err(CliError::Input(format!(
-                "`sbatch` refuses `{}`: {}; options for it go behind `--`",
+                "`sbatch` refuses `{}`: {}; options for it go behind `--`, and `--runs-per-task` makes fewer tasks",
                 file.display(),
                 String::from_utf8_lossy(&ran.stderr).trim()
             )));
@@ -133,6 +136,24 @@ fn cannot_start(error: io::Error) -> CliError {
     CliError::Input(format!(
         "`sbatch` cannot be started ({error}); submit where Slurm's commands are installed"
     ))
+}
+
+/// The tasks of a job array, each with its runs.
+struct Array<'a> {
+    /// How many of the arrays before it must have ended.
+    after: usize,
+    tasks: Vec<Vec<&'a Cell>>,
+}
+
+/// The arrays in the order in which they are submitted.
+fn arrays<'a>(cells: &[&'a Cell], runs_per_task: usize) -> Vec<Array<'a>> {
+    let mut arrays = Vec::new();
+    for cells in levels(cells) {
+        let after = arrays.len();
+        let tasks: Vec<_> = cells.chunks(runs_per_task).map(<[_]>::to_vec).collect();
+        arrays.extend(tasks.chunks(MOST_TASKS).map(|tasks| Array { after, tasks: tasks.to_vec() }));
+    }
+    arrays
 }
 
 /// The cells by how many others have to be done before them.
@@ -172,4 +193,24 @@ pub(super) fn command(
     }
     command.extend(["--output-dir".into(), text(folder)?, "--device".into(), device.into()]);
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_tasks_than_slurm_takes_at_once_are_several_arrays() {
+        let first: Vec<_> = (0..2001).map(|n| Cell::named(&format!("{n}--x"), None)).collect();
+        let later: Vec<_> = (0..3).map(|n| Cell::named(&format!("{n}--few"), Some("x"))).collect();
+        let cells: Vec<&Cell> = first.iter().chain(&later).collect();
+        let sizes = |runs_per_task| -> Vec<_> {
+            let arrays = arrays(&cells, runs_per_task).into_iter();
+            arrays
+                .map(|a| (a.after, a.tasks.len(), a.tasks.iter().map(Vec::len).sum::<usize>()))
+                .collect()
+        };
+        assert_eq!(sizes(1), [(0, 1000, 1000), (0, 1000, 1000), (0, 1, 1), (3, 3, 3)]);
+        assert_eq!(sizes(4), [(0, 501, 2001), (1, 1, 3)]);
+    }
 }

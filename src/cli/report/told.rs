@@ -6,7 +6,7 @@ use crate::{
     cli::{
         error::CliError,
         run_folder::{RunFolder, folder_name},
-        train::{RunResult, read_metrics, read_result},
+        train::{RunResult, read_metrics_until, read_result},
     },
     config::TrainOptions,
     data::{decode::decode, picture_files, png::encode_png, resize::Filter},
@@ -43,7 +43,8 @@ impl Told {
             )));
         };
         let options = folder.options()?;
-        let points = read_metrics(folder)?;
+        // one that was killed on its way to another end has more
+        let points = read_metrics_until(folder, result.steps)?;
         let losses: Vec<f64> = points.iter().filter_map(|point| point.eval_loss).collect();
         let window = options.stopping.window.unwrap_or(usize::MAX / 2);
         let config = fs::read_to_string(folder.config());

@@ -14,7 +14,7 @@ mod search;
 use std::path::{Path, PathBuf};
 
 pub(super) use plan::{check, saved};
-pub(super) use report::{RunResult, mark, read_metrics, read_result};
+pub(super) use report::{RunResult, mark, read_metrics, read_metrics_until, read_result};
 pub(super) use run::run;
 
 use super::{

@@ -159,6 +159,7 @@ impl Observer for CommandLine<'_> {
     }
 
     fn ready(&self, session: &Session) -> Result<(), CliError> {
+        self.folder.set_options()?;
         self.logs()?;
         if self.config.save_init_embeds && self.resumed.is_none() {
             let vectors = embedding::write(&session.initial);

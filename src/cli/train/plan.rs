@@ -7,10 +7,11 @@ use dvar_models::weights::ModelSource;
 use super::{TrainArgs, class_pictures, options};
 use crate::{
     cli::{
-        CliError, counted::counted, device, learned::read_embedding, model, run_folder::RunFolder,
+        CliError, counted::counted, device, learned::read_embedding, model, output,
+        run_folder::RunFolder,
     },
     config::TrainOptions,
-    data::{DataError, dataset::Dataset},
+    data::{DataError, dataset::Dataset, picture_files},
     session::{self, CheckedOptions, NamedDevice, PreparedRun, Start},
     trainer::TrainState,
 };
@@ -19,6 +20,7 @@ use crate::{
 pub(in crate::cli) fn check(
     options: &TrainOptions,
 ) -> Result<(CheckedOptions, Start, Dataset), CliError> {
+    check_folder(options)?;
     let checked = model::of_run(options)?;
     let start = checked.start(read_embedding)?;
     class_pictures::check(&checked.config)?;
@@ -26,6 +28,16 @@ pub(in crate::cli) fn check(
     let dataset = Dataset::from_folder(&config.train_data_dir, checked.size(), config.reading)?;
     checked.check_pictures(&start, &dataset)?;
     Ok((checked, start, dataset))
+}
+
+/// Refuses a folder without pictures before a model is downloaded.
+fn check_folder(options: &TrainOptions) -> Result<(), DataError> {
+    let Some(folder) = &options.data.train_data_dir else { return Ok(()) };
+    match picture_files(folder) {
+        // they lie in the folders in it
+        Err(DataError::NoPictures { .. }) if options.pictures.kohya_folders == Some(true) => Ok(()),
+        found => found.map(drop),
+    }
 }
 
 /// What the `config.toml` of such a run holds: all options, with paths that hold from any working
@@ -42,6 +54,9 @@ pub(super) fn prepare(
     args: &TrainArgs,
 ) -> Result<(PreparedRun, RunFolder, Vec<NamedDevice>), CliError> {
     let (options, resumed) = options(args)?;
+    if let (Some(folder), None) = (&options.data.output_dir, &resumed) {
+        output::check_free(folder)?;
+    }
     let (checked, start, dataset) = check(&options).map_err(|error| match &resumed {
         Some(run) => of_resumed(error, run),
         None => error,
@@ -57,11 +72,11 @@ pub(super) fn prepare(
     let clip = clip.map(|folder| model::scorer_files(folder, "--clip")).transpose()?;
     let clip = clip.map(|files| Arc::new(files) as Arc<dyn ModelSource>);
     let (folder, state) = match resumed {
-        Some(folder) => {
+        Some(mut folder) => {
             let state = folder.read_state()?;
             if let Some(steps) = args.options.training.max_train_steps {
                 check_going_on(&checked, state.as_ref(), &folder, steps)?;
-                folder.set_config(&saved)?;
+                folder = folder.with_options(saved);
             }
             (folder, state)
         }
@@ -82,7 +97,7 @@ pub(super) fn prepare(
         state,
         draws_before: !(knows_before && folder.samples("before").is_file()),
     };
-    Ok((prepared, folder, devices))
+    Ok((prepared, folder.on_device(&args.device), devices))
 }
 
 /// A run that goes on takes its own pictures alone, from where they were.
@@ -114,10 +129,11 @@ fn check_going_on(
         )));
     }
     let shape = checked.config.trainer.lr_schedule.kind;
-    if shape.follows_length() {
+    // a criterion may have stopped it before its length
+    if shape.follows_length() && folder.options()?.training.max_train_steps != Some(steps) {
         return Err(CliError::Input(format!(
-            "`{}` has `--lr-scheduler {shape}`, whose rate falls to its end at the last step: such \
-             a run cannot be made longer; start a new one from its embedding with \
+            "`{}` has `--lr-scheduler {shape}`, whose rate falls to its end at the last step: the \
+             length of such a run stays as it is; start a new one from its embedding with \
              `--initializer-file`",
             folder.path().display()
         )));

@@ -270,7 +270,7 @@ pub(in crate::cli) fn read_metrics(folder: &RunFolder) -> Result<Vec<CurvePoint>
 
 /// The first `steps` of the recorded steps: a run that was killed may have more than it goes on
 /// from, and a torn line at the end.
-pub(super) fn read_metrics_until(
+pub(in crate::cli) fn read_metrics_until(
     folder: &RunFolder,
     steps: usize,
 ) -> Result<Vec<CurvePoint>, CliError> {
@@ -307,7 +307,9 @@ pub(super) fn write_curve(
     let title = format!("{} - {}", config.placeholder_token, criterion(config));
     let figure = match config.stopping {
         Stopping::Plateau => Watched::plateau(config.threshold),
-        _ => Watched::dvar(config.threshold),
+        Stopping::Dvar => Watched::dvar(config.threshold),
+        // by scores, or by none: the options have a threshold, which nothing asks
+        Stopping::ClipS | Stopping::Baseline | Stopping::FewIters => Watched::dvar(f64::NAN),
     };
     let svg = curve_svg(points, &figure, label.as_deref(), &title);
     output::write(&folder.curve(), svg.as_bytes())

@@ -14,6 +14,7 @@ use crate::{
         CliError,
         convert::{write_formats, write_lora_formats},
         device,
+        end_request::on_end_request,
         report::write_own,
         run_folder::RunFolder,
     },
@@ -49,6 +50,8 @@ async fn make(
         Err(CliError::Interrupted) => "interrupted".into(),
         Err(error) => return Err(error),
     };
+    // to the end that was asked for
+    observer.folder.set_options()?;
     // one that could not begin is gone
     if observer.folder.config().is_file() {
         println!("stop       {when}; go on with: {}", observer.folder.go_on());
@@ -86,7 +89,7 @@ fn conclude(
 fn interrupt_on_ctrl_c() -> Result<Interrupt, CliError> {
     let interrupt = Interrupt::default();
     let flag = interrupt.0.clone();
-    ctrlc::set_handler(move || {
+    on_end_request(move || {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130); // asked twice: at once; files are whole at every instant
         }

@@ -105,12 +105,16 @@ impl LoraLayer {
         }
     }
 
-    fn added_to(&self, weight: Tensor<2>, scale: f64) -> Result<Tensor<2>, AdapterError> {
-        let found = weight.dims();
-        let wanted = match &self.addition {
+    /// Inputs and outputs of what it is added to.
+    fn sizes(&self) -> [usize; 2] {
+        match &self.addition {
             Addition::LowRank { down, up, .. } => [down.columns(), up.rows()],
             Addition::Whole(difference) => [difference.columns(), difference.rows()],
-        };
+        }
+    }
+
+    fn added_to(&self, weight: Tensor<2>, scale: f64) -> Result<Tensor<2>, AdapterError> {
+        let (found, wanted) = (weight.dims(), self.sizes());
         if found != wanted {
             let sizes = |[input, output]: [usize; 2]| format!("{input} to {output}");
             return Err(AdapterError::Fit {

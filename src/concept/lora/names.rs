@@ -233,6 +233,16 @@ fn in_tower(layer: String, part: Part) -> String {
     }
 }
 
+/// Beginnings of the layers of denoisers that are no UNets: of Flux, Stable Diffusion 3 and others.
+const TRANSFORMERS: [&str; 4] =
+    ["transformer.", "lora_transformer_", "transformer_blocks.", "single_transformer_blocks."];
+
+/// Whether a tensor is of such a denoiser.
+pub(super) fn is_of_transformer(name: &str) -> bool {
+    let name = name.strip_prefix(PEFT).unwrap_or(name);
+    TRANSFORMERS.iter().any(|start| name.starts_with(start))
+}
+
 /// Methods that change weights in another way, by what their names hold.
 const OTHERS: [(&str, &str); 7] = [
     (".dora_scale", "DoRA"),

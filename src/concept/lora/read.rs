@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dvar_models::single_file::UNetNames;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     super::stored::{NUMBERED, Stored},
     Addition, Factor, Lora, LoraLayer, PUBLISHED_LAYERS,
-    names::{Key, Part, Piece, other_method},
+    names::{Key, Part, Piece, is_of_transformer, other_method},
 };
 use crate::embedding::{BUNDLE, is_numbered};
 
@@ -47,6 +47,13 @@ impl Lora {
                 "it is {method}, which changes weights in another way than LoRA and is not known \
                  here; give a LoRA or a LoCon"
             ));
+        }
+        if stored.tensors.keys().any(|name| is_of_transformer(name)) {
+            return Err(
+                "it is a LoRA of another kind of model, such as Flux or Stable Diffusion 3; \
+                        give one of Stable Diffusion 1.x, 2.x or XL"
+                    .into(),
+            );
         }
         if stored.tensors.keys().any(|name| is_numbered(name)) {
             return Err(NUMBERED.into());
@@ -183,7 +190,18 @@ impl Config {
         let Some(json) = inside.or(beside) else { return Ok(Self(Value::Null)) };
         let json: Value = serde_json::from_str(json)
             .map_err(|error| format!("its configuration of PEFT does not parse ({error})"))?;
-        Ok(Self(json))
+        // PEFT takes any regular expression, and none but names are known to be written
+        let is_name = |name: &str| name.chars().all(|c| c.is_alphanumeric() || "._".contains(c));
+        let patterns = json.as_object().into_iter().flatten();
+        let patterns = patterns.filter(|(key, _)| key.ends_with("alpha_pattern"));
+        let mut names = patterns.filter_map(|(_, pattern)| pattern.as_object()).flat_map(Map::keys);
+        match names.find(|name| !is_name(name.strip_prefix('^').unwrap_or(name))) {
+            Some(name) => Err(format!(
+                "its configuration of PEFT gives alphas by the regular expression `{name}`, which is \
+                 not read here; give each layer's name in its place"
+            )),
+            None => Ok(Self(json)),
+        }
     }
 
     fn get(&self, part: Part, key: &str) -> Option<&Value> {
@@ -197,8 +215,12 @@ impl Config {
 
     fn alpha(&self, part: Part, layer: &str) -> Option<f64> {
         let pattern = self.get(part, "alpha_pattern").and_then(Value::as_object);
-        let own = pattern.into_iter().flatten().find(|(name, _)| {
-            layer.strip_suffix(name.as_str()).is_some_and(|l| l.is_empty() || l.ends_with('.'))
+        let own = pattern.into_iter().flatten().find(|(name, _)| match name.strip_prefix('^') {
+            // the whole name, as diffusers writes what it read of another file
+            Some(name) => layer == name,
+            None => layer
+                .strip_suffix(name.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
         });
         own.map(|(_, alpha)| alpha).or_else(|| self.get(part, "lora_alpha"))?.as_f64()
     }

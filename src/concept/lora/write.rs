@@ -1,11 +1,11 @@
 //! A LoRA as tools read it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use dvar_models::single_file::UNetNames;
 use serde::{Deserialize, Serialize};
 
-use super::{Addition, Factor, Lora, LoraNames, PUBLISHED_LAYERS, Part, names::FLAT};
+use super::{Addition, Factor, Lora, LoraLayer, LoraNames, PUBLISHED_LAYERS, Part, names::FLAT};
 use crate::{embedding::LearnedEmbedding, tensor::to_safetensors};
 
 /// Who is to read a LoRA.
@@ -47,16 +47,25 @@ impl LoraFormat {
 
 type Named<'a> = (String, Vec<usize>, Cow<'a, [f32]>);
 
+/// The most values at one rank: many times those of any LoRA, and a wrong file's few may become
+/// terabytes.
+const MOST_VALUES: u64 = 1 << 31;
+
+/// Width of the text encoder of Stable Diffusion 2 alone.
+const SECOND_WIDTH: usize = 1024;
+
 impl Lora {
     /// PEFT's names in diffusers' file. Where alpha is not the rank, `up` has their ratio in it: the
-    /// loader keeps no alphas that differ from layer to layer.
+    /// loader keeps no alphas that differ from layer to layer. Nor does it the ranks before August 2026,
+    /// where it divides one rank by another: zeros give all layers of a network the same.
     ///
     /// # Errors
     ///
-    /// If it has whole differences, which PEFT has no names for, or if a tensor's values and shape
-    /// disagree, in words that fit after the file's name.
+    /// If it has whole differences, which PEFT has no names for, if its ranks differ by far, or if a
+    /// tensor's values and shape disagree, in words that fit after the file's name.
     pub fn to_peft(&self) -> Result<Vec<u8>, String> {
         let originals = UNetNames::of_layers(PUBLISHED_LAYERS);
+        let ranks = self.largest_ranks()?;
         let mut tensors: Vec<Named<'_>> = Vec::new();
         for ((part, name), layer) in &self.layers {
             let Addition::LowRank { down, up, alpha } = &layer.addition else {
@@ -77,10 +86,29 @@ impl Lora {
             };
             let name = format!("{network}.{name}");
             let scale = self.scale * alpha / down.rows() as f64;
-            tensors.push((format!("{name}.lora_A.weight"), down.shape.clone(), as_is(down)));
-            tensors.push((format!("{name}.lora_B.weight"), up.shape.clone(), scaled(up, scale)));
+            let (down, up) = (with_rows(down, ranks[part]), with_columns(up, ranks[part]));
+            let values = scaled(&up, scale);
+            tensors.push((format!("{name}.lora_A.weight"), down.shape, down.values.into()));
+            tensors.push((format!("{name}.lora_B.weight"), up.shape, values));
         }
         file(&tensors, ("format", "pt"))
+    }
+
+    /// The largest rank in each network.
+    fn largest_ranks(&self) -> Result<BTreeMap<Part, usize>, String> {
+        let mut ranks = BTreeMap::new();
+        for (part, layer) in self.layers() {
+            let largest = ranks.entry(part).or_insert(0);
+            *largest = layer.rank().unwrap_or(0).max(*largest);
+        }
+        let values = self.layers().map(|(part, layer)| {
+            let sides = layer.sizes().iter().map(|side| *side as u64).sum::<u64>();
+            sides.saturating_mul(ranks[&part] as u64)
+        });
+        match values.fold(0, u64::saturating_add) > MOST_VALUES {
+            true => Err("its ranks differ so much that they cannot be made the same".into()),
+            false => Ok(ranks),
+        }
     }
 
     /// sd-scripts' names: with SDXL, those of the original code, else diffusers', as it has them; whole
@@ -126,7 +154,26 @@ impl Lora {
         }
         let bundled = bundled.into_iter().flat_map(LearnedEmbedding::bundled);
         tensors.extend(bundled.map(|(name, shape, values)| (name, shape, values.into())));
-        file(&tensors, ("ss_network_module", "networks.lora"))
+        file(&tensors, self.base_model())
+    }
+
+    /// What A1111 tells the base model by: it takes a file with any other metadata for one of Stable
+    /// Diffusion 1, and lists it beside no other model.
+    fn base_model(&self) -> (&'static str, &'static str) {
+        let reads_text = |(part, name): &(Part, String)| {
+            let attends = [".attn2.to_k", ".attn2.to_v"].iter().any(|end| name.ends_with(end));
+            *part != Part::Denoiser || attends
+        };
+        let is_second = |(key, layer): (&(Part, String), &LoraLayer)| {
+            reads_text(key) && layer.sizes()[0] == SECOND_WIDTH
+        };
+        if self.is_xl() {
+            ("ss_base_model_version", "sdxl_base_v1-0")
+        } else if self.layers.iter().any(is_second) {
+            ("ss_v2", "True")
+        } else {
+            ("ss_base_model_version", "sd_v1")
+        }
     }
 
     /// Whether it is of SDXL: the only family here with a second text encoder, and with more than one
@@ -156,6 +203,29 @@ fn as_is(factor: &Factor) -> Cow<'_, [f32]> {
 
 fn scaled(factor: &Factor, scale: f64) -> Cow<'static, [f32]> {
     factor.values.iter().map(|value| (f64::from(*value) * scale) as f32).collect()
+}
+
+/// With rows of zeros behind its own.
+fn with_rows(down: &Factor, rows: usize) -> Factor {
+    let mut down = down.clone();
+    down.values.resize(rows * down.columns(), 0.0);
+    down.shape[0] = rows;
+    down
+}
+
+/// With columns of zeros behind its own.
+fn with_columns(up: &Factor, columns: usize) -> Factor {
+    let row = |row: &[f32]| {
+        let mut row = row.to_vec();
+        row.resize(columns, 0.0);
+        row
+    };
+    let values = up.values.chunks(up.columns()).flat_map(row).collect();
+    let mut shape = up.shape.clone();
+    if let Some(rank) = shape.get_mut(1) {
+        *rank = columns;
+    }
+    Factor { shape, values }
 }
 
 fn file(tensors: &[Named<'_>], metadata: (&str, &str)) -> Result<Vec<u8>, String> {

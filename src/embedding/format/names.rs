@@ -10,6 +10,9 @@ pub(super) const KOHYA: &str = NAMELESS[0];
 /// The same of OneTrainer.
 pub(super) const ONETRAINER: &str = NAMELESS[1];
 
+/// OneTrainer's names of what takes the place of a text encoder's output.
+const OUTPUTS: [&str; 3] = ["emp_params_out", "clip_l_out", "clip_g_out"];
+
 /// SDXL's text encoders, in the model's order.
 pub(super) const SDXL: [&str; 2] = ["clip_l", "clip_g"];
 
@@ -58,6 +61,9 @@ pub(super) fn meaning(mut names: Vec<&str>) -> Result<Meaning, FileProblem> {
     let place = |key: Option<&str>| SDXL.iter().position(|known| Some(*known) == key);
     let place = |key| place(key).unwrap_or(SDXL.len());
     names.sort_by_key(|name| (place(Some(*name)), *name));
+    if let Some(output) = names.iter().find(|name| is_output(name)) {
+        return Err(FileProblem::OutputVectors((*output).into()));
+    }
     let mut bundled: Vec<_> = names.iter().filter_map(|name| in_bundle(name)).collect();
     if let Some((token, ..)) = bundled.first().copied() {
         let mut tokens: Vec<&str> = bundled.iter().map(|(token, ..)| *token).collect();
@@ -90,6 +96,12 @@ pub(super) fn meaning(mut names: Vec<&str>) -> Result<Meaning, FileProblem> {
             None => several(&names),
         }),
     }
+}
+
+/// Whether a tensor takes the place of a text encoder's output, alone or in a bundle.
+fn is_output(name: &str) -> bool {
+    let key = in_bundle(name).and_then(|(_, key, _)| key);
+    OUTPUTS.contains(&key.unwrap_or(name))
 }
 
 /// Token, text encoder and whole name of a tensor of a bundle.
@@ -192,6 +204,19 @@ mod tests {
         assert_eq!(one, Meaning { token: Some("<s1>".into()), tensors: want });
         let two = meaning([&layers[..], &["<s1>", "<s2>"]].concat());
         assert!(matches!(two, Err(FileProblem::SeveralTokens { count: 2, .. })));
+    }
+
+    #[test]
+    fn what_takes_the_place_of_an_output_is_no_embedding() {
+        for names in [
+            vec!["emp_params_out"],
+            vec!["clip_l_out", "clip_g_out"],
+            vec!["bundle_emb.<cat>.clip_l_out", "lora_unet_a.lora_up.weight"],
+        ] {
+            let problem = meaning(names.clone()).unwrap_err();
+            let FileProblem::OutputVectors(name) = &problem else { panic!("{problem}") };
+            assert!(names.contains(&name.as_str()));
+        }
     }
 
     #[test]

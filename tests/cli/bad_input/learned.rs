@@ -40,6 +40,10 @@ fn bad_embeddings() {
     ] {
         messages.refused(case, cli.run(&["generate", "--prompt", "a cat", args[0], args[1]]));
     }
+    // what it has are zeros, and takes no room on the disk
+    fs::File::create(cli.path("model.safetensors")).unwrap().set_len(3 << 30).unwrap();
+    let model = ["generate", "--prompt", "a cat", "--lora", "model.safetensors"];
+    messages.refused("a whole model as LoRA", cli.run(&model));
     messages.refused("information on nothing", cli.run(&["info", "none"]));
     insta::assert_snapshot!(messages.0);
 }
@@ -52,7 +56,9 @@ fn bad_scorings() {
     cli.concept("koala", "drawn");
     fs::create_dir(cli.path("empty")).unwrap();
     fs::write(cli.path("file.png"), png(64, 64)).unwrap();
-    for name in ["sizes/a.png", "sizes/b.png", "small/a.png", "small/b.png", "broken/a.png"] {
+    let in_folders = ["folders/a/a.png", "folders/a/b.png", "folders/b/a.png"];
+    let in_one = ["sizes/a.png", "sizes/b.png", "small/a.png", "small/b.png", "broken/a.png"];
+    for name in in_one.into_iter().chain(in_folders) {
         fs::create_dir_all(cli.path(name).parent().unwrap()).unwrap();
         let side = if name.starts_with("small") { 16 } else { 64 };
         fs::write(cli.path(name), png(side, if name.ends_with("b.png") { side + 8 } else { side }))
@@ -60,6 +66,7 @@ fn bad_scorings() {
     }
     fs::write(cli.path("small/b.png"), png(16, 16)).unwrap();
     fs::write(cli.path("broken/a.png"), b"this is a text").unwrap();
+    fs::write(cli.path("folders/b/a.png"), b"this is a text").unwrap();
     let fixtures = root().join("tests/fixtures");
     for (scorer, file) in [
         ("clip", "config.json"),
@@ -105,6 +112,7 @@ fn bad_scorings() {
         ("no LPIPS backbone", "drawn", &["--references", "references", "--lpips", "lpips"]),
         ("another network", "drawn", &["--references", "references", "--lpips", "other-lpips"]),
         ("unlike sizes", "sizes", &["--references", "references", "--lpips", lpips]),
+        ("a broken one behind them", "folders", &["--references", "references", "--lpips", lpips]),
         ("too small for LPIPS", "small", &["--references", "references", "--lpips", lpips]),
         ("a run of no pictures", "run", &[]),
         ("a run with a prompt", "unfinished", &["--prompt", "a"]),
@@ -130,6 +138,8 @@ fn bad_methods_and_evaluations() {
     fs::create_dir(cli.path("empty")).unwrap();
     let custom = ["--method", "custom-diffusion"];
     messages.refused("no class prompt", train(&custom));
+    let blank = [&custom[..], &["--class-prompt", " "]].concat();
+    messages.refused("a class prompt without a word", train(&blank));
     let class = ["--class-prompt", "bear", "--class-data-dir", "empty"];
     messages.refused("an empty class folder", train(&[&custom[..], &class].concat()));
     messages.refused("an unknown method", train(&["--method", "hypernetwork"]));

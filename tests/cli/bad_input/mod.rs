@@ -78,6 +78,7 @@ fn bad_options() {
         ("a huge batch", ["--train-batch-size", "100000000"]),
         ("a huge resolution", ["--resolution", "100000"]),
         ("a seed that no file can hold", ["--seed", "18446744073709551615"]),
+        ("a window that no file can hold", ["--window", "18446744073709551615"]),
         ("a validation prompt without the concept", ["--validation-prompt", "a photo"]),
         ("an initializer of several tokens", ["--initializer-token", "blue umbrella"]),
         ("an initializer that is empty", ["--initializer-token", ""]),

@@ -159,7 +159,7 @@ fn a_concept_stops_at_the_step_of_our_trainer() {
     let mut dvar = Dvar::new(5, 0.0).unwrap();
     let mut ratios: Vec<f64> = Vec::new();
     for loss in &recorded.1 {
-        dvar.update(*loss).unwrap();
+        let _ = dvar.update(*loss).unwrap();
         ratios.push(dvar.ratio());
     }
     // half way between the lowest ratio and 1, so that there is a stop whatever the golden model

@@ -14,8 +14,8 @@ use burn::{
 };
 use dvar::{
     burn_train::EpochEarlyStopping,
-    callbacks::DeterministicEval,
-    early_stopping::{Control, Dvar, StopReason},
+    callbacks::{DeterministicEval, ScoreMonitor},
+    early_stopping::{Control, Dvar, ScorePatience, StopReason},
     trainer::{Callback, LocalBoxFuture, StepContext, TrainError},
 };
 
@@ -107,6 +107,15 @@ fn an_evaluation_that_is_not_finite_ends_the_run_as_an_error() {
     let words = launch(strategy, None).error.unwrap().to_string();
     assert!(words.contains("the loss of evaluation 1 is `NaN`"), "{words}");
     assert_eq!(outcome.steps(), 0);
+}
+
+#[test]
+fn a_criterion_that_is_given_no_score_ends_the_run_as_an_error() {
+    let monitor = ScoreMonitor::new(async |_: &Line, _| Ok(Vec::new()))
+        .stop_when(ScorePatience::new(0.0, 1).unwrap());
+    let words = launch(strategy().with_callback(monitor), None).error.unwrap().to_string();
+    let said = "score-monitor: there is no score for the criterion to watch";
+    assert!(words.ends_with(said), "{words}");
 }
 
 /// Without a criterion they save nothing, but would write the same figures twice.

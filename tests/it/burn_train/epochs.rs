@@ -1,8 +1,11 @@
 //! The criteria between burn's epochs, and figures on its dashboard.
 
-use burn::train::{
-    LearningResult, SupervisedTraining,
-    metric::{LossMetric, store::Split},
+use burn::{
+    tensor::Device,
+    train::{
+        ExecutionStrategy, LearningResult, MultiDeviceOptim, SupervisedTraining,
+        metric::{LossMetric, store::Split},
+    },
 };
 use dvar::{
     burn_train::{EpochEarlyStopping, FigureMetric},
@@ -43,11 +46,23 @@ fn launch_with(split: Split, training: SupervisedTraining<Line>) -> LearningResu
 #[test]
 fn an_epoch_is_an_evaluation_of_a_split() {
     let folder = tempfile::tempdir().unwrap();
-    let result = stopped_by_epochs(Split::Valid, folder.path());
+    stopped_where_the_logs_say(stopped_by_epochs(Split::Valid, folder.path()), folder.path());
+}
+
+#[test]
+fn an_epoch_on_several_devices_is_one_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let devices = vec![Device::flex(), Device::flex()];
+    let several = ExecutionStrategy::multi(devices, MultiDeviceOptim::OptimMainDevice);
+    let training = training(folder.path(), None).with_training_strategy(several.into());
+    stopped_where_the_logs_say(launch_with(Split::Valid, training), folder.path());
+}
+
+fn stopped_where_the_logs_say(result: LearningResult<Line>, folder: &std::path::Path) {
     let words = result.interrupted.unwrap().reason.unwrap();
     let mut dvar = Dvar::new(3, 0.3).unwrap();
     let stop = (1..=EPOCHS).find(|epoch| {
-        let losses = logged(folder.path(), "valid", *epoch, "Loss");
+        let losses = logged(folder, "valid", *epoch, "Loss");
         // the last line is the epoch's own mean, over items rather than batches
         dvar.update(*losses.last().unwrap()).unwrap() != Control::Continue
     });

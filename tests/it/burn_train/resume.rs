@@ -1,9 +1,16 @@
 //! Burn's checkpoints, and what the callbacks keep beside them.
 
-use std::path::Path;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
-use burn::train::LearningResult;
-use dvar::{burn_train::Outcome, early_stopping::StopReason};
+use burn::train::{
+    LearningResult,
+    checkpoint::{CheckpointingAction, CheckpointingStrategy},
+    metric::store::EventStoreClient,
+};
+use dvar::{burn_train::Outcome, early_stopping::StopReason, trainer::TrainError};
 
 use super::model::{Line, Recorder, Records, deterministic, learner, strategy, training};
 
@@ -58,9 +65,38 @@ fn a_missing_or_broken_state_ends_the_resumed_training_before_its_first_step() {
     assert!(words.contains("lacks `deterministic-eval`; go on with the callbacks"), "{words}");
     assert!(losses.is_empty() && outcome.stop().is_none());
     std::fs::remove_file(&state).unwrap();
-    let (_, losses, result) = run(folder.path(), 12, Some(2), true);
+    let (outcome, losses, result) = run(folder.path(), 12, Some(2), true);
     assert!(result.error.unwrap().to_string().contains("callbacks-2.json"));
     assert!(losses.is_empty());
+    let error = outcome.error().unwrap();
+    let TrainError::State(source) = &*error else { panic!("{error:?}") };
+    assert_eq!(source.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::NotFound);
+}
+
+/// Looks for the callbacks' state when burn asks what to keep.
+struct StateIsThere(PathBuf);
+
+impl CheckpointingStrategy for StateIsThere {
+    fn checkpointing(&mut self, epoch: usize, _: &EventStoreClient) -> Vec<CheckpointingAction> {
+        let state = self.0.join(format!("callbacks-{epoch}.json"));
+        assert!(state.is_file(), "{}", state.display());
+        vec![CheckpointingAction::Save]
+    }
+}
+
+/// A run that is killed between the two could not go on from a checkpoint without its state.
+#[test]
+fn the_state_is_written_before_the_checkpoint_that_it_belongs_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let strategy = strategy().with_callback(deterministic(0.0)).with_state_folder(folder.path());
+    let result = training(folder.path(), None)
+        .num_epochs(2)
+        .with_default_checkpointers()
+        .with_checkpointing_strategy(StateIsThere(folder.path().into()))
+        .with_training_strategy(strategy.into())
+        .launch(learner());
+    assert!(result.error.is_none());
+    assert!(folder.path().join("checkpoint/model-2.bpk").is_file());
 }
 
 #[test]

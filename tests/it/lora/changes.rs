@@ -7,10 +7,12 @@ use dvar::{
     concept::{AdapterError, LearnedAdapter},
     pipelines::{ModelFolder, PromptIds, TimeIds},
 };
+use dvar_models::weights::change_weights;
 use pollster::block_on;
 
 use super::{ATTENTION, file::File, lora, small};
 use crate::{
+    embedding::{dict, le_bytes, pickle, tensor, torch_zip},
     golden::{self, Tensors},
     support::values,
 };
@@ -208,5 +210,54 @@ fn a_table_of_embeddings_is_changed_and_a_projection_that_the_model_lacks_is_pas
         let delta: f32 = (0..2).map(|a| up[row * 2 + a] * down[a * width + column]).sum();
         let want = token.values[index] + f64::from(delta);
         assert!((ours - want).abs() < 1e-5, "{index}: {ours} for {want}");
+    }
+}
+
+/// As diffusers' `save_attn_procs` writes what `--freeze_model crossattn` trained.
+#[test]
+fn custom_diffusions_weights_are_read_with_queries_outputs_and_the_attentions_it_left() {
+    let device = Device::flex();
+    let folder = golden::more().join("models/tiny-sd1");
+    let own = Tensors::at(&folder.join("unet/diffusion_pytorch_model.safetensors"));
+    let (mut entries, mut storages, mut want) = (Vec::new(), Vec::new(), BTreeMap::new());
+    for (key, end, ours) in [
+        ("0", "to_k_custom_diffusion.weight", "to_k.weight"),
+        ("1", "to_v_custom_diffusion.weight", "to_v.weight"),
+        ("2", "to_q_custom_diffusion.weight", "to_q.weight"),
+        ("3", "to_out_custom_diffusion.0.weight", "to_out.0.weight"),
+        ("4", "to_out_custom_diffusion.0.bias", "to_out.0.bias"),
+    ] {
+        let ours = format!("{ATTENTION}.{ours}");
+        let shape = &own.get(&ours).shape;
+        let count = shape.iter().product::<usize>();
+        let values: Vec<f32> = (0..count).map(|i| i as f32 / 8.0 - 3.0).collect();
+        let stride = if shape.len() == 1 { vec![1] } else { vec![shape[1], 1] };
+        let opcodes = tensor("FloatStorage", key, 0, shape, &stride);
+        entries.push((format!("{ATTENTION}.processor.{end}"), opcodes));
+        storages.push((key, le_bytes(&values)));
+        want.insert(ours, values);
+    }
+    let left = ATTENTION.replace("attn2", "attn1");
+    entries.push((format!("{left}.processor"), b"}".to_vec()));
+    let entries: Vec<_> = entries.iter().map(|(name, value)| (&**name, value.clone())).collect();
+    let file = torch_zip(&pickle(&dict(&entries)), &storages);
+    let adapter = LearnedAdapter::from_bytes(&file, "weights.bin").unwrap();
+    let again = LearnedAdapter::from_bytes(&adapter.to_bytes().unwrap(), "again").unwrap();
+    assert_eq!(again, adapter);
+
+    let model = ModelFolder::open(&folder).unwrap();
+    let unet = model.load_unet(&device).unwrap();
+    assert_eq!(block_on(adapter.merge(&unet, &device)).unwrap(), want);
+    let encoder = model.load_prompt_encoder(model.tokenizers().unwrap(), &device).unwrap();
+    let (unet, _) = adapter.apply(unet, encoder, &device).unwrap();
+    let mut changed = BTreeMap::new();
+    change_weights(unet, &mut |name, weight| {
+        let ending = if name.ends_with(".bias") { "" } else { ".weight" };
+        changed.insert(format!("{name}{ending}"), values(weight.transpose()));
+        None
+    });
+    for (name, want) in want {
+        let want: Vec<f64> = want.into_iter().map(f64::from).collect();
+        assert_eq!(changed[&name], want, "{name}");
     }
 }

@@ -15,10 +15,19 @@ pub struct File {
 impl File {
     pub fn read(bytes: &[u8]) -> Self {
         let file = SafeTensors::deserialize(bytes).unwrap();
+        let (_, header) = SafeTensors::read_metadata(bytes).unwrap();
+        let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
         let tensors = file.tensors().into_iter().map(|(name, view)| {
             (name, (view.dtype(), view.shape().to_vec(), view.data().to_vec()))
         });
-        Self { tensors: tensors.collect(), metadata: BTreeMap::new() }
+        Self { tensors: tensors.collect(), metadata }
+    }
+
+    /// Shape and values of a tensor of f32.
+    pub fn get(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
+        let (_, shape, bytes) = &self.tensors[name];
+        let values = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+        (shape.clone(), values.collect())
     }
 
     pub fn with(mut self, name: &str, shape: &[usize], values: &[f32]) -> Self {

@@ -45,11 +45,10 @@ impl Recording {
         let [_, channels, height, width] = images.shape[..] else { panic!("not four axes") };
         let pictures = images.f32();
         let pictures = pictures.chunks(channels * height * width);
-        let pictures: Vec<TensorData> = pictures
-            .map(|values| TensorData::new(values.to_vec(), [1, channels, height, width]))
-            .collect();
+        let pictures =
+            pictures.map(|values| TensorData::new(values.to_vec(), [1, channels, height, width]));
         let vae = model.load_vae(&device).unwrap();
-        let mut latents = LatentCache::new(&vae, &pictures, &device);
+        let mut latents = LatentCache::new(&vae, pictures, &device);
         if let Some(sizes) = golden.find("time_ids_per_image") {
             latents = latents.with_time_ids(time_ids(sizes));
         }

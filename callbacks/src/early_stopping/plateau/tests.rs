@@ -48,7 +48,7 @@ proptest! {
     ) {
         let (before, after) = losses.split_at((losses.len() as f64 * cut) as usize);
         let mut kept = Plateau::new(window, threshold).unwrap();
-        before.iter().for_each(|loss| { kept.update(*loss).unwrap(); });
+        before.iter().for_each(|loss| { let _ = kept.update(*loss).unwrap(); });
         let json = serde_json::to_string(&kept).unwrap();
         let mut resumed: Plateau = serde_json::from_str(&json).unwrap();
         prop_assert_eq!(&resumed, &kept);
@@ -67,7 +67,7 @@ fn refuses_what_dvar_refuses() {
         assert!(matches!(refused, Err(CriterionError::Threshold { .. })), "{threshold}");
     }
     let mut plateau = Plateau::new(2, 0.1).unwrap();
-    plateau.update(1.0).unwrap();
+    assert_eq!(plateau.update(1.0), Ok(Control::Continue));
     let before = plateau.clone();
     for loss in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e200] {
         let refused = plateau.update(loss);
@@ -116,6 +116,13 @@ fn a_saved_state_that_contradicts_itself_is_refused() {
         bad[field] = value;
         assert!(serde_json::from_value::<Plateau>(bad.clone()).is_err(), "{bad}");
     }
+    // as no run gets so far, it is not counted on
+    let mut far = good.clone();
+    far["count"] = serde_json::json!(usize::MAX);
+    far["losses"] = serde_json::json!([0.0, 1.0, 2.0, 3.0]);
+    let mut far: Plateau = serde_json::from_value(far).unwrap();
+    far.update(5.0).unwrap();
+    assert_eq!(serde_json::to_value(&far).unwrap()["count"], usize::MAX);
 }
 
 /// Windows until the stop, on a loss that is a function of the time in windows.

@@ -76,9 +76,9 @@ impl TorchFile {
         Value { objects: &self.pickle.objects, index: self.pickle.root }
     }
 
-    /// All tensors of a file that holds `{name: tensor}` and nothing else; of a checkpoint, also of
-    /// its `state_dict`, which trainers save beside their own state, and of one in that, as diffusers
-    /// reads it.
+    /// All tensors of a file that holds `{name: tensor}` and nothing else but empty dictionaries; of a
+    /// checkpoint, also of its `state_dict`, which trainers save beside their own state, and of one in
+    /// that, as diffusers reads it.
     ///
     /// # Errors
     ///
@@ -112,7 +112,10 @@ impl TorchFile {
             Ok((name.to_owned(), tensor))
         };
         let (mut tensors, mut rest) = (BTreeMap::new(), LONGEST_SHARED * longest(self.length));
-        for pair in pairs {
+        // diffusers leaves an empty dictionary for each attention that Custom Diffusion did not change
+        let is_empty =
+            |value: Index| matches!(objects.get(value), Object::Dict(all) if all.is_empty());
+        for pair in pairs.iter().filter(|(_, value)| !is_empty(*value)) {
             let (name, tensor) = tensor(pair)?;
             let fits = rest.checked_sub(tensor.byte_len() as u64);
             rest = fits.ok_or(TorchError::TooLarge)?;
