@@ -90,21 +90,6 @@ impl TrainState {
         to_safetensors(tensors, (METADATA, &metadata)).map_err(|e| failed(&e))
     }
 
-    /// Checks that the state is one of the run that this mark stands for.
-    ///
-    /// # Errors
-    ///
-    /// [`TrainError::State`] if it is another's.
-    pub fn check_fingerprint(&self, fingerprint: u64) -> Result<(), TrainError> {
-        if self.fingerprint == fingerprint {
-            return Ok(());
-        }
-        Err(TrainError::state(
-            "the options or the pictures are not those that the run began with; \
-             put them back, or start a new run",
-        ))
-    }
-
     /// Reads what [`to_bytes`](Self::to_bytes) wrote.
     ///
     /// # Errors
