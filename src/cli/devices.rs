@@ -19,8 +19,8 @@ use crate::{
 /// Flags of `dvar devices`.
 #[derive(Debug, clap::Args)]
 pub(super) struct DevicesArgs {
-    /// Compile for each NVIDIA GPU what a run on this model wants, so that its first run begins as fast
-    /// as later ones [without a value: embedded]
+    /// Compile the kernels that a run on this model needs, for each NVIDIA GPU, so that the first
+    /// run starts as fast as later ones [without a value: embedded]
     #[arg(long, value_name = "MODEL", num_args = 0..=1, default_missing_value = model::EMBEDDED)]
     warm: Option<PathBuf>,
 }

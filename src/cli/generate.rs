@@ -36,22 +36,22 @@ pub(super) struct GenerateArgs {
     /// What to draw; may be repeated
     #[arg(long, short, required = true, value_name = "TEXT")]
     prompt: Vec<String>,
-    /// Learned embedding of any tool, whose token the prompts or the negative prompt use; `FILE=TOKEN`
-    /// gives it another token; may be repeated
+    /// Learned embedding of any tool, whose token stands in a prompt or the negative prompt;
+    /// `FILE=TOKEN` gives it another token; may be repeated
     #[arg(long, short, value_name = "FILE")]
     embedding: Vec<String>,
-    /// What DreamBooth-LoRA or Custom Diffusion changed in the denoiser
+    /// Weights that a run of DreamBooth-LoRA or Custom Diffusion has learned in the denoiser
     #[arg(long, value_name = "FILE")]
     adapter: Option<PathBuf>,
-    /// LoRA or LoCon of any tool for the denoiser and the text encoders, and how strongly it counts, 1
-    /// if left out; may be repeated
+    /// LoRA or LoCon of any tool for the denoiser and the text encoders, with its strength, 1 if
+    /// left out; may be repeated
     #[arg(long, value_name = "FILE[:SCALE]")]
     lora: Vec<String>,
     /// Folder of the model in diffusers' layout, a single file of Stable Diffusion 1.x, 2.x or XL, a
     /// name on the Hub, `sd`, `ldm` or `embedded` [default: embedded]
     #[arg(long, short, value_name = "PATH")]
     model: Option<PathBuf>,
-    /// Averaged weights of a single file's denoiser in place of the last ones
+    /// Take the averaged (EMA) weights of a single file's denoiser instead of the last ones
     #[arg(long)]
     ema: bool,
     /// Pictures of each prompt
@@ -60,12 +60,12 @@ pub(super) struct GenerateArgs {
     /// What the pictures should not show [default: nothing]
     #[arg(long, value_name = "TEXT")]
     negative_prompt: Option<String>,
-    /// What becomes of prompts that are longer than the text encoder reads: `cut`, as in diffusers,
-    /// or `chunk`, which reads them in parts as A1111 does
+    /// What to do with prompts that are longer than the text encoder reads: `cut` them, as
+    /// diffusers does, or `chunk`, read them in parts as A1111 does
     #[arg(long, value_name = "HOW", default_value = "cut")]
     long_prompts: LongPrompts,
-    /// Draw from prompts as they stand, also where A1111 and ComfyUI would read `(word:1.2)`,
-    /// `embedding:name` or `<lora:name:1>` in them
+    /// Take prompts as they stand, even if they contain `(word:1.2)`, `embedding:name` or
+    /// `<lora:name:1>`, to which A1111 and ComfyUI give a meaning
     #[arg(long)]
     literal_prompts: bool,
     /// Seed; the same seed gives the same pictures
@@ -79,7 +79,8 @@ pub(super) struct GenerateArgs {
     guidance_scale: Option<f64>,
     #[arg(long, value_name = "NAME", help = format!("{} [default: the model's]", SchedulerKind::names_in_words()))]
     scheduler: Option<SchedulerKind>,
-    /// Noise of training: linear, scaled_linear or squaredcos_cap_v2 [default: the model's]
+    /// Noise schedule of training: linear, scaled_linear or squaredcos_cap_v2
+    /// [default: the model's]
     #[arg(long, value_name = "NAME")]
     beta_schedule: Option<BetaSchedule>,
     /// What the denoiser predicts: epsilon or v_prediction [default: the model's]

@@ -68,7 +68,7 @@ pub struct Cli {
 enum Command {
     /// Learn a concept from a folder of pictures
     Train(Box<train::TrainArgs>),
-    /// Rerun one of the paper's experiments: every variant on every concept, tables and figures
+    /// Rerun one of the paper's experiments: every variant on every concept, with tables and figures
     Experiment(experiment::ExperimentArgs),
     /// Draw pictures, with a learned embedding or without
     Generate(generate::GenerateArgs),
@@ -78,11 +78,11 @@ enum Command {
     Info(info::InfoArgs),
     /// Write a learned embedding or a LoRA as another tool reads it
     Convert(convert::ConvertArgs),
-    /// Write a run as a page that needs no other file, or several side by side
+    /// Write one run, or several side by side, as a web page that needs no other file
     Report(report::ReportArgs),
-    /// Write the model's denoiser with what a run changed in it
+    /// Write a model's denoiser with a run's LoRA or Custom Diffusion weights merged into it
     Merge(merge::MergeArgs),
-    /// List the devices that this program can compute on here, or compile what a run wants of GPUs
+    /// List the devices that dvar can use here, or compile kernels for NVIDIA GPUs before the first run
     Devices(devices::DevicesArgs),
     /// Time the phases of a training step
     Bench(bench::BenchArgs),

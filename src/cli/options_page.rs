@@ -8,11 +8,11 @@ use crate::eval::EvaluationSwitches;
 
 const INTRODUCTION: &str = "# Options
 
-What every command takes: `dvar COMMAND --help` says the same in the terminal. An option of `dvar \
+All options of all commands; `dvar COMMAND --help` shows the same in the terminal. An option of `dvar \
 train` is also a key of a configuration file, with `_` for `-`: `--train-batch-size 2` is \
-`train_batch_size = 2`; only those under \"Run\" that name a preset, a file, a run to resume or a \
-device are flags alone. Flags win over the file, the file over a preset and the model's advice, those \
-over the defaults.
+`train_batch_size = 2`. Only those under \"Run\" that name a preset, a file, a run to resume or a \
+device are flags alone. Flags win over the file, the file over a preset, a preset over the model's \
+advice, and that over the defaults.
 ";
 
 /// Flags of builds with a feature that the default build lacks, and those that every command has.

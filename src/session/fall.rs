@@ -43,13 +43,16 @@ impl Fall {
 impl fmt::Display for Fall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { first, last, evaluations, window, share } = self;
-        write!(f, "{first:.5} at first, {last:.5} in the last {window} evaluations: ")?;
+        write!(
+            f,
+            "{first:.5} at first, {last:.5} in the last {window} of {evaluations} evaluations: "
+        )?;
         if !self.fell() {
             return write!(f, "it did not fall");
         }
         write!(
             f,
-            "it fell by {:.1} %, and these brought {:.2} % of that fall, of {evaluations} in all",
+            "it fell by {:.1} %, and {:.2} % of that fall came in the last {window}",
             100.0 * (first - last) / first,
             100.0 * share
         )
@@ -65,7 +68,8 @@ mod tests {
         let told = Fall::new(&[1.0, 0.6, 0.6, 0.5, 0.5], 2).unwrap();
         assert!(told.fell() && told.goes_on());
         let said = told.to_string();
-        assert!(said.contains("fell by 50.0 %, and these brought 20.00 % of that fall"), "{said}");
+        assert!(said.contains("in the last 2 of 5 evaluations: it fell by 50.0 %"), "{said}");
+        assert!(said.ends_with("and 20.00 % of that fall came in the last 2"), "{said}");
         assert!(!Fall::new(&[1.0, 0.51, 0.51, 0.5, 0.5], 2).unwrap().goes_on());
         let rose = Fall::new(&[0.5, 0.6, 0.7], 1).unwrap();
         assert!(rose.to_string().ends_with("it did not fall") && !rose.fell() && !rose.goes_on());

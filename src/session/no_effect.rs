@@ -63,7 +63,7 @@ impl CheckedOptions {
             (
                 &["learnable_property"],
                 config.caption_templates.is_empty() || !self.has_prompts() || ranks_words,
-                "captions and prompts are given, which it would choose",
+                "it chooses captions and prompts, and both are given",
             ),
             (&["initializer_token"], matches!(start, Initializer::Token(_)), OTHER_START),
             (&["initializer_text"], matches!(start, Initializer::Text(_)), OTHER_START),

@@ -350,7 +350,7 @@ fn a_finished_run_goes_on_beyond_its_end_and_ends_as_a_longer_one() {
         let ran = go_on(run, "12");
         assert!(!ran.stderr.contains("stops under"), "{ran:?}");
         let said = ran.ok();
-        let unheard = "threshold 0.99: never stops, 12 steps are made whatever it says";
+        let unheard = "threshold 0.99: never stops, 12 steps are made in any case";
         assert_eq!(said.contains(unheard), run == "stopped", "{said}");
         let file = |run: &str, name: &str| cli.read(&format!("{run}/{name}"));
         for name in ["learned_embeds.safetensors", "metrics.jsonl", "samples_after.png"] {

@@ -136,11 +136,11 @@ fn a_criterion_that_can_never_stop_is_said_to() {
     let said = cli
         .train(&["-o", "long", "--max-train-steps", "2", "--threshold", "0.3", "--window", "9"])
         .ok();
-    assert!(said.contains("it judges from 10 evaluations on and gets 2"), "{said}");
+    assert!(said.contains("it needs at least 10 evaluations and gets 2"), "{said}");
     let scored = ["--stopping", "clip-s", "--sample-frequency", "1", "--num-samples", "1"];
     let steps = ["-o", "scored", "--max-train-steps", "1", "--patience", "3"];
     let said = cli.train(&[&scored[..], &steps].concat()).ok();
-    assert!(said.contains("it judges from 5 scores on and gets 1"), "{said}");
+    assert!(said.contains("it needs at least 5 scores and gets 1"), "{said}");
 }
 
 #[test]

@@ -168,7 +168,7 @@ const OTHERS: [Other; 18] = [
     ),
     (
         |s| s.contains_key("ztsnr"),
-        "it was trained down to no signal at all (zero terminal SNR), which dvar does not; give a model without",
+        "it was trained with zero terminal SNR, which dvar does not support; give a model without it",
     ),
     (
         |s| ["edm_mean", "edm_std", "edm_vpred.sigma_max"].iter().any(|key| s.contains_key(*key)),
@@ -210,15 +210,15 @@ pub const IS_LORA: &str = "it is a LoRA, which changes a model and is none; give
 
 /// What is said of models that were made to draw in a few steps.
 pub(super) const FAST: &str = "it was made to draw in a few steps (turbo, lightning or LCM), and \
-                               learns no concept by the loss of its base; give the base model";
+                               cannot be trained by its base model's loss; give the base model";
 
 /// What is said of models whose files have such a name.
-pub(super) const CALLED_FAST: &str = "by its name, it was made to draw in a few steps (turbo, lightning or LCM), and learns no concept \
-     by the loss of its base; give the base model, or rename the file if it is none";
+pub(super) const CALLED_FAST: &str = "by its name, it was made to draw in a few steps (turbo, lightning or LCM), and cannot be trained \
+     by its base model's loss; give the base model, or rename the file if this is wrong";
 
 /// What is said of models that have such a title.
-pub(super) const TITLED_FAST: &str = "by the title in its metadata, it was made to draw in a few steps (turbo, lightning or LCM); if it \
-     was, it learns no concept by the loss of its base: give the base model";
+pub(super) const TITLED_FAST: &str = "by the title in its metadata, it was made to draw in a few steps (turbo, lightning or LCM); if that \
+     is right, it cannot be trained by its base model's loss: give the base model";
 
 /// Whether a name says that the model was made to draw in a few steps.
 pub(super) fn is_fast(name: &str) -> bool {

@@ -11,8 +11,8 @@ pub(in crate::cli) struct EvaluateArgs {
     /// Folder with the concept's own pictures [default: those that the run was trained on]
     #[arg(long, value_name = "DIR")]
     pub references: Option<PathBuf>,
-    /// Prompt of the pictures, without the learned word; once for each sub-folder, in order of
-    /// their names, or for as many equal parts of the pictures
+    /// Prompt of the pictures, without the learned word; one for each sub-folder, in the order of
+    /// their names, or one for each equal part of the pictures
     #[arg(long, short, value_name = "TEXT")]
     pub prompt: Vec<String>,
     /// CLIP model: a folder in transformers' layout, or its name on the Hub [default: the run's, or the
@@ -26,11 +26,12 @@ pub(in crate::cli) struct EvaluateArgs {
     /// Folder with alexnet-owt-7be5be79.pth and alex.pth, for the diversity
     #[arg(long, value_name = "DIR")]
     pub lpips: Option<PathBuf>,
-    /// Draw so many pictures of each of the run's prompts [default: score those that it saved]
+    /// Draw this many new pictures of each of the run's prompts
+    /// [default: score those that it saved]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub n_images_per_prompt: Option<u64>,
-    /// Embedding that a run's pictures are drawn with beside its own, or, with the same token, in place
-    /// of it; `FILE=TOKEN` gives it another token; may be repeated
+    /// Further embedding that a run's pictures are drawn with; one with the run's own token takes
+    /// the place of its embedding; `FILE=TOKEN` gives it another token; may be repeated
     #[arg(long, value_name = "FILE")]
     pub embedding: Vec<String>,
     /// What a run's pictures should not show

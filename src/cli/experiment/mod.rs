@@ -38,16 +38,16 @@ pub(super) struct ExperimentArgs {
     /// File with the concepts and the variants [default: a small grid for the default model, on concepts of dvar's repository]
     #[arg(long, value_name = "FILE")]
     grid: Option<PathBuf>,
-    /// Folder to write to, or to go on in; processes with the same one share the work [default: experiments/NAME]
+    /// Folder to write to, or to go on in; several processes with the same folder share the work [default: experiments/NAME]
     #[arg(long, short, value_name = "DIR")]
     output_dir: Option<PathBuf>,
     /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
-    /// Make this run alone, CONCEPT--VARIANT as its folder is called, with those that it takes its steps from, and no tables; may be repeated
+    /// Make only this run, named CONCEPT--VARIANT as its folder is, and the runs that it takes its number of steps from; make no tables; may be repeated
     #[arg(long, value_name = "RUN")]
     run: Vec<String>,
-    /// Say which runs are done, running, failed and open, and make none
+    /// Only say which runs are done, running, failed or still to be made
     #[arg(long, conflicts_with = "run")]
     status: bool,
     /// Make the runs on a cluster: write job scripts and submit them
@@ -56,7 +56,7 @@ pub(super) struct ExperimentArgs {
     /// Runs of each task of a job array
     #[arg(long, value_name = "N", default_value = "1", requires = "submit")]
     runs_per_task: NonZeroUsize,
-    /// What `sbatch` is given too, such as `--gres=gpu:1`
+    /// More options for `sbatch`, such as `--gres=gpu:1`
     #[arg(last = true, value_name = "OPTION", requires = "submit")]
     sbatch: Vec<String>,
 }

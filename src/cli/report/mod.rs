@@ -19,8 +19,8 @@ pub(super) struct ReportArgs {
     /// Folders of finished runs
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
-    /// Page to write; it must not exist yet [default: report.html, in the run's folder, where it is
-    /// made anew, or of several in the working folder]
+    /// Page to write; it must not exist yet [default: report.html, for one run in its folder, where
+    /// it is overwritten, for several in the working folder]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }

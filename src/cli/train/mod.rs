@@ -34,8 +34,8 @@ use crate::{
                   default model does: `dvar info embedded`"
 )]
 pub(super) struct TrainArgs {
-    /// Folder with the 3-6 pictures of the concept, as `--train-data-dir`; the concept is named after
-    /// it where `--placeholder-token` does not name it
+    /// Folder with the 3-6 pictures of the concept, as `--train-data-dir`; without
+    /// `--placeholder-token` the concept is named after it
     #[arg(value_name = "FOLDER", conflicts_with = "train_data_dir")]
     folder: Option<PathBuf>,
     /// Settings of one of the paper's experiments; flags and `--config` win over them
@@ -44,12 +44,12 @@ pub(super) struct TrainArgs {
     /// File with options; flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Go on with an interrupted run, or with any run to the end that `--max-train-steps` gives; takes its
-    /// options
+    /// Go on with this run, by its own options: with an interrupted one, or with any up to a larger
+    /// `--max-train-steps`
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
-    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU; several,
-    /// as `cuda:0,cuda:1`, share the inputs of each step
+    /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU;
+    /// several, such as `cuda:0,cuda:1`, share the inputs of each step
     #[arg(long, value_name = "NAME", default_value = "auto")]
     device: String,
     /// Show the run on a dashboard that fills the terminal; where there is none, lines as without it

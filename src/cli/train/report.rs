@@ -247,14 +247,14 @@ fn judged(
 ) -> String {
     if needed > there {
         return format!(
-            "{criterion}: never stops, it judges from {needed} {value}s on and gets {there}"
+            "{criterion}: never stops, it needs at least {needed} {value}s and gets {there}"
         );
     }
     if config.trainer.callbacks_can_end() {
         return criterion;
     }
     let steps = counted(config.trainer.min_train_steps, "step");
-    format!("{criterion}: never stops, {steps} are made whatever it says")
+    format!("{criterion}: never stops, {steps} are made in any case")
 }
 
 /// Whether a run with these rates can be made so long.

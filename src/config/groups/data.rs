@@ -20,7 +20,8 @@ pub struct DataOptions {
     /// name on the Hub, `sd`, `ldm` or `embedded` [default: embedded]
     #[cfg_attr(feature = "cli", arg(long, short, value_name = "PATH"))]
     pub model: Option<PathBuf>,
-    /// Averaged weights of a single file's denoiser in place of the last ones [default: false]
+    /// Take the averaged (EMA) weights of a single file's denoiser instead of the last ones
+    /// [default: false]
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
@@ -45,15 +46,16 @@ pub struct DataOptions {
     /// Height and width of the training pictures [default: the model's]
     #[cfg_attr(feature = "cli", arg(long, value_name = "PIXELS"))]
     pub resolution: Option<usize>,
-    /// What becomes of a picture that is not square: `center` cuts a square out of it, `squash`
-    /// distorts it to one, `none` keeps its proportions at a square's area
+    /// What to do with a picture that is not square: `center` cuts a square out of its middle,
+    /// `squash` distorts it to a square, `none` keeps its proportions at about the area of a square
     #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
     pub crop: Option<CropMode>,
-    /// How pictures meet templates: `all-pairs` or `official`
+    /// How pictures are paired with caption templates: `all-pairs`, or `official` as in the
+    /// official code
     #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
     pub pairing: Option<Pairing>,
-    /// Other tools that are to read the embedding, which get it in a form of their own in
-    /// `embeddings/TOOL`; several with commas between
+    /// Also write the embedding as these tools read it, into `embeddings/TOOL`; several with commas
+    /// between
     #[cfg_attr(feature = "cli", arg(long, value_name = "TOOL", value_delimiter = ','))]
     pub embedding_format: Option<Vec<EmbeddingFormat>>,
 }

@@ -19,7 +19,7 @@ pub struct EvaluationOptions {
     /// captions, timesteps
     #[cfg_attr(feature = "cli", arg(long, value_name = "CODE"))]
     pub exp_code: Option<EvaluationSwitches>,
-    /// Evaluate the posterior's mean in place of a sample
+    /// Evaluate at the mean of the autoencoder's posterior instead of a sample from it
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
@@ -33,17 +33,17 @@ pub struct EvaluationOptions {
             default_missing_value = "true")
     )]
     pub mean_noise: Option<bool>,
-    /// Record the evaluation of each third of the time steps too
+    /// Also record the evaluation of each third of the time steps
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
             default_missing_value = "true")
     )]
     pub triple: Option<bool>,
-    /// Rounds of the deterministic evaluation, each with its own time steps
+    /// Rounds of each deterministic evaluation, each round with time steps of its own
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub eval_gradient_accumulation_steps: Option<usize>,
-    /// Record the evaluation of each input too [default: false]
+    /// Also record the loss of each input of the evaluation [default: false]
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,

@@ -15,7 +15,7 @@ pub struct LogOptions {
     /// W&B project
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub project_name: Option<String>,
-    /// W&B name of the run [default: the output folder's name]
+    /// W&B name of this run [default: the output folder's name]
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub exp_name: Option<String>,
     /// W&B user or team [default: whoever runs `wandb sync`]

@@ -17,28 +17,28 @@ pub struct MethodOptions {
     /// What is trained: textual-inversion, dreambooth-lora or custom-diffusion
     #[cfg_attr(feature = "cli", arg(long, value_name = "METHOD"))]
     pub method: Option<Method>,
-    /// custom-diffusion: what the concept is one of, such as `cat`; a model that names its words starts
-    /// from it, where nothing else is given
+    /// custom-diffusion: class of the concept, such as `cat`; with a model that has a `words.txt`,
+    /// the vectors start from it if no other start is given
     #[cfg_attr(feature = "cli", arg(long, value_name = "TEXT"))]
     pub class_prompt: Option<String>,
     /// custom-diffusion: folder with pictures of the class; what is missing is drawn by the model
     /// [default: in the run's folder]
     #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
     pub class_data_dir: Option<PathBuf>,
-    /// custom-diffusion: pictures of the class
+    /// custom-diffusion: number of class pictures
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub num_class_images: Option<usize>,
-    /// custom-diffusion: what the loss on the class counts
+    /// custom-diffusion: weight of the loss on the class pictures
     #[cfg_attr(feature = "cli", arg(long, value_name = "WEIGHT"))]
     pub prior_loss_weight: Option<f64>,
-    /// dreambooth-lora: rank of the additions
+    /// dreambooth-lora: rank of the LoRA
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub lora_rank: Option<usize>,
-    /// dreambooth-lora: how strongly the additions count
+    /// dreambooth-lora: factor of the LoRA in training and drawing
     #[cfg_attr(feature = "cli", arg(long, value_name = "SCALE"))]
     pub lora_scale: Option<f64>,
-    /// dreambooth-lora: other tools that are to read the LoRA, which get it in a form of their own in
-    /// `loras/TOOL`; `bundle` is kohya's with the embedding in it; several with commas between
+    /// dreambooth-lora: also write the LoRA as these tools read it, into `loras/TOOL`; `bundle` is
+    /// kohya's file with the embedding in it; several with commas between
     #[cfg_attr(feature = "cli", arg(long, value_name = "TOOL", value_delimiter = ','))]
     pub lora_format: Option<Vec<LoraFormat>>,
     /// SDXL: the text encoders whose vectors are trained: 1, 2 or both [default: both]

@@ -19,10 +19,11 @@ pub struct OptimizerOptions {
             default_missing_value = "true")
     )]
     pub scale_lr: Option<bool>,
-    /// constant, constant_with_warmup, linear, cosine, cosine_with_restarts or polynomial
+    /// Learning-rate schedule: constant, constant_with_warmup, linear, cosine, cosine_with_restarts
+    /// or polynomial
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub lr_scheduler: Option<LrShape>,
-    /// Updates over which the learning rate rises, where the schedule has a rise
+    /// Warm-up: updates over which the learning rate rises, in schedules that have one
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub lr_warmup_steps: Option<usize>,
     /// Cycles of `cosine_with_restarts`
@@ -31,30 +32,30 @@ pub struct OptimizerOptions {
     /// Power of `polynomial`
     #[cfg_attr(feature = "cli", arg(long, value_name = "POWER"))]
     pub lr_power: Option<f64>,
-    /// Rates and the step that each holds up to, such as `0.005:100, 1e-3:1000, 1e-5`, in place of
-    /// `--learning-rate` and a `--lr-scheduler`
+    /// Learning rates, each with the step up to which it holds, such as `0.005:100, 1e-3:1000,
+    /// 1e-5`; in place of `--learning-rate` and `--lr-scheduler`
     #[cfg_attr(feature = "cli", arg(long, value_name = "RATES"))]
     pub lr_schedule: Option<LrPieces>,
-    /// AdamW's decay of the mean
+    /// AdamW's beta1, the decay rate of the gradient's running mean
     #[cfg_attr(feature = "cli", arg(long, value_name = "VALUE"))]
     pub adam_beta1: Option<f64>,
-    /// AdamW's decay of the square
+    /// AdamW's beta2, the decay rate of the squared gradient's running mean
     #[cfg_attr(feature = "cli", arg(long, value_name = "VALUE"))]
     pub adam_beta2: Option<f64>,
-    /// AdamW's addition to the denominator
+    /// AdamW's epsilon, which is added to the denominator
     #[cfg_attr(feature = "cli", arg(long, value_name = "VALUE"))]
     pub adam_epsilon: Option<f64>,
     /// AdamW's weight decay
     #[cfg_attr(feature = "cli", arg(long, value_name = "VALUE"))]
     pub adam_weight_decay: Option<f64>,
-    /// Whether the length of SAM's climb is scaled by the parameters
+    /// Scale SAM's ascent step by the parameters (adaptive SAM)
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
             default_missing_value = "true")
     )]
     pub sam_adaptive: Option<bool>,
-    /// Length of SAM's climb
+    /// SAM's rho, the length of its ascent step
     #[cfg_attr(feature = "cli", arg(long, value_name = "LENGTH"))]
     pub sam_rho: Option<f64>,
     /// Momentum of the SGD inside SAM

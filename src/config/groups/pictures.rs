@@ -28,24 +28,24 @@ pub struct PictureOptions {
             default_missing_value = "true")
     )]
     pub shuffle_tags: Option<bool>,
-    /// How likely each tag of a picture's caption is left out, but for those with the concept
-    /// [default: 0]
+    /// Probability that a tag of a picture's caption is left out; tags with the new word always
+    /// stay [default: 0]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
     pub tag_dropout: Option<f64>,
-    /// Weigh the loss by masks: `cat.mask.png` beside `cat.png`, white where it counts, or else the
-    /// picture's own transparency [default: false]
+    /// Weight the loss by masks: `cat.mask.png` beside `cat.png`, white where it counts; without
+    /// one, by the picture's own opacity [default: false]
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
             default_missing_value = "true")
     )]
     pub masked_loss: Option<bool>,
-    /// Colour behind transparent parts, `white`, `black`, `gray` or such as `#ff8800` [default: what the
-    /// file hides there]
+    /// Colour behind transparent parts: `white`, `black`, `gray`, or a code such as `#ff8800`
+    /// [default: what the file hides there]
     #[cfg_attr(feature = "cli", arg(long, value_name = "COLOR"))]
     pub background: Option<Background>,
-    /// Read the folders in the folder, whose names begin with how often their pictures count, as kohya
-    /// names them: `10_mycat` [default: false]
+    /// Read kohya's sub-folders, whose names begin with how often their pictures count, such as
+    /// `10_mycat` [default: false]
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,

@@ -13,7 +13,7 @@ use crate::schedulers::SchedulerKind;
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
 pub struct SampleOptions {
-    /// Prompts of the sample grids, `{}` stands for the concept; may be repeated
+    /// Prompt of the sample grids, in which `{}` stands for the concept; may be repeated
     #[cfg_attr(feature = "cli", arg(long, value_name = "PROMPT"))]
     pub validation_prompt: Option<Vec<String>>,
     /// Pictures of each validation prompt [default: as many as fill the grid]
@@ -22,7 +22,7 @@ pub struct SampleOptions {
     /// Pictures in a sample grid, unless their number for each validation prompt is given
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub num_samples: Option<usize>,
-    /// Draw a sample grid without guidance too
+    /// Also draw a sample grid without guidance
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
@@ -47,7 +47,7 @@ pub struct SampleOptions {
     /// Share of fresh noise in each DDIM step of the sample grids
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
     pub eta: Option<f64>,
-    /// Score samples on the way by CLIP-T too [default: false]
+    /// Also score the samples that are drawn during training by CLIP-T [default: false]
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,

@@ -14,21 +14,23 @@ pub struct StartOptions {
     /// Known word that the concept starts from, such as `cat`
     #[cfg_attr(feature = "cli", arg(long, value_name = "WORD"))]
     pub initializer_token: Option<String>,
-    /// Text whose tokens the vectors start from, one vector for each token
+    /// Text that the vectors start from, one vector for each of its tokens
     #[cfg_attr(feature = "cli", arg(long, value_name = "TEXT"))]
     pub initializer_text: Option<String>,
     /// Learned embedding that the vectors start from
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub initializer_file: Option<PathBuf>,
-    /// Where the vectors start: token, text, file, random, the vocabulary's best or worst by CLIP,
-    /// or the word of the lowest-loss [default: as an initializer is given; where none is and the
-    /// model names its words in a `words.txt`, lowest-loss]
+    /// What the vectors start from: `token`, `text` or `file`, as the options above give them;
+    /// `random`, a random token; `best` or `worst`, the token that CLIP finds nearest to the
+    /// pictures or farthest from them; `lowest-loss`, the word with the lowest deterministic loss
+    /// [default: as an initializer is given; where none is and the model names its words in a
+    /// `words.txt`, lowest-loss]
     #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
     pub init_strategy: Option<InitStrategy>,
     /// Vectors that the concept is made of [default: 1]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub num_vectors: Option<usize>,
-    /// Save the vectors as they start too
+    /// Also save the vectors as they were before training
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,

@@ -12,22 +12,23 @@ pub struct StoppingOptions {
     /// What ends the run: dvar, plateau, clip-s, few-iters or baseline
     #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
     pub stopping: Option<Stopping>,
-    /// How many of the last deterministic losses are compared: by DVAR with all, by plateau with
-    /// as many before them
+    /// Number of the last deterministic losses that decide: dvar compares them with all losses,
+    /// plateau with as many before them
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub window: Option<usize>,
-    /// Stop under this; 0 never stops. DVAR: the window's variance over that of all losses; plateau:
-    /// what the window brought of the whole fall, 0.05 if left open
+    /// Stop when the ratio is below this; 0 never stops. For dvar it is the variance in the window
+    /// over that of all losses. For plateau it is the share of the loss' whole fall that the window
+    /// brought, and the default is 0.05
     #[cfg_attr(feature = "cli", arg(long, value_name = "RATIO"))]
     pub threshold: Option<f64>,
     /// CLIP-s: a score must exceed the best one by this to count
     #[cfg_attr(feature = "cli", arg(long, value_name = "GAIN"))]
     pub min_delta: Option<f64>,
-    /// CLIP-s: scores without such a gain that are allowed in a row
+    /// CLIP-s: how many scores in a row may lack such a gain
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub patience: Option<usize>,
-    /// Updates between two scored samples; 0 draws none on the way [default: 50 for clip-s, 500 for
-    /// baseline, else 0]
+    /// Updates between two scored sample grids; 0 draws none during training [default: 50 for
+    /// clip-s, 500 for baseline, else 0]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub sample_frequency: Option<usize>,
 }

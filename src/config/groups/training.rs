@@ -12,25 +12,25 @@ use crate::{
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
 pub struct TrainingOptions {
-    /// Updates at most
+    /// Maximum number of updates (training steps)
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub max_train_steps: Option<usize>,
-    /// Updates that are made whatever a criterion says [default: 0]
+    /// Number of updates before which no criterion stops the run [default: 0]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub min_train_steps: Option<usize>,
-    /// Inputs of one forward pass
+    /// Batch size: inputs of one forward pass
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub train_batch_size: Option<usize>,
     /// Forward passes whose gradients are averaged for one update
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub gradient_accumulation_steps: Option<usize>,
-    /// Cut the gradient to this length [default: 1 for custom-diffusion, else none]
+    /// Clip the gradient to this norm [default: 1 for custom-diffusion, else none]
     #[cfg_attr(feature = "cli", arg(long, value_name = "LENGTH"))]
     pub max_grad_norm: Option<f64>,
-    /// adamw or sam
+    /// Optimiser: adamw or sam
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub optimizer: Option<OptimizerKind>,
-    /// no, fp16 or bf16
+    /// What the text encoder and the denoiser compute in: no (f32), fp16 or bf16
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE"))]
     pub mixed_precision: Option<MixedPrecision>,
     /// Compute the UNet's activations again in the backward pass: much less memory, more time
@@ -51,23 +51,24 @@ pub struct TrainingOptions {
     /// Updates between two checkpoints
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub save_steps: Option<usize>,
-    /// Noise of training: linear, scaled_linear or squaredcos_cap_v2 [default: the model's]
+    /// Noise schedule of training: linear, scaled_linear or squaredcos_cap_v2
+    /// [default: the model's]
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub beta_schedule: Option<BetaSchedule>,
     /// What the denoiser predicts: epsilon or v_prediction [default: the model's]
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub prediction_type: Option<PredictionType>,
-    /// First step of the noise schedule that is trained and evaluated on [default: 0]
+    /// Lowest time step of the noise schedule in training and evaluation [default: 0]
     #[cfg_attr(feature = "cli", arg(long, value_name = "STEP"))]
     pub min_timestep: Option<usize>,
-    /// Step of the noise schedule before which training and evaluation end [default: the
-    /// schedule's length]
+    /// Training and evaluation take time steps below this one [default: the schedule's length]
     #[cfg_attr(feature = "cli", arg(long, value_name = "STEP"))]
     pub max_timestep: Option<usize>,
-    /// How likely a picture is mirrored [default: 0.5]
+    /// Probability that a picture is mirrored [default: 0.5]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
     pub flip: Option<f64>,
-    /// Keep the length that each vector began with: training turns it only [default: false]
+    /// Keep the norm that each vector starts with: training only changes its direction
+    /// [default: false]
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
