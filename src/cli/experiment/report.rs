@@ -15,14 +15,35 @@ use crate::{
     config::TrainOptions,
 };
 
-/// A quantity that variants are compared by: its name, its decimals, whether its axis begins at
-/// zero, and what a run gave of it.
-type Quantity = (&'static str, usize, bool, fn(&Finished<'_>) -> Option<f64>);
+/// A quantity that variants are compared by.
+struct Quantity {
+    name: &'static str,
+    decimals: usize,
+    /// Whether its axis begins at zero.
+    from_zero: bool,
+    /// What a run gave of it.
+    of_run: fn(&Finished<'_>) -> Option<f64>,
+}
 
 const QUANTITIES: [Quantity; 3] = [
-    ("CLIP-I", 3, false, |run| run.done()?.result.clip_i),
-    ("iterations", 0, true, |run| Some(run.done()?.result.steps as f64)),
-    ("minutes", 1, true, |run| Some(run.done()?.seconds / 60.0)),
+    Quantity {
+        name: "CLIP-I",
+        decimals: 3,
+        from_zero: false,
+        of_run: |run| run.done()?.result.clip_i,
+    },
+    Quantity {
+        name: "iterations",
+        decimals: 0,
+        from_zero: true,
+        of_run: |run| Some(run.done()?.result.steps as f64),
+    },
+    Quantity {
+        name: "minutes",
+        decimals: 1,
+        from_zero: true,
+        of_run: |run| Some(run.done()?.seconds / 60.0),
+    },
 ];
 
 /// Writes the table of the variants, as CSV and Markdown, and its figure.
@@ -36,10 +57,10 @@ pub(super) fn write_results(
     write(&folder.join(format!("{name}.csv")), &table.to_csv())?;
     let variants: Vec<&str> = grid.variants.iter().map(|variant| &*variant.name).collect();
     let measures = QUANTITIES.map(|quantity| Measure {
-        name: quantity.0,
-        spreads: variants.iter().map(|variant| spread(runs, variant, quantity)).collect(),
-        decimals: quantity.1,
-        from_zero: quantity.2,
+        name: quantity.name,
+        spreads: variants.iter().map(|variant| spread(runs, variant, &quantity)).collect(),
+        decimals: quantity.decimals,
+        from_zero: quantity.from_zero,
     });
     let svg = dot_and_range_svg(&format!("dvar experiment {name}"), &variants, &measures);
     write(&folder.join(format!("{name}.svg")), &svg)?;
@@ -185,15 +206,15 @@ fn of_variant<'a>(
     runs.iter().filter(move |run| run.cell.variant == variant)
 }
 
-fn spread(runs: &[Finished<'_>], variant: &str, quantity: Quantity) -> Option<Spread> {
-    Spread::of(&of_variant(runs, variant).filter_map(quantity.3).collect::<Vec<f64>>())
+fn spread(runs: &[Finished<'_>], variant: &str, quantity: &Quantity) -> Option<Spread> {
+    Spread::of(&of_variant(runs, variant).filter_map(quantity.of_run).collect::<Vec<f64>>())
 }
 
 fn table(grid: &Grid, runs: &[Finished<'_>]) -> Table {
     let rows = grid.variants.iter().map(|variant| {
         let name = &*variant.name;
-        let spreads = QUANTITIES.map(|quantity| match spread(runs, name, quantity) {
-            Some(spread) => table::Cell::Spread(spread, quantity.1),
+        let spreads = QUANTITIES.map(|quantity| match spread(runs, name, &quantity) {
+            Some(spread) => table::Cell::Spread(spread, quantity.decimals),
             None => table::Cell::Missing,
         });
         let failures = of_variant(runs, name).filter_map(|run| {
@@ -205,7 +226,7 @@ fn table(grid: &Grid, runs: &[Finished<'_>]) -> Table {
             failures: failures.collect(),
         }
     });
-    let names = QUANTITIES.iter().map(|quantity| quantity.0.to_string());
+    let names = QUANTITIES.iter().map(|quantity| quantity.name.to_string());
     Table {
         columns: std::iter::once("variant".to_string()).chain(names).collect(),
         rows: rows.collect(),
