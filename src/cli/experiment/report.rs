@@ -120,8 +120,8 @@ pub(super) fn write_runs(folder: &Path, runs: &[Finished<'_>]) -> Result<(), Cli
 
 /// The title, the models and the concepts.
 pub(super) fn header(name: &str, runs: &[Finished<'_>]) -> String {
-    let models = distinct(runs.iter().map(|run| &*run.cell.model));
-    let concepts = distinct(runs.iter().map(|run| &*run.cell.concept));
+    let models = distinct(runs.iter().map(|run| &*run.cell.model)).join(", ");
+    let concepts = distinct(runs.iter().map(|run| &*run.cell.concept)).join(", ");
     format!("# {name}\n\nModel: {models}. Concepts: {concepts}.\n")
 }
 
@@ -129,12 +129,11 @@ pub(super) fn header(name: &str, runs: &[Finished<'_>]) -> String {
 /// machines too.
 fn scorers(runs: &[Finished<'_>]) -> String {
     let names = runs.iter().map(|run| match &run.options.samples.clip {
-        None => "the model's own CLIP".into(),
+        None => String::from("the model's own CLIP"),
         Some(folder) if folder.is_absolute() => folder_name(folder),
         Some(name) => name.display().to_string(),
     });
-    let names: Vec<String> = names.collect();
-    distinct(names.iter().map(String::as_str))
+    distinct(names).join(", ")
 }
 
 /// How a run is called beside others.
@@ -178,14 +177,15 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), CliError> {
     output::write_alone(path, text.as_bytes())
 }
 
-fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let mut seen: Vec<&str> = Vec::new();
-    for name in names {
-        if !seen.contains(&name) {
-            seen.push(name);
+/// Each value once, in the order in which they come.
+pub(super) fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut seen = Vec::new();
+    for value in values {
+        if !seen.contains(&value) {
+            seen.push(value);
         }
     }
-    seen.join(", ")
+    seen
 }
 
 fn variant_line(variant: &Variant) -> Result<String, CliError> {

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::Path};
 use super::{
     figure::{LossPanel, loss_panels_svg},
     queue::{Finished, Outcome},
-    report::{self, cell_name, header, write},
+    report::{self, cell_name, distinct, header, write},
     statistics::{Spread, r_squared},
     table::{Cell, Failure, Row, Table, csv_line},
 };
@@ -112,15 +112,6 @@ fn columns(fits: &[Fit]) -> Vec<usize> {
 
 fn row_of(fits: &[Fit], code: EvaluationSwitches) -> Option<usize> {
     distinct(fits.iter().map(|fit| fit.code)).iter().position(|other| *other == code)
-}
-
-fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
-    values.fold(Vec::new(), |mut seen, value| {
-        if !seen.contains(&value) {
-            seen.push(value);
-        }
-        seen
-    })
 }
 
 fn redrawn(code: EvaluationSwitches) -> String {
