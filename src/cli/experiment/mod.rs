@@ -124,18 +124,35 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
     })?;
     let finished = queue.finished()?;
     if !args.run.is_empty() {
-        let failed = finished.iter().filter(|run| args.run.contains(&run.cell.run));
-        return failed.filter_map(Finished::failure).next().map_or(Ok(()), |reason| {
-            Err(CliError::Failed(format!("{reason}; the same command tries it again")))
-        });
+        return check_named(&args.run, &finished);
     }
     let _turn = output::in_turn(&runs.join("tables.lock"))?;
-    report::write_runs(&folder, &finished)?;
-    match args.experiment {
+    write_results(args.experiment, &grid, &folder, &finished)
+}
+
+/// The failure of one of the runs that the user named, where one failed.
+fn check_named(named: &[String], finished: &[Finished<'_>]) -> Result<(), CliError> {
+    let named = finished.iter().filter(|run| named.contains(&run.cell.run));
+    match named.filter_map(Finished::failure).next() {
+        None => Ok(()),
+        Some(reason) => Err(CliError::Failed(format!("{reason}; the same command tries it again"))),
+    }
+}
+
+/// Writes what came of all runs, says where, and fails if one of them did.
+fn write_results(
+    experiment: Experiment,
+    grid: &Grid,
+    folder: &Path,
+    finished: &[Finished<'_>],
+) -> Result<(), CliError> {
+    let name = experiment.name();
+    report::write_runs(folder, finished)?;
+    match experiment {
         Experiment::SemiDeterministic => {
-            semi_deterministic::write_results(&folder, name, &finished)?;
+            semi_deterministic::write_results(folder, name, finished)?;
         }
-        _ => report::write_results(&folder, name, &grid, &finished)?,
+        _ => report::write_results(folder, name, grid, finished)?,
     }
     let file = |ending: &str| folder.join(format!("{name}.{ending}")).display().to_string();
     println!("table      {}, {}", file("md"), file("csv"));
