@@ -6,7 +6,7 @@ use super::{
     CliError,
     learned::{is_about_numbers, read_adapter, read_embedding},
     model,
-    run_folder::RunFolder,
+    run_folder::{RunFolder, is_run},
     train::read_result,
 };
 use crate::{
@@ -55,7 +55,7 @@ pub(super) fn run(args: &InfoArgs) -> Result<(), CliError> {
                 (Err(no_embedding), _) => Err(no_embedding),
             },
         }
-    } else if path.join("config.toml").is_file() {
+    } else if is_run(path) {
         training_run(path)
     } else if path.is_dir() || path == Path::new(model::EMBEDDED) {
         model_folder(&model::open(Some(path), false)?)

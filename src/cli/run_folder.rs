@@ -90,9 +90,8 @@ impl RunFolder {
     /// An existing run.
     pub(super) fn open(folder: &Path) -> Result<Self, CliError> {
         let path = folder.to_path_buf();
-        let run = Self { path, own: None, new: false, device: None, other_options: None };
-        if run.config().is_file() {
-            return Ok(run);
+        if is_run(folder) {
+            return Ok(Self { path, own: None, new: false, device: None, other_options: None });
         }
         Err(CliError::Input(format!(
             "`{}` is no run folder: it has no `config.toml`; give the folder that `dvar train` wrote",
@@ -253,6 +252,11 @@ impl RunFolder {
     pub(super) fn samples(&self, when: &str) -> PathBuf {
         self.path.join(format!("samples_{when}.png"))
     }
+}
+
+/// Whether a folder is a run's: it has its configuration, which is written before anything else.
+pub(super) fn is_run(folder: &Path) -> bool {
+    folder.join(CONFIG).is_file()
 }
 
 /// The adapter beside an embedding, where there is one.

@@ -13,7 +13,10 @@ use std::path::Path;
 use burn::tensor::Device;
 use dvar_models::weights::Folder;
 
-use super::{CliError, device, model, output, run_folder::RunFolder};
+use super::{
+    CliError, device, model, output,
+    run_folder::{RunFolder, is_run},
+};
 use crate::{
     eval::{DinoScorer, LpipsScorer, PromptPictures, Scorers, Scores},
     pipelines::ModelFolder,
@@ -34,7 +37,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
             args.path.display()
         )));
     }
-    let subject = if args.path.join("config.toml").is_file() {
+    let subject = if is_run(&args.path) {
         run::subject(args, &RunFolder::open(&args.path)?)?
     } else {
         folder::subject(args)?

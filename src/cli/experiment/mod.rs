@@ -27,7 +27,9 @@ use self::{
     queue::{Finished, Queue},
     slurm::Jobs,
 };
-use super::{CliError, counted::counted, device, end_request::on_end_request, output};
+use super::{
+    CliError, counted::counted, device, end_request::on_end_request, output, run_folder::is_run,
+};
 
 /// Flags of `dvar experiment`.
 #[derive(Debug, clap::Args)]
@@ -79,7 +81,7 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<(), CliError> {
         None => device::check_is_there(&args.device)?,
     }
     let folder = args.output_dir.clone().unwrap_or_else(|| Path::new("experiments").join(name));
-    if folder.join("config.toml").is_file() {
+    if is_run(&folder) {
         return Err(CliError::Input(format!(
             "`{}` is the folder of one run; choose another one for the experiment with `--output-dir`",
             folder.display()

@@ -15,7 +15,11 @@ use std::{
 
 use crate::{
     callbacks::Seconds,
-    cli::{CliError, output, run_folder::RunFolder, train::RunResult},
+    cli::{
+        CliError, output,
+        run_folder::{RunFolder, is_run},
+        train::RunResult,
+    },
     config::TrainOptions,
 };
 
@@ -82,7 +86,7 @@ impl Place {
 
     /// The result, if the run is finished.
     pub(super) fn done(&self) -> Result<Option<Done>, CliError> {
-        if !self.0.join("config.toml").is_file() {
+        if !is_run(&self.0) {
             return Ok(None);
         }
         let folder = RunFolder::open(&self.0)?;
@@ -149,7 +153,7 @@ impl Place {
         let program = std::env::current_exe()?;
         let mut command = Command::new(program);
         command.arg("train");
-        if self.0.join("config.toml").is_file() {
+        if is_run(&self.0) {
             command.arg("--resume").arg(&self.0);
         } else {
             let text = format!("{MODEL}{model_mark}\n{}", options.to_toml()?);
