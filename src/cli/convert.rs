@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{
     CliError,
     learned::{is_about_numbers, read_adapter, read_named, split},
-    output::{check_new, write},
+    output::{check_new, create_folder, write},
     run_folder::plain_name,
 };
 use crate::{
@@ -188,7 +188,7 @@ pub(super) fn write_formats(
 ) -> Result<(), CliError> {
     for format in formats {
         let folder = folder.join(format.name());
-        std::fs::create_dir_all(&folder).map_err(|error| CliError::write(&folder, error))?;
+        create_folder(&folder)?;
         let stem = folder.join(plain_name(embedding.placeholder_token()));
         for file in format.write(embedding) {
             let path = with_ending(&stem, &file);
@@ -208,7 +208,7 @@ pub(super) fn write_lora_formats(
     let Some(LearnedAdapter::Lora(lora)) = &concept.adapter else { return Ok(()) };
     for format in formats {
         let folder = folder.join(format.name());
-        std::fs::create_dir_all(&folder).map_err(|error| CliError::write(&folder, error))?;
+        create_folder(&folder)?;
         let name = plain_name(concept.embedding.placeholder_token());
         let path = folder.join(format!("{name}.safetensors"));
         let bytes = format.write(lora, &concept.embedding).map_err(CliError::Failed)?;

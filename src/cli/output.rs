@@ -15,6 +15,11 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     write_atomic(path, bytes).map_err(|error| CliError::write(path, error))
 }
 
+/// Makes a folder for files, and those that it lies in, where they are not there.
+pub(super) fn create_folder(path: &Path) -> Result<(), CliError> {
+    fs::create_dir_all(path).map_err(|error| CliError::write(path, error))
+}
+
 /// Refuses a file of `--output` that exists already, or whose folder does not.
 pub(super) fn check_new(path: &Path) -> Result<(), CliError> {
     if path.exists() {

@@ -9,7 +9,7 @@ use std::{
 use super::{
     CliError,
     learned::{read_adapter, read_embedding},
-    output::{OwnFolder, write},
+    output::{OwnFolder, create_folder, write},
 };
 use crate::{
     concept::{LearnedAdapter, LearnedConcept},
@@ -65,8 +65,7 @@ impl RunFolder {
         run.options()?;
         let own = OwnFolder::again(folder.to_path_buf())?;
         // a run that was killed early may lack it
-        let state = run.path.join("state");
-        fs::create_dir_all(&state).map_err(|error| CliError::write(&state, error))?;
+        create_folder(&run.path.join("state"))?;
         Ok(Self { own: Some(own.into()), ..run })
     }
 

@@ -23,7 +23,7 @@ pub(super) fn write_each(
     pictures: &[Picture],
     prompts: Vec<String>,
 ) -> Result<(), CliError> {
-    std::fs::create_dir_all(folder).map_err(|error| CliError::write(folder, error))?;
+    output::create_folder(folder)?;
     let mut named = Vec::new();
     for (i, (picture, prompt)) in pictures.iter().zip(prompts).enumerate() {
         let file = format!("{i:04}.png");

@@ -29,8 +29,7 @@ impl Jobs<'_> {
     /// Submits the runs of these cells, those that take their steps from others after them, and then
     /// the tables.
     pub(super) fn submit(&self, cells: &[&Cell]) -> Result<(), CliError> {
-        let made = std::fs::create_dir_all(&self.folder);
-        made.map_err(|error| CliError::write(&self.folder, error))?;
+        output::create_folder(&self.folder)?;
         let mut jobs: Vec<String> = Vec::new();
         for Array { after, tasks } in arrays(cells, self.runs_per_task) {
             let name = format!("runs-{}", jobs.len() + 1);

@@ -10,7 +10,6 @@ use crate::{
     cli::{CliError, counted::counted, output},
     config::{MethodConfig, TrainConfig},
     data::{DataError, dataset::Dataset, picture_files, png::encode_png, reading::CropMode},
-    files::write_atomic,
     pipelines::BATCH,
     session::{CheckedOptions, PreparedRun, class_pictures, draw_class},
 };
@@ -72,7 +71,7 @@ pub(super) async fn load(
     let config = &run.checked.config;
     let Some((prompt, count)) = class_pictures(config) else { return Ok(None) };
     let folder = class_folder(config).map_or(default_folder, Path::to_path_buf);
-    std::fs::create_dir_all(&folder).map_err(|error| CliError::write(&folder, error))?;
+    output::create_folder(&folder)?;
     let there = match picture_files(&folder) {
         Ok(files) => files,
         Err(DataError::NoPictures { .. }) => Vec::new(),
@@ -131,7 +130,7 @@ async fn draw(
         let png = encode_png(picture.width(), picture.height(), picture.pixels());
         let (png, path) = (png?, path(number));
         if !path.is_file() {
-            write_atomic(&path, &png).map_err(|error| CliError::write(&path, error))?;
+            output::write(&path, &png)?;
         }
         done += 1;
         part.told(done, missing.len())

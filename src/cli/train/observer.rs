@@ -105,8 +105,7 @@ impl<'a> CommandLine<'a> {
             }
             Moment::During { updates, concept } => {
                 let folder = folder.checkpoint(updates);
-                let created = std::fs::create_dir_all(&folder);
-                created.map_err(|error| CliError::write(&folder, error))?;
+                output::create_folder(&folder)?;
                 let picture = folder.join("samples.png");
                 output::write(&picture, &encode_grid(&drawn.pictures, 4)?)?;
                 logs.picture("samples", updates - 1, &picture)?;
