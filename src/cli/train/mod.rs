@@ -1,5 +1,6 @@
 //! `dvar train`
 
+mod announce;
 mod class_pictures;
 #[cfg(feature = "tui")]
 mod dashboard;
@@ -7,6 +8,7 @@ mod observer;
 mod part;
 mod plan;
 mod progress;
+mod record;
 mod report;
 mod run;
 mod search;
@@ -14,7 +16,7 @@ mod search;
 use std::path::{Path, PathBuf};
 
 pub(super) use plan::{check, saved};
-pub(super) use report::{RunResult, mark, read_metrics, read_metrics_until, read_result};
+pub(super) use record::{RunResult, mark, read_metrics, read_metrics_until, read_result};
 pub(super) use run::run;
 
 use super::{

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
 };
 
-use super::{class_pictures, part::Part, progress::Progress, report, search};
+use super::{class_pictures, part::Part, progress::Progress, record, search};
 use crate::{
     callbacks::{Checkpoint, Interrupt, MetricsLog, Timing, write_concept},
     cli::{CliError, device, logs::Logs, output, run_folder::RunFolder, sample_files::write_each},
@@ -165,7 +165,7 @@ impl Observer for CommandLine<'_> {
             output::write(&self.folder.initial_embedding(), &vectors)?;
         }
         if self.config.each_input {
-            report::write_evaluation_inputs(&self.folder, &session.evaluation_draws.draw(0))?;
+            record::write_evaluation_inputs(&self.folder, &session.evaluation_draws.draw(0))?;
         }
         Ok(())
     }
@@ -236,7 +236,7 @@ impl Observer for CommandLine<'_> {
     }
 
     fn earlier_best(&self, resumed: &TrainState) -> Result<Option<Best>, CliError> {
-        let scored = report::best(&report::read_metrics_until(&self.folder, resumed.step)?);
+        let scored = record::best(&record::read_metrics_until(&self.folder, resumed.step)?);
         let Some((steps, score)) = scored else { return Ok(None) };
         Ok(Some(Best { steps, score, concept: self.folder.read_checkpoint(steps)? }))
     }

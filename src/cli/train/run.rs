@@ -4,9 +4,11 @@ use std::sync::atomic::Ordering;
 
 use super::{
     TrainArgs,
+    announce::{announce, say_of_flags, say_of_prompts},
     observer::CommandLine,
     plan,
-    report::{self, RunResult},
+    record::{RunResult, mark, read_metrics},
+    report::{report, write_curve},
 };
 use crate::{
     callbacks::Interrupt,
@@ -26,9 +28,9 @@ use crate::{
 pub(in crate::cli) fn run(args: TrainArgs) -> Result<(), CliError> {
     let (prepared, folder, devices) = plan::prepare(&args)?;
     let interrupt = interrupt_on_ctrl_c()?;
-    report::announce(&prepared, &folder, &devices);
-    report::say_of_flags(&prepared, &args.options)?;
-    report::say_of_prompts(&prepared)?;
+    announce(&prepared, &folder, &devices);
+    say_of_flags(&prepared, &args.options)?;
+    say_of_prompts(&prepared)?;
     let device = prepared.device.clone();
     device::run(&device, || {
         pollster::block_on(make(prepared, folder, &devices, interrupt, args.dashboard()))
@@ -74,13 +76,13 @@ fn conclude(
     let Outcome { steps, stop, best, clip_i_before, clip_i, initializer_token, .. } = outcome;
     let scores = [("clip_i_before", clip_i_before), ("clip_i_after", clip_i)];
     observer.logs()?.finish(steps, &scores)?;
-    let points = report::read_metrics(folder)?;
-    report::write_curve(folder, config, &points, &stop)?;
+    let points = read_metrics(folder)?;
+    write_curve(folder, config, &points, &stop)?;
     let kept_steps = best.map_or(steps, |best| best.steps);
-    let pictures = Some(report::mark(&prepared.dataset));
+    let pictures = Some(mark(&prepared.dataset));
     let result =
         RunResult { steps, kept_steps, stop, clip_i_before, clip_i, initializer_token, pictures };
-    report::report(folder, config, &points, &result)?;
+    report(folder, config, &points, &result)?;
     write_own(folder)?;
     println!("report     {}", folder.report().display());
     Ok(())

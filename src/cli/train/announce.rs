@@ -1,0 +1,185 @@
+//! What a run says of itself before it begins.
+
+use crate::{
+    cli::{CliError, counted::counted, prompts::say_cut, run_folder::RunFolder},
+    config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig, TrainOptions},
+    data::{left_out, reading::CropMode, templates::fill},
+    schedulers::PredictionType,
+    session::{CheckedOptions, NamedDevice, PreparedRun},
+};
+
+/// Says what the run is.
+pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, devices: &[NamedDevice]) {
+    let CheckedOptions { config, model, .. } = &run.checked;
+    let prediction = match model.scheduler().noise_schedule().prediction_type() {
+        PredictionType::Epsilon => "",
+        PredictionType::VPrediction => ", by v_prediction",
+    };
+    println!("model      {}{prediction}", model.name());
+    println!(
+        "concept    {} from {}, {}, {} of {} px in {}",
+        config.placeholder_token,
+        initializer(&config.initializer),
+        counted(run.start.num_vectors(config), "vector"),
+        counted(run.dataset.pictures().len(), "picture"),
+        run.checked.size(),
+        config.train_data_dir.display()
+    );
+    say_of_pictures(run);
+    let trainer = &config.trainer;
+    println!(
+        "training   {}at most {}, batch {} x {}, learning rate {}, on {}",
+        method(&config.method),
+        counted(trainer.max_train_steps, "step"),
+        config.train_batch_size,
+        trainer.gradient_accumulation_steps,
+        trainer.lr_schedule.base_lr,
+        shared_out(devices, config.train_batch_size)
+    );
+    if config.mixed_precision != MixedPrecision::No {
+        println!(
+            "precision  {}; vectors, optimiser, norms, softmax and losses in f32{}",
+            config.mixed_precision,
+            if trainer.loss_scaling { ", the loss is scaled" } else { "" }
+        );
+    }
+    println!("criterion  {}", criterion(config));
+    println!("output     {}", folder.path().display());
+    if let Some(state) = &run.state {
+        println!("resuming   at step {}", state.step);
+    }
+}
+
+/// Says of each flag that does nothing in this run. Of a file's options nothing is said: a run's own has
+/// them all, and one may serve several runs.
+pub(super) fn say_of_flags(run: &PreparedRun, flags: &TrainOptions) -> Result<(), CliError> {
+    for (option, why) in run.checked.without_effect(flags)? {
+        eprintln!("warning: `--{}` does nothing here: {why}", option.replace('_', "-"));
+    }
+    Ok(())
+}
+
+/// Says of the samples' prompts which are not drawn to their end: many vectors leave little room.
+pub(super) fn say_of_prompts(run: &PreparedRun) -> Result<(), CliError> {
+    let CheckedOptions { config, model, .. } = &run.checked;
+    let token = &config.placeholder_token;
+    let mut tokenizers = model.tokenizers()?;
+    tokenizers.add_placeholder(token, run.start.num_vectors(config))?;
+    let prompts = config.validation_prompts.iter().map(|prompt| fill(prompt, token));
+    let prompts: Vec<String> = prompts.collect();
+    say_cut(&tokenizers, prompts.iter().map(String::as_str));
+    Ok(())
+}
+
+/// The devices' names, and how many inputs of a batch each computes where there are several.
+fn shared_out(devices: &[NamedDevice], inputs: usize) -> String {
+    let names: Vec<&str> = devices.iter().map(|(_, name)| name.as_str()).collect();
+    let (last, others) = match names.as_slice() {
+        [only] => return (*only).to_string(),
+        [others @ .., last] => (last, others.join(", ")),
+        [] => return String::new(),
+    };
+    let (fewest, most) = (inputs / names.len(), inputs.div_ceil(names.len()));
+    let each =
+        if fewest < most { format!("{fewest} or {most} inputs") } else { counted(most, "input") };
+    format!("{others} and {last}, {each} each")
+}
+
+/// Says what of the pictures does not show: their sizes where these differ, what is transparent, and
+/// what is left out.
+fn say_of_pictures(run: &PreparedRun) {
+    let CheckedOptions { config, .. } = &run.checked;
+    if config.reading.crop == CropMode::None {
+        let sizes = run.dataset.sizes().into_iter();
+        let sizes = sizes.map(|([width, height], count)| format!("{count} of {width} x {height}"));
+        println!("sizes      {}", sizes.collect::<Vec<_>>().join(", "));
+    }
+    let transparent = run.dataset.transparent();
+    if transparent > 0 && !config.reading.masks && config.reading.background.is_none() {
+        println!(
+            "pictures   {transparent} with transparent parts, whose hidden colours show; \
+             `--background white` covers these"
+        );
+    }
+    // a folder that cannot be read again says nothing new
+    if let Ok(Some(names)) = left_out(&config.train_data_dir, config.reading.kohya_folders) {
+        println!("left out   {names}: convert these to png or jpg to train on them");
+    }
+}
+
+pub(super) fn initializer(initializer: &Initializer) -> String {
+    match initializer {
+        Initializer::Token(word) => format!("`{word}`"),
+        Initializer::Text(text) => format!("the tokens of `{text}`"),
+        Initializer::File(file) => file.display().to_string(),
+        Initializer::Random => "a random token".into(),
+        Initializer::Best => "the vocabulary's best token".into(),
+        Initializer::Worst => "the vocabulary's worst token".into(),
+        Initializer::LowestLoss => "the word of the lowest loss".into(),
+    }
+}
+
+fn method(method: &MethodConfig) -> String {
+    match method {
+        MethodConfig::TextualInversion => String::new(),
+        MethodConfig::DreamboothLora { rank, .. } => format!("DreamBooth-LoRA of rank {rank}, "),
+        MethodConfig::CustomDiffusion { class_prompt, .. } => {
+            format!("Custom Diffusion of the class `{class_prompt}`, ")
+        }
+    }
+}
+
+pub(super) fn criterion(config: &TrainConfig) -> String {
+    let every = config.sample_frequency.unwrap_or(0);
+    match config.stopping {
+        Stopping::Dvar => watched(config, "DVAR", config.window.saturating_add(1)),
+        Stopping::Plateau => watched(config, "plateau", config.window.saturating_mul(2)),
+        Stopping::ClipS | Stopping::Baseline if every > config.trainer.max_train_steps => {
+            format!("a fixed number of steps: scores come every {every}, which it does not reach")
+        }
+        Stopping::ClipS => {
+            let criterion = format!("CLIP-s, scored every {}", counted(every, "step"));
+            // the first score is the best so far, and as many as the patience may follow it
+            let needed = config.patience.patience().saturating_add(2);
+            let scores = config.trainer.max_train_steps / every.max(1);
+            judged(config, criterion, needed, scores, "score")
+        }
+        Stopping::FewIters => "a fixed number of steps".into(),
+        Stopping::Baseline => {
+            format!("the best of all checkpoints, scored every {}", counted(every, "step"))
+        }
+    }
+}
+
+/// A criterion that watches the deterministic loss, and whether it can stop the run; it judges from so
+/// many evaluations on.
+fn watched(config: &TrainConfig, name: &str, needed: usize) -> String {
+    let evaluations = config.trainer.max_train_steps.div_ceil(config.eval_interval);
+    let criterion = format!("{name}, window {}, threshold {}", config.window, config.threshold);
+    if config.threshold == 0.0 {
+        format!("{criterion}: never stops, a threshold of 0 only watches")
+    } else {
+        judged(config, criterion, needed, evaluations, "evaluation")
+    }
+}
+
+/// A criterion that judges from `needed` values on, and whether it can stop the run: with so many values,
+/// and steps that it may stop at.
+fn judged(
+    config: &TrainConfig,
+    criterion: String,
+    needed: usize,
+    there: usize,
+    value: &str,
+) -> String {
+    if needed > there {
+        return format!(
+            "{criterion}: never stops, it needs at least {needed} {value}s and gets {there}"
+        );
+    }
+    if config.trainer.callbacks_can_end() {
+        return criterion;
+    }
+    let steps = counted(config.trainer.min_train_steps, "step");
+    format!("{criterion}: never stops, {steps} are made in any case")
+}
