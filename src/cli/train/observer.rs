@@ -201,10 +201,7 @@ impl Observer for CommandLine<'_> {
         let (step, save_steps) = (self.resumed.unwrap_or(0), config.save_steps);
         let metrics = MetricsLog::open(&folder.metrics(), step, save_steps);
         let metrics = metrics.map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => CliError::Input(format!(
-                "`{}` is no longer the run's log: {error}; put it back, or start the run anew",
-                folder.metrics().display()
-            )),
+            io::ErrorKind::InvalidData => record::no_log(folder, &error),
             _ => CliError::write(&folder.metrics(), error),
         })?;
         let timing = Timing::open(&folder.timing(), save_steps, resumed.is_some())

@@ -1,5 +1,7 @@
 //! What is written of a run and read again: its log, its result, its evaluation's inputs.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -92,12 +94,15 @@ pub(in crate::cli) fn read_metrics_until(
     let path = folder.metrics();
     let text = std::fs::read_to_string(&path).map_err(|error| CliError::read(&path, error))?;
     let points = text.lines().take(steps).map(serde_json::from_str);
-    points.collect::<Result<_, _>>().map_err(|error: serde_json::Error| {
-        CliError::Input(format!(
-            "`{}` is no longer the run's log: {error}; put it back, or start the run anew",
-            path.display()
-        ))
-    })
+    points.collect::<Result<_, serde_json::Error>>().map_err(|error| no_log(folder, &error))
+}
+
+/// Of a log that is not as the run wrote it.
+pub(super) fn no_log(folder: &RunFolder, error: &impl Display) -> CliError {
+    CliError::Input(format!(
+        "`{}` is no longer the run's log: {error}; put it back, or start the run anew",
+        folder.metrics().display()
+    ))
 }
 
 /// After how many updates the best score came, and the score; of equal scores, the earliest.
