@@ -6,19 +6,16 @@ use super::{
     ConfigError, Logger, MixedPrecision, Stopping, TextEncoders, TrainOptions,
     initializer::Initializer,
     method::MethodConfig,
-    range::{batch, count, not_negative, out_of_range, positive, required, set, share, within},
+    pictures::{caption_templates, reading},
+    range::{batch, count, not_negative, out_of_range, required, set, share, within},
+    training::trainer,
 };
 use crate::{
     concept::{LoraFormat, Method},
-    data::{
-        dataset::Pairing,
-        reading::{CropMode, Reading},
-        templates::{LearnableProperty, names_caption, names_concept},
-    },
+    data::{dataset::Pairing, reading::Reading, templates::LearnableProperty},
     early_stopping::{Dvar, Plateau, ScorePatience},
     embedding::EmbeddingFormat,
     eval::EvaluationSwitches,
-    optim::{LrSchedule, LrShape, ScaledPieces},
     schedulers::SchedulerKind,
     trainer::TrainerConfig,
 };
@@ -239,45 +236,6 @@ impl TrainConfig {
     }
 }
 
-/// How the pictures are read, and what beside them.
-fn reading(o: &TrainOptions) -> Result<Reading, ConfigError> {
-    let pictures = &o.pictures;
-    let asked = |option: Option<bool>| option.unwrap_or(false);
-    let templates = pictures.caption_template.as_deref().unwrap_or_default();
-    let placed = templates.iter().any(|template| names_caption(template));
-    let captions = asked(pictures.captions) || placed;
-    let custom = o.method.method == Some(Method::CustomDiffusion);
-    let crop = set("crop", o.data.crop);
-    if custom && crop == CropMode::None {
-        let expected = "`center` or `squash` with custom-diffusion, which rescales within a square";
-        return Err(out_of_range("crop", "`none`", expected));
-    }
-    for (option, used) in [("captions", captions), ("masked_loss", asked(pictures.masked_loss))] {
-        if custom && used {
-            let expected =
-                "left out with custom-diffusion, which has captions and masks of its own";
-            return Err(out_of_range(option, "set", expected));
-        }
-    }
-    if captions && !placed && !templates.is_empty() {
-        let expected = "left out, or given a place by `[caption]` in a `caption_template`";
-        return Err(out_of_range("captions", "set", expected));
-    }
-    let tags = asked(pictures.shuffle_tags) || pictures.tag_dropout.is_some_and(|p| p > 0.0);
-    if tags && !captions {
-        let option = if asked(pictures.shuffle_tags) { "shuffle_tags" } else { "tag_dropout" };
-        return Err(out_of_range(option, "set", "given with `captions`, whose tags it changes"));
-    }
-    Ok(Reading {
-        crop,
-        background: pictures.background,
-        masks: asked(pictures.masked_loss),
-        captions,
-        kohya_folders: asked(pictures.kohya_folders),
-        ..Reading::default()
-    })
-}
-
 /// Whom a LoRA is written for too; refused where none is learned.
 fn lora_formats(o: &TrainOptions) -> Result<Vec<LoraFormat>, ConfigError> {
     let formats = o.method.lora_format.clone().unwrap_or_default();
@@ -291,19 +249,6 @@ fn lora_formats(o: &TrainOptions) -> Result<Vec<LoraFormat>, ConfigError> {
     }
 }
 
-/// The user's captions, or for texts beside the pictures these alone.
-fn caption_templates(o: &TrainOptions) -> Result<Vec<String>, ConfigError> {
-    let templates = o.pictures.caption_template.clone().unwrap_or_default();
-    if let Some(bare) = templates.iter().find(|t| !names_concept(t) && !names_caption(t)) {
-        let expected = "a text with `{}` where the concept stands, or with `[caption]`";
-        return Err(out_of_range("caption_template", format!("`{bare}`"), expected));
-    }
-    if templates.is_empty() && o.pictures.captions == Some(true) {
-        return Ok(vec!["[caption]".into()]);
-    }
-    Ok(templates)
-}
-
 /// Updates between two scored samples; none where none are drawn on the way.
 fn sample_frequency(o: &TrainOptions, stopping: Stopping) -> Result<Option<usize>, ConfigError> {
     let every = o.stopping.sample_frequency.unwrap_or(stopping.default_sample_frequency());
@@ -312,63 +257,6 @@ fn sample_frequency(o: &TrainOptions, stopping: Stopping) -> Result<Option<usize
         return Err(out_of_range("sample_frequency", 0, expected));
     }
     Ok((every > 0).then_some(every))
-}
-
-fn trainer(
-    o: &TrainOptions,
-    method: &MethodConfig,
-    train_batch_size: usize,
-) -> Result<TrainerConfig, ConfigError> {
-    let gradient_accumulation_steps =
-        batch("gradient_accumulation_steps", o.training.gradient_accumulation_steps)?;
-    let max_train_steps = count("max_train_steps", o.training.max_train_steps)?;
-    let min_train_steps = o.training.min_train_steps.unwrap_or(0);
-    if min_train_steps > max_train_steps {
-        return Err(out_of_range("min_train_steps", min_train_steps, "at most `max_train_steps`"));
-    }
-    let custom = matches!(method, MethodConfig::CustomDiffusion { .. });
-    // the pictures of the class are inputs too
-    let inputs = train_batch_size * gradient_accumulation_steps * if custom { 2 } else { 1 };
-    let scale = if set("scale_lr", o.optimizer.scale_lr) { inputs } else { 1 };
-    let optimizer = set("optimizer", o.training.optimizer).settings(&o.optimizer)?;
-    let max_grad_norm =
-        o.training.max_grad_norm.map(|n| positive("max_grad_norm", Some(n))).transpose()?;
-    let pieces = pieces(o, max_train_steps, scale as f64)?;
-    let base_lr = positive("learning_rate", o.optimizer.learning_rate)? * scale as f64;
-    Ok(TrainerConfig {
-        max_train_steps,
-        min_train_steps,
-        gradient_accumulation_steps,
-        lr_schedule: LrSchedule {
-            kind: set("lr_scheduler", o.optimizer.lr_scheduler),
-            base_lr: pieces.as_ref().map_or(base_lr, |pieces| pieces.at(0)),
-            warmup_steps: set("lr_warmup_steps", o.optimizer.lr_warmup_steps),
-            total_steps: max_train_steps,
-            num_cycles: set("lr_num_cycles", o.optimizer.lr_num_cycles),
-            power: positive("lr_power", o.optimizer.lr_power)?,
-            pieces,
-        },
-        optimizer,
-        max_grad_norm: max_grad_norm.or(custom.then_some(1.0)),
-        loss_scaling: set("mixed_precision", o.training.mixed_precision) == MixedPrecision::Fp16,
-    })
-}
-
-/// Rates at given steps, in place of one rate and a shape.
-fn pieces(
-    o: &TrainOptions,
-    max_train_steps: usize,
-    scale: f64,
-) -> Result<Option<ScaledPieces>, ConfigError> {
-    let Some(pieces) = o.optimizer.lr_schedule.clone() else { return Ok(None) };
-    let refused = |expected| out_of_range("lr_schedule", format!("`{pieces}`"), expected);
-    if set("lr_scheduler", o.optimizer.lr_scheduler) != LrShape::Constant {
-        return Err(refused("given without `lr_scheduler`, whose place it takes"));
-    }
-    if pieces.end().is_some_and(|end| end < max_train_steps) {
-        return Err(refused("as long as `max_train_steps`, or end in a rate without a step"));
-    }
-    Ok(Some(ScaledPieces { pieces, scale }))
 }
 
 /// The grid's prompts: those of the user in turn, or the kind's plainest one.

@@ -11,8 +11,10 @@ mod method;
 mod names;
 mod optimizers;
 mod options;
+mod pictures;
 mod presets;
 mod range;
+mod training;
 
 pub use checked::TrainConfig;
 pub use drawing::DrawingAdvice;
