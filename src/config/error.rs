@@ -75,11 +75,8 @@ impl ConfigError {
             Self::Missing { option, .. }
             | Self::OutOfRange { option, .. }
             | Self::Unreadable { option, .. } => Some(option),
-            Self::Criterion(CriterionError::Window { .. }) => Some("window"),
-            Self::Criterion(CriterionError::Threshold { .. }) => Some("threshold"),
-            Self::Criterion(CriterionError::MinDelta { .. }) => Some("min_delta"),
-            Self::Criterion(_)
-            | Self::Unknown { .. }
+            Self::Criterion(error) => error.option(),
+            Self::Unknown { .. }
             | Self::Unparsable { .. }
             | Self::Json(_)
             | Self::Unwritable(_) => None,
