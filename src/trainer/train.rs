@@ -297,7 +297,7 @@ impl<'a> Trainer<'a> {
         let (mut optimizer, memory) = (Vec::new(), self.optimizer.memory());
         for (i, parameter) in parameters.iter().enumerate() {
             for (slot, tensors) in &memory {
-                let name = format!("{}/{slot}", parameter.name);
+                let name = slot_name(&parameter.name, slot);
                 optimizer.push(HostTensor::read(&name, tensors[i].clone()).await?);
             }
         }
@@ -324,32 +324,17 @@ impl<'a> Trainer<'a> {
         callbacks: &mut [Box<dyn Callback<Concept, TrainState> + '_>],
     ) -> Result<(), TrainError> {
         state.check_fingerprint(self.fingerprint)?;
-        let refuse = |why: &str| Err(TrainError::state(why));
-        let memory = self.optimizer.memory();
-        let fits = |tensor: &HostTensor, name: &str, like: &Tensor<2>| {
-            tensor.name == name && tensor.shape == like.dims()
-        };
-        let parameters = self.concept.parameters();
-        let slots = parameters.iter().enumerate().flat_map(|(i, parameter)| {
-            let name = |slot: &str| format!("{}/{slot}", parameter.name);
-            memory.iter().map(move |(slot, like)| (name(slot), &like[i]))
-        });
-        let whole = state.parameters.len() == parameters.len()
-            && (state.parameters.iter().zip(parameters))
-                .all(|(saved, ours)| fits(saved, &ours.name, &ours.value()))
-            && state.optimizer.len() == memory.len() * parameters.len()
-            && (state.optimizer.iter().zip(slots)).all(|(saved, (name, l))| fits(saved, &name, l));
         if state.loss_scaler.is_some() != self.loss_scaler.is_some() {
-            return refuse("the saved state is of another `mixed_precision`");
+            return Err(TrainError::state("the saved state is of another `mixed_precision`"));
         }
-        if !whole {
-            return refuse("the saved tensors are not those of this run's method");
+        if !self.fits(state) {
+            return Err(TrainError::state("the saved tensors are not those of this run's method"));
         }
         let device = self.objective.device();
         let load = |tensor: &HostTensor| tensor.to_device(&device);
-        let slots = (0..memory.len()).map(|slot| {
-            state.optimizer.iter().skip(slot).step_by(memory.len()).map(load).collect()
-        });
+        let count = self.optimizer.memory().len();
+        let slots = (0..count)
+            .map(|slot| state.optimizer.iter().skip(slot).step_by(count).map(load).collect());
         self.step = state.step;
         self.loss_scaler = state.loss_scaler.clone();
         self.optimizer.restore(self.updates(), slots.collect());
@@ -357,6 +342,37 @@ impl<'a> Trainer<'a> {
         self.concept.set(self.last_good.clone());
         callback_runner::restore(callbacks, &state.callbacks)
     }
+
+    /// Whether the saved tensors are named and shaped as the concept's parameters, and as what the
+    /// optimiser remembers of each.
+    fn fits(&self, state: &TrainState) -> bool {
+        let (parameters, memory) = (self.concept.parameters(), self.optimizer.memory());
+        if state.parameters.len() != parameters.len()
+            || state.optimizer.len() != parameters.len() * memory.len()
+        {
+            return false;
+        }
+        let is = |saved: &HostTensor, name: &str, ours: &Tensor<2>| {
+            saved.name == name && saved.shape == ours.dims()
+        };
+        let mut saved_slots = state.optimizer.iter();
+        for (i, (saved, ours)) in state.parameters.iter().zip(parameters).enumerate() {
+            if !is(saved, &ours.name, &ours.value()) {
+                return false;
+            }
+            for ((slot, tensors), saved) in memory.iter().zip(&mut saved_slots) {
+                if !is(saved, &slot_name(&ours.name, slot), &tensors[i]) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+}
+
+/// Name of what the optimiser remembers of a parameter, in a saved state.
+fn slot_name(parameter: &str, slot: &str) -> String {
+    format!("{parameter}/{slot}")
 }
 
 fn finite(what: &'static str, value: f64, step: usize) -> Result<(), TrainError> {
