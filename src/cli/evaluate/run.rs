@@ -30,8 +30,9 @@ pub(super) fn subject(args: &EvaluateArgs, run: &RunFolder) -> Result<Subject, C
             "`--prompt` is for a folder of pictures; a run knows its own prompts".into(),
         ));
     }
-    let (config, model) = read_config(run)?;
-    let size = config.resolution.unwrap_or(model.native_resolution());
+    let checked = model::of_run(&run.options()?).map_err(|error| run.of_options(error))?;
+    let size = checked.size();
+    let CheckedOptions { model, config, .. } = checked;
     model.check_size(size, size)?;
     let references = match &args.references {
         Some(folder) => pictures::all(folder)?,
@@ -83,12 +84,6 @@ fn drawing(
     say_cut(&words.tokenizers, all);
     let (config, model, run) = (config.clone(), model.clone(), run.clone());
     Ok(Drawing { config, model, run, token, words, negative_prompt, prompts })
-}
-
-fn read_config(run: &RunFolder) -> Result<(TrainConfig, ModelFolder), CliError> {
-    let checked = model::of_run(&run.options()?).map_err(|error| run.of_options(error));
-    let CheckedOptions { model, config, .. } = checked?;
-    Ok((config, model))
 }
 
 /// The run's prompts as it draws them itself, or each of them `count` times.
