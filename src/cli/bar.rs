@@ -1,10 +1,13 @@
 //! How far a part of a command is, on a terminal.
 
-use std::{cell::RefCell, pin::Pin};
+use std::cell::RefCell;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::pipelines::{DrawProgress, PipelineError};
+use crate::{
+    pipelines::{DrawProgress, PipelineError},
+    trainer::LocalBoxFuture,
+};
 
 /// A line that is redrawn on standard error, while there is something to do.
 pub(super) struct Bar {
@@ -40,7 +43,7 @@ impl DrawProgress for Bar {
         &'a self,
         done: usize,
         total: usize,
-    ) -> Pin<Box<dyn Future<Output = Result<(), PipelineError>> + 'a>> {
+    ) -> LocalBoxFuture<'a, Result<(), PipelineError>> {
         self.show(done, total);
         Box::pin(async { Ok(()) })
     }

@@ -1,9 +1,6 @@
 //! `dvar generate`
 
-use std::{
-    path::{Path, PathBuf},
-    pin::Pin,
-};
+use std::path::{Path, PathBuf};
 
 use super::{
     CliError,
@@ -22,6 +19,7 @@ use crate::{
     pipelines::{BATCH, DrawProgress, LongPrompts, ModelFolder, PipelineError, SamplingOptions},
     schedulers::{BetaSchedule, PredictionType, SchedulerKind},
     session::{self, Generator},
+    trainer::LocalBoxFuture,
 };
 
 /// Pictures in a row of the sheet, at most.
@@ -223,7 +221,7 @@ impl DrawProgress for Batch<'_> {
         &'a self,
         done: usize,
         total: usize,
-    ) -> Pin<Box<dyn Future<Output = Result<(), PipelineError>> + 'a>> {
+    ) -> LocalBoxFuture<'a, Result<(), PipelineError>> {
         self.bar.denoised(self.drawn * total + self.now * done, self.of * total)
     }
 }

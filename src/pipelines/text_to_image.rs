@@ -1,9 +1,8 @@
 //! Classifier-free guidance sampling (Ho and Salimans 2022), as in diffusers'
 //! `StableDiffusionPipeline`, `StableDiffusionXLPipeline` and `LDMTextToImagePipeline`.
 
-use std::{future::Future, pin::Pin};
-
 use burn::tensor::{Device, Tensor, TensorData};
+use dvar_callbacks::LocalBoxFuture;
 use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
 
 use super::{Conditioning, PipelineError, PromptEncoder, PromptIds, TimeIds};
@@ -44,7 +43,7 @@ pub trait DrawProgress {
         &'a self,
         done: usize,
         total: usize,
-    ) -> Pin<Box<dyn Future<Output = Result<(), PipelineError>> + 'a>>;
+    ) -> LocalBoxFuture<'a, Result<(), PipelineError>>;
 }
 
 /// Everything that text to pictures needs.

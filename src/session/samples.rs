@@ -1,7 +1,5 @@
 //! The sample grids of a run, before, on the way and after, and their score.
 
-use std::{future::Future, pin::Pin};
-
 use crate::{
     concept::ConceptWeights,
     config::TrainConfig,
@@ -9,6 +7,7 @@ use crate::{
     eval::{ClipScorer, Features, without_placeholder},
     objective::DiffusionObjective,
     pipelines::{DrawProgress, ModelFolder, PipelineError, SamplingOptions, TextToImage},
+    trainer::LocalBoxFuture,
 };
 
 /// Draws the same prompts from the same seeds, whatever the concept.
@@ -39,7 +38,7 @@ pub trait Painter {
         samples: &'a Samples<'a>,
         weights: &'a ConceptWeights,
         guidance: f64,
-    ) -> Pin<Box<dyn Future<Output = Result<Vec<Picture>, PipelineError>> + 'a>>;
+    ) -> LocalBoxFuture<'a, Result<Vec<Picture>, PipelineError>>;
 }
 
 /// Pictures and their mean CLIP-I score.

@@ -3,7 +3,6 @@
 use std::{
     cell::{Cell, OnceCell},
     io,
-    pin::Pin,
 };
 
 use super::{class_pictures, part::Part, progress::Progress, record, search};
@@ -20,7 +19,7 @@ use crate::{
         Best, DeviceReplicas, Drawn, Moment, NamedDevice, Observer, Phase, PreparedRun,
         RankedWords, RunError, Session, Shown, TriedWords, WordSearch,
     },
-    trainer::{Callback, Callbacks, Replicas, TrainState},
+    trainer::{Callback, Callbacks, LocalBoxFuture, Replicas, TrainState},
 };
 
 /// Writes to the run's folder and shows how far the run is.
@@ -254,7 +253,7 @@ impl DrawProgress for CommandLine<'_> {
         &'a self,
         done: usize,
         total: usize,
-    ) -> Pin<Box<dyn Future<Output = Result<(), PipelineError>> + 'a>> {
+    ) -> LocalBoxFuture<'a, Result<(), PipelineError>> {
         // between steps the progress line is there, and an end comes after a step
         let told = if self.trains.get() { Ok(()) } else { self.samples.told(done, total) };
         Box::pin(async { told.map_err(|error| RunError::observer(error).through_drawing()) })
