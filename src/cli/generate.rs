@@ -15,7 +15,7 @@ use super::{
 use crate::{
     concept::{LearnedAdapter, Lora},
     config::{DrawingAdvice, MixedPrecision, TrainOptions},
-    data::png::{encode_grid, encode_png},
+    data::png::{encode_grid, encode_picture},
     pipelines::{BATCH, DrawProgress, LongPrompts, ModelFolder, PipelineError, SamplingOptions},
     schedulers::{BetaSchedule, PredictionType, SchedulerKind},
     session::{self, Generator},
@@ -191,8 +191,8 @@ fn draw(
         let watch = Batch { bar: &bar, drawn, of: count, now: prompts.len() };
         let pictures = generator.draw(drawn, prompts, negative, options, Some(&watch));
         for picture in pollster::block_on(pictures)? {
-            let png = encode_png(picture.width(), picture.height(), picture.pixels());
-            output::write(&folder.join(format!("{drawn:04}.png")), &png?)?;
+            let file = folder.join(format!("{drawn:04}.png"));
+            output::write(&file, &encode_picture(&picture)?)?;
             drawn += 1;
             if sheet.len() < ON_SHEET {
                 sheet.push(picture);

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{CliError, output};
-use crate::data::{image::Picture, png::encode_png};
+use crate::data::{image::Picture, png::encode_picture};
 
 /// What the file [`PROMPTS`] says of one picture.
 #[derive(Serialize, Deserialize)]
@@ -27,8 +27,7 @@ pub(super) fn write_each(
     let mut named = Vec::new();
     for (i, (picture, prompt)) in pictures.iter().zip(prompts).enumerate() {
         let file = format!("{i:04}.png");
-        let png = encode_png(picture.width(), picture.height(), picture.pixels());
-        output::write(&folder.join(&file), &png?)?;
+        output::write(&folder.join(&file), &encode_picture(picture)?)?;
         named.push(Named { file, prompt });
     }
     let json = serde_json::to_string_pretty(&named)?;

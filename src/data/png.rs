@@ -30,6 +30,15 @@ pub fn encode_png(width: usize, height: usize, rgb: &[u8]) -> Result<Vec<u8>, Da
     Ok(file)
 }
 
+/// An RGB picture as a PNG file's bytes.
+///
+/// # Errors
+///
+/// Those of [`encode_png`]: a picture with transparency has bytes of another number.
+pub fn encode_picture(picture: &Picture) -> Result<Vec<u8>, DataError> {
+    encode_png(picture.width(), picture.height(), picture.pixels())
+}
+
 /// Sets `pictures` side by side in rows of `columns` (at least one) on white, 2 pixels apart.
 ///
 /// Each cell is as large as the largest picture; a smaller one sits in its cell's top left corner.
@@ -60,8 +69,7 @@ pub fn grid(pictures: &[Picture], columns: usize) -> Picture {
 ///
 /// [`DataError::Encode`] without pictures, or with more than PNG can hold.
 pub fn encode_grid(pictures: &[Picture], columns: usize) -> Result<Vec<u8>, DataError> {
-    let sheet = grid(pictures, columns);
-    encode_png(sheet.width(), sheet.height(), sheet.pixels())
+    encode_picture(&grid(pictures, columns))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::{
         train::{RunResult, read_metrics_until, read_result},
     },
     config::TrainOptions,
-    data::{decode::decode, picture_files, png::encode_png, resize::Filter},
+    data::{decode::decode, picture_files, png::encode_picture, resize::Filter},
     session::Fall,
 };
 
@@ -76,7 +76,7 @@ fn pictures(options: &TrainOptions) -> Vec<Vec<u8>> {
         let long = picture.width().max(picture.height());
         let side = |length: usize| (length * SIDE.min(long) / long).max(1);
         let small = picture.resize(side(picture.width()), side(picture.height()), Filter::Bicubic);
-        encode_png(small.width(), small.height(), small.pixels()).ok()
+        encode_picture(&small).ok()
     };
     files.iter().filter_map(small).collect()
 }

@@ -9,7 +9,7 @@ use super::part::Part;
 use crate::{
     cli::{CliError, counted::counted, output},
     config::{MethodConfig, TrainConfig},
-    data::{DataError, dataset::Dataset, picture_files, png::encode_png, reading::CropMode},
+    data::{DataError, dataset::Dataset, picture_files, png::encode_picture, reading::CropMode},
     pipelines::BATCH,
     session::{CheckedOptions, PreparedRun, class_pictures, draw_class},
 };
@@ -127,8 +127,7 @@ async fn draw(
     let PreparedRun { checked: CheckedOptions { config, model, .. }, device, .. } = run;
     let mut done = 0;
     draw_class(config, model, device, &missing, None, |number, picture| {
-        let png = encode_png(picture.width(), picture.height(), picture.pixels());
-        let (png, path) = (png?, path(number));
+        let (png, path) = (encode_picture(picture)?, path(number));
         if !path.is_file() {
             output::write(&path, &png)?;
         }
