@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::fingerprint::Fingerprint;
+
 /// The log of the run in `folder`, if there is one: `offline-run-TIME-ID/run-ID.wandb`.
 pub(super) fn find(folder: &Path) -> io::Result<Option<PathBuf>> {
     let entries = match fs::read_dir(folder) {
@@ -46,8 +48,7 @@ pub(super) fn picture(name: &str, step: usize, bytes: &[u8]) -> String {
 fn new_id(folder: &Path, now: f64) -> String {
     let place = std::path::absolute(folder).unwrap_or_default();
     let place = place.as_os_str().as_encoded_bytes();
-    let hash = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    let mut hash = now.to_le_bytes().iter().chain(place).fold(0xcbf2_9ce4_8422_2325, hash);
+    let Fingerprint(mut hash) = Fingerprint::of(&now.to_le_bytes()).and(place);
     let mut digit = || {
         let digit = char::from_digit((hash % 36) as u32, 36);
         hash /= 36;
