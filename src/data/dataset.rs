@@ -212,7 +212,8 @@ impl Pairing {
     }
 }
 
-fn gcd(a: usize, b: usize) -> usize {
+/// The greatest common divisor; that of 0 and a number is the number.
+pub(super) fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 

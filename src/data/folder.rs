@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    dataset::{Dataset, PictureFile},
+    dataset::{Dataset, PictureFile, gcd},
     error::DataError,
     reading::Reading,
 };
@@ -154,10 +154,6 @@ fn repeated_folders(folder: &Path) -> Result<Vec<(PathBuf, usize)>, DataError> {
     };
     let folders = entries(folder)?.into_iter();
     Ok(folders.filter_map(|path| repeats(&path).map(|number| (path, number))).collect())
-}
-
-fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 /// What lies in a folder, by name, but for names that begin with a dot: a system's own files, and what

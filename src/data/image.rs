@@ -55,10 +55,7 @@ impl Picture {
     ///
     /// [`DataError::WrongLength`] if the number of bytes is not `height * width * 3`.
     pub fn from_rgb(width: usize, height: usize, pixels: Vec<u8>) -> Result<Self, DataError> {
-        let bytes = pixels.len();
-        if width.checked_mul(height).and_then(|area| area.checked_mul(3)) != Some(bytes) {
-            return Err(DataError::WrongLength { width, height, bytes });
-        }
+        check_rgb(width, height, &pixels)?;
         Ok(Self { width, height, mode: Mode::Rgb, pixels })
     }
 
@@ -266,6 +263,16 @@ impl Picture {
     /// Autoencoder input: `[3, height, width]` in -1..=1.
     pub fn to_pixel_values(&self) -> Vec<f32> {
         self.normalized([0.5; 3], [0.5; 3])
+    }
+}
+
+/// Refuses bytes that are not those of so many RGB pixels.
+pub(super) fn check_rgb(width: usize, height: usize, rgb: &[u8]) -> Result<(), DataError> {
+    let bytes = rgb.len();
+    if width.checked_mul(height).and_then(|area| area.checked_mul(3)) == Some(bytes) {
+        Ok(())
+    } else {
+        Err(DataError::WrongLength { width, height, bytes })
     }
 }
 

@@ -4,7 +4,7 @@ use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 
 use super::{
     error::DataError,
-    image::{Mode, Picture},
+    image::{Mode, Picture, check_rgb},
 };
 
 /// White pixels between neighbours of a [`grid`].
@@ -17,10 +17,7 @@ const GAP: usize = 2;
 /// [`DataError::WrongLength`] if the number of bytes is not `height * width * 3`,
 /// [`DataError::Encode`] if a side is zero or beyond what PNG can hold.
 pub fn encode_png(width: usize, height: usize, rgb: &[u8]) -> Result<Vec<u8>, DataError> {
-    let bytes = rgb.len();
-    if width.checked_mul(height).and_then(|area| area.checked_mul(3)) != Some(bytes) {
-        return Err(DataError::WrongLength { width, height, bytes });
-    }
+    check_rgb(width, height, rgb)?;
     let refused = |reason: String| DataError::Encode { width, height, reason };
     let side = |pixels: usize| u32::try_from(pixels).map_err(|error| refused(error.to_string()));
     let mut file = Vec::new();
