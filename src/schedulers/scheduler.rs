@@ -55,6 +55,14 @@ pub trait Scheduler: std::fmt::Debug {
     ) -> Tensor<4>;
 }
 
+/// The predicted clean latents, cut to `range` on both sides of 0 where there is one.
+pub(super) fn clipped(original: Tensor<4>, range: Option<f64>) -> Tensor<4> {
+    match range {
+        Some(range) => original.clamp(-range, range),
+        None => original,
+    }
+}
+
 /// Adds `standard_deviation * variance_noise`; the noise is not looked at when the factor is 0.
 pub(super) fn add_variance(
     mean: Tensor<4>,

@@ -48,8 +48,7 @@ impl SchedulerSpec {
                 Key::Only(..) => continue,
             };
             if let Some(value) = keys.get(name).filter(|value| !is_right(value)) {
-                let value = value.as_str().map_or_else(|| value.to_string(), Into::into);
-                return Err(SchedulerError::value(name, value, expected));
+                return Err(SchedulerError::value(name, bare(value), expected));
             }
         }
         Ok(())
@@ -60,7 +59,7 @@ impl SchedulerSpec {
         for key in self.keys {
             let Key::Only(key, supported) = *key else { continue };
             let Some(found) = keys.get(key) else { continue };
-            let value = found.as_str().map_or_else(|| found.to_string(), Into::into);
+            let value = bare(found);
             if value != supported {
                 let scheduler = self.name;
                 return Err(SchedulerError::Unsupported { key, value, scheduler, supported });
@@ -68,4 +67,9 @@ impl SchedulerSpec {
         }
         Ok(())
     }
+}
+
+/// A value as it is written, a text without its quotes.
+fn bare(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), Into::into)
 }

@@ -6,7 +6,7 @@ use crate::schedulers::{
     error::SchedulerError,
     noise_schedule::NoiseSchedule,
     run::SamplingRun,
-    scheduler::{Scheduler, add_variance},
+    scheduler::{Scheduler, add_variance, clipped},
     spec::{Key, SchedulerSpec},
     timesteps::TimestepSpacing,
 };
@@ -87,10 +87,7 @@ impl Scheduler for DdimScheduler {
         let (alpha_prod, previous) = self.alpha_prods(index);
         let prediction = self.schedule.prediction_type();
         let original = prediction.original_sample(sample.clone(), model_output.clone(), alpha_prod);
-        let original = match self.clip_range {
-            Some(range) => original.clamp(-range, range),
-            None => original,
-        };
+        let original = clipped(original, self.clip_range);
         let epsilon = prediction.epsilon(sample, model_output, alpha_prod);
         let deviation = self.standard_deviation(index);
         // With eta 1 and nothing left to denoise, rounding may make this negative.

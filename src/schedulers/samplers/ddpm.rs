@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use crate::schedulers::{
     noise_schedule::NoiseSchedule,
-    scheduler::{Scheduler, add_variance},
+    scheduler::{Scheduler, add_variance, clipped},
     spec::{Key, SchedulerSpec},
     timesteps::TimestepSpacing,
 };
@@ -68,10 +68,7 @@ impl Scheduler for DdpmScheduler {
         let beta_prod = 1.0 - alpha_prod;
         let prediction = self.schedule.prediction_type();
         let original = prediction.original_sample(sample.clone(), model_output, alpha_prod);
-        let original = match self.clip_range {
-            Some(range) => original.clamp(-range, range),
-            None => original,
-        };
+        let original = clipped(original, self.clip_range);
         let mean = original * (previous.sqrt() * (1.0 - alpha) / beta_prod)
             + sample * (alpha.sqrt() * (1.0 - previous) / beta_prod);
         let variance = (1.0 - previous) / beta_prod * (1.0 - alpha);
