@@ -13,7 +13,7 @@ const MARGIN: f64 = 20.0;
 
 /// One quantity that methods are compared by.
 #[derive(Clone, Debug)]
-pub struct Measure<'a> {
+pub(super) struct Measure<'a> {
     /// The axis' label, such as `CLIP-I` or `steps`.
     pub name: &'a str,
     /// One for each method; none where no run gave a value.
@@ -27,7 +27,7 @@ pub struct Measure<'a> {
 /// Draws a row for each method and a panel for each measure: a dot at the median, a bar from
 /// quartile to quartile. The document is 900 pixels wide, more for long names, and equal inputs give
 /// equal bytes.
-pub fn dot_and_range_svg(title: &str, methods: &[&str], measures: &[Measure<'_>]) -> String {
+pub(super) fn dot_and_range_svg(title: &str, methods: &[&str], measures: &[Measure<'_>]) -> String {
     const ROW: f64 = 40.0;
     const GAP: f64 = 36.0;
     let longest = methods.iter().map(|method| method.chars().count()).max().unwrap_or(0);
@@ -80,7 +80,7 @@ fn dot_and_range(spread: &Spread, decimals: usize, scale: &Scale, y: f64) -> Str
 
 /// One plot among [many](loss_panels_svg).
 #[derive(Clone, Debug)]
-pub struct LossPanel {
+pub(super) struct LossPanel {
     /// What was resampled, and the size of the batch.
     pub title: String,
     /// How well the losses follow the deterministic ones, if that is defined.
@@ -93,7 +93,7 @@ pub struct LossPanel {
 /// All share the axis of steps; each has a scale of its own for its losses, because they differ by
 /// orders of magnitude. Losses that are not finite are left out. The document is 900 pixels wide,
 /// more where the panels' titles need it, and equal inputs give equal bytes.
-pub fn loss_panels_svg(title: &str, panels: &[LossPanel], columns: usize) -> String {
+pub(super) fn loss_panels_svg(title: &str, panels: &[LossPanel], columns: usize) -> String {
     const LEFT: f64 = 78.0;
     const HEIGHT: f64 = 84.0;
     /// Room for a panel's title above it, and for the labels on its left.

@@ -3,7 +3,7 @@
 /// Median and quartiles. The paper reports median ± interquartile range over the concepts, not
 /// mean ± deviation, because some concepts fail (arXiv 2302.04841v1, table 1).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
+pub(super) struct Spread {
     /// Half of the values lie below.
     pub median: f64,
     /// A quarter of the values lies below.
@@ -43,7 +43,7 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 ///
 /// None if the lengths differ, a value is not finite, or either is constant, which includes less
 /// than two values.
-pub fn r_squared(x: &[f64], y: &[f64]) -> Option<f64> {
+pub(super) fn r_squared(x: &[f64], y: &[f64]) -> Option<f64> {
     let usable = |values: &[f64]| {
         values.iter().all(|value| value.is_finite())
             && values.iter().any(|value| *value != values[0])

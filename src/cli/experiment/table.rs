@@ -4,7 +4,7 @@ use super::statistics::Spread;
 
 /// One entry of a [`Table`].
 #[derive(Clone, Debug, PartialEq)]
-pub enum Cell {
+pub(super) enum Cell {
     /// Words.
     Text(String),
     /// A number, and the decimals that Markdown shows; CSV has all of them.
@@ -18,7 +18,7 @@ pub enum Cell {
 
 /// A run that a row stands for in part, and that gave it nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(super) struct Failure {
     /// The run's name.
     pub run: String,
     /// Why it failed.
@@ -27,7 +27,7 @@ pub struct Failure {
 
 /// One row of a [`Table`], which says how many runs it stands for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub(super) struct Row {
     /// One for each column; what is missing at the end is taken as [`Cell::Missing`].
     pub cells: Vec<Cell>,
     /// Runs that were meant to be made, those that failed among them.
@@ -39,7 +39,7 @@ pub struct Row {
 /// Rows under named columns. Both forms count and name the runs that failed, in columns or lines
 /// that are added for it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Table {
+pub(super) struct Table {
     /// The columns' names.
     pub columns: Vec<String>,
     /// The rows from top to bottom.
@@ -135,7 +135,7 @@ impl Row {
 }
 
 /// One line of a CSV file.
-pub(crate) fn csv_line(fields: &[String]) -> String {
+pub(super) fn csv_line(fields: &[String]) -> String {
     let quoted = fields.iter().map(|field| {
         if field.contains([',', '"', '\r', '\n']) {
             format!("\"{}\"", field.replace('"', "\"\""))

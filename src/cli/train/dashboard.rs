@@ -18,7 +18,7 @@ use crate::{
 
 /// Shows every figure of the steps as a plot, and lets the user end the run with `q`. Where there
 /// is no terminal, burn's renderer prints a line for each step.
-pub struct Dashboard {
+pub(super) struct Dashboard {
     renderer: Box<dyn MetricsRenderer>,
     interrupter: Interrupter,
     metrics: BTreeMap<String, MetricId>,

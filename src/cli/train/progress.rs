@@ -14,7 +14,7 @@ use crate::{
 
 /// Shows step, steps per second, the last ratio against its threshold, losses, and the time left at
 /// most. On a terminal the line is redrawn; elsewhere it is printed now and then.
-pub struct Progress {
+pub(super) struct Progress {
     bar: ProgressBar,
     pace: Pace,
     threshold: f64,
