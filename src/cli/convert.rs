@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::{
     CliError,
-    learned::{is_about_numbers, read_adapter, read_named, split},
+    learned::{is_about_adapter, is_about_numbers, read_adapter, read_named, split},
     output::{check_new, create_folder, write},
     run_folder::plain_name,
 };
 use crate::{
     concept::{LearnedAdapter, LearnedConcept, Lora, LoraFormat},
-    embedding::{EmbeddingError, EmbeddingFormat, LearnedEmbedding, Written},
+    embedding::{EmbeddingFormat, LearnedEmbedding, Written},
 };
 
 /// Flags of `dvar convert`.
@@ -30,11 +30,7 @@ pub(super) struct ConvertArgs {
 
 pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
     let embedding = match read_named(&args.file) {
-        Err(CliError::Part(error))
-            if error.downcast_ref().is_some_and(EmbeddingError::is_about_adapter) =>
-        {
-            return lora(args);
-        }
+        Err(error) if is_about_adapter(&error) => return lora(args),
         read => read?,
     };
     let files = args.to.write(&embedding);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     CliError,
-    learned::{is_about_numbers, read_adapter, read_embedding},
+    learned::{is_about_adapter, is_about_numbers, read_adapter, read_embedding},
     model,
     run_folder::{RunFolder, is_run},
     train::read_result,
@@ -12,7 +12,6 @@ use super::{
 use crate::{
     concept::{LearnedAdapter, LoraLayer, Part},
     config::TrainOptions,
-    embedding::EmbeddingError,
     pipelines::ModelFolder,
     session,
 };
@@ -31,30 +30,7 @@ pub(super) struct InfoArgs {
 pub(super) fn run(args: &InfoArgs) -> Result<(), CliError> {
     let path = &args.path;
     if path.is_file() {
-        // a file that is no model may be an embedding, or hold one
-        match model::open(Some(path), false) {
-            Ok(model) => model_folder(&model),
-            Err(no_model) => match (embedding(path), read_adapter(path)) {
-                // a LoRA may hold an embedding
-                (Ok(()), Ok(adapter)) => {
-                    changes(path, &adapter);
-                    Ok(())
-                }
-                (Ok(()), Err(error)) => {
-                    if is_about_numbers(&error) {
-                        println!("lora       none that dvar draws by: {error}");
-                    }
-                    Ok(())
-                }
-                (Err(_), Err(error)) if is_about_numbers(&error) => Err(error),
-                (Err(error), adapter) if is_about_adapter(&error) => {
-                    changes(path, &adapter?);
-                    Ok(())
-                }
-                (Err(_), _) if is_large(path) => Err(no_model),
-                (Err(no_embedding), _) => Err(no_embedding),
-            },
-        }
+        file(path)
     } else if is_run(path) {
         training_run(path)
     } else if path.is_dir() || path == Path::new(model::EMBEDDED) {
@@ -67,9 +43,32 @@ pub(super) fn run(args: &InfoArgs) -> Result<(), CliError> {
     }
 }
 
-fn is_about_adapter(error: &CliError) -> bool {
-    let CliError::Part(error) = error else { return false };
-    error.downcast_ref().is_some_and(EmbeddingError::is_about_adapter)
+/// What a file is: one that is no model may be an embedding, or hold one.
+fn file(path: &Path) -> Result<(), CliError> {
+    let no_model = match model::open(Some(path), false) {
+        Ok(model) => return model_folder(&model),
+        Err(no_model) => no_model,
+    };
+    match (embedding(path), read_adapter(path)) {
+        // a LoRA may hold an embedding
+        (Ok(()), Ok(adapter)) => {
+            changes(path, &adapter);
+            Ok(())
+        }
+        (Ok(()), Err(error)) => {
+            if is_about_numbers(&error) {
+                println!("lora       none that dvar draws by: {error}");
+            }
+            Ok(())
+        }
+        (Err(_), Err(error)) if is_about_numbers(&error) => Err(error),
+        (Err(error), adapter) if is_about_adapter(&error) => {
+            changes(path, &adapter?);
+            Ok(())
+        }
+        (Err(_), _) if is_large(path) => Err(no_model),
+        (Err(no_embedding), _) => Err(no_embedding),
+    }
 }
 
 fn is_large(path: &Path) -> bool {

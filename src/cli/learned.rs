@@ -9,7 +9,7 @@ use std::{
 use super::CliError;
 use crate::{
     concept::{AdapterError, LearnedAdapter, Lora},
-    embedding::{self, LearnedEmbedding},
+    embedding::{self, EmbeddingError, LearnedEmbedding},
 };
 
 /// The largest adapter that is read: a LoRA of rank 1024 of a full-size model.
@@ -95,6 +95,12 @@ pub(super) fn read_adapter(path: &Path) -> Result<LearnedAdapter, CliError> {
     };
     let file = path.display().to_string();
     Ok(LearnedAdapter::with_peft_config(&bytes, &file, config.as_deref())?)
+}
+
+/// Whether it is about an adapter, such as a LoRA, that was read as an embedding.
+pub(super) fn is_about_adapter(error: &CliError) -> bool {
+    let CliError::Part(error) = error else { return false };
+    error.downcast_ref().is_some_and(EmbeddingError::is_about_adapter)
 }
 
 /// Whether it is about a LoRA whose layers have numbers in the place of names.
