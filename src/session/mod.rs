@@ -105,12 +105,10 @@ impl Session {
         } else {
             model.load_unet(device)?
         };
-        let (templates, of_pictures) = (captions.ids, captions.of_pictures);
         let mut objective =
-            DiffusionObjective::new(encoder, unet, noise_schedule, latents(dataset), templates);
-        objective.captions_of_pictures = of_pictures;
+            DiffusionObjective::new(encoder, unet, noise_schedule, latents(dataset), captions.ids);
+        objective.captions_of_pictures = captions.of_pictures;
         objective.masks = dataset.masks(vae.downscale);
-        let mut rescaled_size = None;
         if let (
             MethodConfig::CustomDiffusion { class_prompt, prior_loss_weight, .. },
             Some(class),
@@ -125,27 +123,11 @@ impl Session {
             let pictures = dataset.pictures().to_vec();
             let size = pictures.first().map_or(0, Picture::width);
             objective.rescaled = Some(RescaledPictures { vae, pictures, size });
-            rescaled_size = Some(size);
         }
         let (token, widths) = (&config.placeholder_token, model.embedding_widths());
         let tables = objective.encoder.token_tables();
         let initial = starting_vectors(token, initial, &tables, widths, num_vectors).await?;
-        let captions = match rescaled_size {
-            Some(_) => objective.templates.len() / CAPTION_PREFIXES.len(),
-            None if of_pictures => objective.templates.len() / objective.latents.pictures(),
-            None => objective.templates.len(),
-        };
-        let timesteps = checked::timesteps(config, model)?;
-        let ranges = DrawRanges {
-            seed: config.seed,
-            pictures: objective.latents.pictures(),
-            templates: captions,
-            latent_size: objective.latents.most_values(),
-            min_timestep: timesteps.start,
-            max_timestep: timesteps.end,
-            flip: config.flip,
-            rescaled_size,
-        };
+        let ranges = draw_ranges(config, model, &objective)?;
         let class_pictures = objective.prior.as_ref().map_or(0, |prior| prior.latents.pictures());
         let draws =
             SeededDraws::new(ranges, config.train_batch_size, config.pairing, class_pictures);
@@ -202,6 +184,32 @@ fn latents_of(dataset: &Dataset, vae: &AutoencoderKl, device: &Device) -> Latent
     // one after the other: as floats, all of them may take more memory than the networks
     let cache = LatentCache::new(vae, dataset.pictures().iter().map(pixels), device);
     cache.with_time_ids(dataset.time_ids().to_vec())
+}
+
+/// What the random numbers of a step choose from.
+fn draw_ranges(
+    config: &TrainConfig,
+    model: &ModelFolder,
+    objective: &DiffusionObjective,
+) -> Result<DrawRanges, SessionError> {
+    let rescaled_size = objective.rescaled.as_ref().map(|rescaled| rescaled.size);
+    let (pictures, captions) = (objective.latents.pictures(), objective.templates.len());
+    let timesteps = checked::timesteps(config, model)?;
+    Ok(DrawRanges {
+        seed: config.seed,
+        pictures,
+        // those that one picture can have
+        templates: match rescaled_size {
+            Some(_) => captions / CAPTION_PREFIXES.len(),
+            None if objective.captions_of_pictures => captions / pictures,
+            None => captions,
+        },
+        latent_size: objective.latents.most_values(),
+        min_timestep: timesteps.start,
+        max_timestep: timesteps.end,
+        flip: config.flip,
+        rescaled_size,
+    })
 }
 
 fn evaluation_draws(config: &TrainConfig, ranges: DrawRanges) -> EvaluationDraws {
