@@ -42,22 +42,7 @@ impl Lora {
         stored: Stored,
         config: Option<&str>,
     ) -> Result<Self, String> {
-        if let Some(method) = stored.tensors.keys().find_map(|name| other_method(name)) {
-            return Err(format!(
-                "it is {method}, which changes weights in another way than LoRA and is not known \
-                 here; give a LoRA or a LoCon"
-            ));
-        }
-        if stored.tensors.keys().any(|name| is_of_transformer(name)) {
-            return Err(
-                "it is a LoRA of another kind of model, such as Flux or Stable Diffusion 3; \
-                        give one of Stable Diffusion 1.x, 2.x or XL"
-                    .into(),
-            );
-        }
-        if stored.tensors.keys().any(|name| is_numbered(name)) {
-            return Err(NUMBERED.into());
-        }
+        check_kind(&stored)?;
         let config = Config::read(stored.metadata.get(PEFT_CONFIG).map(String::as_str), config)?;
         let (mut pieces, mut names) = (BTreeMap::<_, Pieces>::new(), None);
         let holds_embedding = stored.tensors.keys().any(|name| name.starts_with(BUNDLE));
@@ -81,34 +66,10 @@ impl Lora {
             };
             let layer = pieces.entry((key.part, layer)).or_default();
             layer.given = given.into();
-            let factor = Factor { shape, values };
-            let taken = match key.piece {
-                Piece::Alpha => match factor.values[..] {
-                    [alpha] => layer.alpha.replace(f64::from(alpha)).is_some(),
-                    _ => return Err(format!("`{name}` is no single number")),
-                },
-                Piece::Down => layer.down.replace(factor).is_some(),
-                Piece::Up => layer.up.replace(factor).is_some(),
-                Piece::Mid => layer.mid.replace(factor).is_some(),
-                Piece::Difference | Piece::BiasDifference => {
-                    layer.difference.replace(factor).is_some()
-                }
-            };
-            if taken {
-                return Err(format!("`{name}` is there twice, under different names"));
-            }
+            layer.take(key.piece, &name, Factor { shape, values })?;
         }
         let names = names.ok_or("it holds no tensor of a LoRA")?;
-        // some files of SDXL hold layers under the original code's names and diffusers': diffusers and ComfyUI
-        // take the latter, and none takes both
-        let originals = UNetNames::of_layers(PUBLISHED_LAYERS);
-        let is_twin = |(part, layer): &(Part, String)| {
-            let other = originals.layer(layer).map(|layer| (*part, layer));
-            other.is_some_and(|other| pieces.contains_key(&other))
-        };
-        let twins = pieces.keys().filter(|key| is_twin(key)).cloned();
-        let twins: BTreeSet<(Part, String)> = twins.collect();
-        pieces.retain(|key, _| !twins.contains(key));
+        drop_twins(&mut pieces);
         let layers = pieces.into_iter().map(|((part, name), pieces)| {
             let layer = pieces.whole(config.alpha(part, &name), config.by_root(part))?;
             Ok(((part, name), layer))
@@ -118,7 +79,57 @@ impl Lora {
     }
 }
 
+/// Refuses a file that holds something other than LoRAs of the models that are known here.
+fn check_kind(stored: &Stored) -> Result<(), String> {
+    if let Some(method) = stored.tensors.keys().find_map(|name| other_method(name)) {
+        return Err(format!(
+            "it is {method}, which changes weights in another way than LoRA and is not known \
+             here; give a LoRA or a LoCon"
+        ));
+    }
+    if stored.tensors.keys().any(|name| is_of_transformer(name)) {
+        return Err("it is a LoRA of another kind of model, such as Flux or Stable Diffusion 3; \
+                    give one of Stable Diffusion 1.x, 2.x or XL"
+            .into());
+    }
+    if stored.tensors.keys().any(|name| is_numbered(name)) {
+        return Err(NUMBERED.into());
+    }
+    Ok(())
+}
+
+/// Some files of SDXL hold layers under the original code's names and diffusers': diffusers and ComfyUI
+/// take the latter, and none takes both.
+fn drop_twins(pieces: &mut BTreeMap<(Part, String), Pieces>) {
+    let originals = UNetNames::of_layers(PUBLISHED_LAYERS);
+    let is_twin = |(part, layer): &(Part, String)| {
+        let other = originals.layer(layer).map(|layer| (*part, layer));
+        other.is_some_and(|other| pieces.contains_key(&other))
+    };
+    let twins = pieces.keys().filter(|key| is_twin(key)).cloned();
+    let twins: BTreeSet<(Part, String)> = twins.collect();
+    pieces.retain(|key, _| !twins.contains(key));
+}
+
 impl Pieces {
+    /// Takes one of the layer's tensors, which the file calls `name`.
+    fn take(&mut self, piece: Piece, name: &str, factor: Factor) -> Result<(), String> {
+        let was_there = match piece {
+            Piece::Alpha => match factor.values[..] {
+                [alpha] => self.alpha.replace(f64::from(alpha)).is_some(),
+                _ => return Err(format!("`{name}` is no single number")),
+            },
+            Piece::Down => self.down.replace(factor).is_some(),
+            Piece::Up => self.up.replace(factor).is_some(),
+            Piece::Mid => self.mid.replace(factor).is_some(),
+            Piece::Difference | Piece::BiasDifference => self.difference.replace(factor).is_some(),
+        };
+        if was_there {
+            return Err(format!("`{name}` is there twice, under different names"));
+        }
+        Ok(())
+    }
+
     /// `alpha` is that of the file's metadata; `by_root` says that the root of the rank divides it.
     fn whole(self, alpha: Option<f64>, by_root: bool) -> Result<LoraLayer, String> {
         let Self { given, down, up, mid, difference, alpha: own } = self;
