@@ -64,23 +64,10 @@ pub async fn run<O: Observer>(
         state.check_fingerprint(fingerprint)?;
     }
     // a search may take long: only now
-    let (initial, mut found) = initial(prepared, scorer.as_ref(), observer).await?;
+    let (initial, found) = initial(prepared, scorer.as_ref(), observer).await?;
     observer.phase(Phase::Encoding).await.map_err(RunError::observer)?;
     let mut session = prepared.session(initial, class.as_ref()).await?;
-    if let Start::Tried(words) = &prepared.start {
-        let tried = match found.and_then(|found| found.tried) {
-            Some(tried) => tried,
-            None => {
-                observer.phase(Phase::Searching).await.map_err(RunError::observer)?;
-                let told = async |done, total| {
-                    observer.searching(done, total).await.map_err(RunError::observer)
-                };
-                session.start_from_best_of(config, words, told).await?
-            }
-        };
-        observer.tried(&tried).map_err(RunError::observer)?;
-        found = FoundWord::best_of(tried);
-    }
+    let found = try_words(prepared, &mut session, found, observer).await?;
     observer.ready(&session).map_err(RunError::observer)?;
 
     let painter = observer.painter();
@@ -160,6 +147,29 @@ async fn initial<O: Observer>(
     let ranked = observer.search(&search).await?;
     let (word, _) = search.choose(&ranked)?;
     from(FoundWord { word: word.clone(), tried: None })
+}
+
+/// Where words are to be tried, lets the vectors start from the one of the lowest loss. A run that goes on
+/// has tried them.
+async fn try_words<O: Observer>(
+    prepared: &PreparedRun,
+    session: &mut Session,
+    found: Option<FoundWord>,
+    observer: &O,
+) -> Result<Option<FoundWord>, RunError<O::Error>> {
+    let Start::Tried(words) = &prepared.start else { return Ok(found) };
+    let tried = match found.and_then(|found| found.tried) {
+        Some(tried) => tried,
+        None => {
+            observer.phase(Phase::Searching).await.map_err(RunError::observer)?;
+            let told = async |done, total| {
+                observer.searching(done, total).await.map_err(RunError::observer)
+            };
+            session.start_from_best_of(&prepared.checked.config, words, told).await?
+        }
+    };
+    observer.tried(&tried).map_err(RunError::observer)?;
+    Ok(FoundWord::best_of(tried))
 }
 
 /// Trains from the start or from the saved state, and finds the best concept on the way.
