@@ -6,7 +6,7 @@ use std::{
 };
 
 use burn::tensor::Bytes;
-use burn_pack::{Error as PackError, Tensor as PackTensor};
+use burn_pack::Tensor as PackTensor;
 
 use super::{
     failure::Failure,
@@ -38,11 +38,8 @@ pub(super) fn tensors<R: Read + Seek + Send + 'static>(
         PackTensor::deferred(name, dtype, shape, None, length, move || {
             // Each read sets its own position, so one that panicked leaves nothing behind.
             let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-            tensor.read(&mut *reader).map(Bytes::from_bytes_vec).map_err(|error| {
-                let text = error.to_string();
-                failure.set(text.clone());
-                PackError::ValidationError(text)
-            })
+            let values = tensor.read(&mut *reader).map(Bytes::from_bytes_vec);
+            values.map_err(|error| failure.report(&error))
         })
     };
     Ok(tensors.into_iter().map(lazy).collect())

@@ -8,7 +8,7 @@ use std::{
 };
 
 use burn::tensor::{BoolStore, Bytes, DType};
-use burn_pack::{Error as PackError, Tensor as PackTensor};
+use burn_pack::Tensor as PackTensor;
 use safetensors::{Dtype, tensor::Metadata};
 
 use super::failure::Failure;
@@ -48,11 +48,7 @@ pub(super) fn tensors<R: Read + Seek + Send + 'static>(
                 .seek(SeekFrom::Start(from))
                 .and_then(|_| reader.read_exact(&mut bytes))
                 .map(|()| Bytes::from_bytes_vec(bytes));
-            whole.map_err(|error| {
-                let text = error.to_string();
-                failure.set(text.clone());
-                PackError::ValidationError(text)
-            })
+            whole.map_err(|error| failure.report(&error))
         };
         PackTensor::deferred(name, dtype, info.shape.clone(), None, length, read)
     };
