@@ -35,6 +35,22 @@ fn resnet(
     .init(device)
 }
 
+/// The resnets of a level, of which the first alone changes the number of channels.
+fn resnets(
+    config: &AutoencoderKlConfig,
+    count: usize,
+    channels_in: usize,
+    channels_out: usize,
+    device: &Device,
+) -> Vec<ResnetBlock2D> {
+    (0..count)
+        .map(|i| {
+            let channels_in = if i == 0 { channels_in } else { channels_out };
+            resnet(config, channels_in, channels_out, device)
+        })
+        .collect()
+}
+
 /// Self-attention of one head over all pixels, added to its input.
 #[derive(Module, Debug)]
 pub(super) struct SpatialAttention {
@@ -112,16 +128,7 @@ impl DownEncoderBlock2D {
         let (channels_in, channels_out) = (channels[level.saturating_sub(1)], channels[level]);
         let last = level + 1 == channels.len();
         Self {
-            resnets: (0..config.layers_per_block)
-                .map(|i| {
-                    resnet(
-                        config,
-                        if i == 0 { channels_in } else { channels_out },
-                        channels_out,
-                        device,
-                    )
-                })
-                .collect(),
+            resnets: resnets(config, config.layers_per_block, channels_in, channels_out, device),
             downsamplers: (0..usize::from(!last))
                 .map(|_| Downsample2D::new(channels_out, (0, 0, 1, 1), device))
                 .collect(),
@@ -145,18 +152,10 @@ impl UpDecoderBlock2D {
     pub(super) fn new(config: &AutoencoderKlConfig, level: usize, device: &Device) -> Self {
         let channels: Vec<usize> = config.block_out_channels.iter().rev().copied().collect();
         let (channels_in, channels_out) = (channels[level.saturating_sub(1)], channels[level]);
+        let layers = config.layers_per_block + 1;
         let last = level + 1 == channels.len();
         Self {
-            resnets: (0..config.layers_per_block + 1)
-                .map(|i| {
-                    resnet(
-                        config,
-                        if i == 0 { channels_in } else { channels_out },
-                        channels_out,
-                        device,
-                    )
-                })
-                .collect(),
+            resnets: resnets(config, layers, channels_in, channels_out, device),
             upsamplers: (0..usize::from(!last))
                 .map(|_| Upsample2D::new(channels_out, device))
                 .collect(),
