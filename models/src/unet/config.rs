@@ -250,7 +250,13 @@ impl UNet2DConditionConfig {
             check.layers(key, config.layers_per_block * layers)?;
         }
         config.check_added(&check)?;
-        if config.time_cond_proj_dim.is_some() {
+        config.check_variants(&check)?;
+        Ok(config)
+    }
+
+    /// Whether the network is of no variant that is not implemented.
+    fn check_variants(&self, check: &Checks<'_>) -> Result<(), ModelError> {
+        if self.time_cond_proj_dim.is_some() {
             // the guidance scale is an input there
             return Err(check.unsupported(
                 "time_cond_proj_dim",
@@ -259,24 +265,23 @@ impl UNet2DConditionConfig {
             ));
         }
         check.plain(&[
-            ("center_input_sample", !config.center_input_sample),
-            ("dual_cross_attention", !config.dual_cross_attention),
+            ("center_input_sample", !self.center_input_sample),
+            ("dual_cross_attention", !self.dual_cross_attention),
             (
                 "only_cross_attention",
-                matches!(config.only_cross_attention, Value::Bool(false) | Value::Null),
+                matches!(self.only_cross_attention, Value::Bool(false) | Value::Null),
             ),
-            ("class_embed_type", config.class_embed_type.is_none()),
+            ("class_embed_type", self.class_embed_type.is_none()),
             (
                 "reverse_transformer_layers_per_block",
-                config.reverse_transformer_layers_per_block.is_none(),
+                self.reverse_transformer_layers_per_block.is_none(),
             ),
-            ("encoder_hid_dim", config.encoder_hid_dim.is_none()),
-            ("mid_block_scale_factor", config.mid_block_scale_factor == 1.0),
-            ("resnet_out_scale_factor", config.resnet_out_scale_factor == 1.0),
-            ("resnet_skip_time_act", !config.resnet_skip_time_act),
-            ("timestep_post_act", config.timestep_post_act.is_none()),
-        ])?;
-        Ok(config)
+            ("encoder_hid_dim", self.encoder_hid_dim.is_none()),
+            ("mid_block_scale_factor", self.mid_block_scale_factor == 1.0),
+            ("resnet_out_scale_factor", self.resnet_out_scale_factor == 1.0),
+            ("resnet_skip_time_act", !self.resnet_skip_time_act),
+            ("timestep_post_act", self.timestep_post_act.is_none()),
+        ])
     }
 
     fn check_added(&self, check: &Checks<'_>) -> Result<(), ModelError> {
