@@ -1,7 +1,5 @@
 //! Pictures of a learned concept.
 
-use std::{future::Future, pin::Pin};
-
 use dvar::{
     concept::LearnedAdapter,
     config::{DrawingAdvice, TrainOptions},
@@ -9,6 +7,7 @@ use dvar::{
     embedding,
     pipelines::{DrawProgress, PipelineError, SamplingOptions},
     session::{Generator, RunError, advice, check_sampling},
+    trainer::LocalBoxFuture,
 };
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::JsValue;
@@ -120,7 +119,7 @@ impl DrawProgress for OneOf<'_> {
         &'a self,
         done: usize,
         total: usize,
-    ) -> Pin<Box<dyn Future<Output = Result<(), PipelineError>> + 'a>> {
+    ) -> LocalBoxFuture<'a, Result<(), PipelineError>> {
         self.page.denoised(self.number * total + done, self.count * total)
     }
 }

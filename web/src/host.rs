@@ -1,10 +1,10 @@
 //! The page, as it takes part in a run.
 
-use std::{cell::RefCell, future::Future, pin::Pin};
+use std::cell::RefCell;
 
 use dvar::{
     concept::{AdapterConfig, Concept, LearnedConcept},
-    data::{image::Picture, png::encode_png},
+    data::{image::Picture, png::encode_picture},
     early_stopping::{Control, StopReason},
     pipelines::{DrawProgress, PipelineError},
     session::RunError,
@@ -121,7 +121,7 @@ impl Page {
 
 /// A picture as a PNG file.
 pub fn png(picture: &Picture) -> Result<Vec<u8>, PageError> {
-    Ok(encode_png(picture.width(), picture.height(), picture.pixels())?)
+    Ok(encode_picture(picture)?)
 }
 
 impl DrawProgress for Page {
@@ -129,7 +129,7 @@ impl DrawProgress for Page {
         &'a self,
         done: usize,
         total: usize,
-    ) -> Pin<Box<dyn Future<Output = Result<(), PipelineError>> + 'a>> {
+    ) -> LocalBoxFuture<'a, Result<(), PipelineError>> {
         Box::pin(async move {
             let told = self.tell_progress(done, total).await;
             told.map_err(|error| RunError::observer(error).through_drawing())
