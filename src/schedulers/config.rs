@@ -222,6 +222,24 @@ mod tests {
     }
 
     #[test]
+    fn what_deis_and_unipc_call_their_solvers_is_no_other_variant_of_dpm() {
+        for (class_name, keys) in [
+            (
+                "DEISMultistepScheduler",
+                json!({ "algorithm_type": "deis", "solver_type": "logrho", "solver_order": 2 }),
+            ),
+            ("UniPCMultistepScheduler", json!({ "solver_type": "bh2", "predict_x0": true })),
+            ("UniPCMultistepScheduler", json!({ "solver_type": "bh1" })),
+        ] {
+            let config = config(class_name, keys).unwrap();
+            assert!(config.build(kind("dpm++"), 10, 0.0).is_ok(), "{class_name}");
+        }
+        let heun = config("DPMSolverMultistepScheduler", json!({ "solver_type": "heun" })).unwrap();
+        let refused = heun.build(kind("dpm++"), 10, 0.0).unwrap_err().to_string();
+        assert!(refused.contains("supports only `midpoint`"), "{refused}");
+    }
+
+    #[test]
     fn another_beta_schedule_replaces_the_one_of_the_file() {
         let linear = config("DDIMScheduler", json!({ "beta_schedule": "linear" })).unwrap();
         let betas = vec![0.001; 1000];

@@ -27,9 +27,10 @@ pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
         Key::Only("use_lu_lambdas", "false"),
         Key::Only("use_flow_sigmas", "false"),
         Key::Only("final_sigmas_type", "zero"),
-        Key::Only("algorithm_type", "dpmsolver++"),
+        // what diffusers reads as these in files of DEIS and UniPC
+        Key::OnlyLike("algorithm_type", "dpmsolver++", &["deis"]),
         Key::Only("solver_order", "2"),
-        Key::Only("solver_type", "midpoint"),
+        Key::OnlyLike("solver_type", "midpoint", &["logrho", "bh1", "bh2"]),
         Key::Only("lambda_min_clipped", "null"),
     ],
     build: |run| Ok(Box::new(DpmSolverScheduler::new(run)?)),
