@@ -211,11 +211,10 @@ mod tests {
 
     #[test]
     fn a_variant_that_is_not_implemented_is_refused_only_by_the_kind_that_has_it() {
-        let config =
-            config("EulerDiscreteScheduler", json!({ "use_karras_sigmas": true })).unwrap();
+        let config = config("EulerDiscreteScheduler", json!({ "use_beta_sigmas": true })).unwrap();
         assert_eq!(
             config.build(kind("euler"), 10, 0.0).unwrap_err().to_string(),
-            "`use_karras_sigmas` in the scheduler configuration is `true`, but `euler` supports \
+            "`use_beta_sigmas` in the scheduler configuration is `true`, but `euler` supports \
              only `false`; choose another scheduler"
         );
         assert!(config.build(kind("ddim"), 10, 0.0).is_ok());

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::sigmas::SigmaRun;
+use super::sigmas::{KARRAS, SigmaRun};
 use crate::schedulers::{
     scheduler::Scheduler,
     spec::{Key, SchedulerSpec},
@@ -14,7 +14,7 @@ pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
     class_name: "EulerDiscreteScheduler",
     timestep_spacing: TimestepSpacing::Linspace,
     keys: &[
-        Key::Only("use_karras_sigmas", "false"),
+        Key::Flag(KARRAS),
         Key::Only("use_exponential_sigmas", "false"),
         Key::Only("use_beta_sigmas", "false"),
         Key::Only("final_sigmas_type", "zero"),
