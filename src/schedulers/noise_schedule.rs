@@ -27,6 +27,21 @@ impl NoiseSchedule {
         Self { alphas_cumprod, prediction_type }
     }
 
+    /// The same at the first timestep, but without any signal at the last
+    /// (<https://arxiv.org/abs/2305.08891>, algorithm 1).
+    pub(super) fn with_zero_terminal_snr(&self) -> Self {
+        let levels: Vec<f32> = self.alphas_cumprod.iter().map(|alpha| alpha.sqrt()).collect();
+        let (first, last) = (levels[0], levels[levels.len() - 1]);
+        let scale = first / (first - last);
+        let mut before = 1.0;
+        // by betas, whose rounding diffusers has too
+        let betas = levels.iter().map(|level| {
+            let alpha_prod = ((level - last) * scale).powi(2);
+            1.0 - alpha_prod / std::mem::replace(&mut before, alpha_prod)
+        });
+        Self::new(&betas.collect::<Vec<f32>>(), self.prediction_type)
+    }
+
     /// The share of the signal's variance left at each timestep: the cumulative product of
     /// `1 - beta`, one value per training timestep.
     pub fn alphas_cumprod(&self) -> &[f32] {
@@ -137,8 +152,11 @@ impl NoiseSchedule {
     }
 }
 
-/// Sigma, of the share of the signal's variance.
+/// Sigma, of the share of the signal's variance. Where none is left it is that of f16's smallest number, as
+/// in diffusers.
 fn noise_over_signal(alpha_prod: f32) -> f32 {
+    const TRACE: f32 = 1.0 / (1_u32 << 24) as f32;
+    let alpha_prod = if alpha_prod == 0.0 { TRACE } else { alpha_prod };
     ((1.0 - alpha_prod) / alpha_prod).sqrt()
 }
 
@@ -166,6 +184,21 @@ mod tests {
         let middle = (schedule.sigma(500.0) + schedule.sigma(501.0)) / 2.0;
         assert!((schedule.sigma(500.5) - middle).abs() < 1e-6);
         assert_eq!(schedule.sigma(999.0), 14.614_646_911_621_094);
+    }
+
+    #[test]
+    fn levels_without_signal_at_the_end_fall_in_the_same_proportions() {
+        let plain = stable_diffusion(PredictionType::VPrediction);
+        let rescaled = plain.with_zero_terminal_snr();
+        let level = |schedule: &NoiseSchedule, at: usize| schedule.alpha_prod(at).sqrt();
+        let (first, last) = (level(&plain, 0), level(&plain, 999));
+        assert_eq!(rescaled.alpha_prod(999), 0.0);
+        for at in [0, 1, 500, 998] {
+            let want = first * (level(&plain, at) - last) / (first - last);
+            assert!((level(&rescaled, at) - want).abs() < 1e-5, "{at}");
+        }
+        let largest = (2_f64.powi(24) - 1.0).sqrt();
+        assert!((rescaled.sigma(999.0) - largest).abs() < 1e-3);
     }
 
     #[test]

@@ -110,6 +110,36 @@ proptest! {
     }
 }
 
+#[test]
+fn a_model_without_signal_at_its_end_is_drawn_from_there() {
+    let keys = |prediction_type: &str| {
+        json!({
+            "rescale_betas_zero_snr": true, "prediction_type": prediction_type,
+            "timestep_spacing": "trailing", "set_alpha_to_one": true
+        })
+    };
+    for kind in ["ddim", "ddpm", "euler", "dpm++"].map(kind) {
+        let end = sample_perfectly(keys("v_prediction"), kind, 8, 0.6);
+        assert!((end - 0.6).abs() < 1e-3, "{kind}: {end}");
+    }
+    let velocity = config("DDIMScheduler", keys("v_prediction"));
+    let mut ddim = velocity.build(kind("ddim"), 8, 0.0).unwrap();
+    assert_eq!(ddim.timesteps()[..2], [999.0, 874.0]);
+    // there the latents are the noise, and the velocity minus the clean ones
+    let stepped: f32 = ddim.step(scalar(-0.6), 0, scalar(1.5), None).into_scalar();
+    let alpha_prod = velocity.noise_schedule().alpha_prod(874);
+    let want = alpha_prod.sqrt() * 0.6 + (1.0 - alpha_prod).sqrt() * 1.5;
+    assert!((f64::from(stepped) - want).abs() < 2e-6, "{stepped} {want}");
+    for name in ["pndm", "lms"] {
+        let refused = velocity.build(kind(name), 8, 0.0).unwrap_err().to_string();
+        assert!(refused.contains("`rescale_betas_zero_snr`"), "{refused}");
+    }
+    let mut noise = keys("epsilon");
+    noise["_class_name"] = json!("DDIMScheduler");
+    let refused = SchedulerConfig::from_json(&noise.to_string()).unwrap_err().to_string();
+    assert!(refused.contains("for a model that predicts the noise"), "{refused}");
+}
+
 /// By the samples: under a model that sees the same noise everywhere these move as the sigmas do, and in
 /// DPM-Solver's variables, under one that sees none, as the signal's levels.
 #[test]

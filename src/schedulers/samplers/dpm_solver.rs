@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 use super::sigmas::{KARRAS, alpha_prod, with_sigmas};
 use crate::schedulers::{
     error::SchedulerError,
+    keys::ZERO_SNR,
     prediction::PredictionType,
     run::SamplingRun,
     scheduler::Scheduler,
@@ -21,6 +22,7 @@ pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
     timestep_spacing: TimestepSpacing::Linspace,
     keys: &[
         Key::Only("thresholding", "false"),
+        Key::Flag(ZERO_SNR),
         Key::Flag(KARRAS),
         Key::Only("use_exponential_sigmas", "false"),
         Key::Only("use_beta_sigmas", "false"),

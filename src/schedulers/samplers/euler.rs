@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 
 use super::sigmas::{KARRAS, SigmaRun};
 use crate::schedulers::{
+    keys::ZERO_SNR,
     scheduler::Scheduler,
     spec::{Key, SchedulerSpec},
     timesteps::TimestepSpacing,
@@ -14,6 +15,7 @@ pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
     class_name: "EulerDiscreteScheduler",
     timestep_spacing: TimestepSpacing::Linspace,
     keys: &[
+        Key::Flag(ZERO_SNR),
         Key::Flag(KARRAS),
         Key::Only("use_exponential_sigmas", "false"),
         Key::Only("use_beta_sigmas", "false"),

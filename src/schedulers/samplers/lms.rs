@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 
 use super::sigmas::{KARRAS, SigmaRun};
 use crate::schedulers::{
+    keys::ZERO_SNR,
     scheduler::Scheduler,
     spec::{Key, SchedulerSpec},
     timesteps::TimestepSpacing,
@@ -18,6 +19,7 @@ pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
     timestep_spacing: TimestepSpacing::Linspace,
     keys: &[
         Key::Flag(KARRAS),
+        Key::Only(ZERO_SNR, "false"),
         Key::Only("use_exponential_sigmas", "false"),
         Key::Only("use_beta_sigmas", "false"),
     ],
