@@ -143,7 +143,8 @@ impl<E> DeterministicEval<E> {
         Self { evaluation, name: None, parts: Vec::new(), interval: 1, criterion: None }
     }
 
-    /// Evaluates every `interval` steps; 0 is taken as 1. Default: 1
+    /// Evaluates before the update of every `interval`-th step, from the first on: those of index 0,
+    /// `interval` and so on. 0 is taken as 1. Default: 1
     #[must_use]
     pub fn every(self, interval: usize) -> Self {
         Self { interval: interval.max(1), ..self }

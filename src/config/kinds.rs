@@ -33,7 +33,7 @@ impl Stopping {
         matches!(self, Self::ClipS | Self::Baseline)
     }
 
-    /// Updates between two scored samples where `sample_frequency` is open; 0 draws none.
+    /// Steps between two scored samples where `sample_frequency` is open; 0 draws none.
     pub(super) fn default_sample_frequency(self) -> usize {
         match self {
             Self::ClipS => 50,

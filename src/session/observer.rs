@@ -33,16 +33,16 @@ pub enum Phase {
 pub enum Moment<'a> {
     /// Before the first step.
     Before,
-    /// On the way, after so many updates, by this concept.
+    /// On the way, after so many steps, by this concept.
     During {
-        /// Updates made.
-        updates: usize,
+        /// Steps made, with those whose update fp16 skipped.
+        steps: usize,
         /// What was learned so far.
         concept: &'a LearnedConcept,
     },
     /// At the end, by the concept that is kept.
     After {
-        /// Updates made.
+        /// Steps made, likewise.
         steps: usize,
     },
     /// At the end, without guidance.

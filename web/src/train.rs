@@ -126,7 +126,7 @@ impl Observer for Page {
     async fn samples(&self, Shown { moment, drawn, prompts }: Shown<'_>) -> Result<(), PageError> {
         let (kind, step) = match moment {
             Moment::Before => ("before", 0),
-            Moment::During { updates, .. } => ("during", updates),
+            Moment::During { steps, .. } => ("during", steps),
             Moment::After { steps } => ("after", steps),
             // a page has no such option
             Moment::Unscaled => return Ok(()),

@@ -103,13 +103,13 @@ impl<'a> CommandLine<'a> {
                 self.grid("before", drawn)?;
                 logs.picture("samples", 0, &folder.samples("before"))
             }
-            Moment::During { updates, concept } => {
-                let folder = folder.checkpoint(updates);
+            Moment::During { steps, concept } => {
+                let folder = folder.checkpoint(steps);
                 let created = std::fs::create_dir_all(&folder);
                 created.map_err(|error| CliError::write(&folder, error))?;
                 let picture = folder.join("samples.png");
                 output::write(&picture, &encode_grid(&drawn.pictures, 4)?)?;
-                logs.picture("samples", updates - 1, &picture)?;
+                logs.picture("samples", steps - 1, &picture)?;
                 write_concept(&folder, concept).map_err(CliError::Part)
             }
             Moment::After { steps } => {

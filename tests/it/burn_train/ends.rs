@@ -153,7 +153,7 @@ fn an_interruption_from_outside_ends_the_run_and_is_no_error() {
     let outcome = strategy.outcome();
     let result = training.with_training_strategy(strategy.into()).launch(learner());
     assert_eq!(result.interrupted.unwrap().reason.as_deref(), Some("enough"));
-    assert_eq!(outcome.stop(), Some(StopReason::Interrupted { step: 10 }));
+    assert_eq!(outcome.stop(), Some(StopReason::Interrupted { steps: 10 }));
 }
 
 /// An epoch has 13 batches.
