@@ -123,16 +123,20 @@ pub trait Observer {
     }
 
     /// Pictures were drawn.
-    async fn samples(&self, shown: Shown<'_>) -> Result<(), Self::Error>;
+    async fn samples(&self, _shown: Shown<'_>) -> Result<(), Self::Error> {
+        Ok(())
+    }
 
     /// What takes part in the training, after the criterion and the scores, in the order of its
     /// turns. `resumed` is the state that the run goes on from. A callback of the observer's own
     /// gives its errors by [`RunError::through`].
     fn callbacks<'a>(
         &'a self,
-        run: &PreparedRun,
-        resumed: Option<&TrainState>,
-    ) -> Result<Callbacks<'a>, Self::Error>;
+        _run: &PreparedRun,
+        _resumed: Option<&TrainState>,
+    ) -> Result<Callbacks<'a>, Self::Error> {
+        Ok(Vec::new())
+    }
 
     /// The best concept of the parts of this run that were made before it was resumed.
     fn earlier_best(&self, _resumed: &TrainState) -> Result<Option<Best>, Self::Error> {

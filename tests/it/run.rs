@@ -1,6 +1,6 @@
 //! What a run keeps, and what its observer's errors become.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, convert::Infallible, sync::Arc};
 
 use dvar::{
     concept::{Concept, Method},
@@ -110,6 +110,27 @@ fn small() -> TrainOptions {
 
 fn made(options: TrainOptions, observer: &Observing) -> Result<Outcome, RunError<Failing>> {
     pollster::block_on(run(&prepared(options), observer))
+}
+
+/// Only says that there are no pictures of a class.
+struct Nobody;
+
+impl Observer for Nobody {
+    type Error = Infallible;
+
+    async fn class_pictures(
+        &self,
+        _: &PreparedRun,
+    ) -> Result<Option<Dataset>, RunError<Infallible>> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn a_run_that_nobody_watches_gives_its_outcome() {
+    let outcome = pollster::block_on(run(&prepared(small()), &Nobody)).unwrap();
+    assert_eq!((outcome.steps, &outcome.stop), (4, &StopReason::MaxSteps { steps: 4 }));
+    assert_eq!(outcome.kept(), &outcome.last);
 }
 
 #[test]
