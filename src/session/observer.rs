@@ -50,7 +50,7 @@ pub enum Moment<'a> {
 }
 
 /// Pictures of a run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Shown<'a> {
     /// When they were drawn.
     pub moment: Moment<'a>,

@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// What came of a run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Outcome {
     /// Steps made, with those whose update fp16 skipped.
     pub steps: usize,

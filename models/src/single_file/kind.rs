@@ -24,6 +24,7 @@ pub(super) const XL_OPEN_CLIP: &str = "conditioner.embedders.1.model.";
 
 /// Models that are read from one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Kind {
     /// Stable Diffusion 1.x, which predicts the noise unless the file says otherwise.
     StableDiffusion1,
