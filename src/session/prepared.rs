@@ -31,7 +31,7 @@ pub struct PreparedRun {
     pub clip: Option<Arc<dyn ModelSource>>,
     /// What computes.
     pub device: Device,
-    /// What a resumed run must have been begun with: see [`begun_with`](super::begun_with).
+    /// What a resumed run must have been begun with: see [`begun_with`].
     pub begun_with: String,
     /// Where an interrupted run goes on from.
     pub state: Option<TrainState>,
@@ -46,7 +46,7 @@ impl PreparedRun {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Unwritable`] for options that a configuration file cannot hold.
+    /// Those of [`begun_with`].
     pub fn new(
         checked: CheckedOptions,
         start: Start,
