@@ -2,6 +2,7 @@
 
 /// Why a model could not be read. Each message names the file and what to do.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ModelError {
     /// A file that the model needs is not there.
     #[error("the model lacks `{file}`; {remedy}")]

@@ -81,9 +81,9 @@ pub struct TrainConfig {
     pub threshold: f64,
     /// CLIP-s at its start.
     pub patience: ScorePatience,
-    /// Updates between two scored samples, if there are any on the way.
+    /// Steps between two scored samples, if there are any on the way.
     pub sample_frequency: Option<usize>,
-    /// Updates between two deterministic evaluations.
+    /// Steps between two deterministic evaluations.
     pub eval_interval: usize,
     /// Inputs of the deterministic evaluation.
     pub eval_batch_size: usize,
@@ -109,7 +109,7 @@ pub struct TrainConfig {
     pub preserve_embedding_norm: bool,
     /// Scores samples on the way by CLIP-T too.
     pub clip_t: bool,
-    /// Updates between two checkpoints.
+    /// Steps between two checkpoints.
     pub save_steps: usize,
     /// Saves the vectors as they start.
     pub save_init_embeds: bool,
@@ -304,7 +304,7 @@ fn caption_templates(o: &TrainOptions) -> Result<Vec<String>, ConfigError> {
     Ok(templates)
 }
 
-/// Updates between two scored samples; none where none are drawn on the way.
+/// Steps between two scored samples; none where none are drawn on the way.
 fn sample_frequency(o: &TrainOptions, stopping: Stopping) -> Result<Option<usize>, ConfigError> {
     let every = o.stopping.sample_frequency.unwrap_or(stopping.default_sample_frequency());
     if every == 0 && stopping.scores() {

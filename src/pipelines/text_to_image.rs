@@ -165,6 +165,7 @@ impl TextToImage<'_> {
 }
 
 /// Both sides of the guidance.
+#[derive(Clone, Debug)]
 pub struct Guidance {
     /// What is drawn.
     pub text: Conditioning,

@@ -197,7 +197,7 @@ pub(super) fn timesteps(
 ///
 /// # Errors
 ///
-/// [`ConfigError::Unwritable`] for a seed that TOML cannot hold.
+/// Those of [`TrainOptions::to_toml`].
 pub fn begun_with(options: &TrainOptions) -> Result<String, ConfigError> {
     let mut options = options.clone();
     options.training.min_train_steps = None;

@@ -20,6 +20,7 @@ const TEMPLATES: usize = 4;
 pub type RankedWords = Vec<(String, f64)>;
 
 /// What a search is made of.
+#[derive(Debug)]
 pub struct WordSearch<'a> {
     scorer: &'a ClipScorer,
     pictures: Features,

@@ -30,6 +30,7 @@ const VELOCITY: &str = "v_pred";
 
 /// Models that are read from one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Kind {
     /// Stable Diffusion 1.x, which predicts the noise unless the file says otherwise.
     StableDiffusion1,
