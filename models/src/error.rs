@@ -23,7 +23,7 @@ pub enum ModelError {
     /// A download from the Hugging Face Hub failed, which may succeed another time.
     #[error(
         "cannot download `{file}` from the Hugging Face Hub: {reason}; check the connection and the \
-         space on the disk"
+         space on the disk, and run the command again: what has come is kept"
     )]
     Download {
         /// The repository, or a file of it.
