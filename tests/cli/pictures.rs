@@ -270,11 +270,51 @@ fn folders_of_kohya_count_by_their_numbers_and_what_is_hidden_or_unread_is_left_
     let said = refused(&cli, &[]);
     assert!(said.contains("no png, jpg, webp, bmp, gif or tiff files"), "{said}");
     let (said, _) = losses(&cli, "kohya", &["--kohya-folders"]);
-    assert!(said.contains("7 pictures of 64 px"), "2 x 2 + 3: {said}");
+    assert!(said.contains("5 pictures, counted as 7, of 64 px"), "2 x 2 + 3: {said}");
     assert!(said.contains("left out   `phone.HEIC`, `scan.avif`:"), "{said}");
     fs::remove_dir_all(cli.path("pictures/10_mine")).unwrap();
     fs::remove_dir_all(cli.path("pictures/5_others")).unwrap();
     assert!(refused(&cli, &["--kohya-folders"]).contains("no folders such as `10_mycat`"));
+}
+
+#[test]
+fn a_picture_that_counts_twice_gives_the_bytes_of_one_that_is_there_twice() {
+    let cli = Cli::new();
+    let all = cli.concept("koala", "all");
+    for (number, text) in
+        ["{} on grass, grey", "{}, grey", "{}", "a {}", "{}, a, b"].iter().enumerate()
+    {
+        fs::write(all.join(format!("{number}.txt")), text).unwrap();
+        let mask =
+            image::GrayImage::from_fn(64, 64, |x, _| image::Luma([(x * number as u32) as u8]));
+        mask.save(all.join(format!("{number}.mask.png"))).unwrap();
+    }
+    let copy = |number: usize, to: String| {
+        fs::create_dir_all(cli.path(&to).parent().unwrap()).unwrap();
+        for ending in ["png", "txt", "mask.png"] {
+            let from = all.join(format!("{number}.{ending}"));
+            fs::copy(from, cli.path(&format!("{to}.{ending}"))).unwrap();
+        }
+    };
+    for number in 0..5 {
+        let folder = if number < 2 { "10_mine" } else { "5_others" };
+        copy(number, format!("pictures/{folder}/{number}"));
+    }
+    for (place, number) in [0, 1, 0, 1, 2, 3, 4].into_iter().enumerate() {
+        copy(number, format!("copies/{place}"));
+    }
+    let beside = ["--captions", "--shuffle-tags", "--masked-loss", "--eval-batch-size", "7"];
+    for (run, more) in [("plain", &[][..]), ("beside", &beside[..])] {
+        let copies = format!("{run}-of-copies");
+        let (_, once) = losses(&cli, run, &[&["--kohya-folders"], more].concat());
+        let (_, twice) = losses(&cli, &copies, &[&["--train-data-dir", "copies"], more].concat());
+        assert_eq!(once, twice);
+        // with the scores and the mark by which a run knows its pictures when it goes on
+        assert_eq!(
+            cli.json(&format!("{run}/result.json")),
+            cli.json(&format!("{copies}/result.json"))
+        );
+    }
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub(in crate::cli) fn read_result(folder: &RunFolder) -> Result<Option<RunResult
 /// its losses are `eval_loss_input_N` of `metrics.jsonl`, counted over all rounds from 0.
 #[derive(Serialize)]
 struct EvaluationInput {
-    /// Index of the training picture.
+    /// Index of the training picture, in a round of those that count several times.
     picture: usize,
     mirrored: bool,
     /// Index of the caption template.
@@ -94,7 +94,7 @@ pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, devices: &[NamedDe
         config.placeholder_token,
         initializer(&config.initializer),
         counted(run.start.num_vectors(config), "vector"),
-        counted(run.dataset.pictures().len(), "picture"),
+        pictures(&run.dataset),
         run.checked.size(),
         config.train_data_dir.display()
     );
@@ -120,6 +120,16 @@ pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, devices: &[NamedDe
     println!("output     {}", folder.path().display());
     if let Some(state) = &run.state {
         println!("resuming   at step {}", state.step);
+    }
+}
+
+/// How many pictures there are, and as how many they count where some count several times.
+fn pictures(dataset: &Dataset) -> String {
+    let (pictures, round) = (counted(dataset.pictures().len(), "picture"), dataset.round().len());
+    if round > dataset.pictures().len() {
+        format!("{pictures}, counted as {round},")
+    } else {
+        pictures
     }
 }
 
