@@ -106,7 +106,12 @@ pub fn picture_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let (mut pictures, others): (Vec<_>, Vec<_>) =
         entries(folder)?.into_iter().partition(|path| ends_in(path, &READ) && !path.is_dir());
     if pictures.is_empty() {
-        return Err(DataError::NoPictures { path, found: in_words(&others) });
+        let mut found = in_words(&others);
+        if let Some((kohya, _)) = repeated_folders(folder)?.first() {
+            let kohya = in_words(std::slice::from_ref(kohya));
+            found = format!("{found}; `kohya_folders` reads those in folders such as {kohya}");
+        }
+        return Err(DataError::NoPictures { path, found });
     }
     // also where masks are not read: no mask is a picture of the concept
     let masks: HashSet<PathBuf> = pictures.iter().map(|path| path.with_extension(MASK)).collect();

@@ -46,7 +46,7 @@ impl Captions {
                 picture: dataset.names()[*picture].clone(),
                 source: Box::new(source),
             };
-            for caption in variants(config, place, caption) {
+            for caption in variants(config, place, caption, tokenizers) {
                 for template in &config.caption_templates {
                     let text = fill_caption(template, &caption, token);
                     ids.push(checked(&text, tokenizers).map_err(of_picture)?);
@@ -101,23 +101,29 @@ fn checked(caption: &str, tokenizers: &PromptTokenizers) -> Result<PromptIds, Se
 
 /// The text of a picture, at its place in a round, with its tags shuffled and dropped, where that is asked
 /// for: drawn from the seed.
-fn variants(config: &TrainConfig, place: usize, caption: &str) -> Vec<String> {
+fn variants(
+    config: &TrainConfig,
+    place: usize,
+    caption: &str,
+    tokenizers: &PromptTokenizers,
+) -> Vec<String> {
     let (shuffle, dropout) = (config.shuffle_tags, config.tag_dropout);
     if !shuffle && dropout == 0.0 {
         return vec![caption.into()];
     }
-    let tags: Vec<&str> = caption.split(',').map(str::trim).collect();
-    let is_concept = |tag: &str| names_concept(tag) || tag.contains(&config.placeholder_token);
+    let is_concept = |tag: &str| names_concept(tag) || !tokenizers.words_in(tag).is_empty();
+    let tags = caption.split(',').map(str::trim).map(|tag| (tag, is_concept(tag)));
+    let tags: Vec<(&str, bool)> = tags.collect();
     let variant = |number: u64| {
         let step = place as u64 * VARIANTS + number;
         let mut stream = Stream::new(config.seed, Purpose::Captions, step);
         let order =
             if shuffle { stream.permutation(tags.len()) } else { (0..tags.len()).collect() };
-        let kept = order.into_iter().map(|tag| tags[tag]).filter(|tag| {
+        let kept = order.into_iter().map(|tag| tags[tag]).filter(|(_, is_concept)| {
             let dropped = stream.chance(dropout);
-            !dropped || is_concept(tag)
+            !dropped || *is_concept
         });
-        kept.collect::<Vec<_>>().join(", ")
+        kept.map(|(tag, _)| tag).collect::<Vec<_>>().join(", ")
     };
     (0..VARIANTS).map(variant).collect()
 }

@@ -83,6 +83,9 @@ fn captions_beside_the_pictures_are_trained_on_and_fixed_for_the_evaluation() {
     let (_, shuffled) = losses(&cli, "shuffled", &tags);
     assert_ne!(shuffled, own);
     assert_eq!(losses(&cli, "repeated", &tags).1, shuffled, "drawn from the seed");
+    // the word in another case, as the tokenizer reads it
+    fs::write(pictures.join("1.txt"), "<UMB>, grey").unwrap();
+    assert_eq!(losses(&cli, "upper", &tags).1, shuffled, "its tag is never dropped");
 
     fs::write(pictures.join("1.txt"), "grey").unwrap();
     let said = refused(&cli, &["--captions"]);
@@ -100,6 +103,26 @@ fn captions_beside_the_pictures_are_trained_on_and_fixed_for_the_evaluation() {
 }
 
 #[test]
+fn captions_whose_ends_are_not_read_are_counted() {
+    let cli = Cli::new();
+    let pictures = cli.concept("koala", "pictures");
+    for number in 0..5 {
+        let text =
+            if number < 2 { format!("{{}} {number}{}", ", grey".repeat(80)) } else { "{}".into() };
+        fs::write(pictures.join(format!("{number}.txt")), text).unwrap();
+    }
+    let train = |folder: &'static str, more: &[&'static str]| {
+        let steps = ["-o", folder, "--max-train-steps", "1", "--num-samples", "1"];
+        let ran = cli.train(&[&steps[..], more].concat());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.stderr
+    };
+    let said = train("own", &["--captions"]);
+    assert!(said.contains("warning: the end of 2 of 3 captions is not trained on"), "{said}");
+    assert!(!train("built-in", &[]).contains("not trained on"), "the texts are not read");
+}
+
+#[test]
 fn more_vectors_than_a_caption_has_room_for_are_refused() {
     let cli = Cli::new();
     cli.concept("koala", "pictures");
@@ -107,7 +130,8 @@ fn more_vectors_than_a_caption_has_room_for_are_refused() {
     losses(&cli, "first", &["--caption-template", &long, "--num-vectors", "2"]);
     let last = format!("{}of a {{}}", "a photo ".repeat(40));
     let said = refused(&cli, &["--caption-template", &last]);
-    assert!(said.contains("reads only 0 of them") && said.contains("num_vectors"), "{said}");
+    assert!(said.contains("reads only 0 of the 1 vectors of the concept"), "{said}");
+    assert!(said.contains("move its word towards the beginning, or lower `num_vectors`"), "{said}");
 }
 
 #[test]
@@ -269,6 +293,7 @@ fn folders_of_kohya_count_by_their_numbers_and_what_is_hidden_or_unread_is_left_
     fs::write(cli.path("pictures/5_others/scan.avif"), "not read").unwrap();
     let said = refused(&cli, &[]);
     assert!(said.contains("no png, jpg, webp, bmp, gif or tiff files"), "{said}");
+    assert!(said.contains("; `kohya_folders` reads those in folders such as `10_mine`)"), "{said}");
     let (said, _) = losses(&cli, "kohya", &["--kohya-folders"]);
     assert!(said.contains("5 pictures, counted as 7, of 64 px"), "2 x 2 + 3: {said}");
     assert!(said.contains("left out   `phone.HEIC`, `scan.avif`:"), "{said}");

@@ -1,14 +1,22 @@
 //! What a run says of itself: its settings in words, its curve, its result.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     cli::{CliError, counted::counted, output, prompts::say_cut, run_folder::RunFolder},
     config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig, TrainOptions},
-    data::{dataset::Dataset, left_out, reading::CropMode, templates::fill},
+    data::{
+        dataset::Dataset,
+        left_out,
+        reading::CropMode,
+        templates::{fill, fill_caption},
+    },
     early_stopping::StopReason,
     objective::Draws,
     optim::LrSchedule,
+    pipelines::CutPrompt,
     plot::{CurvePoint, Watched, curve_svg},
     schedulers::PredictionType,
     session::{CheckedOptions, Fall, NamedDevice, PreparedRun, fingerprint},
@@ -142,7 +150,8 @@ pub(super) fn say_of_flags(run: &PreparedRun, flags: &TrainOptions) -> Result<()
     Ok(())
 }
 
-/// Says of the samples' prompts which are not drawn to their end: many vectors leave little room.
+/// Says of the samples' prompts which are not drawn to their end, since many vectors leave little room, and
+/// of how many captions the ends are not read, as of those that taggers write.
 pub(super) fn say_of_prompts(run: &PreparedRun) -> Result<(), CliError> {
     let CheckedOptions { config, model, .. } = &run.checked;
     let token = &config.placeholder_token;
@@ -151,6 +160,19 @@ pub(super) fn say_of_prompts(run: &PreparedRun) -> Result<(), CliError> {
     let prompts = config.validation_prompts.iter().map(|prompt| fill(prompt, token));
     let prompts: Vec<String> = prompts.collect();
     say_cut(&tokenizers, prompts.iter().map(String::as_str));
+    let texts = run.dataset.captions().iter().map(|text| text.as_deref().unwrap_or_default());
+    let templates = &config.caption_templates;
+    let captions: BTreeSet<String> = texts
+        .flat_map(|text| templates.iter().map(move |template| fill_caption(template, text, token)))
+        .collect();
+    let cut: Vec<CutPrompt> = captions.iter().filter_map(|text| tokenizers.cut(text)).collect();
+    if let Some(CutPrompt { room, .. }) = cut.first() {
+        eprintln!(
+            "warning: the end of {} of {} is not trained on: the text encoder reads {room} tokens",
+            cut.len(),
+            counted(captions.len(), "caption")
+        );
+    }
     Ok(())
 }
 
