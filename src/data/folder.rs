@@ -135,6 +135,28 @@ pub fn left_out(folder: &Path, kohya_folders: bool) -> Result<Option<String>, Da
     Ok((!others.is_empty()).then(|| in_words(&others)))
 }
 
+/// What lies beside the folders in a folder that kohya's names count, and may be meant to be read: pictures,
+/// and folders without a number; in words, none where there is nothing.
+///
+/// # Errors
+///
+/// [`DataError::Unreadable`].
+pub fn uncounted(folder: &Path) -> Result<Option<String>, DataError> {
+    let counted = repeated_folders(folder)?;
+    let mut others = entries(folder)?;
+    others.retain(|path| ends_in(path, &READ) || path.is_dir());
+    others.retain(|path| !counted.iter().any(|(folder, _)| folder == path));
+    Ok((!others.is_empty()).then(|| in_words(&others)))
+}
+
+/// How many of the pictures of these names have a text beside them.
+pub fn captioned(names: &[String]) -> usize {
+    let has_text = |name: &&String| {
+        CAPTIONS.iter().any(|ending| Path::new(name).with_extension(ending).is_file())
+    };
+    names.iter().filter(has_text).count()
+}
+
 /// The pictures of each folder in a folder, and how often they count: in the shares that the names say,
 /// those of `3_mine` three times where those of `1_others` count once.
 fn repeated_files(folder: &Path) -> Result<Vec<(Vec<PathBuf>, usize)>, DataError> {

@@ -74,9 +74,11 @@ fn captions_beside_the_pictures_are_trained_on_and_fixed_for_the_evaluation() {
     {
         fs::write(pictures.join(format!("{number}.txt")), text).unwrap();
     }
-    let (_, plain) = losses(&cli, "plain", &[]);
-    let (_, own) = losses(&cli, "own", &["--captions"]);
-    assert_ne!(own, plain);
+    let (said, plain) = losses(&cli, "plain", &[]);
+    let unread = "captions   beside 5 of 5 pictures lies a text, which `--captions` reads";
+    assert!(said.contains(unread), "{said}");
+    let (said, own) = losses(&cli, "own", &["--captions"]);
+    assert!(own != plain && !said.contains("lies a text"), "{said}");
     let (_, again) = losses(&cli, "again", &["--caption-template", "[caption]"]);
     assert_eq!(own, again, "the same captions by another way");
     let tags = ["--captions", "--shuffle-tags", "--tag-dropout", "0.5"];
@@ -290,6 +292,7 @@ fn folders_of_kohya_count_by_their_numbers_and_what_is_hidden_or_unread_is_left_
     }
     fs::write(cli.path("pictures/10_mine/._0.png"), "left by macOS").unwrap();
     fs::write(cli.path("pictures/phone.HEIC"), "not read").unwrap();
+    fs::create_dir(cli.path("pictures/more")).unwrap();
     fs::write(cli.path("pictures/5_others/scan.avif"), "not read").unwrap();
     let said = refused(&cli, &[]);
     assert!(said.contains("no png, jpg, webp, bmp, gif or tiff files"), "{said}");
@@ -297,6 +300,8 @@ fn folders_of_kohya_count_by_their_numbers_and_what_is_hidden_or_unread_is_left_
     let (said, _) = losses(&cli, "kohya", &["--kohya-folders"]);
     assert!(said.contains("5 pictures, counted as 7, of 64 px"), "2 x 2 + 3: {said}");
     assert!(said.contains("left out   `phone.HEIC`, `scan.avif`:"), "{said}");
+    let beside = "left out   `more`: only pictures in folders such as `10_mycat` are read";
+    assert!(said.contains(beside), "{said}");
     fs::remove_dir_all(cli.path("pictures/10_mine")).unwrap();
     fs::remove_dir_all(cli.path("pictures/5_others")).unwrap();
     assert!(refused(&cli, &["--kohya-folders"]).contains("no folders such as `10_mycat`"));

@@ -1,22 +1,15 @@
 //! What a run says of itself: its settings in words, its curve, its result.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
+use super::of_pictures::{counted_pictures, say_of_captions, say_of_pictures};
 use crate::{
     cli::{CliError, counted::counted, output, prompts::say_cut, run_folder::RunFolder},
     config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig, TrainOptions},
-    data::{
-        dataset::Dataset,
-        left_out,
-        reading::CropMode,
-        templates::{fill, fill_caption},
-    },
+    data::{dataset::Dataset, templates::fill},
     early_stopping::StopReason,
     objective::Draws,
     optim::LrSchedule,
-    pipelines::CutPrompt,
     plot::{CurvePoint, Watched, curve_svg},
     schedulers::PredictionType,
     session::{CheckedOptions, Fall, NamedDevice, PreparedRun, fingerprint},
@@ -102,7 +95,7 @@ pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, devices: &[NamedDe
         config.placeholder_token,
         initializer(&config.initializer),
         counted(run.start.num_vectors(config), "vector"),
-        pictures(&run.dataset),
+        counted_pictures(&run.dataset),
         run.checked.size(),
         config.train_data_dir.display()
     );
@@ -131,16 +124,6 @@ pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, devices: &[NamedDe
     }
 }
 
-/// How many pictures there are, and as how many they count where some count several times.
-fn pictures(dataset: &Dataset) -> String {
-    let (pictures, round) = (counted(dataset.pictures().len(), "picture"), dataset.round().len());
-    if round > dataset.pictures().len() {
-        format!("{pictures}, counted as {round},")
-    } else {
-        pictures
-    }
-}
-
 /// Says of each flag that does nothing in this run. Of a file's options nothing is said: a run's own has
 /// them all, and one may serve several runs.
 pub(super) fn say_of_flags(run: &PreparedRun, flags: &TrainOptions) -> Result<(), CliError> {
@@ -150,8 +133,7 @@ pub(super) fn say_of_flags(run: &PreparedRun, flags: &TrainOptions) -> Result<()
     Ok(())
 }
 
-/// Says of the samples' prompts which are not drawn to their end, since many vectors leave little room, and
-/// of how many captions the ends are not read, as of those that taggers write.
+/// Says of prompts and captions that are too long to be read to their end.
 pub(super) fn say_of_prompts(run: &PreparedRun) -> Result<(), CliError> {
     let CheckedOptions { config, model, .. } = &run.checked;
     let token = &config.placeholder_token;
@@ -160,19 +142,7 @@ pub(super) fn say_of_prompts(run: &PreparedRun) -> Result<(), CliError> {
     let prompts = config.validation_prompts.iter().map(|prompt| fill(prompt, token));
     let prompts: Vec<String> = prompts.collect();
     say_cut(&tokenizers, prompts.iter().map(String::as_str));
-    let texts = run.dataset.captions().iter().map(|text| text.as_deref().unwrap_or_default());
-    let templates = &config.caption_templates;
-    let captions: BTreeSet<String> = texts
-        .flat_map(|text| templates.iter().map(move |template| fill_caption(template, text, token)))
-        .collect();
-    let cut: Vec<CutPrompt> = captions.iter().filter_map(|text| tokenizers.cut(text)).collect();
-    if let Some(CutPrompt { room, .. }) = cut.first() {
-        eprintln!(
-            "warning: the end of {} of {} is not trained on: the text encoder reads {room} tokens",
-            cut.len(),
-            counted(captions.len(), "caption")
-        );
-    }
+    say_of_captions(run, &tokenizers);
     Ok(())
 }
 
@@ -188,28 +158,6 @@ fn shared_out(devices: &[NamedDevice], inputs: usize) -> String {
     let each =
         if fewest < most { format!("{fewest} or {most} inputs") } else { counted(most, "input") };
     format!("{others} and {last}, {each} each")
-}
-
-/// Says what of the pictures does not show: their sizes where these differ, what is transparent, and
-/// what is left out.
-fn say_of_pictures(run: &PreparedRun) {
-    let CheckedOptions { config, .. } = &run.checked;
-    if config.reading.crop == CropMode::None {
-        let sizes = run.dataset.sizes().into_iter();
-        let sizes = sizes.map(|([width, height], count)| format!("{count} of {width} x {height}"));
-        println!("sizes      {}", sizes.collect::<Vec<_>>().join(", "));
-    }
-    let transparent = run.dataset.transparent();
-    if transparent > 0 && !config.reading.masks && config.reading.background.is_none() {
-        println!(
-            "pictures   {transparent} with transparent parts, whose hidden colours show; \
-             `--background white` covers these"
-        );
-    }
-    // a folder that cannot be read again says nothing new
-    if let Ok(Some(names)) = left_out(&config.train_data_dir, config.reading.kohya_folders) {
-        println!("left out   {names}: convert these to png or jpg to train on them");
-    }
 }
 
 fn initializer(initializer: &Initializer) -> String {
