@@ -184,7 +184,7 @@ impl Dataset {
     }
 }
 
-/// A picture's mask from the file beside it, or else its own opacity.
+/// A picture's mask from the file beside it, of which what is transparent is black, or else its own opacity.
 fn read_mask(
     file: Option<(String, Vec<u8>)>,
     picture: &Picture,
@@ -195,7 +195,7 @@ fn read_mask(
     if sizes[0] != sizes[1] {
         return Err(DataError::MaskSize { name, mask: sizes[0], picture: sizes[1] });
     }
-    Ok(Some(mask.first_channel()))
+    Ok(Some(mask.over([0; 3]).first_channel()))
 }
 
 /// Which picture and which caption template a running index means.

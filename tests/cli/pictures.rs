@@ -163,6 +163,9 @@ fn a_transparent_picture_is_said_and_takes_a_background_or_masks_the_loss() {
     for ((loss, eval), (masked_loss, masked_eval)) in plain.iter().zip(&whole) {
         assert!((loss - masked_loss).abs() < 1e-5 && (eval - masked_eval).abs() < 1e-5);
     }
+    fs::write(cli.path("pictures/a.mask.png"), half_transparent([255; 3])).unwrap();
+    let (_, white) = losses(&cli, "transparent", &["--masked-loss"]);
+    assert_eq!(white, masked, "where a mask is transparent nothing counts");
     image::GrayImage::new(32, 64).save(cli.path("pictures/a.mask.png")).unwrap();
     let said = refused(&cli, &["--masked-loss"]);
     assert!(said.contains("has 32 x 64 pixels, its picture 64 x 64"), "{said}");
