@@ -112,11 +112,12 @@ impl PreparedRun {
         session: &'a Session,
         scorer: Option<&'a ClipScorer>,
     ) -> Samples<'a> {
+        let (pictures, round) = (self.dataset.pictures(), self.dataset.round());
         Samples {
             config: &self.checked.config,
             model: &self.checked.model,
             objective: &session.objective,
-            scorer: scorer.map(|clip| (clip, clip.image_features(self.dataset.pictures()))),
+            scorer: scorer.map(|clip| (clip, clip.image_features(pictures).select(round))),
             watch: None,
             painter: None,
         }

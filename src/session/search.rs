@@ -46,7 +46,7 @@ impl<'a> WordSearch<'a> {
         let all = config.learnable_property.templates();
         let order = Stream::new(config.seed, Purpose::Initialization, 1).permutation(all.len());
         let templates = order.into_iter().take(TEMPLATES).map(|i| all[i]).collect();
-        let pictures = scorer.image_features(dataset.pictures());
+        let pictures = scorer.image_features(dataset.pictures()).select(dataset.round());
         Ok(Self { scorer, pictures, words, templates, rank })
     }
 

@@ -4,6 +4,7 @@ mod class_pictures;
 #[cfg(feature = "tui")]
 mod dashboard;
 mod observer;
+mod of_pictures;
 mod part;
 mod plan;
 mod progress;
