@@ -1,9 +1,11 @@
 //! dvar teaches a text-to-image model a new concept from a few pictures, and knows when to stop.
 #![doc = include_str!("../docs/library.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // tests run natively
 
 pub mod callbacks;
 #[cfg(feature = "cli")]
+#[doc(hidden)] // for the program and its tests
 pub mod cli;
 pub mod concept;
 pub mod config;
@@ -24,7 +26,7 @@ pub use dvar_callbacks::early_stopping;
 #[cfg(not(target_arch = "wasm32"))]
 pub use dvar_callbacks::files;
 pub(crate) use dvar_callbacks::fingerprint;
-/// The same callbacks in burn's own `Learner`.
+/// The callbacks in burn's own `Learner`.
 #[cfg(feature = "train")]
 pub use dvar_callbacks::learner as burn_train;
 

@@ -16,8 +16,8 @@ use crate::{
 
 /// A loss that depends on the model, and on nothing that is drawn anew unless it is meant to be.
 pub trait Evaluation<M> {
-    /// The losses of evaluation number `evaluation`, `[1]` each, without gradient; the first is the
-    /// one that is watched. The same model and number must give the same bits.
+    /// The losses of evaluation number `evaluation`, counted from 0: at least one, without gradient. The
+    /// first number is the one that is watched. The same model and number must give the same bits.
     ///
     /// # Errors
     ///
@@ -143,7 +143,8 @@ impl<E> DeterministicEval<E> {
         Self { evaluation, name: None, parts: Vec::new(), interval: 1, criterion: None }
     }
 
-    /// Evaluates every `interval` steps; 0 is taken as 1. Default: 1
+    /// Evaluates before the update of every `interval`-th step, from the first on: those of index 0,
+    /// `interval` and so on. 0 is taken as 1. Default: 1
     #[must_use]
     pub fn every(self, interval: usize) -> Self {
         Self { interval: interval.max(1), ..self }
@@ -193,6 +194,10 @@ impl<M, S, E: Evaluation<M>> Callback<M, S> for DeterministicEval<E> {
             }
             let evaluation = step.record.step / self.interval;
             let losses = self.evaluation.losses(step.model, evaluation).await?;
+            if losses.is_empty() {
+                let name = self.name.unwrap_or("deterministic-eval");
+                return Err(TrainError::callback(name, "the evaluation gives no loss"));
+            }
             let losses = Tensor::cat(losses, 0).into_data_async().await;
             let losses = losses.map_err(DeviceError::new)?;
             let losses: Vec<f64> = losses.iter::<f64>().collect();

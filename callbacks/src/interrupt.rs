@@ -21,7 +21,7 @@ impl<M, S> Callback<M, S> for Interrupt {
 
     fn after_update(&mut self, step: StepContext<'_, M>) -> Result<Control, TrainError> {
         Ok(if self.0.load(Ordering::Relaxed) {
-            Control::Stop(StopReason::Interrupted { step: step.record.step + 1 })
+            Control::Stop(StopReason::Interrupted { steps: step.record.step + 1 })
         } else {
             Control::Continue
         })

@@ -27,6 +27,7 @@
 //! | `serde` | criteria can be saved and restored |
 //! | `burn` | callbacks that evaluate, score and stop a model on burn, in any loop |
 //! | `learner` | the same callbacks in burn's own `Learner`: see the module `learner` |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(any(feature = "burn", test)), no_std)]
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // tests run natively
 

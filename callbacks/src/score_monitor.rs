@@ -11,7 +11,7 @@ use crate::{
 /// The scores of one evaluation by name; the first is the one that is watched.
 pub type Scores = Vec<(&'static str, f64)>;
 
-/// Scores the model after every so many updates, records the scores, and stops when a criterion
+/// Scores the model after every so many steps, records the scores, and stops when a criterion
 /// says so, if one is given: [`ScorePatience`](crate::early_stopping::ScorePatience) or another.
 pub struct ScoreMonitor<F> {
     score: F,
@@ -22,7 +22,8 @@ pub struct ScoreMonitor<F> {
 
 impl<F> ScoreMonitor<F> {
     /// `score` is asked for the scores of the model, as it is in training, and is told how many
-    /// updates were made: `async |model: &Net, updates| Ok(vec![("accuracy", 0.9)])`.
+    /// steps were made: `async |model: &Net, steps| Ok(vec![("accuracy", 0.9)])`. Its error ends the
+    /// run.
     pub fn new<M>(score: F) -> Self
     where
         F: AsyncFnMut(&M, usize) -> Result<Scores, TrainError>,
@@ -30,7 +31,8 @@ impl<F> ScoreMonitor<F> {
         Self { score, name: None, interval: 1, criterion: None }
     }
 
-    /// Scores after every `interval`-th update; 0 is taken as 1. Default: 1
+    /// Scores after the update of every `interval`-th step: after `interval` steps, not at the
+    /// beginning. 0 is taken as 1. Default: 1
     #[must_use]
     pub fn every(self, interval: usize) -> Self {
         Self { interval: interval.max(1), ..self }
@@ -67,11 +69,11 @@ where
         step: StepContext<'a, M>,
     ) -> LocalBoxFuture<'a, Result<Control, TrainError>> {
         Box::pin(async move {
-            let updates = step.record.step + 1;
-            if !updates.is_multiple_of(self.interval) {
+            let steps = step.record.step + 1;
+            if !steps.is_multiple_of(self.interval) {
                 return Ok(Control::Continue);
             }
-            let scores = (self.score)(step.model, updates).await?;
+            let scores = (self.score)(step.model, steps).await?;
             for (figure, score) in &scores {
                 step.record.set(&named_figure(self.name, figure), *score);
             }

@@ -2,6 +2,7 @@
 
 /// Why a model could not be read. Each message names the file and what to do.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ModelError {
     /// A file that the model needs is not there.
     #[error("the model lacks `{file}`; {remedy}")]
@@ -22,7 +23,7 @@ pub enum ModelError {
     /// A download from the Hugging Face Hub failed, which may succeed another time.
     #[error(
         "cannot download `{file}` from the Hugging Face Hub: {reason}; check the connection and the \
-         space on the disk"
+         space on the disk, and run the command again: what has come is kept"
     )]
     Download {
         /// The repository, or a file of it.

@@ -18,6 +18,25 @@
 //!
 //! Text encoders and denoiser compute in the type that their weights were loaded in: f32, or bf16 or
 //! f16 with norms and softmax in f32. They take and give f32 in any case.
+//!
+//! A network is built from its `config.json` and then loaded; both are checked:
+//!
+//! ```no_run
+//! use burn::tensor::{DType, Device};
+//! use dvar_models::vae::AutoencoderKlConfig;
+//! use dvar_models::weights::{self, Folder, ModelSource};
+//!
+//! let (model, device) = (Folder("stable-diffusion-v1-5".into()), Device::default());
+//! let file = "vae/config.json";
+//! let config = AutoencoderKlConfig::parse(&model.read(file)?, file)?;
+//! let vae = weights::load(config.init(&device), &model, "vae", DType::F32)?;
+//! # let latents = burn::tensor::Tensor::<4>::zeros([1, 4, 64, 64], &device);
+//! // `[1, 4, 64, 64]` to `[1, 3, 512, 512]`, about [-1, 1]
+//! let picture = vae.decode(latents.div_scalar(vae.scaling_factor));
+//! # Ok::<(), dvar_models::ModelError>(())
+//! ```
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod activation;
 mod attention;
@@ -48,6 +67,7 @@ pub mod vae;
 pub mod weights;
 
 pub use activation::Activation;
+#[doc(hidden)] // shared with the package `dvar`
 pub use config_checks::parse as parse_json;
 pub use error::ModelError;
 #[cfg(feature = "flex")]

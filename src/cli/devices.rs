@@ -9,11 +9,8 @@ use crate::{
     config::{MixedPrecision, TrainOptions},
     data::{dataset::Dataset, png::encode_png},
     pipelines::ModelFolder,
-    session::{
-        self, CheckedOptions, InitialVectors, Observer, PreparedRun, RunError, Shown, Start,
-    },
+    session::{self, CheckedOptions, InitialVectors, Observer, PreparedRun, RunError, Start},
     tensor::computes_in,
-    trainer::{Callbacks, TrainState},
 };
 
 /// Flags of `dvar devices`.
@@ -70,7 +67,7 @@ fn compile(
     let run = shortest(model.clone(), precision, device.clone())?;
     let ran = device::run(device, || {
         let ran = pollster::block_on(session::run(&run, &Nobody));
-        ran.map(drop).map_err(|error| CliError::from(error.cause))
+        ran.map(drop).map_err(|error| CliError::of_run(error.cause))
     });
     ran.map_err(|error| {
         let said = format!("`{name}` lacks the kernels of a run in {dtype}: {error}");
@@ -106,16 +103,8 @@ fn shortest(
     let png = encode_png(size, size, &vec![128; size * size * 3])?;
     let dataset =
         Dataset::from_bytes(vec![("grey.png".into(), png)], size, checked.config.reading)?;
-    Ok(PreparedRun {
-        checked,
-        start,
-        dataset,
-        clip: None,
-        device,
-        begun_with: String::new(),
-        state: None,
-        draws_before: false,
-    })
+    let run = PreparedRun::new(checked, start, dataset, device)?;
+    Ok(PreparedRun { draws_before: false, ..run })
 }
 
 /// Looks at nothing and keeps nothing.
@@ -126,18 +115,6 @@ impl Observer for Nobody {
 
     async fn class_pictures(&self, _: &PreparedRun) -> Result<Option<Dataset>, RunError<CliError>> {
         Ok(None)
-    }
-
-    async fn samples(&self, _: Shown<'_>) -> Result<(), CliError> {
-        Ok(())
-    }
-
-    fn callbacks<'a>(
-        &'a self,
-        _: &PreparedRun,
-        _: Option<&TrainState>,
-    ) -> Result<Callbacks<'a>, CliError> {
-        Ok(Vec::new())
     }
 }
 

@@ -56,6 +56,15 @@ pub enum CliError {
 }
 
 impl CliError {
+    /// What ended a run.
+    pub(super) fn of_run(cause: Cause<Self>) -> Self {
+        match cause {
+            Cause::Session(error) => error.into(),
+            Cause::Train(error) => error.into(),
+            Cause::Observer(error) => error,
+        }
+    }
+
     /// 2: what the user gave cannot be used. 1: something else failed, such as the device, the disk
     /// or a process. 130: the user ended the command.
     pub fn exit_code(&self) -> u8 {
@@ -170,16 +179,6 @@ fn is_given(error: &(dyn Error + 'static)) -> bool {
 impl<E: Error + Send + Sync + 'static> From<E> for CliError {
     fn from(error: E) -> Self {
         Self::Part(Box::new(error))
-    }
-}
-
-impl From<Cause<CliError>> for CliError {
-    fn from(cause: Cause<CliError>) -> Self {
-        match cause {
-            Cause::Session(error) => error.into(),
-            Cause::Train(error) => error.into(),
-            Cause::Observer(error) => error,
-        }
     }
 }
 

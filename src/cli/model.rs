@@ -13,6 +13,8 @@ use dvar_models::ModelError;
 use dvar_models::{single_file::SingleFile, weights::Folder};
 
 use super::CliError;
+#[cfg(feature = "hub")]
+use crate::pipelines::PipelineError;
 use crate::{
     config::TrainOptions, eval::ClipScorer, pipelines::ModelFolder, session::CheckedOptions,
 };
@@ -124,7 +126,7 @@ pub(super) fn scorer_files(folder: &Path, flag: &str) -> Result<Folder, CliError
     }
     #[cfg(feature = "hub")]
     if let Some(repository) = repository(folder) {
-        return of_hub(repository, Folder::scorer_from_hub);
+        return of_hub(repository, |name| Ok(Folder::scorer_from_hub(name)?));
     }
     Err(CliError::Input(format!(
         "there is no folder `{}` for `{flag}`; give a model folder in transformers' layout, or a name on the Hub such as `owner/model` (in a build with the feature `hub`)",
@@ -140,22 +142,28 @@ fn model_of_hub(repository: &str) -> Result<Folder, CliError> {
     if let Some(folder) = given.get(repository) {
         return Ok(folder.clone());
     }
-    let folder = of_hub(repository, Folder::from_hub)?;
+    let folder = of_hub(repository, |name| {
+        // a model that dvar does not draw with is refused before gigabytes of it come
+        Folder::from_hub(name, |small| ModelFolder::new(small, name.to_string()).map(drop))
+    })?;
     given.insert(repository.to_string(), folder.clone());
     Ok(folder)
 }
 
-/// What the Hub gives of a repository or, where nothing can be downloaded, its copy in the cache.
+/// What the Hub gives of a repository or, where it cannot be asked, its copy in the cache.
 #[cfg(feature = "hub")]
 fn of_hub(
     repository: &str,
-    download: fn(&str) -> Result<Folder, ModelError>,
+    download: impl FnOnce(&str) -> Result<Folder, PipelineError>,
 ) -> Result<Folder, CliError> {
     let error = match download(repository) {
         Ok(files) => return Ok(files),
-        Err(error) => error,
+        Err(PipelineError::Model(error)) => error,
+        Err(error) => return Err(error.into()),
     };
-    if let ModelError::Download { reason, .. } = &error
+    // of a download that has begun the cache lacks a part
+    if let ModelError::Download { file, reason } = &error
+        && file == repository
         && let Some(cached) = Folder::in_hub_cache(repository)
     {
         eprintln!(
@@ -163,9 +171,11 @@ fn of_hub(
         );
         return Ok(cached);
     }
-    eprintln!(
-        "note: there is no folder `{repository}` here, so that it is taken for a name on the Hugging Face Hub"
-    );
+    if matches!(error, ModelError::Download { .. } | ModelError::Unreadable { .. }) {
+        eprintln!(
+            "note: there is no folder `{repository}` here, so that it is taken for a name on the Hugging Face Hub"
+        );
+    }
     Err(error.into())
 }
 

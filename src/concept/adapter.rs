@@ -9,6 +9,7 @@ use crate::rng::{Purpose, Stream};
 
 /// What is trained beside the vectors.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum AdapterConfig {
     /// Nothing: Textual Inversion.
     None,

@@ -5,6 +5,7 @@ use crate::tensor::DeviceError;
 
 /// Why an adapter file cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AdapterError {
     /// The file is not what its name says.
     #[error("cannot use the adapter `{file}`: {problem}")]

@@ -28,6 +28,7 @@ pub struct LearnedConcept {
 
 /// What is changed in a model's weights.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum LearnedAdapter {
     /// Low-rank additions, of a run's own or of any tool.
     Lora(Lora),

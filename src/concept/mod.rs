@@ -171,6 +171,10 @@ impl Concept {
 
     /// Replaces the parameters by plain tensors, in the order of
     /// [`parameters`](Self::parameters).
+    ///
+    /// # Panics
+    ///
+    /// If there are more tensors than parameters.
     pub fn set(&mut self, values: Vec<Tensor<2>>) {
         for (index, value) in values.into_iter().enumerate() {
             let value = if self.stays(index) { value.autodiff() } else { track(value) };
@@ -271,6 +275,10 @@ impl Parameter {
     }
 
     /// The tensor on the host.
+    ///
+    /// # Errors
+    ///
+    /// [`EmbeddingError::Device`] if the device fails.
     pub async fn read(&self) -> Result<HostTensor, EmbeddingError> {
         HostTensor::read(&self.name, self.value()).await
     }
@@ -278,6 +286,10 @@ impl Parameter {
 
 impl HostTensor {
     /// Reads a plain tensor without blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`EmbeddingError::Device`] if the device fails.
     pub async fn read(name: &str, tensor: Tensor<2>) -> Result<Self, EmbeddingError> {
         let shape = tensor.dims();
         Ok(Self { name: name.into(), shape, values: read(tensor).await? })

@@ -78,9 +78,9 @@ pub struct TrainConfig {
     pub threshold: f64,
     /// CLIP-s at its start.
     pub patience: ScorePatience,
-    /// Updates between two scored samples, if there are any on the way.
+    /// Steps between two scored samples, if there are any on the way.
     pub sample_frequency: Option<usize>,
-    /// Updates between two deterministic evaluations.
+    /// Steps between two deterministic evaluations.
     pub eval_interval: usize,
     /// Inputs of the deterministic evaluation.
     pub eval_batch_size: usize,
@@ -106,7 +106,7 @@ pub struct TrainConfig {
     pub preserve_embedding_norm: bool,
     /// Scores samples on the way by CLIP-T too.
     pub clip_t: bool,
-    /// Updates between two checkpoints.
+    /// Steps between two checkpoints.
     pub save_steps: usize,
     /// Saves the vectors as they start.
     pub save_init_embeds: bool,
@@ -249,7 +249,7 @@ fn lora_formats(o: &TrainOptions) -> Result<Vec<LoraFormat>, ConfigError> {
     }
 }
 
-/// Updates between two scored samples; none where none are drawn on the way.
+/// Steps between two scored samples; none where none are drawn on the way.
 fn sample_frequency(o: &TrainOptions, stopping: Stopping) -> Result<Option<usize>, ConfigError> {
     let every = o.stopping.sample_frequency.unwrap_or(stopping.default_sample_frequency());
     if every == 0 && stopping.scores() {

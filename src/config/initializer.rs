@@ -6,6 +6,7 @@ use super::{ConfigError, InitStrategy, StartOptions, TrainOptions, range::requir
 
 /// Where the vectors start.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Initializer {
     /// At a known word.
     Token(String),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[non_exhaustive]
 pub enum Stopping {
     /// The variance of the deterministic objective.
     Dvar,
@@ -33,7 +34,7 @@ impl Stopping {
         matches!(self, Self::ClipS | Self::Baseline)
     }
 
-    /// Updates between two scored samples where `sample_frequency` is open; 0 draws none.
+    /// Steps between two scored samples where `sample_frequency` is open; 0 draws none.
     pub(super) fn default_sample_frequency(self) -> usize {
         match self {
             Self::ClipS => 50,
@@ -47,6 +48,7 @@ impl Stopping {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[non_exhaustive]
 pub enum InitStrategy {
     /// At a known word, `initializer_token`.
     Token,
@@ -130,6 +132,7 @@ impl TextEncoders {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[non_exhaustive]
 pub enum Logger {
     /// None: `metrics.jsonl` alone.
     None,

@@ -10,6 +10,7 @@ use crate::concept::{AdapterConfig, Method};
 
 /// What is trained, with its settings.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum MethodConfig {
     /// The vectors alone.
     TextualInversion,

@@ -20,8 +20,8 @@ pub use checked::TrainConfig;
 pub use drawing::DrawingAdvice;
 pub use error::ConfigError;
 pub use groups::{
-    DataOptions, EvaluationOptions, LogOptions, MethodOptions, OptimizerOptions, SampleOptions,
-    StartOptions, StoppingOptions, TrainingOptions,
+    DataOptions, EvaluationOptions, LogOptions, MethodOptions, OptimizerOptions, PictureOptions,
+    SampleOptions, StartOptions, StoppingOptions, TrainingOptions,
 };
 pub use initializer::Initializer;
 pub use kinds::{InitStrategy, Logger, MixedPrecision, Stopping, TextEncoders};

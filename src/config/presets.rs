@@ -6,6 +6,7 @@ use super::TrainOptions;
 /// advice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[non_exhaustive]
 pub enum Preset {
     /// The paper's first version, Stable Diffusion v1-5.
     PaperSd,

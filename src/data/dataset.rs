@@ -27,6 +27,7 @@ pub struct Dataset {
     /// How many pictures have transparent parts.
     transparent: usize,
     time_ids: Vec<TimeIds>,
+    round: Vec<usize>,
 }
 
 /// The content of a picture's file, and of those beside it.
@@ -100,10 +101,28 @@ impl Dataset {
         if reading.masks && masks.iter().all(Option::is_none) {
             return Err(DataError::NoMasks);
         }
-        Ok(Self { names, pictures, masks, captions, transparent, time_ids })
+        let round = (0..pictures.len()).collect();
+        Ok(Self { names, pictures, masks, captions, transparent, time_ids, round })
     }
 
-    /// The pictures, RGB; at least one.
+    /// The same pictures in rounds of these, by their places: one that stands here twice counts twice.
+    ///
+    /// # Panics
+    ///
+    /// If there are none, or there is no picture at a place.
+    #[must_use]
+    pub fn in_rounds_of(self, round: Vec<usize>) -> Self {
+        assert!(!round.is_empty(), "no pictures");
+        assert!(round.iter().all(|picture| *picture < self.pictures.len()), "no such picture");
+        Self { round, ..self }
+    }
+
+    /// What a run draws its pictures from: the places of the pictures, of each as often as it counts.
+    pub fn round(&self) -> &[usize] {
+        &self.round
+    }
+
+    /// The pictures, RGB, each once; at least one.
     pub fn pictures(&self) -> &[Picture] {
         &self.pictures
     }
@@ -129,14 +148,14 @@ impl Dataset {
         self.transparent
     }
 
-    /// The masks of those pictures that have one, as large as these.
-    pub fn mask_pictures(&self) -> impl Iterator<Item = &Picture> {
-        self.masks.iter().flatten()
+    /// The mask of each picture, as large as that, where there is one.
+    pub fn mask_pictures(&self) -> &[Option<Picture>] {
+        &self.masks
     }
 
-    /// What each block of `side * side` pixels of a picture counts, from 0 to 1, row by row: the mean of
-    /// the mask there, 1 in a picture without; none where masks were not read. `side` must divide the
-    /// pictures' sides.
+    /// What each block of `side * side` pixels of each picture of a round counts, from 0 to 1, row by row:
+    /// the mean of the mask there, 1 in a picture without; none where masks were not read. `side` must
+    /// divide the pictures' sides.
     pub fn masks(&self, side: usize) -> Option<Vec<Vec<f32>>> {
         self.masks.iter().any(Option::is_some).then(|| {
             let means = |(mask, picture): (&Option<Picture>, &Picture)| {
@@ -146,7 +165,8 @@ impl Dataset {
                     None => vec![1.0; height * width],
                 }
             };
-            self.masks.iter().zip(&self.pictures).map(means).collect()
+            let each: Vec<Vec<f32>> = self.masks.iter().zip(&self.pictures).map(means).collect();
+            self.round.iter().map(|picture| each[*picture].clone()).collect()
         })
     }
 
@@ -164,7 +184,7 @@ impl Dataset {
     }
 }
 
-/// A picture's mask from the file beside it, or else its own opacity.
+/// A picture's mask from the file beside it, of which what is transparent is black, or else its own opacity.
 fn read_mask(
     file: Option<(String, Vec<u8>)>,
     picture: &Picture,
@@ -175,7 +195,7 @@ fn read_mask(
     if sizes[0] != sizes[1] {
         return Err(DataError::MaskSize { name, mask: sizes[0], picture: sizes[1] });
     }
-    Ok(Some(mask.first_channel()))
+    Ok(Some(mask.over([0; 3]).first_channel()))
 }
 
 /// Which picture and which caption template a running index means.

@@ -41,10 +41,10 @@ const FORMATS: &[ImageFormat] = &[
 /// not by its `name`).
 ///
 /// The picture is turned upright by its EXIF orientation. Palettes are expanded to RGB
-/// ([`Mode::Indexed`]), with opacity where their colours have one ([`Mode::IndexedAlpha`]); without a
-/// palette a single transparent colour is ignored. Of 16-bit samples the high byte is kept. Pillow opens
-/// such files the same way but for two things: it leaves turning to the caller, and 16-bit grey comes
-/// out white. An animation gives its first frame.
+/// ([`Mode::Indexed`]), with opacity where their colours have one ([`Mode::IndexedAlpha`]); so are pictures
+/// without a palette of which one colour is transparent ([`Mode::Keyed`]). Of 16-bit samples the high byte
+/// is kept. Pillow opens such files the same way but for two things: it leaves turning to the caller, and
+/// 16-bit grey comes out white. An animation gives its first frame.
 ///
 /// # Errors
 ///
@@ -204,8 +204,7 @@ fn to_picture(decoded: DynamicImage, png: Option<PngHeader>) -> Picture {
     let picture = Picture::new(width, height, mode, pixels);
     match png {
         Some(PngHeader { indexed: true, .. }) => picture.into_indexed(),
-        // The opacity comes from a single transparent colour, which Pillow keeps aside.
-        Some(PngHeader { alpha: false, .. }) => picture.without_alpha(),
+        Some(PngHeader { alpha: false, .. }) => picture.into_keyed(),
         _ => picture,
     }
 }
@@ -215,6 +214,7 @@ mod tests {
     use image::RgbaImage;
 
     use super::*;
+    use crate::data::resize::Filter;
 
     #[test]
     fn a_palette_keeps_the_opacity_of_its_colours() {
@@ -226,5 +226,24 @@ mod tests {
         assert_eq!(picture.opacity().unwrap().pixels()[127..129], [0, 255]);
         assert_eq!(picture.clone().over([255; 3]).pixels()[..3], [255; 3]);
         assert_eq!(picture.into_rgb().pixels()[..6], [0, 9, 7, 1, 9, 7]);
+    }
+
+    #[test]
+    fn one_transparent_colour_is_covered_and_masked_and_changes_no_other() {
+        let pixel = |i: u8| [i, 9, 7, if i == 200 { 0 } else { 255 }];
+        let pixels = RgbaImage::from_raw(16, 16, (0..=255).flat_map(pixel).collect()).unwrap();
+        let header = PngHeader { indexed: false, alpha: false };
+        let picture = to_picture(DynamicImage::ImageRgba8(pixels), Some(header));
+        assert!(picture.is_transparent());
+        assert_eq!(picture.opacity().unwrap().pixels()[199..202], [255, 0, 255]);
+        assert_eq!(picture.clone().over([255; 3]).pixels()[200 * 3..201 * 3], [255; 3]);
+        // as Pillow, which resizes RGB and keeps that colour aside
+        let resized = picture.resize(5, 7, Filter::Bicubic).into_rgb();
+        assert_eq!(resized, picture.into_rgb().resize(5, 7, Filter::Bicubic));
+
+        let grey = image::GrayAlphaImage::from_fn(8, 8, |x, _| image::LumaA([9, x as u8 * 36]));
+        let header = PngHeader { indexed: false, alpha: false };
+        let grey = to_picture(DynamicImage::ImageLumaA8(grey), Some(header));
+        assert_eq!((grey.mode(), &grey.pixels()[..4]), (Mode::Keyed, &[9, 9, 9, 0][..]));
     }
 }

@@ -42,12 +42,21 @@ impl Dataset {
         reading: impl Into<Reading>,
     ) -> Result<Self, DataError> {
         let reading = reading.into();
-        let mut files =
-            if reading.kohya_folders { repeated_files(folder)? } else { picture_files(folder)? };
-        if reading.masks {
-            files.retain(|file| !is_mask(file));
+        let folders = if reading.kohya_folders {
+            repeated_files(folder)?
+        } else {
+            vec![(picture_files(folder)?, 1)]
+        };
+        let (mut files, mut round) = (Vec::new(), Vec::new());
+        for (mut pictures, times) in folders {
+            if reading.masks {
+                pictures.retain(|file| !is_mask(file));
+            }
+            let places = files.len()..files.len() + pictures.len();
+            round.extend((0..times).flat_map(|_| places.clone()));
+            files.extend(pictures);
         }
-        Self::from_files(&files, resolution, reading)
+        Ok(Self::from_files(&files, resolution, reading)?.in_rounds_of(round))
     }
 
     /// Prepares the files named, in the order given, as [`Dataset::from_bytes`] does.
@@ -97,7 +106,12 @@ pub fn picture_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let (mut pictures, others): (Vec<_>, Vec<_>) =
         entries(folder)?.into_iter().partition(|path| ends_in(path, &READ) && !path.is_dir());
     if pictures.is_empty() {
-        return Err(DataError::NoPictures { path, found: in_words(&others) });
+        let mut found = in_words(&others);
+        if let Some((kohya, _)) = repeated_folders(folder)?.first() {
+            let kohya = in_words(std::slice::from_ref(kohya));
+            found = format!("{found}; `kohya_folders` reads those in folders such as {kohya}");
+        }
+        return Err(DataError::NoPictures { path, found });
     }
     // also where masks are not read: no mask is a picture of the concept
     let masks: HashSet<PathBuf> = pictures.iter().map(|path| path.with_extension(MASK)).collect();
@@ -121,26 +135,46 @@ pub fn left_out(folder: &Path, kohya_folders: bool) -> Result<Option<String>, Da
     Ok((!others.is_empty()).then(|| in_words(&others)))
 }
 
-/// The pictures of the folders in a folder, in the shares that their names say: `3_mine` counts each of
-/// its pictures three times where `1_others` counts each once.
-fn repeated_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+/// What lies beside the folders in a folder that kohya's names count, and may be meant to be read: pictures,
+/// and folders without a number; in words, none where there is nothing.
+///
+/// # Errors
+///
+/// [`DataError::Unreadable`].
+pub fn uncounted(folder: &Path) -> Result<Option<String>, DataError> {
+    let counted = repeated_folders(folder)?;
+    let mut others = entries(folder)?;
+    others.retain(|path| ends_in(path, &READ) || path.is_dir());
+    others.retain(|path| !counted.iter().any(|(folder, _)| folder == path));
+    Ok((!others.is_empty()).then(|| in_words(&others)))
+}
+
+/// How many of the pictures of these names have a text beside them.
+pub fn captioned(names: &[String]) -> usize {
+    let has_text = |name: &&String| {
+        CAPTIONS.iter().any(|ending| Path::new(name).with_extension(ending).is_file())
+    };
+    names.iter().filter(has_text).count()
+}
+
+/// The pictures of each folder in a folder, and how often they count: in the shares that the names say,
+/// those of `3_mine` three times where those of `1_others` count once.
+fn repeated_files(folder: &Path) -> Result<Vec<(Vec<PathBuf>, usize)>, DataError> {
     let folders = repeated_folders(folder)?;
     // twice as many of everything is the same
     let divisor = folders.iter().fold(0, |divisor, (_, number)| gcd(divisor, *number));
     if divisor == 0 {
         return Err(DataError::NoRepeats { path: folder.display().to_string() });
     }
-    let mut files = Vec::new();
+    let (mut files, mut count) = (Vec::new(), 0_usize);
     for (folder, number) in &folders {
         let (pictures, times) = (picture_files(folder)?, number / divisor);
-        let count = pictures.len().saturating_mul(times).saturating_add(files.len());
+        count = pictures.len().saturating_mul(times).saturating_add(count);
         if times > 1 && count > MOST_REPEATED {
             let path = folder.display().to_string();
             return Err(DataError::TooManyRepeats { path, count, limit: MOST_REPEATED });
         }
-        for _ in 0..times {
-            files.extend(pictures.iter().cloned());
-        }
+        files.push((pictures, times));
     }
     Ok(files)
 }

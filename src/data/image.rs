@@ -13,6 +13,9 @@ pub enum Mode {
     Indexed,
     /// Palette pictures whose colours have an opacity, expanded to RGB and opacity; resized likewise.
     IndexedAlpha,
+    /// RGB or grey of which one colour is transparent, expanded to RGB and opacity; Pillow keeps that
+    /// colour aside, so the colours are resized without regard to it.
+    Keyed,
     /// Grey.
     L,
     /// Grey and opacity.
@@ -30,12 +33,17 @@ impl Mode {
             Self::L => 1,
             Self::La => 2,
             Self::Indexed | Self::Rgb => 3,
-            Self::Rgba | Self::IndexedAlpha => 4,
+            Self::Rgba | Self::IndexedAlpha | Self::Keyed => 4,
         }
     }
 
     fn has_alpha(self) -> bool {
-        matches!(self, Self::La | Self::Rgba | Self::IndexedAlpha)
+        matches!(self, Self::La | Self::Rgba | Self::IndexedAlpha | Self::Keyed)
+    }
+
+    /// Whether colours are weighted by their opacity where they are resized.
+    fn weights_by_alpha(self) -> bool {
+        matches!(self, Self::La | Self::Rgba)
     }
 }
 
@@ -92,7 +100,7 @@ impl Picture {
             Mode::Rgb | Mode::Indexed => self.pixels,
             Mode::L => self.pixels.iter().flat_map(|grey| [*grey; 3]).collect(),
             Mode::La => self.pixels.chunks_exact(2).flat_map(|pixel| [pixel[0]; 3]).collect(),
-            Mode::Rgba | Mode::IndexedAlpha => self
+            Mode::Rgba | Mode::IndexedAlpha | Mode::Keyed => self
                 .pixels
                 .chunks_exact(4)
                 .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
@@ -159,20 +167,20 @@ impl Picture {
         }
     }
 
-    /// Drops the opacity and keeps grey grey.
-    pub(super) fn without_alpha(self) -> Self {
+    /// Grey or RGB whose opacity, if there is any, is that of one transparent colour.
+    pub(super) fn into_keyed(self) -> Self {
         match self.mode {
             Mode::La => {
-                let pixels = self.pixels.into_iter().step_by(2).collect();
-                Self { mode: Mode::L, pixels, ..self }
+                let pixels = self.pixels.chunks_exact(2).flat_map(|p| [p[0], p[0], p[0], p[1]]);
+                Self { mode: Mode::Keyed, pixels: pixels.collect(), ..self }
             }
-            Mode::Rgba => self.into_rgb(),
+            Mode::Rgba => Self { mode: Mode::Keyed, ..self },
             _ => self,
         }
     }
 
     /// Resizes in the picture's own mode, bit for bit as Pillow's `Image.resize`: colours are
-    /// weighted by their opacity, and palette pictures take the nearest pixel.
+    /// weighted by their opacity unless that is of one colour, and palette pictures take the nearest pixel.
     ///
     /// # Panics
     ///
@@ -195,7 +203,7 @@ impl Picture {
             return Self::new(width, height, self.mode, pixels);
         }
         let mut source = std::borrow::Cow::Borrowed(&self.pixels);
-        if self.mode.has_alpha() {
+        if self.mode.weights_by_alpha() {
             weight_by_alpha(source.to_mut(), channels);
         }
         let mut pixels = if vertical_first(self, width, height) {
@@ -206,7 +214,7 @@ impl Picture {
             let rows = resample_axis(&source, channels, self.width, width, filter);
             resample_axis(&rows, width * channels, self.height, height, filter)
         };
-        if self.mode.has_alpha() {
+        if self.mode.weights_by_alpha() {
             divide_by_alpha(&mut pixels, channels);
         }
         Self::new(width, height, self.mode, pixels)

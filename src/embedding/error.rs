@@ -6,6 +6,7 @@ use crate::{pipelines::EmbeddingWidths, tensor::DeviceError};
 
 /// Why an embedding cannot be made or read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EmbeddingError {
     /// The token is empty, white space alone or reserved by the file format.
     #[error("{token:?} cannot be a placeholder token, choose one such as `<my-concept>`")]
@@ -69,6 +70,7 @@ pub enum EmbeddingError {
 
 /// What is wrong with an embedding file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FileProblem {
     /// The system cannot read it.
     #[error("it cannot be read ({0})")]

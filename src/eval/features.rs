@@ -1,6 +1,6 @@
 //! What a scorer sees in pictures or texts, kept for as many comparisons as are wanted.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor, TensorData};
 use dvar_models::product::matmul;
 
 use crate::{pipelines::PipelineError, tensor::DeviceError};
@@ -22,6 +22,15 @@ impl Features {
     /// The vectors, each of length 1: `[count, width]`.
     pub fn unit(&self) -> Tensor<2> {
         self.unit.clone()
+    }
+
+    /// Those at these places, each as often as it stands here.
+    #[must_use]
+    pub fn select(&self, places: &[usize]) -> Self {
+        let rows: Vec<i32> = places.iter().map(|place| *place as i32).collect();
+        let rows = TensorData::new(rows, [places.len()]);
+        let rows = Tensor::<1, Int>::from_data(rows, &self.unit.device());
+        Self { unit: self.unit().select(0, rows) }
     }
 
     /// Pictures or texts.

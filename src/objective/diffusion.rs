@@ -90,8 +90,10 @@ pub struct DiffusionObjective {
 pub struct RescaledPictures {
     /// The autoencoder.
     pub vae: AutoencoderKl,
-    /// The training pictures.
+    /// The training pictures, each once.
     pub pictures: Vec<Picture>,
+    /// Which of them each picture of a round is.
+    pub round: Vec<usize>,
     /// Height and width of what is encoded, in pixels.
     pub size: usize,
 }
@@ -213,7 +215,7 @@ impl DiffusionObjective {
         for ((picture, flip), rescale) in
             draws.pictures.iter().zip(&draws.flips).zip(&draws.rescales)
         {
-            let picture = &rescaled.pictures[*picture];
+            let picture = &rescaled.pictures[rescaled.round[*picture]];
             let picture = if *flip { picture.flip() } else { picture.clone() };
             let pixels = TensorData::new(rescale.apply(&picture, size), [1, 3, size, size]);
             moments.push(vae.encode(Tensor::from_data(pixels, &self.device())));

@@ -11,9 +11,10 @@ use dvar_models::{unet::TimeIds, vae::AutoencoderKl};
 pub struct LatentCache {
     /// Pictures of one size together.
     sizes: Vec<OneSize>,
-    /// Where each picture is: in which of these, and as which of its pictures.
+    /// Where each picture of a round is: in which of these, and as which of its pictures.
     places: Vec<(usize, usize)>,
     scaling_factor: f64,
+    /// Of each picture of a round.
     time_ids: Vec<TimeIds>,
 }
 
@@ -70,6 +71,15 @@ impl LatentCache {
     #[must_use]
     pub fn with_time_ids(self, time_ids: Vec<TimeIds>) -> Self {
         Self { time_ids, ..self }
+    }
+
+    /// The same pictures in rounds of these, by their places: from now on a picture is one of a round, and
+    /// one that stands here several times is there so often, with the same moments.
+    #[must_use]
+    pub fn in_rounds_of(self, round: &[usize]) -> Self {
+        let places = round.iter().map(|picture| self.places[*picture]).collect();
+        let time_ids = self.time_ids(round);
+        Self { places, time_ids, ..self }
     }
 
     /// What SDXL is told of the chosen pictures; a mirror image is told alike.

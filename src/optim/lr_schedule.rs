@@ -12,6 +12,7 @@ const POLYNOMIAL_END: f64 = 1e-7;
 /// The shape of a [`LrSchedule`], under diffusers' names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum LrShape {
     /// The base rate at every step; no warm-up.
     #[default]

@@ -6,6 +6,7 @@ use crate::{schedulers::SchedulerError, tensor::DeviceError};
 
 /// Why a model folder or a prompt could not be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PipelineError {
     /// A file of the model is missing or broken.
     #[error(transparent)]

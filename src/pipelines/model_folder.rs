@@ -35,6 +35,10 @@ pub struct ModelFolder {
 
 impl ModelFolder {
     /// Opens a folder on disk.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
     pub fn open(folder: &Path) -> Result<Self, PipelineError> {
         Self::new(Folder(folder.to_path_buf()), folder.display().to_string())
     }
@@ -259,7 +263,11 @@ impl ModelFolder {
         multiple
     }
 
-    /// Checks that pictures of this size become whole latents.
+    /// Checks that pictures of this size, in pixels, become whole latents.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Size`] if a side is 0, over 2048 or no multiple of what the autoencoder shrinks by.
     pub fn check_size(&self, width: usize, height: usize) -> Result<(), PipelineError> {
         let multiple = self.vae.downscale();
         let fits = |side: usize| (1..=2048).contains(&side) && side.is_multiple_of(multiple);
@@ -318,7 +326,11 @@ impl ModelFolder {
         Ok(weights::load(self.unet.init(device), self.files(), "unet", self.precision)?)
     }
 
-    /// Loads the autoencoder.
+    /// Loads the autoencoder, in f32 whatever the model's precision.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] if a file is missing or broken.
     pub fn load_vae(&self, device: &Device) -> Result<AutoencoderKl, PipelineError> {
         let folder = (self.family.vae)(self.files());
         Ok(weights::load(self.vae.init(device), self.files(), folder, DType::F32)?)

@@ -164,6 +164,7 @@ impl TextToImage<'_> {
 }
 
 /// Both sides of the guidance.
+#[derive(Clone, Debug)]
 pub struct Guidance {
     /// What is drawn.
     pub text: Conditioning,

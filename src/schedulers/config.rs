@@ -211,14 +211,31 @@ mod tests {
 
     #[test]
     fn a_variant_that_is_not_implemented_is_refused_only_by_the_kind_that_has_it() {
-        let config =
-            config("EulerDiscreteScheduler", json!({ "use_karras_sigmas": true })).unwrap();
+        let config = config("EulerDiscreteScheduler", json!({ "use_beta_sigmas": true })).unwrap();
         assert_eq!(
             config.build(kind("euler"), 10, 0.0).unwrap_err().to_string(),
-            "`use_karras_sigmas` in the scheduler configuration is `true`, but `euler` supports \
+            "`use_beta_sigmas` in the scheduler configuration is `true`, but `euler` supports \
              only `false`; choose another scheduler"
         );
         assert!(config.build(kind("ddim"), 10, 0.0).is_ok());
+    }
+
+    #[test]
+    fn what_deis_and_unipc_call_their_solvers_is_no_other_variant_of_dpm() {
+        for (class_name, keys) in [
+            (
+                "DEISMultistepScheduler",
+                json!({ "algorithm_type": "deis", "solver_type": "logrho", "solver_order": 2 }),
+            ),
+            ("UniPCMultistepScheduler", json!({ "solver_type": "bh2", "predict_x0": true })),
+            ("UniPCMultistepScheduler", json!({ "solver_type": "bh1" })),
+        ] {
+            let config = config(class_name, keys).unwrap();
+            assert!(config.build(kind("dpm++"), 10, 0.0).is_ok(), "{class_name}");
+        }
+        let heun = config("DPMSolverMultistepScheduler", json!({ "solver_type": "heun" })).unwrap();
+        let refused = heun.build(kind("dpm++"), 10, 0.0).unwrap_err().to_string();
+        assert!(refused.contains("supports only `midpoint`"), "{refused}");
     }
 
     #[test]

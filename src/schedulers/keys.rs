@@ -13,6 +13,9 @@ use super::{
 /// More would be a slip of the pen, and is kept from filling the memory.
 const MAX_TRAIN_TIMESTEPS: usize = 1_000_000;
 
+/// Whether no signal is left at the last timestep.
+pub(super) const ZERO_SNR: &str = "rescale_betas_zero_snr";
+
 /// What every sampler reads by its type, and all else by name.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Keys {
@@ -26,7 +29,6 @@ pub(super) struct Keys {
     prediction_type: Option<PredictionType>,
     pub timestep_spacing: Option<TimestepSpacing>,
     pub steps_offset: Option<usize>,
-    rescale_betas_zero_snr: Option<bool>,
     #[serde(flatten)]
     others: BTreeMap<String, Value>,
 }
@@ -70,17 +72,22 @@ impl Keys {
         self.others.get(key).filter(|value| !value.is_null())
     }
 
+    /// The same of a key that is `true` or `false`.
+    pub(super) fn flag(&self, key: &str) -> Option<bool> {
+        self.get(key)?.as_bool()
+    }
+
     /// The noise of training.
     ///
     /// # Errors
     /// When the numbers make none.
     pub(super) fn noise_schedule(&self) -> Result<NoiseSchedule, SchedulerError> {
-        if self.rescale_betas_zero_snr == Some(true) {
-            return Err(SchedulerError::value(
-                "rescale_betas_zero_snr",
-                true,
-                "`false`, the only one implemented",
-            ));
+        let prediction_type = self.prediction_type.unwrap_or_default();
+        let zero_snr = self.flag(ZERO_SNR) == Some(true);
+        if zero_snr && prediction_type == PredictionType::Epsilon {
+            let expected = "`false` for a model that predicts the noise: the last latents would be \
+                            nothing else";
+            return Err(SchedulerError::value(ZERO_SNR, true, expected));
         }
         let train = self.num_train_timesteps.unwrap_or(1000);
         if !(1..=MAX_TRAIN_TIMESTEPS).contains(&train) {
@@ -103,11 +110,13 @@ impl Keys {
             }
             None => self.beta_schedule.unwrap_or(BetaSchedule::Linear).betas(start, end, train),
         };
-        let schedule = NoiseSchedule::new(&betas, self.prediction_type.unwrap_or_default());
-        // The steps divide by the signal and by the noise.
-        if !(schedule.alphas_cumprod()[0] < 1.0
-            && schedule.alphas_cumprod()[train - 1] >= f32::MIN_POSITIVE)
-        {
+        let mut schedule = NoiseSchedule::new(&betas, prediction_type);
+        if zero_snr {
+            schedule = schedule.with_zero_terminal_snr();
+        }
+        // The steps divide by the noise and, but for such models, by the signal.
+        let least = if zero_snr { 0.0 } else { f32::MIN_POSITIVE };
+        if !(schedule.alphas_cumprod()[0] < 1.0 && schedule.alphas_cumprod()[train - 1] >= least) {
             let found = format!("{start} with `beta_end` {end}");
             let expected = "such that some noise is in the first latents and some signal is left \
                             in the last";

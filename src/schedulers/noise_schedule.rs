@@ -27,6 +27,21 @@ impl NoiseSchedule {
         Self { alphas_cumprod, prediction_type }
     }
 
+    /// The same at the first timestep, but without any signal at the last
+    /// (<https://arxiv.org/abs/2305.08891>, algorithm 1).
+    pub(super) fn with_zero_terminal_snr(&self) -> Self {
+        let levels: Vec<f32> = self.alphas_cumprod.iter().map(|alpha| alpha.sqrt()).collect();
+        let (first, last) = (levels[0], levels[levels.len() - 1]);
+        let scale = first / (first - last);
+        let mut before = 1.0;
+        // by betas, whose rounding diffusers has too
+        let betas = levels.iter().map(|level| {
+            let alpha_prod = ((level - last) * scale).powi(2);
+            1.0 - alpha_prod / std::mem::replace(&mut before, alpha_prod)
+        });
+        Self::new(&betas.collect::<Vec<f32>>(), self.prediction_type)
+    }
+
     /// The share of the signal's variance left at each timestep: the cumulative product of
     /// `1 - beta`, one value per training timestep.
     pub fn alphas_cumprod(&self) -> &[f32] {
@@ -52,10 +67,7 @@ impl NoiseSchedule {
     /// # Panics
     /// When `timestep` is negative or above the last training timestep.
     pub fn sigma(&self, timestep: f64) -> f64 {
-        let at = |index: usize| {
-            let alpha = self.alphas_cumprod[index];
-            f64::from(((1.0 - alpha) / alpha).sqrt())
-        };
+        let at = |index: usize| f64::from(noise_over_signal(self.alphas_cumprod[index]));
         let below = timestep.floor();
         let fraction = timestep - below;
         let sigma = at(below as usize);
@@ -63,6 +75,18 @@ impl NoiseSchedule {
             return sigma;
         }
         f64::from(((at(below as usize + 1) - sigma) * fraction + sigma) as f32)
+    }
+
+    /// The timestep of a sigma, as diffusers finds it: between two timesteps by the logarithm, so that it
+    /// is not quite the inverse of [`sigma`](Self::sigma). The nearest one where a sigma is beyond all.
+    pub(super) fn timestep(&self, sigma: f64) -> f64 {
+        let logarithm = |alpha: f32| f64::from(noise_over_signal(alpha).ln());
+        let (alphas, wanted) = (&self.alphas_cumprod, sigma.ln());
+        let below = alphas.partition_point(|alpha| logarithm(*alpha) <= wanted).saturating_sub(1);
+        let (low, Some(above)) = (logarithm(alphas[below]), alphas.get(below + 1)) else {
+            return below as f64;
+        };
+        below as f64 + ((wanted - low) / (logarithm(*above) - low)).clamp(0.0, 1.0)
     }
 
     /// The latents with noise mixed in, each at its own timestep:
@@ -128,6 +152,14 @@ impl NoiseSchedule {
     }
 }
 
+/// Sigma, of the share of the signal's variance. Where none is left it is that of f16's smallest number, as
+/// in diffusers.
+fn noise_over_signal(alpha_prod: f32) -> f32 {
+    const TRACE: f32 = 1.0 / (1_u32 << 24) as f32;
+    let alpha_prod = if alpha_prod == 0.0 { TRACE } else { alpha_prod };
+    ((1.0 - alpha_prod) / alpha_prod).sqrt()
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, Tolerance};
@@ -152,6 +184,33 @@ mod tests {
         let middle = (schedule.sigma(500.0) + schedule.sigma(501.0)) / 2.0;
         assert!((schedule.sigma(500.5) - middle).abs() < 1e-6);
         assert_eq!(schedule.sigma(999.0), 14.614_646_911_621_094);
+    }
+
+    #[test]
+    fn levels_without_signal_at_the_end_fall_in_the_same_proportions() {
+        let plain = stable_diffusion(PredictionType::VPrediction);
+        let rescaled = plain.with_zero_terminal_snr();
+        let level = |schedule: &NoiseSchedule, at: usize| schedule.alpha_prod(at).sqrt();
+        let (first, last) = (level(&plain, 0), level(&plain, 999));
+        assert_eq!(rescaled.alpha_prod(999), 0.0);
+        for at in [0, 1, 500, 998] {
+            let want = first * (level(&plain, at) - last) / (first - last);
+            assert!((level(&rescaled, at) - want).abs() < 1e-5, "{at}");
+        }
+        let largest = (2_f64.powi(24) - 1.0).sqrt();
+        assert!((rescaled.sigma(999.0) - largest).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_timestep_of_a_sigma_lies_where_the_logarithm_does() {
+        let schedule = stable_diffusion(PredictionType::Epsilon);
+        let close = |sigma, timestep: f64| (schedule.timestep(sigma) - timestep).abs() < 1e-3;
+        for timestep in [0.0, 1.0, 500.0, 998.0, 999.0] {
+            assert!(close(schedule.sigma(timestep), timestep), "{timestep}");
+        }
+        let middle = (schedule.sigma(0.0) * schedule.sigma(1.0)).sqrt();
+        assert!(close(middle, 0.5));
+        assert!(close(1e-3, 0.0) && close(1e3, 999.0), "beyond all");
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl SamplingRun<'_> {
 
     /// What the configuration says of a [`Key::Flag`](super::Key::Flag), if it does.
     pub fn flag(&self, key: &str) -> Option<bool> {
-        self.keys.get(key)?.as_bool()
+        self.keys.flag(key)
     }
 
     /// What the configuration says of a [`Key::Positive`](super::Key::Positive), if it does.

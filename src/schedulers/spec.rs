@@ -34,6 +34,8 @@ pub enum Key {
     /// A variant of the method, and its one value that is implemented: the sampler is not built
     /// with another.
     Only(&'static str, &'static str),
+    /// The same, and values that stand there in files of other samplers and are read as that one.
+    OnlyLike(&'static str, &'static str, &'static [&'static str]),
 }
 
 impl SchedulerSpec {
@@ -45,7 +47,7 @@ impl SchedulerSpec {
                 Key::Positive(name) => {
                     (name, |value| value.as_f64().is_some_and(|number| number > 0.0), "above 0")
                 }
-                Key::Only(..) => continue,
+                Key::Only(..) | Key::OnlyLike(..) => continue,
             };
             if let Some(value) = keys.get(name).filter(|value| !is_right(value)) {
                 return Err(SchedulerError::value(name, bare(value), expected));
@@ -57,10 +59,14 @@ impl SchedulerSpec {
     /// Whether the configuration asks for nothing that is not implemented.
     pub(super) fn check_variants(&self, keys: &Keys) -> Result<(), SchedulerError> {
         for key in self.keys {
-            let Key::Only(key, supported) = *key else { continue };
+            let (key, supported, of_others) = match *key {
+                Key::Only(key, supported) => (key, supported, &[][..]),
+                Key::OnlyLike(key, supported, of_others) => (key, supported, of_others),
+                Key::Flag(_) | Key::Positive(_) => continue,
+            };
             let Some(found) = keys.get(key) else { continue };
             let value = bare(found);
-            if value != supported {
+            if value != supported && !of_others.contains(&&*value) {
                 let scheduler = self.name;
                 return Err(SchedulerError::Unsupported { key, value, scheduler, supported });
             }

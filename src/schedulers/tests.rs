@@ -90,10 +90,12 @@ proptest! {
         steps_offset in 0_usize..3,
         spacing in prop::sample::select(vec!["leading", "linspace", "trailing"]),
         skip_prk_steps: bool,
+        use_karras_sigmas: bool,
     ) {
         let keys = json!({
             "num_train_timesteps": train, "steps_offset": steps_offset,
-            "timestep_spacing": spacing, "skip_prk_steps": skip_prk_steps
+            "timestep_spacing": spacing, "skip_prk_steps": skip_prk_steps,
+            "use_karras_sigmas": use_karras_sigmas
         });
         for kind in SchedulerKind::all() {
             let config = config("PNDMScheduler", keys.clone());
@@ -104,6 +106,72 @@ proptest! {
                 sample = scheduler.step(scalar(0.3), index, sample, noise);
             }
             prop_assert!(sample.into_scalar::<f32>().is_finite(), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn a_model_without_signal_at_its_end_is_drawn_from_there() {
+    let keys = |prediction_type: &str| {
+        json!({
+            "rescale_betas_zero_snr": true, "prediction_type": prediction_type,
+            "timestep_spacing": "trailing", "set_alpha_to_one": true
+        })
+    };
+    for kind in ["ddim", "ddpm", "euler", "dpm++"].map(kind) {
+        let end = sample_perfectly(keys("v_prediction"), kind, 8, 0.6);
+        assert!((end - 0.6).abs() < 1e-3, "{kind}: {end}");
+    }
+    let velocity = config("DDIMScheduler", keys("v_prediction"));
+    let mut ddim = velocity.build(kind("ddim"), 8, 0.0).unwrap();
+    assert_eq!(ddim.timesteps()[..2], [999.0, 874.0]);
+    // there the latents are the noise, and the velocity minus the clean ones
+    let stepped: f32 = ddim.step(scalar(-0.6), 0, scalar(1.5), None).into_scalar();
+    let alpha_prod = velocity.noise_schedule().alpha_prod(874);
+    let want = alpha_prod.sqrt() * 0.6 + (1.0 - alpha_prod).sqrt() * 1.5;
+    assert!((f64::from(stepped) - want).abs() < 2e-6, "{stepped} {want}");
+    for name in ["pndm", "lms"] {
+        let refused = velocity.build(kind(name), 8, 0.0).unwrap_err().to_string();
+        assert!(refused.contains("`rescale_betas_zero_snr`"), "{refused}");
+    }
+    let mut noise = keys("epsilon");
+    noise["_class_name"] = json!("DDIMScheduler");
+    let refused = SchedulerConfig::from_json(&noise.to_string()).unwrap_err().to_string();
+    assert!(refused.contains("for a model that predicts the noise"), "{refused}");
+}
+
+/// By the samples: under a model that sees the same noise everywhere these move as the sigmas do, and in
+/// DPM-Solver's variables, under one that sees none, as the signal's levels.
+#[test]
+fn the_seventh_roots_of_karras_sigmas_are_evenly_spaced() {
+    let keys = json!({
+        "use_karras_sigmas": true, "timestep_spacing": "leading", "steps_offset": 1
+    });
+    for (name, ends) in [("euler", [801.0, 1.0]), ("lms", [801.0, 1.0]), ("dpm++", [999.0, 0.0])] {
+        let config = config(kind(name).spec().class_name, keys.clone());
+        let schedule = config.noise_schedule();
+        let [first, last] = ends.map(|timestep| schedule.sigma(timestep).powf(1.0 / 7.0));
+        let mut sigmas: Vec<f64> =
+            (0..5).map(|step| (first + f64::from(step) / 4.0 * (last - first)).powi(7)).collect();
+        let mut scheduler = config.build(kind(name), 5, 0.0).unwrap();
+        let timesteps = scheduler.timesteps().to_vec();
+        assert!((timesteps[0] - ends[0]).abs() < 1e-3, "{name}: {timesteps:?}");
+        for (timestep, sigma) in timesteps.iter().zip(&sigmas) {
+            let found = schedule.sigma(*timestep);
+            assert!((found / sigma - 1.0).abs() < 0.02, "{name}: {found} for {sigma}");
+        }
+        sigmas.push(0.0);
+        let level = |sigma: f64| 1.0 / (sigma * sigma + 1.0).sqrt();
+        let dpm = name == "dpm++";
+        let (noise, mut sample) = if dpm { (0.0, scalar(1.0)) } else { (1.0, scalar(0.0)) };
+        for index in 0..5 {
+            sample = scheduler.step(scalar(noise), index, sample, None);
+            let found = f64::from(sample.clone().into_scalar::<f32>());
+            let want = match dpm {
+                true => level(sigmas[index + 1]) / level(sigmas[0]),
+                false => sigmas[index + 1] - sigmas[0],
+            };
+            assert!((found - want).abs() < 1e-4 * want.abs(), "{name}: {found} for {want}");
         }
     }
 }

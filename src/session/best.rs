@@ -5,7 +5,7 @@ use crate::concept::LearnedConcept;
 /// The concept with the best score so far.
 #[derive(Clone, Debug)]
 pub struct Best {
-    /// Its updates.
+    /// Steps made up to it, with those whose update fp16 skipped.
     pub steps: usize,
     /// CLIP-I of its samples.
     pub score: f64,

@@ -20,7 +20,7 @@ const VARIANTS: u64 = 32;
 pub(super) struct Captions {
     /// Their token ids.
     pub ids: Vec<PromptIds>,
-    /// Whether each picture has as many of its own, those of the first picture first.
+    /// Whether each picture of a round has as many of its own, those of the first picture first.
     pub of_pictures: bool,
 }
 
@@ -40,13 +40,13 @@ impl Captions {
         }
         let token = &config.placeholder_token;
         let mut ids = Vec::new();
-        for (picture, caption) in dataset.captions().iter().enumerate() {
-            let caption = caption.as_deref().unwrap_or_default();
+        for (place, picture) in dataset.round().iter().enumerate() {
+            let caption = dataset.captions()[*picture].as_deref().unwrap_or_default();
             let of_picture = |source| SessionError::OfPicture {
-                picture: dataset.names()[picture].clone(),
+                picture: dataset.names()[*picture].clone(),
                 source: Box::new(source),
             };
-            for caption in variants(config, picture, caption) {
+            for caption in variants(config, place, caption, tokenizers) {
                 for template in &config.caption_templates {
                     let text = fill_caption(template, &caption, token);
                     ids.push(checked(&text, tokenizers).map_err(of_picture)?);
@@ -99,24 +99,31 @@ fn checked(caption: &str, tokenizers: &PromptTokenizers) -> Result<PromptIds, Se
     Ok(ids)
 }
 
-/// A picture's text with its tags shuffled and dropped, where that is asked for: drawn from the seed.
-fn variants(config: &TrainConfig, picture: usize, caption: &str) -> Vec<String> {
+/// The text of a picture, at its place in a round, with its tags shuffled and dropped, where that is asked
+/// for: drawn from the seed.
+fn variants(
+    config: &TrainConfig,
+    place: usize,
+    caption: &str,
+    tokenizers: &PromptTokenizers,
+) -> Vec<String> {
     let (shuffle, dropout) = (config.shuffle_tags, config.tag_dropout);
     if !shuffle && dropout == 0.0 {
         return vec![caption.into()];
     }
-    let tags: Vec<&str> = caption.split(',').map(str::trim).collect();
-    let is_concept = |tag: &str| names_concept(tag) || tag.contains(&config.placeholder_token);
+    let is_concept = |tag: &str| names_concept(tag) || !tokenizers.words_in(tag).is_empty();
+    let tags = caption.split(',').map(str::trim).map(|tag| (tag, is_concept(tag)));
+    let tags: Vec<(&str, bool)> = tags.collect();
     let variant = |number: u64| {
-        let step = picture as u64 * VARIANTS + number;
+        let step = place as u64 * VARIANTS + number;
         let mut stream = Stream::new(config.seed, Purpose::Captions, step);
         let order =
             if shuffle { stream.permutation(tags.len()) } else { (0..tags.len()).collect() };
-        let kept = order.into_iter().map(|place| tags[place]).filter(|tag| {
+        let kept = order.into_iter().map(|tag| tags[tag]).filter(|(_, is_concept)| {
             let dropped = stream.chance(dropout);
-            !dropped || is_concept(tag)
+            !dropped || *is_concept
         });
-        kept.collect::<Vec<_>>().join(", ")
+        kept.map(|(tag, _)| tag).collect::<Vec<_>>().join(", ")
     };
     (0..VARIANTS).map(variant).collect()
 }

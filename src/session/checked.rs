@@ -197,7 +197,7 @@ pub(super) fn timesteps(
 ///
 /// # Errors
 ///
-/// [`ConfigError::Unwritable`] for a seed that TOML cannot hold.
+/// Those of [`TrainOptions::to_toml`].
 pub fn begun_with(options: &TrainOptions) -> Result<String, ConfigError> {
     let mut options = options.clone();
     options.training.min_train_steps = None;
@@ -213,11 +213,13 @@ pub fn begun_with(options: &TrainOptions) -> Result<String, ConfigError> {
 pub fn fingerprint<'a>(options: &str, pictures: impl IntoIterator<Item = &'a Dataset>) -> u64 {
     let mut hash = Fingerprint::of(options.as_bytes());
     for dataset in pictures {
-        hash = dataset.pictures().iter().fold(hash, |hash, p| hash.and(p.pixels()));
-        let captions = dataset.captions().iter().flatten();
+        let round = || dataset.round().iter();
+        hash = round().fold(hash, |hash, i| hash.and(dataset.pictures()[*i].pixels()));
+        let captions = round().filter_map(|i| dataset.captions()[*i].as_ref());
         // each with an end that no text holds: words do not move from one to the next unseen
         hash = captions.fold(hash, |hash, caption| hash.and(caption.as_bytes()).and(&[0xff]));
-        hash = dataset.mask_pictures().fold(hash, |hash, mask| hash.and(mask.pixels()));
+        let masks = round().filter_map(|i| dataset.mask_pictures()[*i].as_ref());
+        hash = masks.fold(hash, |hash, mask| hash.and(mask.pixels()));
     }
     hash.0
 }

@@ -51,8 +51,8 @@ pub enum SessionError {
     },
     /// A caption would lose vectors at its end.
     #[error(
-        "the concept has {wanted} vectors, and the text encoder reads only {room} of them in the caption \
-         `{caption}`; lower `num_vectors`"
+        "the text encoder reads only {room} of the {wanted} vectors of the concept in the caption \
+         `{caption}`; move its word towards the beginning, or lower `num_vectors`"
     )]
     NoRoomForVectors {
         /// Vectors of the concept.

@@ -27,6 +27,7 @@ pub enum InitialVectors {
 
 /// Where the vectors start, as far as it is known before a network is loaded.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Start {
     /// All is known.
     Known(InitialVectors),

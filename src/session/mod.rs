@@ -120,9 +120,9 @@ impl Session {
                 weight: *prior_loss_weight,
             });
             objective.unet = objective.unet.with_first_token_detached();
-            let pictures = dataset.pictures().to_vec();
+            let (pictures, round) = (dataset.pictures().to_vec(), dataset.round().to_vec());
             let size = pictures.first().map_or(0, Picture::width);
-            objective.rescaled = Some(RescaledPictures { vae, pictures, size });
+            objective.rescaled = Some(RescaledPictures { vae, pictures, round, size });
         }
         let (token, widths) = (&config.placeholder_token, model.embedding_widths());
         let tables = objective.encoder.token_tables();
@@ -183,7 +183,7 @@ fn latents_of(dataset: &Dataset, vae: &AutoencoderKl, device: &Device) -> Latent
     };
     // one after the other: as floats, all of them may take more memory than the networks
     let cache = LatentCache::new(vae, dataset.pictures().iter().map(pixels), device);
-    cache.with_time_ids(dataset.time_ids().to_vec())
+    cache.with_time_ids(dataset.time_ids().to_vec()).in_rounds_of(dataset.round())
 }
 
 /// What the random numbers of a step choose from.

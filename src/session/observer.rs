@@ -33,16 +33,16 @@ pub enum Phase {
 pub enum Moment<'a> {
     /// Before the first step.
     Before,
-    /// On the way, after so many updates, by this concept.
+    /// On the way, after so many steps, by this concept.
     During {
-        /// Updates made.
-        updates: usize,
+        /// Steps made, with those whose update fp16 skipped.
+        steps: usize,
         /// What was learned so far.
         concept: &'a LearnedConcept,
     },
     /// At the end, by the concept that is kept.
     After {
-        /// Updates made.
+        /// Steps made, likewise.
         steps: usize,
     },
     /// At the end, without guidance.
@@ -50,7 +50,7 @@ pub enum Moment<'a> {
 }
 
 /// Pictures of a run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Shown<'a> {
     /// When they were drawn.
     pub moment: Moment<'a>,
@@ -123,16 +123,20 @@ pub trait Observer {
     }
 
     /// Pictures were drawn.
-    async fn samples(&self, shown: Shown<'_>) -> Result<(), Self::Error>;
+    async fn samples(&self, _shown: Shown<'_>) -> Result<(), Self::Error> {
+        Ok(())
+    }
 
     /// What takes part in the training, after the criterion and the scores, in the order of its
     /// turns. `resumed` is the state that the run goes on from. A callback of the observer's own
     /// gives its errors by [`RunError::through`].
     fn callbacks<'a>(
         &'a self,
-        run: &PreparedRun,
-        resumed: Option<&TrainState>,
-    ) -> Result<Callbacks<'a>, Self::Error>;
+        _run: &PreparedRun,
+        _resumed: Option<&TrainState>,
+    ) -> Result<Callbacks<'a>, Self::Error> {
+        Ok(Vec::new())
+    }
 
     /// The best concept of the parts of this run that were made before it was resumed.
     fn earlier_best(&self, _resumed: &TrainState) -> Result<Option<Best>, Self::Error> {

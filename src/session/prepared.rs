@@ -3,12 +3,19 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use dvar_models::weights::ModelSource;
+use dvar_models::weights::{Folder, ModelSource};
 
-use super::{CheckedOptions, InitialVectors, Samples, Session, SessionError, Start, Tokens};
+use super::{
+    CheckedOptions, InitialVectors, Samples, Session, SessionError, Start, Tokens, begun_with,
+};
 use crate::{
-    config::TrainConfig, data::dataset::Dataset, embedding, eval::ClipScorer,
-    fingerprint::Fingerprint, pipelines::PipelineError, trainer::TrainState,
+    config::{ConfigError, TrainConfig},
+    data::dataset::Dataset,
+    embedding,
+    eval::ClipScorer,
+    fingerprint::Fingerprint,
+    pipelines::PipelineError,
+    trainer::TrainState,
 };
 
 /// A checked run with its pictures, on a device; no network is loaded yet.
@@ -24,7 +31,7 @@ pub struct PreparedRun {
     pub clip: Option<Arc<dyn ModelSource>>,
     /// What computes.
     pub device: Device,
-    /// What a resumed run must have been begun with: see [`begun_with`](super::begun_with).
+    /// What a resumed run must have been begun with: see [`begun_with`].
     pub begun_with: String,
     /// Where an interrupted run goes on from.
     pub state: Option<TrainState>,
@@ -34,6 +41,25 @@ pub struct PreparedRun {
 }
 
 impl PreparedRun {
+    /// A run from its first step, which draws pictures before it. Where the options name a folder with a
+    /// CLIP model, that scores.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`begun_with`].
+    pub fn new(
+        checked: CheckedOptions,
+        start: Start,
+        dataset: Dataset,
+        device: Device,
+    ) -> Result<Self, ConfigError> {
+        let clip = checked.config.clip.clone();
+        let clip = clip.map(|folder| Arc::new(Folder(folder)) as Arc<dyn ModelSource>);
+        let begun_with = begun_with(&checked.options)?;
+        let (state, draws_before) = (None, true);
+        Ok(Self { checked, start, dataset, clip, device, begun_with, state, draws_before })
+    }
+
     /// The CLIP model that scores, where there is one.
     pub(super) fn scorer(&self) -> Result<Option<ClipScorer>, PipelineError> {
         match &self.clip {
@@ -86,11 +112,12 @@ impl PreparedRun {
         session: &'a Session,
         scorer: Option<&'a ClipScorer>,
     ) -> Samples<'a> {
+        let (pictures, round) = (self.dataset.pictures(), self.dataset.round());
         Samples {
             config: &self.checked.config,
             model: &self.checked.model,
             objective: &session.objective,
-            scorer: scorer.map(|clip| (clip, clip.image_features(self.dataset.pictures()))),
+            scorer: scorer.map(|clip| (clip, clip.image_features(pictures).select(round))),
             watch: None,
             painter: None,
         }

@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// What came of a run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Outcome {
     /// Steps made, with those whose update fp16 skipped.
     pub steps: usize,
@@ -194,8 +195,8 @@ async fn train<O: Observer>(
     if let Some(interval) = config.sample_frequency {
         let best = (config.stopping == Stopping::Baseline).then_some(&mut best);
         let mut monitor = Monitor { gallery, best };
-        let score = async move |concept: &Concept, updates| {
-            let scored = monitor.score(concept, updates).await;
+        let score = async move |concept: &Concept, steps| {
+            let scored = monitor.score(concept, steps).await;
             scored.map_err(|error| error.through("score-monitor"))
         };
         let scores = ScoreMonitor::new(score).every(interval);
@@ -290,17 +291,17 @@ impl<O: Observer> Monitor<'_, O> {
     async fn score(
         &mut self,
         concept: &Concept,
-        updates: usize,
+        steps: usize,
     ) -> Result<Scores, RunError<O::Error>> {
         let learned = concept.read().await.map_err(SessionError::from)?;
-        let moment = Moment::During { updates, concept: &learned };
+        let moment = Moment::During { steps, concept: &learned };
         let Drawn { score, clip_t, .. } = self.gallery.drawn(moment, &concept.plain()).await?;
         self.gallery.observer.phase(Phase::Training).await.map_err(RunError::observer)?;
         if let (Some(best), Some(score)) = (&mut self.best, score)
             // of equal scores, the earliest
             && best.as_ref().is_none_or(|best| score > best.score)
         {
-            **best = Some(Best { steps: updates, score, concept: learned });
+            **best = Some(Best { steps, score, concept: learned });
         }
         let scores = [("clip_i", score), ("clip_t", clip_t)];
         Ok(scores.into_iter().filter_map(|(name, score)| Some((name, score?))).collect())

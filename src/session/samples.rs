@@ -42,7 +42,7 @@ pub trait Painter {
 }
 
 /// Pictures and their mean CLIP-I score.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Drawn {
     /// One for each of the prompts.
     pub pictures: Vec<Picture>,

@@ -20,6 +20,7 @@ const TEMPLATES: usize = 4;
 pub type RankedWords = Vec<(String, f64)>;
 
 /// What a search is made of.
+#[derive(Debug)]
 pub struct WordSearch<'a> {
     scorer: &'a ClipScorer,
     pictures: Features,
@@ -45,7 +46,7 @@ impl<'a> WordSearch<'a> {
         let all = config.learnable_property.templates();
         let order = Stream::new(config.seed, Purpose::Initialization, 1).permutation(all.len());
         let templates = order.into_iter().take(TEMPLATES).map(|i| all[i]).collect();
-        let pictures = scorer.image_features(dataset.pictures());
+        let pictures = scorer.image_features(dataset.pictures()).select(dataset.round());
         Ok(Self { scorer, pictures, words, templates, rank })
     }
 

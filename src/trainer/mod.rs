@@ -8,7 +8,6 @@ mod replicas;
 mod state;
 mod train;
 
-pub use crate::tensor::HostTensor;
 pub use dvar_callbacks::{
     Callback, LocalBoxFuture, Record, RunState, StepContext, TrainError, callback_runner,
 };

@@ -317,7 +317,8 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     ///
-    /// [`TrainError::State`] if it is of a concept of another shape, or a callback refuses it.
+    /// [`TrainError::State`] if it is of other options or data, of another method or precision or a
+    /// concept of another shape, or if a callback refuses it.
     pub fn restore(
         &mut self,
         state: &TrainState,

@@ -74,15 +74,20 @@ fn captions_beside_the_pictures_are_trained_on_and_fixed_for_the_evaluation() {
     {
         fs::write(pictures.join(format!("{number}.txt")), text).unwrap();
     }
-    let (_, plain) = losses(&cli, "plain", &[]);
-    let (_, own) = losses(&cli, "own", &["--captions"]);
-    assert_ne!(own, plain);
+    let (said, plain) = losses(&cli, "plain", &[]);
+    let unread = "captions   beside 5 of 5 pictures lies a text, which `--captions` reads";
+    assert!(said.contains(unread), "{said}");
+    let (said, own) = losses(&cli, "own", &["--captions"]);
+    assert!(own != plain && !said.contains("lies a text"), "{said}");
     let (_, again) = losses(&cli, "again", &["--caption-template", "[caption]"]);
     assert_eq!(own, again, "the same captions by another way");
     let tags = ["--captions", "--shuffle-tags", "--tag-dropout", "0.5"];
     let (_, shuffled) = losses(&cli, "shuffled", &tags);
     assert_ne!(shuffled, own);
     assert_eq!(losses(&cli, "repeated", &tags).1, shuffled, "drawn from the seed");
+    // the word in another case, as the tokenizer reads it
+    fs::write(pictures.join("1.txt"), "<UMB>, grey").unwrap();
+    assert_eq!(losses(&cli, "upper", &tags).1, shuffled, "its tag is never dropped");
 
     fs::write(pictures.join("1.txt"), "grey").unwrap();
     let said = refused(&cli, &["--captions"]);
@@ -100,6 +105,26 @@ fn captions_beside_the_pictures_are_trained_on_and_fixed_for_the_evaluation() {
 }
 
 #[test]
+fn captions_whose_ends_are_not_read_are_counted() {
+    let cli = Cli::new();
+    let pictures = cli.concept("koala", "pictures");
+    for number in 0..5 {
+        let text =
+            if number < 2 { format!("{{}} {number}{}", ", grey".repeat(80)) } else { "{}".into() };
+        fs::write(pictures.join(format!("{number}.txt")), text).unwrap();
+    }
+    let train = |folder: &'static str, more: &[&'static str]| {
+        let steps = ["-o", folder, "--max-train-steps", "1", "--num-samples", "1"];
+        let ran = cli.train(&[&steps[..], more].concat());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.stderr
+    };
+    let said = train("own", &["--captions"]);
+    assert!(said.contains("warning: the end of 2 of 3 captions is not trained on"), "{said}");
+    assert!(!train("built-in", &[]).contains("not trained on"), "the texts are not read");
+}
+
+#[test]
 fn more_vectors_than_a_caption_has_room_for_are_refused() {
     let cli = Cli::new();
     cli.concept("koala", "pictures");
@@ -107,7 +132,8 @@ fn more_vectors_than_a_caption_has_room_for_are_refused() {
     losses(&cli, "first", &["--caption-template", &long, "--num-vectors", "2"]);
     let last = format!("{}of a {{}}", "a photo ".repeat(40));
     let said = refused(&cli, &["--caption-template", &last]);
-    assert!(said.contains("reads only 0 of them") && said.contains("num_vectors"), "{said}");
+    assert!(said.contains("reads only 0 of the 1 vectors of the concept"), "{said}");
+    assert!(said.contains("move its word towards the beginning, or lower `num_vectors`"), "{said}");
 }
 
 #[test]
@@ -137,6 +163,9 @@ fn a_transparent_picture_is_said_and_takes_a_background_or_masks_the_loss() {
     for ((loss, eval), (masked_loss, masked_eval)) in plain.iter().zip(&whole) {
         assert!((loss - masked_loss).abs() < 1e-5 && (eval - masked_eval).abs() < 1e-5);
     }
+    fs::write(cli.path("pictures/a.mask.png"), half_transparent([255; 3])).unwrap();
+    let (_, white) = losses(&cli, "transparent", &["--masked-loss"]);
+    assert_eq!(white, masked, "where a mask is transparent nothing counts");
     image::GrayImage::new(32, 64).save(cli.path("pictures/a.mask.png")).unwrap();
     let said = refused(&cli, &["--masked-loss"]);
     assert!(said.contains("has 32 x 64 pixels, its picture 64 x 64"), "{said}");
@@ -266,15 +295,59 @@ fn folders_of_kohya_count_by_their_numbers_and_what_is_hidden_or_unread_is_left_
     }
     fs::write(cli.path("pictures/10_mine/._0.png"), "left by macOS").unwrap();
     fs::write(cli.path("pictures/phone.HEIC"), "not read").unwrap();
+    fs::create_dir(cli.path("pictures/more")).unwrap();
     fs::write(cli.path("pictures/5_others/scan.avif"), "not read").unwrap();
     let said = refused(&cli, &[]);
     assert!(said.contains("no png, jpg, webp, bmp, gif or tiff files"), "{said}");
+    assert!(said.contains("; `kohya_folders` reads those in folders such as `10_mine`)"), "{said}");
     let (said, _) = losses(&cli, "kohya", &["--kohya-folders"]);
-    assert!(said.contains("7 pictures of 64 px"), "2 x 2 + 3: {said}");
+    assert!(said.contains("5 pictures, counted as 7, of 64 px"), "2 x 2 + 3: {said}");
     assert!(said.contains("left out   `phone.HEIC`, `scan.avif`:"), "{said}");
+    let beside = "left out   `more`: only pictures in folders such as `10_mycat` are read";
+    assert!(said.contains(beside), "{said}");
     fs::remove_dir_all(cli.path("pictures/10_mine")).unwrap();
     fs::remove_dir_all(cli.path("pictures/5_others")).unwrap();
     assert!(refused(&cli, &["--kohya-folders"]).contains("no folders such as `10_mycat`"));
+}
+
+#[test]
+fn a_picture_that_counts_twice_gives_the_bytes_of_one_that_is_there_twice() {
+    let cli = Cli::new();
+    let all = cli.concept("koala", "all");
+    for (number, text) in
+        ["{} on grass, grey", "{}, grey", "{}", "a {}", "{}, a, b"].iter().enumerate()
+    {
+        fs::write(all.join(format!("{number}.txt")), text).unwrap();
+        let mask =
+            image::GrayImage::from_fn(64, 64, |x, _| image::Luma([(x * number as u32) as u8]));
+        mask.save(all.join(format!("{number}.mask.png"))).unwrap();
+    }
+    let copy = |number: usize, to: String| {
+        fs::create_dir_all(cli.path(&to).parent().unwrap()).unwrap();
+        for ending in ["png", "txt", "mask.png"] {
+            let from = all.join(format!("{number}.{ending}"));
+            fs::copy(from, cli.path(&format!("{to}.{ending}"))).unwrap();
+        }
+    };
+    for number in 0..5 {
+        let folder = if number < 2 { "10_mine" } else { "5_others" };
+        copy(number, format!("pictures/{folder}/{number}"));
+    }
+    for (place, number) in [0, 1, 0, 1, 2, 3, 4].into_iter().enumerate() {
+        copy(number, format!("copies/{place}"));
+    }
+    let beside = ["--captions", "--shuffle-tags", "--masked-loss", "--eval-batch-size", "7"];
+    for (run, more) in [("plain", &[][..]), ("beside", &beside[..])] {
+        let copies = format!("{run}-of-copies");
+        let (_, once) = losses(&cli, run, &[&["--kohya-folders"], more].concat());
+        let (_, twice) = losses(&cli, &copies, &[&["--train-data-dir", "copies"], more].concat());
+        assert_eq!(once, twice);
+        // with the scores and the mark by which a run knows its pictures when it goes on
+        assert_eq!(
+            cli.json(&format!("{run}/result.json")),
+            cli.json(&format!("{copies}/result.json"))
+        );
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use dvar::data::{
     image::{Mode, Picture},
     picture_files,
     png::encode_png,
-    reading::CropMode,
+    reading::{CropMode, Reading},
     resize::Filter,
     templates::{LearnableProperty, fill},
 };
@@ -349,6 +349,20 @@ fn lists_pictures_with_extensions_in_any_case_by_name_and_nothing_else() {
     let dataset = Dataset::from_folder(folder.path(), 16, CropMode::Center).unwrap();
     assert_eq!(dataset.pictures().len(), 5);
     assert!(dataset.names()[1].ends_with("b.JPG"), "{:?}", dataset.names());
+}
+
+#[test]
+fn a_picture_that_counts_several_times_is_read_and_held_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, side) in [("10_mine/a", 9), ("10_mine/b", 10), ("5_others/c", 11)] {
+        let file = folder.path().join(path).with_extension("png");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, halves(side, side, ImageFormat::Png)).unwrap();
+    }
+    let reading = Reading { kohya_folders: true, ..Reading::default() };
+    let dataset = Dataset::from_folder(folder.path(), 16, reading).unwrap();
+    assert_eq!((dataset.pictures().len(), dataset.names().len()), (3, 3));
+    assert_eq!(dataset.round(), [0, 1, 0, 1, 2]);
 }
 
 #[test]

@@ -152,16 +152,8 @@ pub fn prepared_on(model: ModelFolder, options: TrainOptions) -> PreparedRun {
     });
     let dataset =
         Dataset::from_bytes(pictures.to_vec(), checked.size(), checked.config.reading).unwrap();
-    PreparedRun {
-        checked,
-        start,
-        dataset,
-        clip: None,
-        device: Device::flex(),
-        begun_with: String::new(),
-        state: None,
-        draws_before: false,
-    }
+    let run = PreparedRun::new(checked, start, dataset, Device::flex()).unwrap();
+    PreparedRun { begun_with: String::new(), draws_before: false, ..run }
 }
 
 /// A run of a method with an optimiser in f32, from its start or from a saved state: its state after

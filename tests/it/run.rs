@@ -1,6 +1,6 @@
 //! What a run keeps, and what its observer's errors become.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, convert::Infallible, sync::Arc};
 
 use dvar::{
     concept::{Concept, Method},
@@ -58,9 +58,9 @@ impl Observer for Observing {
 
     async fn samples(&self, Shown { moment, drawn, .. }: Shown<'_>) -> Result<(), Failing> {
         match moment {
-            Moment::During { updates, .. } => {
-                self.scores.borrow_mut().extend(drawn.score.map(|score| (updates, score)));
-                self.fail_if(Failing::SamplesAfter(updates))
+            Moment::During { steps, .. } => {
+                self.scores.borrow_mut().extend(drawn.score.map(|score| (steps, score)));
+                self.fail_if(Failing::SamplesAfter(steps))
             }
             Moment::After { .. } => self.fail_if(Failing::TheEnd),
             Moment::Before | Moment::Unscaled => Ok(()),
@@ -112,6 +112,27 @@ fn made(options: TrainOptions, observer: &Observing) -> Result<Outcome, RunError
     pollster::block_on(run(&prepared(options), observer))
 }
 
+/// Only says that there are no pictures of a class.
+struct Nobody;
+
+impl Observer for Nobody {
+    type Error = Infallible;
+
+    async fn class_pictures(
+        &self,
+        _: &PreparedRun,
+    ) -> Result<Option<Dataset>, RunError<Infallible>> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn a_run_that_nobody_watches_gives_its_outcome() {
+    let outcome = pollster::block_on(run(&prepared(small()), &Nobody)).unwrap();
+    assert_eq!((outcome.steps, &outcome.stop), (4, &StopReason::MaxSteps { steps: 4 }));
+    assert_eq!(outcome.kept(), &outcome.last);
+}
+
 #[test]
 fn an_observer_s_error_comes_out_as_it_was_with_the_last_good_concept() {
     let whole = made(small(), &Observing::new(Failing::Nothing)).unwrap();
@@ -159,7 +180,7 @@ fn the_baseline_keeps_the_earliest_of_the_best_scores() {
     let observer = Observing::new(Failing::Nothing);
     let outcome = baseline(&observer, None);
     let scores = observer.scores.take();
-    assert_eq!(scores.iter().map(|(updates, _)| *updates).collect::<Vec<_>>(), [2, 4]);
+    assert_eq!(scores.iter().map(|(steps, _)| *steps).collect::<Vec<_>>(), [2, 4]);
     let most = scores.iter().map(|(_, score)| *score).fold(f64::MIN, f64::max);
     let (steps, _) = scores.into_iter().find(|(_, score)| *score == most).unwrap();
     let best = outcome.best.as_ref().unwrap();
@@ -215,7 +236,7 @@ impl Callback<Concept, TrainState> for Impatient {
     }
 
     fn after_update(&mut self, step: StepContext<'_, Concept>) -> Result<Control, TrainError> {
-        let stop = Control::Stop(StopReason::Interrupted { step: step.record.step + 1 });
+        let stop = Control::Stop(StopReason::Interrupted { steps: step.record.step + 1 });
         Ok(if self.user { stop } else { Control::Continue })
     }
 }
@@ -229,7 +250,7 @@ fn a_criterion_that_may_not_end_the_run_yet_does_not_keep_the_user_from_it() {
         pollster::block_on(session.trainer(&config).train(&mut callbacks)).unwrap()
     };
     assert_eq!(ended(3, false), StopReason::ConstantObjective { step: 3 });
-    assert_eq!(ended(3, true), StopReason::Interrupted { step: 1 });
+    assert_eq!(ended(3, true), StopReason::Interrupted { steps: 1 });
     // without a least number, what came first counts
     assert_eq!(ended(0, true), StopReason::ConstantObjective { step: 0 });
 }

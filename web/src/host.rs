@@ -169,7 +169,7 @@ impl Callback<Concept, TrainState> for Steps<'_> {
             let answer = answer.map_err(Self::failed)?;
             Ok(match answer.as_string().as_deref() {
                 Some("stop") => {
-                    Control::Stop(StopReason::Interrupted { step: step.record.step + 1 })
+                    Control::Stop(StopReason::Interrupted { steps: step.record.step + 1 })
                 }
                 _ => Control::Continue,
             })

@@ -5,8 +5,8 @@ use dvar::{
     data::{dataset::Dataset, image::Picture, reading::CropMode},
     pipelines::DrawProgress,
     session::{
-        self, CheckedOptions, Moment, Observer, Outcome, Painter, Phase, PreparedRun, RunError,
-        Session, Shown, TriedWords, class_pictures, draw_class, run,
+        CheckedOptions, Moment, Observer, Outcome, Painter, Phase, PreparedRun, RunError, Session,
+        Shown, TriedWords, class_pictures, draw_class, run,
     },
     trainer::{Callbacks, Replicas, TrainState},
 };
@@ -44,16 +44,9 @@ pub fn prepare(studio: &Studio, asked: &JsValue) -> Result<PreparedRun, PageErro
     let dataset = pictures::dataset(&pictures, checked.size(), checked.config.reading)?;
     let state = bytes(&property(asked, "state"), "`state`")?;
     let state = state.map(|state| TrainState::from_bytes(&state)).transpose()?;
-    Ok(PreparedRun {
-        begun_with: session::begun_with(&checked.options)?,
-        checked,
-        start,
-        dataset,
-        clip: None,
-        device: studio.device.clone(),
-        state,
-        draws_before: !property(asked, "skip_before").is_truthy(),
-    })
+    let draws_before = !property(asked, "skip_before").is_truthy();
+    let run = PreparedRun::new(checked, start, dataset, studio.device.clone())?;
+    Ok(PreparedRun { state, draws_before, ..run })
 }
 
 /// On the CPU vectors are trained by several workers: the run is cut into shares, even where there is
@@ -126,7 +119,7 @@ impl Observer for Page {
     async fn samples(&self, Shown { moment, drawn, prompts }: Shown<'_>) -> Result<(), PageError> {
         let (kind, step) = match moment {
             Moment::Before => ("before", 0),
-            Moment::During { updates, .. } => ("during", updates),
+            Moment::During { steps, .. } => ("during", steps),
             Moment::After { steps } => ("after", steps),
             // a page has no such option
             Moment::Unscaled => return Ok(()),

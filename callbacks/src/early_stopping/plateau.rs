@@ -118,7 +118,8 @@ impl Plateau {
         (mean(self.earlier) - mean(self.recent)) / fall
     }
 
-    /// Records a loss and decides.
+    /// Records the next loss and decides on the history up to and with it. Losses may be recorded
+    /// after a stop; each decision is made anew.
     ///
     /// # Errors
     /// [`CriterionError::NonFinite`] for a NaN, an infinity or a number beyond ±1e150; it is not recorded.
@@ -172,6 +173,8 @@ impl Plateau {
     }
 }
 
+/// The value is a loss; the figure is called `ratio`, as DVAR's, and is the [`share`](Plateau::share). See
+/// [`Plateau::update`].
 impl Criterion for Plateau {
     fn update(&mut self, value: f64) -> Result<Control, CriterionError> {
         Self::update(self, value)

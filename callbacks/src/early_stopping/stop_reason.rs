@@ -7,7 +7,7 @@ use core::fmt;
 ///
 /// In the fields, the `step` of a criterion is the index from 0, among the values given to
 /// `update`, of the one at which it stopped; a callback puts the index of the run's step in its
-/// place. A stop at index 165 thus comes after 166 steps.
+/// place. A stop at index 165 thus comes after 166 steps. `steps` is a number of steps made.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -60,8 +60,9 @@ pub enum StopReason {
     },
     /// The user ended the run.
     Interrupted {
-        /// Number of optimiser steps made.
-        step: usize,
+        /// Number of optimiser steps made; in files it is called `step`.
+        #[cfg_attr(feature = "serde", serde(rename = "step"))]
+        steps: usize,
     },
     /// A criterion that this crate does not know.
     Other {
@@ -147,8 +148,8 @@ impl fmt::Display for Sentence<'_> {
             ),
             StopReason::MaxSteps { steps: 1 } => write!(f, "stopped after its only {unit}"),
             StopReason::MaxSteps { steps } => write!(f, "stopped after all {steps} {unit}s"),
-            StopReason::Interrupted { step } => {
-                write!(f, "interrupted {}", After { count: *step, unit })
+            StopReason::Interrupted { steps } => {
+                write!(f, "interrupted {}", After { count: *steps, unit })
             }
             StopReason::Other { criterion, step, text, .. } => {
                 write!(f, "{criterion} stopped {}: {text}", past(step))
@@ -209,7 +210,7 @@ mod tests {
             StopReason::NoImprovement { step: 3, best: Some(0.7), patience: 2 },
             StopReason::NoImprovement { step: 3, best: None, patience: 2 },
             StopReason::MaxSteps { steps: 100 },
-            StopReason::Interrupted { step: 7 },
+            StopReason::Interrupted { steps: 7 },
             other(),
         ]
     }
@@ -260,7 +261,7 @@ mod tests {
         );
         let close = StopReason::Dvar { step: 9, ratio: 0.04998, threshold: 0.05, window: 4 };
         assert!(close.to_string().contains("losses is 0.04998 of that of"), "{close}");
-        assert_eq!(StopReason::Interrupted { step: 1 }.to_string(), "interrupted after 1 step");
+        assert_eq!(StopReason::Interrupted { steps: 1 }.to_string(), "interrupted after 1 step");
         let plateau = StopReason::Plateau { step: 9, share: 0.04999, threshold: 0.05, window: 4 };
         assert!(plateau.to_string().ends_with("brought 4.999 % of the whole fall, less than 5 %"));
         for (threshold, told) in [(0.07, "7"), (0.29, "29"), (0.001, "0.1"), (0.15, "15")] {

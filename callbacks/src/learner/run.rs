@@ -254,7 +254,7 @@ impl<'a, M: LearnerModel> Run<'a, M> {
                     figures: Default::default(),
                 }
             } else if interrupter.should_stop() {
-                StopReason::Interrupted { step: self.step }
+                StopReason::Interrupted { steps: self.step }
             } else {
                 StopReason::MaxSteps { steps: self.step }
             };

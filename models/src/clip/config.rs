@@ -147,6 +147,10 @@ impl ClipTextConfig {
 
 impl ClipConfig {
     /// Parses and checks the text of a `config.json`; `file` is named in errors.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] says what does not fit.
     pub fn parse(json: &[u8], file: &str) -> Result<Self, ModelError> {
         let config: Self = crate::config_checks::parse(json, file)?;
         config.text_config.check(file)?;

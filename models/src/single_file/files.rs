@@ -82,6 +82,10 @@ impl Kind {
                 scheduler: include_str!("configs/sdxl/scheduler_velocity.json"),
                 ..Self::StableDiffusionXl.configs()
             },
+            Self::StableDiffusionXlZeroSnr => Configs {
+                scheduler: include_str!("configs/sdxl/scheduler_zero_snr.json"),
+                ..Self::StableDiffusionXl.configs()
+            },
         }
     }
 

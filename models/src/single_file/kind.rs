@@ -22,8 +22,15 @@ pub(super) const XL_CLIP: &str = "conditioner.embedders.0.transformer.";
 /// The tensors of SDXL's second text encoder, OpenCLIP's tower.
 pub(super) const XL_OPEN_CLIP: &str = "conditioner.embedders.1.model.";
 
+/// The empty tensor by which ComfyUI marks a model of SDXL without signal at its last timestep, where
+/// [`VELOCITY`] stands beside it.
+const ZERO_SNR: &str = "ztsnr";
+/// The empty tensor by which ComfyUI marks a model of the velocity.
+const VELOCITY: &str = "v_pred";
+
 /// Models that are read from one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Kind {
     /// Stable Diffusion 1.x, which predicts the noise unless the file says otherwise.
     StableDiffusion1,
@@ -37,6 +44,8 @@ pub enum Kind {
     StableDiffusionXl,
     /// The same, trained on to predict the velocity.
     StableDiffusionXlVelocity,
+    /// The same, with no signal left at the last timestep (zero terminal SNR).
+    StableDiffusionXlZeroSnr,
 }
 
 impl Kind {
@@ -49,6 +58,9 @@ impl Kind {
             Self::StableDiffusion2Base => "Stable Diffusion 2.x base",
             Self::StableDiffusionXl => "Stable Diffusion XL",
             Self::StableDiffusionXlVelocity => "Stable Diffusion XL by velocity",
+            Self::StableDiffusionXlZeroSnr => {
+                "Stable Diffusion XL by velocity with zero terminal SNR"
+            }
         }
     }
 
@@ -59,7 +71,12 @@ impl Kind {
 
     /// Whether it is SDXL.
     pub(super) fn is_xl(self) -> bool {
-        matches!(self, Self::StableDiffusionXl | Self::StableDiffusionXlVelocity)
+        matches!(
+            self,
+            Self::StableDiffusionXl
+                | Self::StableDiffusionXlVelocity
+                | Self::StableDiffusionXlZeroSnr
+        )
     }
 
     /// The kind of a file, or in words what else it is.
@@ -89,6 +106,7 @@ impl Kind {
         }
         if has(UNET) && has(VAE) && has(XL_CLIP) && has(XL_OPEN_CLIP) {
             return Ok(match velocity {
+                Some(true) if shapes.contains_key(ZERO_SNR) => Self::StableDiffusionXlZeroSnr,
                 Some(true) => Self::StableDiffusionXlVelocity,
                 _ => Self::StableDiffusionXl,
             });
@@ -125,8 +143,7 @@ pub(super) fn predicts_velocity(
         "epsilon" => Some(false),
         _ => None,
     });
-    // ComfyUI marks a model of the velocity by an empty tensor
-    told.or(shapes.contains_key("v_pred").then_some(true))
+    told.or(shapes.contains_key(VELOCITY).then_some(true))
 }
 
 /// Whether a file is of another kind, and how a message names it.
@@ -167,8 +184,8 @@ const OTHERS: [Other; 18] = [
         "it is SDXL's refiner, which draws no concept by itself; give SDXL's base model",
     ),
     (
-        |s| s.contains_key("ztsnr"),
-        "it was trained with zero terminal SNR, which dvar does not support; give a model without it",
+        |s| s.contains_key(ZERO_SNR) && !(s.contains_key(VELOCITY) && has(s, XL_CLIP)),
+        "it was trained with zero terminal SNR, which dvar supports with SDXL by velocity (`v_pred`) alone; give a model without it",
     ),
     (
         |s| ["edm_mean", "edm_std", "edm_vpred.sigma_max"].iter().any(|key| s.contains_key(*key)),
@@ -331,7 +348,12 @@ mod tests {
         let by_comfyui = |parts: &[&str], told| kind_by("modelspec.predict_key", parts, told);
         let marked = |parts: &[&str]| {
             let mut shapes = with(parts);
-            shapes.insert("v_pred".into(), vec![0]);
+            shapes.insert(VELOCITY.into(), vec![0]);
+            Kind::of(&shapes, &BTreeMap::new())
+        };
+        let without_end = |parts: &[&str]| {
+            let mut shapes = with(parts);
+            shapes.extend([VELOCITY, ZERO_SNR].map(|mark| (mark.to_string(), vec![0])));
             Kind::of(&shapes, &BTreeMap::new())
         };
         let first = [UNET, VAE, CLIP];
@@ -348,5 +370,7 @@ mod tests {
         assert_eq!(kind(&xl, None), Ok(Kind::StableDiffusionXl));
         assert_eq!(kind(&xl, Some("v")), Ok(Kind::StableDiffusionXlVelocity));
         assert_eq!(marked(&xl), Ok(Kind::StableDiffusionXlVelocity));
+        assert_eq!(without_end(&xl), Ok(Kind::StableDiffusionXlZeroSnr));
+        assert!(without_end(&first).unwrap_err().contains("zero terminal SNR"));
     }
 }

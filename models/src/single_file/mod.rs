@@ -18,7 +18,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-pub use self::kind::{IS_LORA, Kind};
+#[doc(hidden)] // shared with the package `dvar`
+pub use self::kind::IS_LORA;
+pub use self::kind::Kind;
 pub use self::unet::UNetNames;
 use self::{
     kind::{CALLED_FAST, CLIP, OPEN_CLIP, TITLED_FAST, UNET, VAE, XL_CLIP, XL_OPEN_CLIP},

@@ -2,6 +2,7 @@
 
 /// Why a tokenizer could not be built or a word not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenizerError {
     /// The vocabulary does not give each of its tokens one of the numbers 0, 1, 2, ...
     #[error("`{file}` is not a tokenizer's vocabulary ({reason}): download it again")]

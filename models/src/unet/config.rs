@@ -214,6 +214,10 @@ impl UNet2DConditionConfig {
     }
 
     /// Parses and checks the text of a `config.json`; `file` is named in errors.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError`] says what does not fit.
     pub fn parse(json: &[u8], file: &str) -> Result<Self, ModelError> {
         let config: Self = crate::config_checks::parse(json, file)?;
         let check = Checks::new(file);

@@ -1,36 +1,52 @@
-//! Models by name from the Hugging Face Hub, into its usual cache (`HF_HOME`).
+//! Models by name from the Hugging Face Hub, into the cache of its own tools.
 
 use std::{
+    fs::{self, File},
+    io,
+    panic::resume_unwind,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError, Sender},
+    },
+    thread,
     time::Duration,
 };
 
 use hf_hub::{
-    Cache,
+    CacheRepo,
     api::{
-        RepoInfo,
+        Progress, RepoInfo,
         sync::{ApiBuilder, ApiError, ApiRepo},
     },
 };
+use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Folder, HubFiles};
+use super::{Folder, HubFiles, hub_environment as environment};
 use crate::ModelError;
 
 /// How long the Hub has for the list of a repository's files, which is what it is asked first. hf-hub
 /// itself waits as long as the system does, which is minutes where a network swallows what is sent.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long nothing may come of a file. hf-hub itself would wait for ever.
+const STALL: Duration = Duration::from_secs(60);
 
 impl Folder {
-    /// Downloads what dvar reads of `repository` (`owner/name`), or finds it in the cache.
+    /// Downloads what dvar reads of `repository` (`owner/name`), or finds it in the cache. `check` gets
+    /// the small files before the weights, which can be gigabytes, are asked for.
     ///
     /// # Errors
     ///
     /// [`ModelError::Download`] where nothing can be downloaded ([`in_hub_cache`](Self::in_hub_cache) needs no
     /// network); [`ModelError::Unreadable`] if the Hub does not give the repository or a file;
-    /// [`ModelError::MissingFile`] if the repository lacks weights that dvar can read.
-    pub fn from_hub(repository: &str) -> Result<Self, ModelError> {
+    /// [`ModelError::MissingFile`] if the repository lacks weights that dvar can read; those of `check`.
+    pub fn from_hub<E: From<ModelError>>(
+        repository: &str,
+        check: impl FnOnce(Self) -> Result<(), E>,
+    ) -> Result<Self, E> {
         let hub = Repository::open(repository)?;
-        hub.fetch(&hub.files.of_model(|file| hub.read(file))?)
+        check(hub.fetch(&hub.files.small_of_model()?)?)?;
+        Ok(hub.fetch(&hub.files.of_model(|file| hub.read(file))?)?)
     }
 
     /// Downloads a single network with what prepares its input, such as `facebook/dino-vits16`,
@@ -48,34 +64,53 @@ impl Folder {
     /// perhaps not all of it.
     pub fn in_hub_cache(repository: &str) -> Option<Self> {
         // no name of a file: the folder that they lie in
-        Cache::from_env().model(repository.to_string()).get("").map(Self)
+        environment::cache().model(repository.to_string()).get("").map(Self)
     }
 }
 
 /// A repository and the names of its files.
 struct Repository {
     name: String,
-    repo: ApiRepo,
+    repo: Arc<ApiRepo>,
+    cached: CacheRepo,
     files: HubFiles,
 }
 
 impl Repository {
     fn open(name: &str) -> Result<Self, ModelError> {
+        if environment::is_offline() {
+            let reason = "`HF_HUB_OFFLINE` is set".into();
+            return Err(ModelError::Download { file: name.into(), reason });
+        }
+        let cache = environment::cache();
+        let mut asks = ApiBuilder::from_cache(cache.clone()).with_token(environment::token());
+        if let Some(endpoint) = environment::endpoint() {
+            asks = asks.with_endpoint(endpoint);
+        }
         let unlisted = |error| failed(name, "", error);
-        let api = ApiBuilder::from_env().with_progress(true).build().map_err(unlisted)?;
-        let repo = api.model(name.to_string());
+        let repo = asks.build().map_err(unlisted)?.model(name.to_string());
         let listed = list(&repo, PATIENCE).map_err(unlisted)?.siblings;
         let files = HubFiles::new(name, listed.into_iter().map(|file| file.rfilename))?;
-        Ok(Self { name: name.to_string(), repo, files })
+        let cached = cache.model(name.to_string());
+        Ok(Self { name: name.to_string(), repo: Arc::new(repo), cached, files })
     }
 
     fn get(&self, file: &str) -> Result<PathBuf, ModelError> {
-        self.repo.get(file).map_err(|error| failed(&self.name, file, error))
+        loop {
+            if let Some(path) = self.cached.get(file) {
+                return Ok(path);
+            }
+            match download(&self.repo, file, STALL) {
+                // another process downloads it; after that it is in the cache
+                Err(ApiError::LockAcquisition(lock)) if is_released(&lock, file) => {}
+                ended => return ended.map_err(|error| failed(&self.name, file, error)),
+            }
+        }
     }
 
     fn read(&self, file: &str) -> Result<Vec<u8>, ModelError> {
         let path = self.get(file)?;
-        std::fs::read(&path).map_err(|error| ModelError::Unreadable {
+        fs::read(&path).map_err(|error| ModelError::Unreadable {
             file: path.display().to_string(),
             reason: error.to_string(),
         })
@@ -103,6 +138,68 @@ fn list(repo: &ApiRepo, patience: Duration) -> Result<RepoInfo, ApiError> {
     Ok(response.body_mut().read_json().map_err(Box::new)?)
 }
 
+/// Downloads a file, and gives up when nothing has come of it for so long. The thread that waits is then
+/// left behind, until the program ends.
+fn download(repo: &Arc<ApiRepo>, file: &str, patience: Duration) -> Result<PathBuf, ApiError> {
+    let (came, coming) = mpsc::channel();
+    let shown = Shown { bar: bar(file), came };
+    let (repo, file) = (Arc::clone(repo), file.to_string());
+    let download = thread::spawn(move || repo.download_with_progress(&file, shown));
+    loop {
+        match coming.recv_timeout(patience) {
+            Ok(()) => {}
+            Err(RecvTimeoutError::Timeout) => {
+                let reason = format!("nothing has come for {patience:?}");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, reason).into());
+            }
+            // all has come, or nothing more will
+            Err(RecvTimeoutError::Disconnected) => {
+                return download.join().unwrap_or_else(|panic| resume_unwind(panic));
+            }
+        }
+    }
+}
+
+/// A download's line in the terminal, and who is told that it goes on.
+struct Shown {
+    bar: ProgressBar,
+    came: Sender<()>,
+}
+
+impl Progress for Shown {
+    fn init(&mut self, size: usize, _: &str) {
+        self.bar.set_length(size as u64);
+    }
+
+    fn update(&mut self, size: usize) {
+        self.bar.inc(size as u64);
+        // whoever has given up does not listen
+        let _ = self.came.send(());
+    }
+
+    fn finish(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn bar(file: &str) -> ProgressBar {
+    let bar = ProgressBar::new(0).with_message(file.to_string());
+    match ProgressStyle::with_template("{bar:24} {bytes}/{total_bytes} {eta} left {wide_msg}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// Waits until no other process holds the lock of a file's download; not where locks do not work.
+fn is_released(lock: &Path, file: &str) -> bool {
+    let waiting = format!("another process downloads {file}");
+    let line = ProgressBar::new_spinner().with_message(waiting);
+    line.tick();
+    let released = File::open(lock).is_ok_and(|lock| lock.lock().is_ok());
+    line.finish_and_clear();
+    released
+}
+
 /// Tells what the Hub refuses from what may succeed another time.
 fn failed(repository: &str, file: &str, error: ApiError) -> ModelError {
     let file = match file {
@@ -116,8 +213,10 @@ fn failed(repository: &str, file: &str, error: ApiError) -> ModelError {
     if !refused {
         return ModelError::Download { file, reason: error.to_string() };
     }
-    let reason =
-        format!("the Hugging Face Hub does not give it ({error}); check the name and your access");
+    let reason = format!(
+        "the Hugging Face Hub does not give it ({error}); check the name and, where the model is private or \
+         has terms to be accepted, accept them on its page and give your token by `HF_TOKEN`"
+    );
     ModelError::Unreadable { file, reason }
 }
 
@@ -125,19 +224,34 @@ fn failed(repository: &str, file: &str, error: ApiError) -> ModelError {
 mod tests {
     use std::net::TcpListener;
 
+    use hf_hub::Cache;
+
     use super::*;
 
-    #[test]
-    fn a_hub_that_never_answers_is_not_waited_for_without_end() {
-        // it takes connections and says nothing
+    /// A repository of a server that takes connections and says nothing, for as long as the listener is kept.
+    fn silent() -> (TcpListener, ApiRepo) {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", silent.local_addr().unwrap());
         let cache = Cache::new(std::env::temp_dir().join("dvar-no-hub"));
         let api = ApiBuilder::from_cache(cache).with_endpoint(endpoint).build().unwrap();
-        let repo = api.model("someone/model".into());
+        (silent, api.model("someone/model".into()))
+    }
+
+    #[test]
+    fn a_hub_that_never_answers_is_not_waited_for_without_end() {
+        let (_silent, repo) = silent();
         let error = list(&repo, Duration::from_millis(200)).unwrap_err();
         let error = failed("someone/model", "", error);
         assert!(matches!(error, ModelError::Download { .. }), "{error}");
         assert!(error.to_string().contains("timeout"), "{error}");
+    }
+
+    #[test]
+    fn a_file_of_which_nothing_comes_is_not_waited_for_without_end() {
+        let (_silent, repo) = silent();
+        let error = download(&Arc::new(repo), "a", Duration::from_millis(200)).unwrap_err();
+        let error = failed("someone/model", "a", error);
+        assert!(matches!(error, ModelError::Download { .. }), "{error}");
+        assert!(error.to_string().contains("nothing has come for 200ms"), "{error}");
     }
 }

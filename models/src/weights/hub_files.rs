@@ -55,25 +55,51 @@ impl HubFiles {
         Ok(Self { repository: repository.into(), listed })
     }
 
+    /// What is read of a model beside its weights: small files, which tell what model it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::MissingFile`] if the repository is no folder of a model.
+    pub fn small_of_model(&self) -> Result<Vec<String>, ModelError> {
+        let telling = ["model_index.json", "unet/config.json"];
+        if !telling.iter().any(|file| self.listed.contains(*file)) {
+            let whole = |file: &&String| {
+                !file.contains('/')
+                    && [".safetensors", ".ckpt"].iter().any(|end| file.ends_with(end))
+            };
+            let remedy = match self.listed.iter().find(whole) {
+                Some(file) => format!(
+                    "the repository is not in diffusers' layout: download a checkpoint of it, such as `{file}`, and \
+                     give its path"
+                ),
+                None => "choose a repository in diffusers' layout".into(),
+            };
+            let file = format!("{}/{}", self.repository, telling[1]);
+            return Err(ModelError::MissingFile { file, remedy });
+        }
+        let small = |file: &&String| {
+            WHOLE.iter().any(|whole| file.starts_with(whole))
+                || NETWORKS.iter().any(|network| **file == format!("{network}/config.json"))
+        };
+        Ok(self.listed.iter().filter(small).cloned().collect())
+    }
+
     /// What is read of a model; `read` gives the bytes of an index of shards.
     ///
     /// # Errors
     ///
-    /// [`ModelError::MissingFile`] if there are no weights that dvar can read; those of `read`, and
-    /// [`ModelError::Invalid`] for an index that is none.
+    /// Those of [`small_of_model`](Self::small_of_model); [`ModelError::MissingFile`] if there are no weights
+    /// that dvar can read; those of `read`, and [`ModelError::Invalid`] for an index that is none.
     pub fn of_model(
         &self,
         read: impl Fn(&str) -> Result<Vec<u8>, ModelError>,
     ) -> Result<Vec<String>, ModelError> {
-        let whole = |file: &&String| WHOLE.iter().any(|whole| file.starts_with(whole));
-        let mut files: Vec<String> = self.listed.iter().filter(whole).cloned().collect();
+        let mut files = self.small_of_model()?;
+        // the others are the other family's; opening the folder tells what is truly missing
         for network in NETWORKS {
-            let config = format!("{network}/config.json");
-            if !self.listed.contains(&config) {
-                continue; // the other family's; opening the folder tells what is truly missing
+            if self.listed.contains(&format!("{network}/config.json")) {
+                files.extend(self.weights(network, "diffusers' layout", &read)?);
             }
-            files.push(config);
-            files.extend(self.weights(network, "diffusers' layout", &read)?);
         }
         Ok(files)
     }
@@ -133,6 +159,17 @@ mod tests {
     fn a_model_is_its_small_files_and_the_shards_that_an_index_names() {
         let expected = ["model_index.json", "unet/config.json", "unet/1.safetensors", INDEX];
         assert_eq!(sharded("1.safetensors").unwrap(), expected);
+    }
+
+    #[test]
+    fn a_repository_of_single_files_is_told_what_to_do_with_them() {
+        let listed = ["README.md", "some/lora.safetensors", "anything-v5.ckpt"].map(str::to_string);
+        let files = HubFiles::new("someone/checkpoints", listed).unwrap();
+        let refused = files.of_model(|_| Ok(Vec::new())).unwrap_err().to_string();
+        assert!(refused.contains("such as `anything-v5.ckpt`"), "{refused}");
+        let none = HubFiles::new("someone/words", ["README.md".to_string()]).unwrap();
+        let refused = none.of_model(|_| Ok(Vec::new())).unwrap_err().to_string();
+        assert!(refused.ends_with("choose a repository in diffusers' layout"), "{refused}");
     }
 
     #[test]

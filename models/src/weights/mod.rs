@@ -8,6 +8,8 @@ mod failure;
 mod folder;
 #[cfg(feature = "hub")]
 mod hub;
+#[cfg(feature = "hub")]
+mod hub_environment;
 mod hub_files;
 mod key_map;
 mod layout;

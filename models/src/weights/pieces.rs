@@ -12,7 +12,7 @@ use crate::ModelError;
 
 /// A model's files, wherever they are kept, read at once and without waiting.
 pub trait FileSource: Debug + Send + Sync {
-    /// A file's bytes, or `None` where there is no such file.
+    /// A file's length in bytes, or `None` where there is no such file.
     fn size(&self, file: &str) -> Option<u64>;
 
     /// The `length` bytes from `offset` on, all of them.

@@ -9,6 +9,7 @@ use crate::trainer::{Record, TrainError};
 
 /// Why events could not be logged.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LoggerError {
     /// A file or folder could not be read or written.
     #[error("cannot write the log `{path}`: {source}; free some space or choose another folder")]

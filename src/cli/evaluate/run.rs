@@ -45,7 +45,8 @@ pub(super) fn subject(args: &EvaluateArgs, run: &RunFolder) -> Result<Subject, C
                 )),
                 error => error.into(),
             });
-            dataset?.pictures().to_vec()
+            let dataset = dataset?;
+            dataset.round().iter().map(|picture| dataset.pictures()[*picture].clone()).collect()
         }
     };
     let generated = match saved(run, &config)? {

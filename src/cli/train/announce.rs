@@ -1,9 +1,10 @@
 //! What a run says of itself before it begins.
 
+use super::of_pictures::{counted_pictures, say_of_captions, say_of_pictures};
 use crate::{
     cli::{CliError, counted::counted, prompts::say_cut, run_folder::RunFolder},
     config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig, TrainOptions},
-    data::{left_out, reading::CropMode, templates::fill},
+    data::templates::fill,
     schedulers::PredictionType,
     session::{CheckedOptions, NamedDevice, PreparedRun},
 };
@@ -21,7 +22,7 @@ pub(super) fn announce(run: &PreparedRun, folder: &RunFolder, devices: &[NamedDe
         config.placeholder_token,
         initializer(&config.initializer),
         counted(run.start.num_vectors(config), "vector"),
-        counted(run.dataset.pictures().len(), "picture"),
+        counted_pictures(&run.dataset),
         run.checked.size(),
         config.train_data_dir.display()
     );
@@ -59,7 +60,7 @@ pub(super) fn say_of_flags(run: &PreparedRun, flags: &TrainOptions) -> Result<()
     Ok(())
 }
 
-/// Says of the samples' prompts which are not drawn to their end: many vectors leave little room.
+/// Says of prompts and captions that are too long to be read to their end.
 pub(super) fn say_of_prompts(run: &PreparedRun) -> Result<(), CliError> {
     let CheckedOptions { config, model, .. } = &run.checked;
     let token = &config.placeholder_token;
@@ -68,6 +69,7 @@ pub(super) fn say_of_prompts(run: &PreparedRun) -> Result<(), CliError> {
     let prompts = config.validation_prompts.iter().map(|prompt| fill(prompt, token));
     let prompts: Vec<String> = prompts.collect();
     say_cut(&tokenizers, prompts.iter().map(String::as_str));
+    say_of_captions(run, &tokenizers);
     Ok(())
 }
 
@@ -83,28 +85,6 @@ fn shared_out(devices: &[NamedDevice], inputs: usize) -> String {
     let each =
         if fewest < most { format!("{fewest} or {most} inputs") } else { counted(most, "input") };
     format!("{others} and {last}, {each} each")
-}
-
-/// Says what of the pictures does not show: their sizes where these differ, what is transparent, and
-/// what is left out.
-fn say_of_pictures(run: &PreparedRun) {
-    let CheckedOptions { config, .. } = &run.checked;
-    if config.reading.crop == CropMode::None {
-        let sizes = run.dataset.sizes().into_iter();
-        let sizes = sizes.map(|([width, height], count)| format!("{count} of {width} x {height}"));
-        println!("sizes      {}", sizes.collect::<Vec<_>>().join(", "));
-    }
-    let transparent = run.dataset.transparent();
-    if transparent > 0 && !config.reading.masks && config.reading.background.is_none() {
-        println!(
-            "pictures   {transparent} with transparent parts, whose hidden colours show; \
-             `--background white` covers these"
-        );
-    }
-    // a folder that cannot be read again says nothing new
-    if let Ok(Some(names)) = left_out(&config.train_data_dir, config.reading.kohya_folders) {
-        println!("left out   {names}: convert these to png or jpg to train on them");
-    }
 }
 
 pub(super) fn initializer(initializer: &Initializer) -> String {

@@ -14,7 +14,8 @@ use crate::{
     session::{CheckedOptions, PreparedRun, class_pictures, draw_class},
 };
 
-/// Names of drawn pictures begin so; a folder with others is the user's, and never added to.
+/// Names of drawn pictures begin so, and go on with a number; a folder with others is the user's, and never
+/// added to.
 const DRAWN: &str = "class-";
 
 /// The file beside drawn pictures that says what they were drawn of.
@@ -102,7 +103,11 @@ fn class_folder(config: &TrainConfig) -> Option<&Path> {
 }
 
 fn is_drawn(file: &Path) -> bool {
-    file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DRAWN))
+    let name = file.file_name().map(|name| name.to_string_lossy());
+    let number = name.as_deref().and_then(|name| name.strip_prefix(DRAWN)?.strip_suffix(".png"));
+    number.is_some_and(|number| {
+        number.len() >= 4 && number.bytes().all(|digit| digit.is_ascii_digit())
+    })
 }
 
 /// Draws those of the `count` pictures that are not there yet, as it would have drawn them with the
@@ -135,4 +140,23 @@ async fn draw(
         part.told(done, missing.len())
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_s_own_pictures_are_not_taken_for_drawn_ones() {
+        for (name, drawn) in [
+            ("class-0000.png", true),
+            ("class-12345.png", true),
+            ("class-photo.png", false),
+            ("class-1.png", false),
+            ("class-0000.jpg", false),
+            ("cat.png", false),
+        ] {
+            assert_eq!(is_drawn(&Path::new("folder").join(name)), drawn, "{name}");
+        }
+    }
 }

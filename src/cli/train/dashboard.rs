@@ -72,7 +72,7 @@ impl<M, S> Callback<M, S> for Dashboard {
         self.renderer.update_split(steps);
         self.renderer.log_event_training("Iteration".into());
         Ok(if self.interrupter.should_stop() {
-            Control::Stop(StopReason::Interrupted { step: steps })
+            Control::Stop(StopReason::Interrupted { steps })
         } else {
             Control::Continue
         })

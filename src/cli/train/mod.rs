@@ -5,6 +5,7 @@ mod class_pictures;
 #[cfg(feature = "tui")]
 mod dashboard;
 mod observer;
+mod of_pictures;
 mod part;
 mod plan;
 mod progress;
@@ -152,7 +153,7 @@ mod tests {
             assert_eq!(training.max_train_steps, Some(20));
             training.min_train_steps
         };
-        let interrupted = || Some(StopReason::Interrupted { step: 4 });
+        let interrupted = || Some(StopReason::Interrupted { steps: 4 });
         assert_eq!(least((None, 10), None), None);
         assert_eq!(least((Some(5), 10), interrupted()), Some(5));
         assert_eq!(least((Some(30), 40), interrupted()), Some(20), "no more than it makes");

@@ -78,7 +78,7 @@ impl<'a> CommandLine<'a> {
     /// Saves what a run had learned that ended by an error; takes the folder back of one that could
     /// not begin.
     pub(super) fn keep_last_good(&self, error: RunError<CliError>) -> CliError {
-        let (last_good, error) = (error.last_good, CliError::from(error.cause));
+        let (last_good, error) = (error.last_good, CliError::of_run(error.cause));
         if self.logs.get().is_none() {
             self.folder.discard();
         }
@@ -102,12 +102,12 @@ impl<'a> CommandLine<'a> {
                 self.grid("before", drawn)?;
                 logs.picture("samples", 0, &folder.samples("before"))
             }
-            Moment::During { updates, concept } => {
-                let folder = folder.checkpoint(updates);
+            Moment::During { steps, concept } => {
+                let folder = folder.checkpoint(steps);
                 output::create_folder(&folder)?;
                 let picture = folder.join("samples.png");
                 output::write(&picture, &encode_grid(&drawn.pictures, 4)?)?;
-                logs.picture("samples", updates - 1, &picture)?;
+                logs.picture("samples", steps - 1, &picture)?;
                 write_concept(&folder, concept).map_err(CliError::Part)
             }
             Moment::After { steps } => {

@@ -55,7 +55,7 @@ pub(in crate::cli) fn read_result(folder: &RunFolder) -> Result<Option<RunResult
 /// its losses are `eval_loss_input_N` of `metrics.jsonl`, counted over all rounds from 0.
 #[derive(Serialize)]
 struct EvaluationInput {
-    /// Index of the training picture.
+    /// Index of the training picture, in a round of those that count several times.
     picture: usize,
     mirrored: bool,
     /// Index of the caption template.

@@ -12,6 +12,7 @@ use crate::{embedding::LearnedEmbedding, tensor::to_safetensors};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[non_exhaustive]
 pub enum LoraFormat {
     /// `load_lora_weights`, by PEFT's names.
     Diffusers,

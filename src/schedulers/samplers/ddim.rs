@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::schedulers::{
     error::SchedulerError,
+    keys::ZERO_SNR,
     noise_schedule::NoiseSchedule,
     run::SamplingRun,
     scheduler::{Scheduler, add_variance, clipped},
@@ -17,6 +18,7 @@ pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
     timestep_spacing: TimestepSpacing::Leading,
     keys: &[
         Key::Flag("set_alpha_to_one"),
+        Key::Flag(ZERO_SNR),
         Key::Flag("clip_sample"),
         Key::Positive("clip_sample_range"),
         Key::Only("thresholding", "false"),

@@ -4,6 +4,7 @@
 use burn::tensor::Tensor;
 
 use crate::schedulers::{
+    keys::ZERO_SNR,
     noise_schedule::NoiseSchedule,
     scheduler::{Scheduler, add_variance, clipped},
     spec::{Key, SchedulerSpec},
@@ -15,6 +16,7 @@ pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
     class_name: "DDPMScheduler",
     timestep_spacing: TimestepSpacing::Leading,
     keys: &[
+        Key::Flag(ZERO_SNR),
         Key::Flag("clip_sample"),
         Key::Positive("clip_sample_range"),
         Key::Only("thresholding", "false"),

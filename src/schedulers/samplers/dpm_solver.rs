@@ -5,9 +5,10 @@
 
 use burn::tensor::Tensor;
 
-use super::sigmas::{alpha_prod, with_final_zero};
+use super::sigmas::{KARRAS, alpha_prod, with_sigmas};
 use crate::schedulers::{
     error::SchedulerError,
+    keys::ZERO_SNR,
     prediction::PredictionType,
     run::SamplingRun,
     scheduler::Scheduler,
@@ -21,15 +22,17 @@ pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
     timestep_spacing: TimestepSpacing::Linspace,
     keys: &[
         Key::Only("thresholding", "false"),
-        Key::Only("use_karras_sigmas", "false"),
+        Key::Flag(ZERO_SNR),
+        Key::Flag(KARRAS),
         Key::Only("use_exponential_sigmas", "false"),
         Key::Only("use_beta_sigmas", "false"),
         Key::Only("use_lu_lambdas", "false"),
         Key::Only("use_flow_sigmas", "false"),
         Key::Only("final_sigmas_type", "zero"),
-        Key::Only("algorithm_type", "dpmsolver++"),
+        // what diffusers reads as these in files of DEIS and UniPC
+        Key::OnlyLike("algorithm_type", "dpmsolver++", &["deis"]),
         Key::Only("solver_order", "2"),
-        Key::Only("solver_type", "midpoint"),
+        Key::OnlyLike("solver_type", "midpoint", &["logrho", "bh1", "bh2"]),
         Key::Only("lambda_min_clipped", "null"),
     ],
     build: |run| Ok(Box::new(DpmSolverScheduler::new(run)?)),
@@ -50,8 +53,12 @@ impl DpmSolverScheduler {
         let leaves_out_last = run.timestep_spacing() != TimestepSpacing::Trailing;
         let count = run.num_inference_steps() + usize::from(leaves_out_last);
         let timesteps = run.first_timesteps_of(count)?;
-        let sigmas = with_final_zero(run.noise_schedule(), &timesteps);
-        let prediction_type = run.noise_schedule().prediction_type();
+        let schedule = run.noise_schedule();
+        let last = (schedule.alphas_cumprod().len() - 1) as f64;
+        let (timesteps, sigmas) = with_sigmas(run, timesteps, [last, 0.0]);
+        // the model is asked at whole ones, also where the sigmas lie between
+        let timesteps = timesteps.into_iter().map(f64::round_ties_even).collect();
+        let prediction_type = schedule.prediction_type();
         Ok(Self { timesteps, sigmas, prediction_type, previous_original: None })
     }
 }

@@ -2,8 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::sigmas::SigmaRun;
+use super::sigmas::{KARRAS, SigmaRun};
 use crate::schedulers::{
+    keys::ZERO_SNR,
     scheduler::Scheduler,
     spec::{Key, SchedulerSpec},
     timesteps::TimestepSpacing,
@@ -14,7 +15,8 @@ pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
     class_name: "EulerDiscreteScheduler",
     timestep_spacing: TimestepSpacing::Linspace,
     keys: &[
-        Key::Only("use_karras_sigmas", "false"),
+        Key::Flag(ZERO_SNR),
+        Key::Flag(KARRAS),
         Key::Only("use_exponential_sigmas", "false"),
         Key::Only("use_beta_sigmas", "false"),
         Key::Only("final_sigmas_type", "zero"),

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 
 use burn::tensor::Tensor;
 
-use super::sigmas::SigmaRun;
+use super::sigmas::{KARRAS, SigmaRun};
 use crate::schedulers::{
+    keys::ZERO_SNR,
     scheduler::Scheduler,
     spec::{Key, SchedulerSpec},
     timesteps::TimestepSpacing,
@@ -17,7 +18,8 @@ pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
     class_name: "LMSDiscreteScheduler",
     timestep_spacing: TimestepSpacing::Linspace,
     keys: &[
-        Key::Only("use_karras_sigmas", "false"),
+        Key::Flag(KARRAS),
+        Key::Only(ZERO_SNR, "false"),
         Key::Only("use_exponential_sigmas", "false"),
         Key::Only("use_beta_sigmas", "false"),
     ],

@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 
 use crate::schedulers::{
     error::SchedulerError,
+    keys::ZERO_SNR,
     noise_schedule::NoiseSchedule,
     run::SamplingRun,
     scheduler::Scheduler,
@@ -19,7 +20,11 @@ pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
     name: "pndm",
     class_name: "PNDMScheduler",
     timestep_spacing: TimestepSpacing::Leading,
-    keys: &[Key::Flag("set_alpha_to_one"), Key::Flag("skip_prk_steps")],
+    keys: &[
+        Key::Flag("set_alpha_to_one"),
+        Key::Flag("skip_prk_steps"),
+        Key::Only(ZERO_SNR, "false"), // its steps divide by the signal
+    ],
     build: |run| Ok(Box::new(PndmScheduler::new(run)?)),
 };
 

@@ -3,9 +3,11 @@
 use burn::tensor::Tensor;
 
 use crate::schedulers::{
-    error::SchedulerError, noise_schedule::NoiseSchedule, prediction::PredictionType,
-    run::SamplingRun, timesteps::TimestepSpacing,
+    error::SchedulerError, prediction::PredictionType, run::SamplingRun, timesteps::TimestepSpacing,
 };
+
+/// The key of a configuration that asks for sigmas which are dense where there is little noise.
+pub(super) const KARRAS: &str = "use_karras_sigmas";
 
 /// A run in the variables of <https://arxiv.org/abs/2206.00364>: samples are the clean ones plus
 /// `sigma` times noise, so their scale grows with the noise.
@@ -23,7 +25,8 @@ impl SigmaRun {
     pub(super) fn new(run: &SamplingRun) -> Result<Self, SchedulerError> {
         let schedule = run.noise_schedule();
         let timesteps = run.fractional_timesteps()?;
-        let sigmas = with_final_zero(schedule, &timesteps);
+        let ends = [timesteps[0], timesteps[timesteps.len() - 1]];
+        let (timesteps, sigmas) = with_sigmas(run, timesteps, ends);
         let largest = sigmas[0];
         // The other spacings visit the last timestep, where the samples are taken for pure noise.
         let starts_at_last_timestep = run.timestep_spacing() != TimestepSpacing::Leading;
@@ -49,9 +52,31 @@ impl SigmaRun {
     }
 }
 
-/// The sigmas of the timesteps, and the 0 that the last step goes to.
-pub(super) fn with_final_zero(schedule: &NoiseSchedule, timesteps: &[f64]) -> Vec<f64> {
-    timesteps.iter().map(|timestep| schedule.sigma(*timestep)).chain([0.0]).collect()
+/// The timesteps with their sigmas, and the 0 that the last step goes to. Where the configuration asks for
+/// Karras' sigmas, these run between those of `ends`, and the timesteps are theirs.
+pub(super) fn with_sigmas(
+    run: &SamplingRun,
+    timesteps: Vec<f64>,
+    ends: [f64; 2],
+) -> (Vec<f64>, Vec<f64>) {
+    let schedule = run.noise_schedule();
+    let of_ends = ends.map(|timestep| schedule.sigma(timestep));
+    let (timesteps, mut sigmas): (Vec<f64>, Vec<f64>) = match run.flag(KARRAS) {
+        Some(true) => karras(of_ends, timesteps.len())
+            .map(|sigma| (schedule.timestep(sigma), f64::from(sigma as f32)))
+            .unzip(),
+        _ => timesteps.into_iter().map(|timestep| (timestep, schedule.sigma(timestep))).unzip(),
+    };
+    sigmas.push(0.0);
+    (timesteps, sigmas)
+}
+
+/// Formula 5 of <https://arxiv.org/abs/2206.00364>, with its rho.
+fn karras([first, last]: [f64; 2], count: usize) -> impl Iterator<Item = f64> {
+    const RHO: f64 = 7.0;
+    let (first, last) = (first.powf(1.0 / RHO), last.powf(1.0 / RHO));
+    let steps = count.saturating_sub(1).max(1) as f64;
+    (0..count).map(move |index| (first + index as f64 / steps * (last - first)).powf(RHO))
 }
 
 /// The cumulative product of alphas that belongs to a sigma.

@@ -9,7 +9,8 @@ use crate::{
     concept::LearnedConcept, pipelines::PipelineError, session::SessionError, trainer::TrainError,
 };
 
-/// A run that ended by an error. `E` is the observer's error.
+/// A run that ended by an error. `E` is the observer's error; where that is an
+/// [`Error`], this is one too.
 #[derive(Debug)]
 pub struct RunError<E> {
     /// What went wrong.
@@ -27,6 +28,38 @@ pub enum Cause<E> {
     Train(TrainError),
     /// The observer's error, as it gave it.
     Observer(E),
+}
+
+impl<E: fmt::Display> fmt::Display for Cause<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session(error) => write!(f, "{error}"),
+            Self::Train(error) => write!(f, "{error}"),
+            Self::Observer(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl<E: Error + 'static> Error for Cause<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Session(error) => Some(error),
+            Self::Train(error) => Some(error),
+            Self::Observer(error) => Some(error),
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for RunError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.cause)
+    }
+}
+
+impl<E: Error + 'static> Error for RunError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.source()
+    }
 }
 
 /// A cause as the trainer and the sampler carry it.
@@ -106,5 +139,24 @@ impl<E: Debug + Send + Sync + 'static> From<SessionError> for RunError<E> {
             SessionError::Pipeline(error) => error.into(),
             error => Cause::Session(error).into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn the_error_of_a_run_says_and_leads_to_what_ended_it() {
+        let of_session = RunError::<io::Error>::from(SessionError::NoWords);
+        let of_observer = RunError::observer(io::Error::other("the disk is full"));
+        let as_error = |error: RunError<io::Error>| -> Box<dyn Error> { Box::new(error) };
+        let (of_session, of_observer) = (as_error(of_session), as_error(of_observer));
+        assert_eq!(of_session.to_string(), SessionError::NoWords.to_string());
+        assert!(of_session.source().is_some_and(|source| source.is::<SessionError>()));
+        assert_eq!(of_observer.to_string(), "the disk is full");
+        assert!(of_observer.source().is_some_and(|source| source.is::<io::Error>()));
     }
 }

@@ -118,6 +118,13 @@ fn a_criterion_that_is_given_no_score_ends_the_run_as_an_error() {
     assert!(words.ends_with(said), "{words}");
 }
 
+#[test]
+fn an_evaluation_without_a_loss_ends_the_run_as_an_error() {
+    let eval = DeterministicEval::from_losses(|_: &Line, _: usize| Vec::<Tensor<1>>::new());
+    let words = launch(strategy().with_callback(eval), None).error.unwrap().to_string();
+    assert!(words.ends_with("deterministic-eval: the evaluation gives no loss"), "{words}");
+}
+
 /// Without a criterion they save nothing, but would write the same figures twice.
 #[test]
 fn two_evaluations_of_one_name_without_a_criterion_are_refused_too() {
@@ -153,7 +160,7 @@ fn an_interruption_from_outside_ends_the_run_and_is_no_error() {
     let outcome = strategy.outcome();
     let result = training.with_training_strategy(strategy.into()).launch(learner());
     assert_eq!(result.interrupted.unwrap().reason.as_deref(), Some("enough"));
-    assert_eq!(outcome.stop(), Some(StopReason::Interrupted { step: 10 }));
+    assert_eq!(outcome.stop(), Some(StopReason::Interrupted { steps: 10 }));
 }
 
 /// An epoch has 13 batches.
