@@ -373,6 +373,10 @@ mod tests {
         for name in ["tpu", "cuda:one", "cpu:1", "cpu,cpu"] {
             assert_eq!(check_is_there(name).unwrap_err().exit_code(), 2, "{name}");
         }
+        let numbered = |name: &str| check_is_there(name).unwrap_err().to_string();
+        assert!(numbered("cpu:1").ends_with("only `cuda` takes"));
+        #[cfg(feature = "wgpu")]
+        assert!(numbered("wgpu:1").contains("`DiscreteGpu(1)`"));
     }
 
     /// Whatever the machine has: a card, lavapipe or nothing.

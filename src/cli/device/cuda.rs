@@ -67,12 +67,14 @@ pub(super) fn advice(reason: &str) -> Option<String> {
             toolkit::install(&toolkit::PACKAGES)
         ));
     }
-    let compiler = versions::of_compiler().filter(|_| reason.contains(UNKNOWN_CHIP))?;
+    if !reason.contains(UNKNOWN_CHIP) {
+        return None;
+    }
+    let (major, minor) = versions::of_compiler()?;
     Some(format!(
-        "NVIDIA's compiler NVRTC {}.{} does not know this GPU: RTX 50 and B200 need CUDA 12.8 or newer, \
+        "NVIDIA's compiler NVRTC {major}.{minor} does not know this GPU: RTX 50 and B200 need CUDA 12.8 or newer, \
          and what is older than RTX 20 and T4 needs CUDA 12; install another toolkit, let `CUDA_PATH` \
-         name its folder, and put the folder of its libraries first in `LD_LIBRARY_PATH`",
-        compiler.0, compiler.1
+         name its folder, and put the folder of its libraries first in `LD_LIBRARY_PATH`"
     ))
 }
 
