@@ -6,12 +6,17 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceError {
     cause: String,
-    out_of_memory: Option<u64>,
+    is_out_of_memory: bool,
+    /// That there was no room for, where the report says how many.
+    bytes: Option<u64>,
 }
 
 /// How cubecl 0.11.3 begins to say that memory is out; the number of bytes follows.
-const OUT_OF_MEMORY: [&str; 2] =
+const NO_ROOM_FOR: [&str; 2] =
     ["out of device memory allocating ", "can't allocate buffer of size: "];
+
+/// How wgpu 30 and NVIDIA's driver say it, which name no number.
+const NO_ROOM: [&str; 2] = ["wgpu error: Out of Memory", "CUDA_ERROR_OUT_OF_MEMORY"];
 
 /// How cubecl 0.11.3 hands on a panic that it caught.
 const PANICKED: &str = "CallError(task panicked on device runner thread: ";
@@ -21,10 +26,12 @@ impl DeviceError {
     /// kernel that did not compile. Only the report's words tell that memory is out.
     pub fn new(report: impl fmt::Display) -> Self {
         let report = report.to_string();
-        let out_of_memory = OUT_OF_MEMORY.iter().find_map(|words| {
+        let bytes = NO_ROOM_FOR.iter().find_map(|words| {
             let (_, rest) = report.split_once(words)?;
             rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
         });
+        let is_out_of_memory =
+            bytes.is_some() || NO_ROOM.iter().any(|words| report.contains(words));
         let ends = ["\nBacktrace", "\nNo backtrace", "\n[Source]"];
         let end = ends.iter().filter_map(|end| report.find(end)).min();
         let said = &report[..end.unwrap_or(report.len())];
@@ -34,7 +41,7 @@ impl DeviceError {
             .map_or(said, |(_, first)| first.strip_suffix(')').unwrap_or(first));
         let cause = said.rsplit("Caused by:").find(|cause| !cause.trim().is_empty());
         let cause = cause.unwrap_or(said).split_whitespace().collect::<Vec<_>>().join(" ");
-        Self { cause, out_of_memory }
+        Self { cause, is_out_of_memory, bytes }
     }
 
     /// What went wrong, on one line.
@@ -42,16 +49,17 @@ impl DeviceError {
         &self.cause
     }
 
-    /// The bytes that the device has no room for, where that is what went wrong.
-    pub fn out_of_memory(&self) -> Option<u64> {
-        self.out_of_memory
+    /// Whether the device's memory was too small.
+    pub fn is_out_of_memory(&self) -> bool {
+        self.is_out_of_memory
     }
 }
 
 impl fmt::Display for DeviceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.out_of_memory {
+        match self.bytes {
             Some(bytes) => write!(f, "the device has no memory for {bytes} bytes more"),
+            None if self.is_out_of_memory => f.write_str("the device has no memory left"),
             None => write!(f, "the device failed: {}", self.cause),
         }
     }
@@ -82,11 +90,24 @@ mod tests {
 
     #[test]
     fn a_device_without_memory_is_told_from_a_broken_one() {
+        let told = |report: &str| {
+            let error = DeviceError::new(report);
+            (error.is_out_of_memory(), error.to_string())
+        };
+        let without = |bytes| (true, format!("the device has no memory for {bytes} bytes more"));
         let report = "Several failures at once\nCaused by:\n  An IO error happened\n  \
             can't allocate buffer of size: 629145600\nNo backtrace available";
-        assert_eq!(DeviceError::new(report).out_of_memory(), Some(629_145_600));
-        let report = "out of device memory allocating 512 bytes\n";
-        assert_eq!(DeviceError::new(report).out_of_memory(), Some(512));
-        assert_eq!(DeviceError::new("the device was lost").out_of_memory(), None);
+        assert_eq!(told(report), without(629_145_600));
+        assert_eq!(told("out of device memory allocating 512 bytes\n"), without(512));
+        let full = (true, "the device has no memory left".to_string());
+        // wgpu panics
+        let report = "Can't have an error when submitting a task: CallError(task panicked on device \
+            runner thread: wgpu error: Out of Memory)";
+        assert_eq!(told(report), full);
+        let report = "called `Result::unwrap()` on an `Err` value: \
+            DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
+        assert_eq!(told(report), full);
+        let lost = told("the device was lost");
+        assert_eq!(lost, (false, "the device failed: the device was lost".into()));
     }
 }

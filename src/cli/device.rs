@@ -10,8 +10,14 @@ mod several;
 #[cfg(feature = "cuda")]
 mod toolkit;
 mod unusable;
+#[cfg(feature = "cuda")]
+mod versions;
 
-use std::{env, panic, sync::Mutex, thread};
+use std::{
+    env, panic,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
 use burn::tensor::Device;
 
@@ -21,7 +27,10 @@ pub(super) use self::{
     several::open_each,
 };
 use super::CliError;
-use crate::{pipelines::ModelFolder, tensor::on_device};
+use crate::{
+    pipelines::ModelFolder,
+    tensor::{DeviceError, on_device, panic_message},
+};
 
 /// A device that this build can name: flag value, what it is, and how to get it.
 struct Choice {
@@ -87,7 +96,7 @@ const CHOICES: &[Choice] = &[
 ];
 
 #[cfg(feature = "wgpu")]
-use burn::tensor::wgpu::WgpuBackend;
+use burn::tensor::wgpu::{WgpuBackend, WgpuInitError};
 
 #[cfg(feature = "wgpu")]
 fn open_wgpu(api: Option<WgpuBackend>) -> Result<Device, Unusable> {
@@ -96,7 +105,12 @@ fn open_wgpu(api: Option<WgpuBackend>) -> Result<Device, Unusable> {
         Some(api) => options.graphics_api(api),
         None => options,
     };
-    options.init().map_err(|error| Unusable::Absent(error.to_string()))
+    options.init().map_err(|error| match error {
+        WgpuInitError::AdapterUnavailable { .. } | WgpuInitError::UnsupportedGraphicsApi { .. } => {
+            Unusable::Absent(error.to_string())
+        }
+        error => Unusable::Broken(error.to_string()),
+    })
 }
 
 /// Deprecated in burn in favour of flex; kept here to compare the two.
@@ -108,24 +122,37 @@ fn open_ndarray(_: usize) -> Result<Device, Unusable> {
 
 /// The device of this kind and number, if it computes.
 fn usable(choice: &Choice, index: usize) -> Result<Device, Unusable> {
-    quietly(|| {
+    let (answer, panicked) = quietly(|| -> Result<_, Unusable> {
         let device = (choice.open)(index)?;
-        if choice.gpu {
-            let failed = |reason| Unusable::Broken(said_of(choice, reason));
-            probe::check(&device).map_err(failed)?;
+        let checked = if choice.gpu { probe::check(&device) } else { Ok(()) };
+        Ok((device, checked))
+    });
+    let (device, checked) = answer?;
+    match checked {
+        Ok(()) => Ok(device),
+        Err(reason) => {
+            let said = panicked.filter(|_| reason == probe::PANICS);
+            let said = said.map(|panic| format!(": {}", DeviceError::new(panic).cause()));
+            let reason = reason + &said.unwrap_or_default();
+            Err(Unusable::Broken(said_of(choice, reason)))
         }
-        Ok(device)
-    })
+    }
 }
 
-/// Panics are among the ways in which drivers fail; what they say is part of the answer, and their
-/// reports are not shown.
-fn quietly<R>(ask: impl FnOnce() -> R) -> R {
+/// Panics are among the ways in which drivers fail: no report of one is shown. What the first one says
+/// is given back with the answer; those after it come of it.
+fn quietly<R>(ask: impl FnOnce() -> R) -> (R, Option<String>) {
+    let first: Arc<Mutex<Option<String>>> = Arc::default();
+    let heard = first.clone();
     let report = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
+    panic::set_hook(Box::new(move |panic| {
+        let mut first = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert_with(|| panic_message(panic.payload()).into());
+    }));
     let answer = ask();
     panic::set_hook(report);
-    answer
+    let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+    (answer, first)
 }
 
 /// What a failure at the first kernels means, where that is known.
@@ -175,7 +202,7 @@ pub(super) fn check_is_there(name: &str) -> Result<(), CliError> {
         return Ok(());
     }
     let named = find(name)?;
-    let found = quietly(|| (named.choice.open)(named.index));
+    let (found, _) = quietly(|| (named.choice.open)(named.index));
     found.map(drop).map_err(|unusable| named.refused(unusable))
 }
 
@@ -193,7 +220,12 @@ fn find(name: &str) -> Result<Named<'_>, CliError> {
     };
     let choice = CHOICES.iter().find(|choice| choice.name == kind).ok_or_else(|| unknown(name))?;
     if name.contains(':') && kind != "cuda" {
-        return Err(unknown(name));
+        let other = "; the variable `CUBECL_WGPU_DEFAULT_DEVICE` chooses another GPU, such as \
+                     `DiscreteGpu(1)`, the second one";
+        let other = if choice.gpu { other } else { "" };
+        return Err(CliError::Input(format!(
+            "`--device {name}` has a number, which only `cuda` takes{other}"
+        )));
     }
     Ok(Named { name, choice, index })
 }
@@ -233,7 +265,8 @@ fn suits_auto(choice: &Choice, device: &Device) -> bool {
 
 /// Asking for a GPU where none can be starts software in its place, and makes drivers complain.
 fn may_have_gpu() -> bool {
-    let drivers = ["/dev/dri", "/dev/nvidiactl", "/dev/dxg", "/dev/mali0", "/dev/kgsl-3d0"];
+    let drivers =
+        ["/dev/dri", "/dev/nvidiactl", "/dev/dxg", "/dev/nvmap", "/dev/mali0", "/dev/kgsl-3d0"];
     !cfg!(target_os = "linux") || drivers.iter().any(|file| std::path::Path::new(file).exists())
 }
 
@@ -300,7 +333,7 @@ pub(super) fn check_kept() -> Result<(), CliError> {
     if let Some(folder) = cuda::kernels_not_kept() {
         return Err(CliError::Failed(format!(
             "the compiled kernels cannot be kept in `{}`; see that it can be written, and delete \
-             `kernels.db` there if it is damaged",
+             its `kernels-*.db` if they are damaged",
             folder.display()
         )));
     }
@@ -340,6 +373,10 @@ mod tests {
         for name in ["tpu", "cuda:one", "cpu:1", "cpu,cpu"] {
             assert_eq!(check_is_there(name).unwrap_err().exit_code(), 2, "{name}");
         }
+        let numbered = |name: &str| check_is_there(name).unwrap_err().to_string();
+        assert!(numbered("cpu:1").ends_with("only `cuda` takes"));
+        #[cfg(feature = "wgpu")]
+        assert!(numbered("wgpu:1").contains("`DiscreteGpu(1)`"));
     }
 
     /// Whatever the machine has: a card, lavapipe or nothing.

@@ -80,6 +80,15 @@ impl CliError {
         }
     }
 
+    /// Whether a device failed.
+    pub(super) fn is_of_device(&self) -> bool {
+        match self {
+            Self::Part(error) => sources(error.as_ref()).any(|error| error.is::<DeviceError>()),
+            Self::Kept { error, .. } => error.is_of_device(),
+            _ => false,
+        }
+    }
+
     /// What the user can do, where the message does not say it: the library knows no flags.
     pub fn hint(&self) -> Option<String> {
         let error = match self {
@@ -108,6 +117,17 @@ impl CliError {
         };
         if sources(error).any(of_adapter) {
             return Some("`dvar generate --lora FILE` draws with it, or says why not".into());
+        }
+        let full = |error: &(dyn Error + 'static)| {
+            error.downcast_ref().is_some_and(DeviceError::is_out_of_memory)
+        };
+        if sources(error).any(full) {
+            return Some(
+                "less memory is needed with `--mixed-precision fp16` or `bf16`, and in training with \
+                 `--gradient-checkpointing` or a smaller `--train-batch-size`, `--eval-batch-size` or \
+                 `--resolution`; other programs may hold memory of the device, too"
+                    .into(),
+            );
         }
         let option = option_of(error)?;
         let flag = format!("--{}", option.replace('_', "-"));
@@ -227,6 +247,24 @@ mod tests {
         assert_eq!(code(SessionError::from(EmbeddingError::from(lost()))), 1);
         assert_eq!(code(SessionError::from(AdapterError::from(lost()))), 1);
         assert_eq!(code(TrainError::callback("page", PipelineError::from(lost()))), 1);
+    }
+
+    #[test]
+    fn what_a_device_without_memory_needs_is_told_and_its_failure_is_known() {
+        let kept = |error: TrainError| {
+            let (error, file) = (Box::new(CliError::from(error)), PathBuf::from("a"));
+            CliError::Kept { error, file }
+        };
+        let full = || DeviceError::new("wgpu error: Out of Memory");
+        let replica = kept(TrainError::replica("device `cuda:1`", full()));
+        for error in [CliError::from(full()), replica] {
+            assert!(error.hint().unwrap().contains("`--gradient-checkpointing`"), "{error}");
+            assert!(error.is_of_device(), "{error}");
+        }
+        let lost = CliError::from(DeviceError::new("the device was lost"));
+        assert!(lost.is_of_device() && lost.hint().is_none());
+        let diverged = TrainError::NonFinite { what: "training loss", value: f64::NAN, step: 3 };
+        assert!(!kept(diverged).is_of_device());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //
 // With STANDIN_EXECUTE the source itself is the "PTX", which the stand-in for the driver compiles by g++.
 // Else it stands before the real one, STANDIN_NVRTC: it keeps each source, each PTX by its source and
-// options, so that nothing is compiled twice, and the time of each compilation.
+// options, so that nothing is compiled twice, and the time of each compilation. STANDIN_COMPILER=12.4 makes it
+// call itself that version and its PTX that which 12.4 makes.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -63,7 +64,18 @@ static std::string text_of(Handle program, const char* size_name, const char* te
     return text.c_str();
 }
 
-API int nvrtcVersion(int* major, int* minor) { return real<int (*)(int*, int*)>("nvrtcVersion")(major, minor); }
+API int nvrtcVersion(int* major, int* minor) {
+    if (sscanf(env("STANDIN_COMPILER").c_str(), "%d.%d", major, minor) == 2) return 0;
+    return real<int (*)(int*, int*)>("nvrtcVersion")(major, minor);
+}
+// The PTX of CUDA 12.N is 8.N up to 12.4.
+static std::string as_of_compiler(std::string ptx) {
+    int major, minor;
+    size_t at = ptx.find(".version ");
+    if (at != std::string::npos && sscanf(env("STANDIN_COMPILER").c_str(), "%d.%d", &major, &minor) == 2)
+        ptx.replace(at, ptx.find('\n', at) - at, ".version 8." + std::to_string(minor));
+    return ptx;
+}
 API const char* nvrtcGetErrorString(int) { return "NVRTC_ERROR_COMPILATION"; }
 API int nvrtcCreateProgram(Handle* out, const char* source, const char*, int, const char* const*, const char* const*) {
     *out = new Program{source, "", ""};
@@ -86,7 +98,7 @@ API int nvrtcCompileProgram(Handle handle, int count, const char* const* options
     std::string hash = hash_of(all + "\n" + program->source), base = folder + "/src/" + hash;
     std::ofstream times(folder + "/compiled", std::ios::app);
     if (access((base + ".ptx").c_str(), F_OK) == 0) {
-        program->ptx = read_file(base + ".ptx");
+        program->ptx = as_of_compiler(read_file(base + ".ptx"));
         times << hash << " again\n";
         return 0;
     }
@@ -103,6 +115,7 @@ API int nvrtcCompileProgram(Handle handle, int count, const char* const* options
     if (!code) {
         program->ptx = text_of(inner, "nvrtcGetPTXSize", "nvrtcGetPTX");
         write_file(base + ".ptx", program->ptx);
+        program->ptx = as_of_compiler(program->ptx);
     }
     times << hash << " code " << code << " " << (int)took.count() << " ms\n";
     real<int (*)(Handle*)>("nvrtcDestroyProgram")(&inner);

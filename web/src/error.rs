@@ -122,11 +122,11 @@ fn set(object: &JsValue, name: &str, value: &JsValue) {
 /// Whose fault an error is: the `name` of the page's `Error`.
 fn name(error: &(dyn Error + 'static)) -> &'static str {
     let device = |error: &(dyn Error + 'static)| {
-        error.downcast_ref::<DeviceError>().map(DeviceError::out_of_memory)
+        error.downcast_ref::<DeviceError>().map(DeviceError::is_out_of_memory)
     };
     match sources(error).find_map(device) {
-        Some(Some(_)) => "MemoryError",
-        Some(None) => "DeviceError",
+        Some(true) => "MemoryError",
+        Some(false) => "DeviceError",
         None if sources(error).any(is_model) => "ModelError",
         None if sources(error).any(is_given) => "InputError",
         None => "Error",

@@ -7,7 +7,7 @@ use std::{
 
 use burn::tensor::{Device, DeviceType};
 
-use super::{kernels, toolkit, unusable::Unusable};
+use super::{kernels, toolkit, unusable::Unusable, versions};
 use crate::cli::counted::counted;
 
 /// How many GPUs there are; 0 also where the driver cannot be asked.
@@ -17,7 +17,8 @@ pub(super) fn count() -> usize {
 
 /// The GPU of this number.
 pub(super) fn open(index: usize) -> Result<Device, Unusable> {
-    let files = ["/dev/nvidiactl", "/dev/dxg"];
+    // the driver's, that of Windows under Linux, and that of a Jetson
+    let files = ["/dev/nvidiactl", "/dev/dxg", "/dev/nvmap"];
     if cfg!(target_os = "linux") && !files.iter().any(|file| Path::new(file).exists()) {
         return Err(Unusable::Absent("no NVIDIA driver is loaded".into()));
     }
@@ -59,10 +60,36 @@ fn cache() -> PathBuf {
 
 /// What a user can do about a failure of the first kernels, if it is one of those.
 pub(super) fn advice(reason: &str) -> Option<String> {
-    reason.contains("UNSUPPORTED_PTX_VERSION").then(|| {
-        "NVIDIA's compiler NVRTC is newer than the driver; update the driver, or install a compiler \
-         of the CUDA version that `nvidia-smi` shows, such as `pip install \
-         'nvidia-cuda-nvrtc-cu12==12.4.*'`"
-            .into()
-    })
+    if reason.contains("UNSUPPORTED_PTX_VERSION") {
+        return Some(format!(
+            "NVIDIA's compiler NVRTC is newer than the driver; update the driver, or install a compiler \
+             of the CUDA version that `nvidia-smi` shows or of an older one, such as `{}`",
+            toolkit::install(&toolkit::PACKAGES)
+        ));
+    }
+    if !reason.contains(UNKNOWN_CHIP) {
+        return None;
+    }
+    let (major, minor) = versions::of_compiler()?;
+    Some(format!(
+        "NVIDIA's compiler NVRTC {major}.{minor} does not know this GPU: RTX 50 and B200 need CUDA 12.8 or newer, \
+         and what is older than RTX 20 and T4 needs CUDA 12; install another toolkit, let `CUDA_PATH` \
+         name its folder, and put the folder of its libraries first in `LD_LIBRARY_PATH`"
+    ))
+}
+
+/// What NVRTC answers where it is older than a GPU, or has dropped it.
+const UNKNOWN_CHIP: &str = "invalid value for --gpu-architecture";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_user_can_do_is_told_where_it_is_known() {
+        let newer =
+            "Unable to load the PTX: DriverError(CUDA_ERROR_UNSUPPORTED_PTX_VERSION, \"..\")";
+        assert!(advice(newer).unwrap().contains("pip install"));
+        assert_eq!(advice("it does not answer"), None);
+    }
 }

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use cubecl_runtime::config::{CubeClRuntimeConfig, RuntimeConfig, cache::CacheConfig};
 
-/// What burn is told: kernels are kept, in a file of this name, and no records of its own work.
+use super::versions::{self, Version};
+
+/// What burn is told: kernels are kept, and no records of its own work.
 const CONFIG: &str = r#"
 [compilation]
 cache = true
 [environment]
-name = "kernels"
 records = { level = "off" }
 "#;
 
@@ -21,9 +22,18 @@ pub(super) fn keep_in(folder: PathBuf) {
     if buildid::build_id().is_none() {
         return;
     }
+    if let Some(compiler) = versions::of_compiler() {
+        CubeClRuntimeConfig::try_set(config(folder, compiler));
+    }
+}
+
+/// A file for each version of the compiler: a driver refuses what a newer one made, and would go on to
+/// refuse it after an older one is installed.
+fn config(folder: PathBuf, (major, minor): Version) -> CubeClRuntimeConfig {
     let mut config: CubeClRuntimeConfig = toml::from_str(CONFIG).expect("it is what burn reads");
     config.environment.path = CacheConfig::Directory(folder);
-    CubeClRuntimeConfig::try_set(config);
+    config.environment.name = format!("kernels-{major}.{minor}");
+    config
 }
 
 /// Whether any kernel is kept.
@@ -36,9 +46,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn burn_understands_what_it_is_told() {
-        let config: CubeClRuntimeConfig = toml::from_str(CONFIG).unwrap();
-        assert!(config.compilation.cache);
-        assert_eq!(config.environment.name, "kernels");
+    fn each_compiler_s_kernels_are_kept_in_a_file_of_its_own() {
+        for (version, name) in [((12, 4), "kernels-12.4"), ((13, 0), "kernels-13.0")] {
+            let config = config("cache".into(), version);
+            assert!(config.compilation.cache);
+            assert_eq!(config.environment.name, name);
+        }
     }
 }

@@ -14,6 +14,9 @@ use crate::tensor::{DeviceError, computes_in, on_device};
 /// Kernels are compiled and tuned first, which takes seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What is known where the driver does not even give a client.
+pub(super) const PANICS: &str = "its driver panics";
+
 /// The side of the product's matrices.
 const SIDE: usize = 64;
 
@@ -40,7 +43,7 @@ fn within(
     match receiver.recv_timeout(patience) {
         Ok(answer) => answer,
         Err(RecvTimeoutError::Timeout) => Err("it does not answer".into()),
-        Err(RecvTimeoutError::Disconnected) => Err("its driver panics".into()),
+        Err(RecvTimeoutError::Disconnected) => Err(PANICS.into()),
     }
 }
 
@@ -82,7 +85,7 @@ mod tests {
         let patience = Duration::from_secs(60);
         assert_eq!(within(patience, || Ok(())), Ok(()));
         let panicked = within(patience, || panic!("no such queue"));
-        assert_eq!(panicked.unwrap_err(), "its driver panics");
+        assert_eq!(panicked.unwrap_err(), PANICS);
         let silent = within(Duration::from_millis(20), || {
             thread::sleep(Duration::from_secs(600));
             Ok(())

@@ -1,10 +1,14 @@
 //! NVIDIA's compiler NVRTC and CUDA's headers, which a driver does not bring: where they are, beyond
 //! where burn looks.
 
+#[cfg(unix)]
+use std::io;
 use std::{
-    env, fs, io, panic,
+    env, fs,
     path::{Path, PathBuf},
 };
+
+use super::versions::{self, Version};
 
 /// Tells the program, once it has started itself again, that there is no use in a second time.
 const FOUND: &str = "DVAR_CUDA_TOOLKIT";
@@ -18,15 +22,19 @@ const HEADERS: [(&str, &str); 4] = [
 ];
 const NVRTC: &str = "nvidia-cuda-nvrtc-cu12";
 
+/// All that together are a toolkit.
+pub(super) const PACKAGES: [&str; 4] =
+    [NVRTC, "nvidia-cuda-runtime-cu12", "nvidia-cuda-cccl-cu12", "nvidia-cuda-nvcc-cu12"];
+
 /// A toolkit as NVIDIA installs it, in one folder, or as a Python environment has it, in several.
 struct Toolkit {
     folder: PathBuf,
     parts: Vec<PathBuf>,
 }
 
-/// Sees to it that burn finds compiler and headers. Where they lie elsewhere, the program is started
-/// again with the variables that lead to them, which no running program can safely set for itself;
-/// a folder in `cache` then has them together.
+/// Sees to it that burn finds compiler and headers, and a compiler that is not too new for the driver if
+/// there is one. Where they lie elsewhere, the program is started again with the variables that lead to
+/// them, which no running program can safely set for itself; a folder in `cache` then has them together.
 ///
 /// # Errors
 ///
@@ -35,28 +43,51 @@ pub(super) fn prepare(cache: &Path) -> Result<(), String> {
     let known = cubecl_cuda::install::cuda_path().map(Toolkit::of_one_folder);
     let mut missing =
         known.map_or_else(|| all_headers(&[]), |known| all_headers(&known.includes()));
-    if panic::catch_unwind(|| cudarc::nvrtc::result::create_program(c"", None)).is_err() {
+    let (driver, compiler) = (versions::of_driver(), versions::of_compiler());
+    if compiler.is_none() {
         missing.push(NVRTC);
     }
-    if missing.is_empty() {
+    let fits = |version: Version| driver.is_none_or(|driver| version <= driver);
+    if missing.is_empty() && compiler.is_some_and(fits) {
         return Ok(());
     }
     let toolkits = toolkits();
-    let Some(whole) = toolkits.iter().find(|toolkit| toolkit.missing().is_empty()) else {
+    let whole = || toolkits.iter().filter(|toolkit| toolkit.missing().is_empty());
+    let fitting = whole().find(|toolkit| toolkit.version().is_some_and(fits));
+    let found = env::var_os(FOUND).is_some();
+    if missing.is_empty() && (found || fitting.is_none()) {
+        return Ok(()); // the driver will refuse its first kernel, and the user is told what to do
+    }
+    let Some(whole) = fitting.or_else(|| whole().next()) else {
         let nearest = toolkits.iter().map(Toolkit::missing).min_by_key(Vec::len);
         return Err(format!(
-            "NVIDIA's compiler or its headers are missing, which the driver does not bring; `pip \
-             install {}` into the Python environment that dvar is started in, or install the CUDA \
-             toolkit and set `CUDA_PATH`",
-            nearest.unwrap_or(missing).join(" ")
+            "NVIDIA's compiler or its headers are missing, which the driver does not bring; `{}` into \
+             the Python environment that dvar is started in, or install the CUDA toolkit and set \
+             `CUDA_PATH`",
+            install(&nearest.unwrap_or(missing))
         ));
     };
     let folder = whole.folder.display();
-    if env::var_os(FOUND).is_some() {
+    if found {
         return Err(format!("NVIDIA's compiler in `{folder}` cannot be loaded"));
     }
-    let error = whole.linked(cache).map_or_else(|error| error, |linked| restart(&linked));
-    Err(format!("NVIDIA's compiler in `{folder}` cannot be used: {error}"))
+    Err(format!("NVIDIA's compiler in `{folder}` cannot be used: {}", whole.start_with(cache)))
+}
+
+/// The command that installs these packages, none newer than the driver.
+pub(super) fn install(packages: &[&str]) -> String {
+    install_for(versions::of_driver(), packages)
+}
+
+fn install_for(driver: Option<Version>, packages: &[&str]) -> String {
+    // 12.9 is the last of these packages, and whatever is newer takes it
+    let bound = match driver {
+        Some((12, minor @ ..=8)) => format!("<12.{}", minor + 1),
+        _ => String::new(),
+    };
+    let quote = if bound.is_empty() { "" } else { "'" };
+    let packages = packages.iter().map(|package| format!(" {quote}{package}{bound}{quote}"));
+    format!("pip install{}", packages.collect::<String>())
 }
 
 /// Where a toolkit is looked for, in this order.
@@ -114,6 +145,14 @@ impl Toolkit {
         folders.find(|folder| !beginning(folder, "libnvrtc.so").is_empty())
     }
 
+    /// The version of its compiler, by the name of a library that comes with it.
+    fn version(&self) -> Option<Version> {
+        const BEGIN: &str = "libnvrtc-builtins.so.";
+        let library = beginning(&self.libraries()?, BEGIN).into_iter().next()?;
+        let mut numbers = library.file_name()?.to_str()?.strip_prefix(BEGIN)?.split('.');
+        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    }
+
     /// The packages that it lacks.
     fn missing(&self) -> Vec<&'static str> {
         let nvrtc = self.libraries().is_none().then_some(NVRTC);
@@ -125,25 +164,51 @@ impl Toolkit {
     fn linked(&self, cache: &Path) -> io::Result<PathBuf> {
         let name = self.folder.to_string_lossy().replace('/', "-");
         let linked = cache.join(format!("cuda{name}"));
-        let libraries = self.libraries().into_iter().collect();
-        for (kind, folders) in [("include", self.includes()), ("lib", libraries)] {
+        let libraries: Vec<PathBuf> = self.libraries().into_iter().collect();
+        for (kind, folders) in [("include", &self.includes()), ("lib", &libraries)] {
             let to = linked.join(kind);
             fs::create_dir_all(&to)?;
             for from in folders.iter().flat_map(|folder| beginning(folder, "")) {
-                let link = to.join(from.file_name().unwrap_or_default());
-                match std::os::unix::fs::symlink(&from, link) {
-                    // an earlier part's, or another process was faster
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                    done => done?,
-                }
+                link(&from, &to.join(from.file_name().unwrap_or_default()))?;
             }
+        }
+        // the name that is tried first, by which the loader may know another compiler
+        let compiler = libraries.iter().find_map(|folder| beginning(folder, "libnvrtc.so").pop());
+        if let Some(compiler) = compiler {
+            link(&compiler, &linked.join("lib/libnvrtc.so"))?;
         }
         Ok(linked)
     }
 
+    /// Starts the program again with this toolkit. What comes back is why not.
+    #[cfg(unix)]
+    fn start_with(&self, cache: &Path) -> String {
+        match self.linked(cache) {
+            Ok(linked) => restart(&linked).to_string(),
+            Err(error) => format!(
+                "`{}`, where links to it belong: {error}; set `XDG_CACHE_HOME` to a folder that can be \
+                 written to",
+                cache.display()
+            ),
+        }
+    }
+
     #[cfg(not(unix))]
-    fn linked(&self, _: &Path) -> io::Result<PathBuf> {
-        Err(io::Error::other("set `CUDA_PATH` to it, and `PATH` to the folder of its libraries"))
+    fn start_with(&self, _: &Path) -> String {
+        "set `CUDA_PATH` to it, and `PATH` to the folder of its libraries".into()
+    }
+}
+
+/// A link to `from`, unless an earlier part or another process has made one there.
+#[cfg(unix)]
+fn link(from: &Path, to: &Path) -> io::Result<()> {
+    if to.is_symlink() && !to.exists() {
+        // to what was uninstalled since
+        let _ = fs::remove_file(to);
+    }
+    match std::os::unix::fs::symlink(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done,
     }
 }
 
@@ -166,7 +231,54 @@ fn restart(toolkit: &Path) -> io::Error {
     command.env("CUDA_PATH", toolkit).env(FOUND, toolkit).exec()
 }
 
-#[cfg(not(unix))]
-fn restart(_: &Path) -> io::Error {
-    io::ErrorKind::Unsupported.into()
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_not_newer_than_the_driver() {
+        let packages = ["nvidia-cuda-nvrtc-cu12", "nvidia-cuda-cccl-cu12"];
+        let plain = "pip install nvidia-cuda-nvrtc-cu12 nvidia-cuda-cccl-cu12";
+        for driver in [Some((13, 0)), Some((12, 9)), None] {
+            assert_eq!(install_for(driver, &packages), plain);
+        }
+        let bound = "pip install 'nvidia-cuda-nvrtc-cu12<12.5' 'nvidia-cuda-cccl-cu12<12.5'";
+        assert_eq!(install_for(Some((12, 4)), &packages), bound);
+    }
+
+    #[test]
+    fn links_lead_to_the_packages_that_are_there_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let (nvidia, cache) = (folder.path().join("nvidia"), folder.path().join("cache"));
+        let write = |file: &str| {
+            let file = nvidia.join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, file.to_str().unwrap()).unwrap();
+        };
+        let linked = || {
+            let toolkit = Toolkit { parts: beginning(&nvidia, "cu"), folder: nvidia.clone() };
+            (toolkit.version(), toolkit.linked(&cache).unwrap())
+        };
+        let read = |linked: &Path, file: &str| fs::read_to_string(linked.join(file)).unwrap();
+        for file in ["cuda_runtime/include/mma.h", "cuda_nvrtc/lib/libnvrtc.so.12"] {
+            write(file);
+        }
+        write("cuda_nvrtc/lib/libnvrtc-builtins.so.12.4");
+        let (version, old) = linked();
+        assert_eq!(version, Some((12, 4)));
+        assert!(read(&old, "include/mma.h").contains("cuda_runtime"));
+        assert!(read(&old, "lib/libnvrtc.so").ends_with("libnvrtc.so.12"));
+
+        // as an upgrade of PyTorch replaces them
+        for old in ["cuda_runtime", "cuda_nvrtc"] {
+            fs::remove_dir_all(nvidia.join(old)).unwrap();
+        }
+        write("cu13/include/mma.h");
+        write("cu13/lib/libnvrtc.so.13");
+        write("cu13/lib/libnvrtc-builtins.so.13.0");
+        let (version, new) = linked();
+        assert_eq!(version, Some((13, 0)));
+        assert!(read(&new, "include/mma.h").contains("cu13"));
+        assert!(read(&new, "lib/libnvrtc.so").ends_with("libnvrtc.so.13"));
+    }
 }

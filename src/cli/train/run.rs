@@ -32,9 +32,15 @@ pub(in crate::cli) fn run(args: TrainArgs) -> Result<(), CliError> {
     say_of_flags(&prepared, &args.options)?;
     say_of_prompts(&prepared)?;
     let device = prepared.device.clone();
-    device::run(&device, || {
+    let (state, go_on) = (folder.state(), folder.go_on());
+    let made = device::run(&device, || {
         pollster::block_on(make(prepared, folder, &devices, interrupt, args.dashboard()))
-    })
+    });
+    // the device may have taken with it what was learned since
+    if made.as_ref().is_err_and(CliError::is_of_device) && state.is_file() {
+        eprintln!("note: the last checkpoint is kept; go on from it with: {go_on}");
+    }
+    made
 }
 
 async fn make(

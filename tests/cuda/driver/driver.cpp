@@ -69,6 +69,8 @@ static thread_local CUcontext current;
 CUcontext current_context() { return current; }
 
 API cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice device) {
+    int answer = atoi(env("STANDIN_CONTEXT", "0").c_str());
+    if (answer) return (CUresult)answer;
     *context = (CUcontext)(intptr_t)(0x1000 + device);
     return CUDA_SUCCESS;
 }
