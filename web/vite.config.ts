@@ -19,6 +19,8 @@ function precache(): Plugin {
         .map((entry) => relative(out, join(entry.parentPath, entry.name)))
         .filter((file) => !file.endsWith(".wasm") && !file.startsWith("model/"))
         .filter((file) => file !== "service_worker.js")
+        // some hosts make other files of these, and the one that is missing would keep the whole page from being kept
+        .filter((file) => !file.endsWith(".md"))
         .sort();
       const version = createHash("sha256");
       for (const file of listed) version.update(file).update(readFileSync(join(out, file)));
@@ -26,7 +28,7 @@ function precache(): Plugin {
       const urls = listed.map((file) => (file === "index.html" ? "./" : file));
       const worker = join(out, "service_worker.js");
       const code = readFileSync(worker, "utf8")
-        .replace(/["'`]__VERSION__["'`]/, JSON.stringify(version.digest("hex").slice(0, 16)))
+        .replace("__VERSION__", version.digest("hex").slice(0, 16))
         .replace(/["'`]__FILES__["'`]/, JSON.stringify(urls.join("\n")));
       writeFileSync(worker, code);
     },

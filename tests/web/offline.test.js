@@ -8,8 +8,9 @@ import { finished, ready, set, site, train, visit } from "./page.js";
 const it = site();
 
 test("a second visit works without network, and asks for no other site", async () => {
-  // as many hosts do
+  // as many hosts do, and as GitHub's makes other files of Markdown
   it.server.moved.set("/a/host/index.html", "./");
+  it.server.gone.add(".md");
   const page = await it.open();
   const context = page.context();
   const hosts = new Set();

@@ -1,10 +1,11 @@
 // What the browser lends this page to keep things. Where site data are blocked, each kind of storage
 // throws or is missing: the page then works, and keeps nothing.
 
+import { FOLDER } from "./folder";
 import { SavedRun } from "./saved_run";
 
 /** The cache of wasm and models. */
-export const CACHE = "dvar-files";
+export const CACHE = `dvar-files ${FOLDER}`;
 
 /** Whose turn it is to store a run: this tab's, another's that is learning, or nobody's. */
 export type Turn = "free" | "taken" | "refused";
