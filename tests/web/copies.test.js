@@ -5,7 +5,7 @@ import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
-import { PATIENCE, ready, site, visit } from "./page.js";
+import { finished, PATIENCE, ready, set, settled, site, train, visit } from "./page.js";
 
 const it = site();
 const PATHS = ["/a/host/", "/b/"];
@@ -53,6 +53,49 @@ test("what an earlier version kept for all copies is let go, and what is another
   await begun(page);
   const names = await page.evaluate(() => caches.keys());
   assert.deepEqual(names.filter((name) => !/^dvar-(files|page) \/a\/host\//.test(name)), [other]);
+  await context.close();
+});
+
+/** Stores the run of the page's own storage as an earlier version did. */
+const storeAsEarlier = (page) =>
+  page.evaluate(async () => {
+    const inStore = (name, act) =>
+      new Promise((resolve) => {
+        const request = indexedDB.open(name, 1);
+        request.onupgradeneeded = () => request.result.createObjectStore("run");
+        request.onsuccess = () => {
+          const transaction = request.result.transaction("run", "readwrite");
+          const asked = act(transaction.objectStore("run"));
+          transaction.oncomplete = () => resolve(asked);
+        };
+      });
+    const own = `dvar ${new URL(".", location.href).pathname}`;
+    const [keys, values] = await inStore(own, (store) => [store.getAllKeys(), store.getAll()]);
+    await inStore("dvar", (store) => keys.result.forEach((key, i) => store.put(values.result[i], key)));
+    await inStore(own, (store) => void store.clear());
+  });
+
+test("a run is offered by the copy that made it alone; what an earlier version stored is still found, and can be discarded", async () => {
+  const context = await browser();
+  const page = await open(context, "/a/host/");
+  await set(page, { max_train_steps: 2, train_batch_size: 1, eval_batch_size: 1, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" });
+  await train(page);
+  await finished(page);
+  const other = await open(context, "/b/");
+  await settled(other);
+  assert.ok(await other.locator("#offer").isHidden());
+
+  await storeAsEarlier(page);
+  await page.reload();
+  await page.getByRole("button", { name: "Show it" }).click();
+  await finished(page);
+  assert.equal(await page.locator("#before img").count(), 1);
+  await page.reload();
+  await page.getByRole("button", { name: "Discard" }).click();
+  await page.locator("#offer").waitFor({ state: "hidden" });
+  await page.reload();
+  await settled(page);
+  assert.ok(await page.locator("#offer").isHidden());
   await context.close();
 });
 

@@ -44,7 +44,7 @@ export async function offerSavedRun(run: RunControl, model: ModelChoice, studio:
       // another tab may be storing its run in its place, or have stored it
       const state = (at: Checkpoint | undefined) => at?.state ?? "";
       const stays = async () => indexedDB.cmp(state((await saved.read()).checkpoint), state(checkpoint)) === 0;
-      if (turn !== "taken" && (await stays())) await saved.clear();
+      if (turn === "free" && (await stays())) await saved.clear();
       byId("offer").hidden = true;
       focusHeading();
     });

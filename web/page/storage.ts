@@ -29,7 +29,7 @@ export function hasLocks(): Promise<boolean> {
 /** Calls `act` when it is known whose turn it is: two tabs would mix their runs. */
 export async function alone(act: (turn: Turn) => Promise<void>): Promise<void> {
   if (!(await keeps())) return act("refused");
-  await navigator.locks.request("dvar-run", { ifAvailable: true }, (lock) => act(lock ? "free" : "taken"));
+  await navigator.locks.request(`dvar-run ${FOLDER}`, { ifAvailable: true }, (lock) => act(lock ? "free" : "taken"));
 }
 
 async function requestLock(): Promise<void> {
