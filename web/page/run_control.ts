@@ -11,6 +11,7 @@ import type { Events, Finished, LearnedFiles, Options, Phase, Picture, Run, Samp
 import { ResultView } from "./result_view";
 import { isSame } from "./run_model";
 import { aboutPictures, filled, goBack, isUsual, withoutEmpty } from "./run_parts";
+import { SavedRun } from "./saved_run";
 import { showOnly } from "./sections";
 import type { StartView } from "./start_view";
 import { alone } from "./storage";
@@ -54,6 +55,7 @@ export class RunControl {
     addEventListener("beforeunload", (event) => {
       if (this.onlyHere) event.preventDefault();
     });
+    document.addEventListener("visibilitychange", () => void this.look());
     byId("pause").onclick = () => this.pause();
     byId("stop").onclick = () => this.stop();
   }
@@ -91,6 +93,10 @@ export class RunControl {
       this.view.status("");
       await alone(async (turn) => {
         if (turn === "taken" && stored) return notify("Another tab of this page is learning. Go on there, or close that tab and try again.");
+        if (turn === "free" && stored && !(await new SavedRun().holds(checkpoint))) {
+          this.leave();
+          return notify("Another tab of this page has changed what is stored. What is there now is on offer, if anything.");
+        }
         if (turn === "taken") notify(UNKEPT);
         run.keep = turn === "free";
         await this.train(shown, run);
@@ -140,6 +146,13 @@ export class RunControl {
   /** The visitor turns from the run on the screen to another: what is kept nowhere can still be saved. */
   turnAway(): void {
     if (this.onlyHere && this.run?.checkpoint) offerToSave(this.run.checkpoint);
+  }
+
+  /** Finds out whether the run on the screen, when it has ended, is still stored: another tab may have stored one since. */
+  private async look(): Promise<void> {
+    const { run } = this;
+    if (this.state !== "ended" || !run?.keep || (await new SavedRun().holds(run.checkpoint))) return;
+    if (this.run === run) this.unstored = true;
   }
 
   /** Whether the run on the screen would be lost with the tab. */

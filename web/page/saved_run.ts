@@ -42,6 +42,12 @@ export class SavedRun {
     return parts.setup ? parts : new SavedRun(EARLIER).parts();
   }
 
+  /** Whether the run that is stored is at this checkpoint: no tab has stored another, gone on with it or discarded it. */
+  async holds(checkpoint: Checkpoint | undefined): Promise<boolean> {
+    const state = (at: Checkpoint | undefined) => at?.state ?? "";
+    return indexedDB.cmp(state((await this.read()).checkpoint), state(checkpoint)) === 0;
+  }
+
   private async parts(): Promise<Partial<Parts>> {
     try {
       const store = (await this.open()).transaction(STORE).objectStore(STORE);
