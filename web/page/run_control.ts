@@ -216,6 +216,7 @@ export class RunControl {
     this.controls("running");
     for (;;) {
       const { engine, opened } = await this.studio.open();
+      const { kind } = this.device;
       this.engine = engine;
       const { run } = this;
       if (!run) throw new Error("there is no run");
@@ -228,15 +229,11 @@ export class RunControl {
         if (this.state === "stopping") engine.tell("stop");
         return await finished;
       } catch (error) {
-        const gpu = error instanceof EngineError && error.name === "DeviceError";
-        if (!gpu || this.device.kind === "cpu") throw error;
         const step = run.checkpoint?.step ?? 0;
-        this.studio.close("The GPU failed");
-        this.device.fallBack();
-        goBack(run);
-        this.training.rewind(run.records);
         const from = step > 0 ? `goes on from step ${step}` : "starts again";
-        notify(`${explain(error)} The training ${from} on the CPU.`);
+        if (!this.studio.fallBack(kind, error, `The training ${from} on the CPU.`)) throw error;
+        goBack(run);
+        this.training.rewind(run);
       }
     }
   }
