@@ -89,7 +89,7 @@ test("the time that a run shows is that of its steps, without those that a lost 
   const page = await open(clock + NAMED_GPU);
   await ready(page);
   await page.locator("#pictures img").first().waitFor();
-  await set(page, { ...tiny, save_steps: 1000 });
+  await set(page, { ...tiny, max_train_steps: 1000, save_steps: 2000, sample_frequency: 0 });
   await train(page);
   await reached(page, 3);
   await lose(page);

@@ -312,12 +312,13 @@ export class RunControl {
   /** Back to the first screen, with the run's checkpoint on offer. */
   private failed(error: unknown): void {
     const { name = "", lastGood } = error instanceof EngineError ? error : {};
-    const training = !byId("training").hidden && this.state !== "ended";
+    // what comes after a result that is stored nowhere may fail too
+    const unsaved = (!byId("training").hidden && this.state !== "ended") || this.onlyHere;
     this.studio.close("The run failed");
     this.leave();
     if (name !== "Ended") notify(explain(error));
     // a worker that is gone cannot say what it had learned: what it last saved may be stored nowhere
-    const learned = lastGood ?? (training ? this.run?.checkpoint : undefined);
+    const learned = lastGood ?? (unsaved ? this.run?.checkpoint : undefined);
     if (learned) offerToSave(learned);
   }
 }
