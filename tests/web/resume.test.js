@@ -86,6 +86,22 @@ test("a run that is stopped before it learns ends after its first step, and the 
   await page.locator("#offer-text").getByText(/^You stopped the last run, of <.*>\.$/).waitFor();
 });
 
+test("a stop while the last pictures are drawn promises no other step", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  // pictures that take longer than the click
+  await set(page, { ...tiny, max_train_steps: 1, num_inference_steps: 500 });
+  await train(page);
+  await reached(page, 1);
+  await page.locator("#status").getByText("Drawing pictures").waitFor();
+  await page.getByRole("button", { name: "Stop", exact: true }).click();
+  assert.equal(await page.locator("#status").textContent(), "Stopping when these pictures are drawn");
+  await finished(page);
+  assert.match(await page.locator("#why").textContent(), /^It made its one step/);
+  await page.context().close();
+});
+
 test("a run whose bounds were left to the model is shown with them later", async () => {
   const page = await it.open();
   await page.goto(`${it.url}?model=tiny/`);

@@ -33,6 +33,8 @@ export class RunControl {
   private busy = false;
   private stopAsked = 0;
   private at: Phase = "loading";
+  /** Whether it has made a step since it was started. */
+  private stepped = false;
   /** Whether the storage has failed, which is said once. */
   private unstored = false;
   /** Whether the visitor has saved what the run learned. */
@@ -164,6 +166,7 @@ export class RunControl {
 
   phase(name: Phase): void {
     this.at = name;
+    if (name === "loading") this.stepped = false;
     if (this.state === "running") this.training.phase(name);
   }
 
@@ -173,6 +176,7 @@ export class RunControl {
 
   step({ record, seconds }: Events["step"]): void {
     if (this.run?.records.length === 0) performance.measure("click-to-first-step", "train");
+    this.stepped = true;
     this.run?.records.push(record);
     this.training.step(record, seconds);
   }
@@ -272,8 +276,10 @@ export class RunControl {
     this.stopAsked = performance.now();
     this.engine?.tell("stop");
     this.controls("stopping");
+    // at the end no other step comes, and pictures on the way belong to a step that is made
+    const drawn = this.stepped && this.at === "drawing";
     const step = this.at === "training" ? "this step" : "the next step";
-    this.training.status(`Stopping after ${step}, then drawing the pictures once more`);
+    this.training.status(drawn ? "Stopping when these pictures are drawn" : `Stopping after ${step}, then drawing the pictures once more`);
   }
 
   private controls(state: State): void {
