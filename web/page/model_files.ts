@@ -111,7 +111,9 @@ export class Downloads {
     } catch (error) {
       this.count(-size);
       const reason = error instanceof Error ? error.message : String(error);
-      const problem = `\`${name(url)}\` did not arrive (${reason}): check the connection and try again`;
+      // of a newer version the files have other names
+      const remedy = reason === "status 404" ? "reload the page, of which there may be a newer version" : "check the connection and try again";
+      const problem = `\`${name(url)}\` did not arrive (${reason}): ${remedy}`;
       throw new Failed("DownloadError", problem);
     }
     return new Blob(parts);

@@ -44,8 +44,9 @@ scope.addEventListener("fetch", (event) => {
   // another page of the same host is not this one's to answer
   if (navigates && path !== home && path !== `${home}index.html`) return;
   const answer = async () => {
-    const cache = await caches.open(NAME);
-    const kept = await cache.match(navigates ? home : request.url, { ignoreSearch: true });
+    const asked = navigates ? home : request.url;
+    // a cache that the browser cannot read any more must not keep the page from coming by network
+    const kept = await caches.match(asked, { cacheName: NAME, ignoreSearch: true }).catch(() => undefined);
     // the page may be a newer one, its files never change
     if (kept && navigates) return fetch(request).catch(() => kept);
     return kept ?? fetch(request);
