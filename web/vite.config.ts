@@ -19,8 +19,6 @@ function precache(): Plugin {
         .map((entry) => relative(out, join(entry.parentPath, entry.name)))
         .filter((file) => !file.endsWith(".wasm") && !file.startsWith("model/"))
         .filter((file) => file !== "service_worker.js")
-        // some hosts make other files of these, and the one that is missing would keep the whole page from being kept
-        .filter((file) => !file.endsWith(".md"))
         .sort();
       const version = createHash("sha256");
       for (const file of listed) version.update(file).update(readFileSync(join(out, file)));

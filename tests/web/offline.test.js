@@ -27,9 +27,8 @@ test("where the browser cannot read what it kept of the page, the page comes by 
 
 // the last one: there is no server after it
 test("a second visit works without network, and asks for no other site", async () => {
-  // as many hosts do, and as GitHub's makes other files of Markdown
+  // as many hosts do
   it.server.moved.set("/a/host/index.html", "./");
-  it.server.gone.add(".md");
   const page = await it.open();
   const context = page.context();
   const hosts = new Set();
