@@ -26,7 +26,7 @@ function precache(): Plugin {
       const urls = listed.map((file) => (file === "index.html" ? "./" : file));
       const worker = join(out, "service_worker.js");
       const code = readFileSync(worker, "utf8")
-        .replace(/["'`]__VERSION__["'`]/, JSON.stringify(version.digest("hex").slice(0, 16)))
+        .replace("__VERSION__", version.digest("hex").slice(0, 16))
         .replace(/["'`]__FILES__["'`]/, JSON.stringify(urls.join("\n")));
       writeFileSync(worker, code);
     },

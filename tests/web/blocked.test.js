@@ -73,6 +73,24 @@ test("a run that is kept nowhere is not left without a question, until it is sav
   await page.context().close();
 });
 
+test("what is kept nowhere can still be saved when what the visitor does next fails", async () => {
+  const page = await openWithPrefix(it, ALL, "?model=tiny/", { everywhere: true });
+  await settled(page);
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  it.server.cut.set("tiny/unet/diffusion_pytorch_model.safetensors", 1000);
+  const [worker] = page.workers();
+  const gone = worker.waitForEvent("close");
+  await worker.evaluate(() => void setTimeout(() => { throw new Error("a crash"); }));
+  await gone;
+  await page.getByRole("button", { name: "Go on to 8 steps" }).click();
+  await page.locator("#notice-text").getByText("did not arrive whole").waitFor();
+  it.server.cut.clear();
+  assert.ok((await downloaded(page, "Save what it had learned")).length > 0);
+  await page.context().close();
+});
+
 test("what is kept nowhere can still be saved when the visitor turns to something else, until it is", async () => {
   const page = await openWithPrefix(it, ALL, "?model=tiny/", { everywhere: true });
   await settled(page);

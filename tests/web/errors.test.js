@@ -256,6 +256,23 @@ test("a model file that did not arrive whole can be asked for again", async () =
   await ready(page);
 });
 
+test("a file of the page that is gone from the host is told with what helps", async () => {
+  // what is not kept must come again
+  const full = 'Cache.prototype.put = async () => { throw new DOMException("full", "QuotaExceededError"); };';
+  const page = await openWithPrefix(it, full);
+  await ready(page);
+  await page.locator("#pictures img").first().waitFor();
+  it.server.gone.add(".wasm");
+  const [worker] = page.workers();
+  const closed = worker.waitForEvent("close");
+  await worker.evaluate(CRASH);
+  await closed;
+  await train(page);
+  await notice(page).getByText(/\.wasm` did not arrive \(status 404\): reload the page, of which there may be a newer version\./).waitFor();
+  it.server.gone.clear();
+  await page.context().close();
+});
+
 test("full storage is said, and the training goes on", async () => {
   const page = await it.open();
   await ready(page);

@@ -1,12 +1,31 @@
 // A second visit needs no network.
 
 import assert from "node:assert/strict";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 
 import { finished, ready, set, site, train, visit } from "./page.js";
 
 const it = site();
 
+test("where the browser cannot read what it kept of the page, the page comes by network", async () => {
+  const { folders } = it.server;
+  const other = join(it.folder, "unreadable");
+  cpSync(folders["/a/host/"], other, { recursive: true });
+  const worker = join(other, "service_worker.js");
+  const unreadable = "for (const { prototype } of [Cache, CacheStorage]) prototype.match = async () => { throw new DOMException('unreadable', 'UnknownError'); };";
+  writeFileSync(worker, `${unreadable}\n${readFileSync(worker, "utf8")}`);
+  folders["/unreadable/"] = other;
+  const page = await it.open();
+  await page.goto(`${it.server.origin}/unreadable/`);
+  await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+  await page.reload();
+  await ready(page);
+  await page.context().close();
+});
+
+// the last one: there is no server after it
 test("a second visit works without network, and asks for no other site", async () => {
   // as many hosts do
   it.server.moved.set("/a/host/index.html", "./");

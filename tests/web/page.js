@@ -101,7 +101,7 @@ export function storedModel(page) {
   return page.evaluate(
     () =>
       new Promise((resolve) => {
-        const request = indexedDB.open("dvar", 1);
+        const request = indexedDB.open(`dvar ${new URL(".", location.href).pathname}`, 1);
         request.onsuccess = () => {
           const read = request.result.transaction("run").objectStore("run").get("setup");
           read.onsuccess = () => resolve(read.result.model);
@@ -115,7 +115,7 @@ export function changeStored(page, part, changes) {
   return page.evaluate(
     ([part, changes]) =>
       new Promise((resolve) => {
-        const request = indexedDB.open("dvar", 1);
+        const request = indexedDB.open(`dvar ${new URL(".", location.href).pathname}`, 1);
         request.onsuccess = () => {
           const store = request.result.transaction("run", "readwrite").objectStore("run");
           const read = store.get(part);

@@ -48,6 +48,17 @@ test("a device that takes long for a step makes a part of one a second, and not 
   assert.ok(speed > 0 && speed < 0.1, `${speed} steps a second`);
 });
 
+test("how fast a model was is not said of another", async () => {
+  const page = await trained(it, { max_train_steps: 12, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" });
+  const note = page.locator("#device-note");
+  await page.reload();
+  await note.getByText(/steps a second here/).waitFor();
+  await page.goto(it.url);
+  await note.getByText(/^CPU/).waitFor();
+  assert.doesNotMatch(await note.textContent(), /steps a second/);
+  await page.context().close();
+});
+
 test("devices are measured to the end also where the rule would stop before", async () => {
   const page = await openWithPrefix(it, NAMED_GPU, "?model=tiny/", { everywhere: true });
   await ready(page);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { changeStored, downloaded, finished, onePicture, reached, ready, set, settled, site, train, trained, visit } from "./page.js";
+import { changeStored, downloaded, finished, onePicture, reached, ready, set, settled, site, storedModel, train, trained, visit } from "./page.js";
 import { KEEP_STORAGE, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
@@ -84,6 +84,22 @@ test("a run that is stopped before it learns ends after its first step, and the 
   assert.match(await page.locator("#why").textContent(), /^You stopped it after 1 step\./);
   await page.reload();
   await page.locator("#offer-text").getByText(/^You stopped the last run, of <.*>\.$/).waitFor();
+});
+
+test("a stop while the last pictures are drawn promises no other step", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  // pictures that take longer than the click
+  await set(page, { ...tiny, max_train_steps: 1, num_inference_steps: 500 });
+  await train(page);
+  await reached(page, 1);
+  await page.locator("#status").getByText("Drawing pictures").waitFor();
+  await page.getByRole("button", { name: "Stop", exact: true }).click();
+  assert.equal(await page.locator("#status").textContent(), "Stopping when these pictures are drawn");
+  await finished(page);
+  assert.match(await page.locator("#why").textContent(), /^It made its one step/);
+  await page.context().close();
 });
 
 test("a run whose bounds were left to the model is shown with them later", async () => {
@@ -279,6 +295,45 @@ test("a tab discards the run that it offers, and not another's that was stored m
   await discard();
   await settled(other);
   assert.ok(await other.locator("#offer").isHidden());
+});
+
+test("a tab goes on with what is stored, and not from where another tab was when it looked", async () => {
+  const page = await it.open();
+  const url = `${it.url}?model=tiny/`;
+  await page.goto(url);
+  await ready(page);
+  await set(page, { ...tiny, max_train_steps: 20_000, threshold: 0 });
+  await train(page);
+  await reached(page, 5);
+  const other = await visit(page.context(), url);
+  const goOn = other.getByRole("button", { name: /Go on from step \d+/ });
+  await goOn.waitFor();
+  await page.getByRole("button", { name: "Stop", exact: true }).click();
+  await finished(page);
+  await goOn.click();
+  await other.getByText("Another tab of this page has changed what is stored.").waitFor();
+  await other.locator("#offer-text").getByText(/^You stopped the last run/).waitFor();
+  await other.getByRole("button", { name: "Show it" }).click();
+  await finished(other);
+  await page.context().close();
+});
+
+test("a result whose place in the storage another tab has taken is not left without a question", async () => {
+  const page = await trained(it, tiny);
+  const comesBack = () => page.evaluate(() => void document.dispatchEvent(new Event("visibilitychange")));
+  await comesBack();
+  await storedModel(page);
+  assert.ok(await page.evaluate(() => dispatchEvent(new Event("beforeunload", { cancelable: true }))));
+  const other = await visit(page.context(), `${it.url}?model=tiny/`);
+  await settled(other);
+  await set(other, { ...tiny, seed: 1 });
+  await train(other);
+  await finished(other);
+  await comesBack();
+  await page.waitForFunction(() => !dispatchEvent(new Event("beforeunload", { cancelable: true })));
+  await page.getByRole("button", { name: "Learn something else" }).click();
+  await page.getByRole("button", { name: "Save what it had learned" }).waitFor();
+  await page.context().close();
 });
 
 test("a second tab leaves the run of the first alone", async () => {

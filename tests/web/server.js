@@ -23,11 +23,13 @@ export async function serve(folders) {
   const cut = new Map();
   /** Paths that are to be found elsewhere, and where. */
   const moved = new Map();
+  /** Endings of paths that are not there. */
+  const gone = new Set();
   const server = createServer((request, response) => {
     const path = decodeURIComponent(new URL(request.url, "http://host").pathname);
     if (moved.has(path)) return response.writeHead(308, { location: moved.get(path) }).end();
     const prefix = Object.keys(folders).find((start) => path.startsWith(start));
-    if (!prefix) return response.writeHead(404).end();
+    if (!prefix || [...gone].some((ending) => path.endsWith(ending))) return response.writeHead(404).end();
     let file = join(folders[prefix], normalize("/" + path.slice(prefix.length)));
     if (path.endsWith("/")) file = join(file, "index.html");
     let size;
@@ -51,6 +53,7 @@ export async function serve(folders) {
     origin: `http://127.0.0.1:${server.address().port}`,
     cut,
     moved,
+    gone,
     folders,
     /** Closes it; a second time does nothing. */
     close() {

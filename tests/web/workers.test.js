@@ -43,6 +43,16 @@ test("where a trial finds that one worker is as fast, the others are let go", as
   assert.equal((await helpers(page)).length, 0);
 });
 
+test("a run of two inputs for each step leaves all workers to the next run", async () => {
+  const page = await begin(machine(3, ALL), 300, {}, { train_batch_size: 2 });
+  await together(page, 2);
+  await finished(page);
+  await page.getByRole("button", { name: "Learn something else" }).click();
+  await set(page, { train_batch_size: 4 });
+  await train(page);
+  await together(page, 3);
+});
+
 test("a phone works with one worker", async () => {
   const phone = "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36";
   const page = await begin(machine(8, ALL), 40, { userAgent: phone, isMobile: true });
@@ -66,10 +76,10 @@ test("pictures that several workers draw are those of one", async () => {
   assert.deepEqual(drawn[1], drawn[0]);
 });
 
-async function begin(prefix, max_train_steps = options.max_train_steps, context = {}) {
+async function begin(prefix, max_train_steps = options.max_train_steps, context = {}, more = {}) {
   const page = await openWithPrefix(it, prefix, "?model=tiny/", context);
   await ready(page);
-  await set(page, { ...options, max_train_steps });
+  await set(page, { ...options, max_train_steps, ...more });
   await train(page);
   return page;
 }

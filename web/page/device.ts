@@ -1,6 +1,7 @@
 // Which device computes, what it is called, and how fast it was here.
 
 import { byId, pace } from "./dom";
+import { modelUrl } from "./model_url";
 import type { DeviceKind } from "./protocol";
 
 interface Adapter {
@@ -12,7 +13,8 @@ interface WithGpu {
   gpu?: { requestAdapter(options?: unknown): Promise<Adapter | null> };
 }
 
-const SPEEDS = "dvar-speeds";
+/** Under which name the speeds with this page's model are stored: another model makes other steps. */
+const speedsOfModel = (): string => `dvar-speeds ${modelUrl()}`;
 
 /** The choice between GPU and CPU. */
 export class DeviceChoice {
@@ -56,11 +58,11 @@ export class DeviceChoice {
     this.show();
   }
 
-  /** Remembers how many steps a second the device makes with the default method and batches. */
+  /** Remembers how many steps a second the device makes with the page's model and its default method and batches. */
   remember(kind: DeviceKind, stepsPerSecond: number): void {
     const speeds = { ...this.speeds(), [kind]: stepsPerSecond };
     try {
-      localStorage.setItem(SPEEDS, JSON.stringify(speeds));
+      localStorage.setItem(speedsOfModel(), JSON.stringify(speeds));
     } catch {
       // only the note beside the switch would be better with it
     }
@@ -93,7 +95,7 @@ export class DeviceChoice {
 
   private speeds(): Partial<Record<DeviceKind, number>> {
     try {
-      return JSON.parse(localStorage.getItem(SPEEDS) ?? "{}") as Partial<Record<DeviceKind, number>>;
+      return JSON.parse(localStorage.getItem(speedsOfModel()) ?? "{}") as Partial<Record<DeviceKind, number>>;
     } catch {
       return {};
     }

@@ -2,13 +2,14 @@
 
 import { DeviceChoice } from "./device";
 import { byId, pace } from "./dom";
-import { DrawView } from "./draw_view";
+import { DrawView, type Learned } from "./draw_view";
 import { readLearned } from "./embedding_file";
 import { EngineError } from "./engine";
 import { measure } from "./measure";
 import { ModelChoice } from "./model_choice";
 import { explain, hideNotice, notify } from "./notice";
 import { offerSavedRun } from "./offer";
+import type { DrawRequest } from "./protocol";
 import { RunControl } from "./run_control";
 import { isUsual, withoutEmpty } from "./run_parts";
 import { StartView } from "./start_view";
@@ -39,11 +40,7 @@ const start = new StartView(
   (options, pictures) => void run.start(options, pictures),
   () => void prepare(),
 );
-const draw = new DrawView(async (learned, request) => {
-  const { engine } = await studio.open();
-  const { pngs } = await engine.ask("draw", { learned: learned.bytes, request });
-  return pngs;
-});
+const draw = new DrawView(drawn);
 const run = new RunControl(studio, device, model, start, draw, leave);
 
 /** Whether the visitor was told what is not kept: once, as it takes the place of other notices. */
@@ -74,11 +71,6 @@ async function prepare(): Promise<void> {
     }
   } catch (error) {
     const name = error instanceof EngineError ? error.name : undefined;
-    if (name === "DeviceError") {
-      device.fallBack();
-      notify(`${explain(error)} The page goes on on the CPU.`);
-      return prepare();
-    }
     if (name === "Ended") return;
     if (model.own !== undefined && name !== "DownloadError") {
       model.refuse();
@@ -87,6 +79,18 @@ async function prepare(): Promise<void> {
     }
     notify(explain(error), { label: "Try again", act: () => void prepare() });
     await offerSavedRun(run, model, undefined);
+  }
+}
+
+/** Draws pictures; on the CPU where the GPU fails. */
+async function drawn(learned: Learned, request: DrawRequest): Promise<Uint8Array<ArrayBuffer>[]> {
+  const { engine } = await studio.open();
+  const { kind } = device;
+  try {
+    return (await engine.ask("draw", { learned: learned.bytes, request })).pngs;
+  } catch (error) {
+    if (!studio.fallBack(kind, error, "The pictures are drawn on the CPU.")) throw error;
+    return drawn(learned, request);
   }
 }
 

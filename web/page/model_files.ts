@@ -61,9 +61,12 @@ export class Downloads {
   /** Drops what earlier visits kept and this one did not ask for. */
   async forgetOthers(): Promise<void> {
     const cache = await this.open();
-    for (const { url } of (await cache?.keys()) ?? []) {
-      if (!this.wanted.has(url)) await cache?.delete(url);
+    if (!cache) return;
+    for (const { url } of await cache.keys()) {
+      if (!this.wanted.has(url)) await cache.delete(url);
     }
+    // an earlier version of the page had one for all its copies on a host
+    await caches.delete("dvar-files");
   }
 
   /** The newest list of a model's files, or without network the one of the last visit. */
@@ -108,7 +111,9 @@ export class Downloads {
     } catch (error) {
       this.count(-size);
       const reason = error instanceof Error ? error.message : String(error);
-      const problem = `\`${name(url)}\` did not arrive (${reason}): check the connection and try again`;
+      // of a newer version the files have other names
+      const remedy = reason === "status 404" ? "reload the page, of which there may be a newer version" : "check the connection and try again";
+      const problem = `\`${name(url)}\` did not arrive (${reason}): ${remedy}`;
       throw new Failed("DownloadError", problem);
     }
     return new Blob(parts);

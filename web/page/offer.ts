@@ -15,8 +15,7 @@ type Open = Awaited<ReturnType<Studio["open"]>>;
 
 /** Offers the stored run, if there is one: to go on where its model is open, else to take that model. */
 export async function offerSavedRun(run: RunControl, model: ModelChoice, studio: Open | undefined): Promise<void> {
-  const saved = new SavedRun();
-  const { setup, checkpoint, records = [], samples = [], finished } = await saved.read();
+  const { setup, checkpoint, records = [], samples = [], finished } = await new SavedRun().read();
   if (!setup) return;
   const token = String(setup.options.placeholder_token);
   const open = studio?.opened.identity;
@@ -41,10 +40,9 @@ export async function offerSavedRun(run: RunControl, model: ModelChoice, studio:
 
   byId("offer-discard").onclick = () =>
     void alone(async (turn) => {
+      const saved = new SavedRun();
       // another tab may be storing its run in its place, or have stored it
-      const state = (at: Checkpoint | undefined) => at?.state ?? "";
-      const stays = async () => indexedDB.cmp(state((await saved.read()).checkpoint), state(checkpoint)) === 0;
-      if (turn !== "taken" && (await stays())) await saved.clear();
+      if (turn === "free" && (await saved.holds(checkpoint))) await saved.clear();
       byId("offer").hidden = true;
       focusHeading();
     });

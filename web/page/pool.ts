@@ -20,8 +20,10 @@ export class Pool implements Helpers {
   private ready: PoolWorker[] = [];
   private run: RunInputs | undefined;
   private trial: Trial | undefined;
-  /** As many as a trial found worth while. */
+  /** As many as a trial found worth while, where it had tried more. */
   private worthwhile = Infinity;
+  /** The most that were tried. */
+  private tried = 1;
   private wanted = 1;
   private replaced = 0;
   private begun = 0;
@@ -70,7 +72,9 @@ export class Pool implements Helpers {
     if (!this.trial || kind !== "gradient") return;
     const found = this.trial.took((performance.now() - this.begun) / 1000);
     if (found !== undefined) {
-      this.wanted = this.worthwhile = found;
+      this.tried = this.wanted;
+      if (found < this.tried) this.worthwhile = found;
+      this.wanted = found;
       this.trial = undefined;
       for (const helper of this.helpers.splice(found - 1)) helper.end();
       this.ready = this.ready.filter((helper) => this.helpers.includes(helper));
@@ -137,8 +141,7 @@ export class Pool implements Helpers {
 
   /** Once all are there, a trial begins. */
   private settle(): void {
-    const tried = this.worthwhile < Infinity;
-    if (!tried && this.ready.length > 0 && this.ready.length === this.wanted - 1) this.trial = new Trial(this.wanted);
+    if (this.wanted > this.tried && this.ready.length === this.wanted - 1) this.trial = new Trial(this.wanted);
     this.say();
   }
 

@@ -11,6 +11,7 @@ import type { Events, Finished, LearnedFiles, Options, Phase, Picture, Run, Samp
 import { ResultView } from "./result_view";
 import { isSame } from "./run_model";
 import { aboutPictures, filled, goBack, isUsual, withoutEmpty } from "./run_parts";
+import { SavedRun } from "./saved_run";
 import { showOnly } from "./sections";
 import type { StartView } from "./start_view";
 import { alone } from "./storage";
@@ -32,6 +33,8 @@ export class RunControl {
   private busy = false;
   private stopAsked = 0;
   private at: Phase = "loading";
+  /** Whether it has made a step since it was started. */
+  private stepped = false;
   /** Whether the storage has failed, which is said once. */
   private unstored = false;
   /** Whether the visitor has saved what the run learned. */
@@ -54,6 +57,7 @@ export class RunControl {
     addEventListener("beforeunload", (event) => {
       if (this.onlyHere) event.preventDefault();
     });
+    document.addEventListener("visibilitychange", () => void this.look());
     byId("pause").onclick = () => this.pause();
     byId("stop").onclick = () => this.stop();
   }
@@ -91,6 +95,10 @@ export class RunControl {
       this.view.status("");
       await alone(async (turn) => {
         if (turn === "taken" && stored) return notify("Another tab of this page is learning. Go on there, or close that tab and try again.");
+        if (turn === "free" && stored && !(await new SavedRun().holds(checkpoint))) {
+          this.leave();
+          return notify("Another tab of this page has changed what is stored. What is there now is on offer, if anything.");
+        }
         if (turn === "taken") notify(UNKEPT);
         run.keep = turn === "free";
         await this.train(shown, run);
@@ -142,6 +150,13 @@ export class RunControl {
     if (this.onlyHere && this.run?.checkpoint) offerToSave(this.run.checkpoint);
   }
 
+  /** Finds out whether the run on the screen, when it has ended, is still stored: another tab may have stored one since. */
+  private async look(): Promise<void> {
+    const { run } = this;
+    if (this.state !== "ended" || !run?.keep || (await new SavedRun().holds(run.checkpoint))) return;
+    if (this.run === run) this.unstored = true;
+  }
+
   /** Whether the run on the screen would be lost with the tab. */
   private get onlyHere(): boolean {
     return !byId("training").hidden && !this.downloaded && (this.unstored || !this.run?.keep);
@@ -151,6 +166,7 @@ export class RunControl {
 
   phase(name: Phase): void {
     this.at = name;
+    if (name === "loading") this.stepped = false;
     if (this.state === "running") this.training.phase(name);
   }
 
@@ -160,6 +176,7 @@ export class RunControl {
 
   step({ record, seconds }: Events["step"]): void {
     if (this.run?.records.length === 0) performance.measure("click-to-first-step", "train");
+    this.stepped = true;
     this.run?.records.push(record);
     this.training.step(record, seconds);
   }
@@ -203,6 +220,7 @@ export class RunControl {
     this.controls("running");
     for (;;) {
       const { engine, opened } = await this.studio.open();
+      const { kind } = this.device;
       this.engine = engine;
       const { run } = this;
       if (!run) throw new Error("there is no run");
@@ -215,15 +233,11 @@ export class RunControl {
         if (this.state === "stopping") engine.tell("stop");
         return await finished;
       } catch (error) {
-        const gpu = error instanceof EngineError && error.name === "DeviceError";
-        if (!gpu || this.device.kind === "cpu") throw error;
         const step = run.checkpoint?.step ?? 0;
-        this.studio.close("The GPU failed");
-        this.device.fallBack();
-        goBack(run);
-        this.training.rewind(run.records);
         const from = step > 0 ? `goes on from step ${step}` : "starts again";
-        notify(`${explain(error)} The training ${from} on the CPU.`);
+        if (!this.studio.fallBack(kind, error, `The training ${from} on the CPU.`)) throw error;
+        goBack(run);
+        this.training.rewind(run);
       }
     }
   }
@@ -262,8 +276,10 @@ export class RunControl {
     this.stopAsked = performance.now();
     this.engine?.tell("stop");
     this.controls("stopping");
+    // at the end no other step comes, and pictures on the way belong to a step that is made
+    const drawn = this.stepped && this.at === "drawing";
     const step = this.at === "training" ? "this step" : "the next step";
-    this.training.status(`Stopping after ${step}, then drawing the pictures once more`);
+    this.training.status(drawn ? "Stopping when these pictures are drawn" : `Stopping after ${step}, then drawing the pictures once more`);
   }
 
   private controls(state: State): void {
@@ -302,12 +318,13 @@ export class RunControl {
   /** Back to the first screen, with the run's checkpoint on offer. */
   private failed(error: unknown): void {
     const { name = "", lastGood } = error instanceof EngineError ? error : {};
-    const training = !byId("training").hidden && this.state !== "ended";
+    // what comes after a result that is stored nowhere may fail too
+    const unsaved = (!byId("training").hidden && this.state !== "ended") || this.onlyHere;
     this.studio.close("The run failed");
     this.leave();
     if (name !== "Ended") notify(explain(error));
     // a worker that is gone cannot say what it had learned: what it last saved may be stored nowhere
-    const learned = lastGood ?? (training ? this.run?.checkpoint : undefined);
+    const learned = lastGood ?? (unsaved ? this.run?.checkpoint : undefined);
     if (learned) offerToSave(learned);
   }
 }

@@ -1,5 +1,6 @@
 // The run in the browser's storage, so that a closed tab loses nothing.
 
+import { FOLDER } from "./folder";
 import type { Checkpoint, Finished, Run, Samples, StepRecord } from "./protocol";
 
 /** What is stored, each part under its own key. */
@@ -12,10 +13,14 @@ export interface Parts {
 }
 
 const STORE = "run";
+/** Where an earlier version of the page stored one run for all its copies on a host, and the lock of the tab that did. */
+const [EARLIER, EARLIER_LOCK] = ["dvar", "dvar-run"];
 
 /** The one stored run. Writing says whether the storage took it; it never throws. */
 export class SavedRun {
   private database: Promise<IDBDatabase> | undefined;
+
+  constructor(private readonly name = `dvar ${FOLDER}`) {}
 
   /** Writes parts in one go: all or none. */
   async write(parts: Partial<Parts>): Promise<boolean> {
@@ -24,12 +29,26 @@ export class SavedRun {
     });
   }
 
+  /** Removes the run, and what an earlier version stored, unless a tab of that version is learning. */
   async clear(): Promise<boolean> {
-    return this.change((store) => store.clear());
+    const clear = (store: IDBObjectStore) => void store.clear();
+    await navigator.locks.request(EARLIER_LOCK, { ifAvailable: true }, (lock) => lock && new SavedRun(EARLIER).change(clear));
+    return this.change(clear);
   }
 
-  /** What is stored; nothing where the storage cannot be read. */
+  /** What is stored, perhaps by an earlier version; nothing where the storage cannot be read. */
   async read(): Promise<Partial<Parts>> {
+    const parts = await this.parts();
+    return parts.setup ? parts : new SavedRun(EARLIER).parts();
+  }
+
+  /** Whether the run that is stored is at this checkpoint: no tab has stored another, gone on with it or discarded it. */
+  async holds(checkpoint: Checkpoint | undefined): Promise<boolean> {
+    const state = (at: Checkpoint | undefined) => at?.state ?? "";
+    return indexedDB.cmp(state((await this.read()).checkpoint), state(checkpoint)) === 0;
+  }
+
+  private async parts(): Promise<Partial<Parts>> {
     try {
       const store = (await this.open()).transaction(STORE).objectStore(STORE);
       const [keys, values] = await Promise.all([
@@ -63,8 +82,12 @@ export class SavedRun {
   /** Opens the storage; fails where the browser lends none. */
   open(): Promise<IDBDatabase> {
     this.database ??= new Promise((resolve, reject) => {
-      const request = indexedDB.open("dvar", 1);
-      request.onupgradeneeded = () => request.result.createObjectStore(STORE);
+      const request = indexedDB.open(this.name, 1);
+      request.onupgradeneeded = () => {
+        // what no earlier version has made is not made now
+        if (this.name === EARLIER) request.transaction?.abort();
+        else request.result.createObjectStore(STORE);
+      };
       request.onsuccess = () => resolve(request.result);
       request.onerror = () => reject(request.error ?? new Error("no storage"));
     });

@@ -1,10 +1,11 @@
 // What the browser lends this page to keep things. Where site data are blocked, each kind of storage
 // throws or is missing: the page then works, and keeps nothing.
 
+import { FOLDER } from "./folder";
 import { SavedRun } from "./saved_run";
 
 /** The cache of wasm and models. */
-export const CACHE = "dvar-files";
+export const CACHE = `dvar-files ${FOLDER}`;
 
 /** Whose turn it is to store a run: this tab's, another's that is learning, or nobody's. */
 export type Turn = "free" | "taken" | "refused";
@@ -28,7 +29,7 @@ export function hasLocks(): Promise<boolean> {
 /** Calls `act` when it is known whose turn it is: two tabs would mix their runs. */
 export async function alone(act: (turn: Turn) => Promise<void>): Promise<void> {
   if (!(await keeps())) return act("refused");
-  await navigator.locks.request("dvar-run", { ifAvailable: true }, (lock) => act(lock ? "free" : "taken"));
+  await navigator.locks.request(`dvar-run ${FOLDER}`, { ifAvailable: true }, (lock) => act(lock ? "free" : "taken"));
 }
 
 async function requestLock(): Promise<void> {

@@ -2,14 +2,20 @@
 
 import type { DeviceChoice } from "./device";
 import { byId } from "./dom";
-import { Engine, type Handlers } from "./engine";
+import { Engine, EngineError, type Handlers } from "./engine";
 import type { ModelChoice } from "./model_choice";
-import type { Events, Opened } from "./protocol";
+import { explain, notify } from "./notice";
+import type { DeviceKind, Events, Opened } from "./protocol";
+
+interface Open {
+  engine: Engine;
+  opened: Opened;
+}
 
 /** Keeps one engine with an open model. */
 export class Studio {
   private engine: Engine | undefined;
-  private opening: Promise<Opened> | undefined;
+  private opening: Promise<Open> | undefined;
   /** Whether the model has been opened once on this page, so that no bar is needed. */
   private seen = false;
 
@@ -19,29 +25,46 @@ export class Studio {
     private readonly handlers: Omit<Handlers, "loading">,
   ) {}
 
-  /** The engine with its model open, on the chosen device. */
-  async open(): Promise<{ engine: Engine; opened: Opened }> {
+  /** The engine with its model open, on the chosen device, or on the CPU where the GPU fails. */
+  async open(): Promise<Open> {
     const missing = whatIsMissing();
     if (missing !== undefined) throw new Error(missing);
     await this.device.found;
     if (!this.engine?.usable) this.close("The page took another worker");
-    this.engine ??= new Engine({
+    return (this.opening ??= this.begin());
+  }
+
+  private async begin(): Promise<Open> {
+    const engine = new Engine({
       ...this.handlers,
       loading: (event) => this.progress(event),
     });
-    const { engine } = this;
-    this.opening ??= engine.ask("open", { device: this.device.kind, model: this.model.asked });
+    this.engine = engine;
+    const { kind } = this.device;
     try {
-      const opened = await this.opening;
+      const opened = await engine.ask("open", { device: kind, model: this.model.asked });
       this.seen = true;
       document.body.dataset.model = "open";
       return { engine, opened };
     } catch (error) {
       if (this.engine === engine) this.close("The model did not open");
+      if (this.fallBack(kind, error, "The page goes on on the CPU.")) return this.open();
       throw error;
     } finally {
       byId("load").hidden = true;
     }
+  }
+
+  /** Takes the CPU where what failed on this device was a GPU, and says what goes on; tells whether it was. */
+  fallBack(kind: DeviceKind, error: unknown, goesOn: string): boolean {
+    if (kind === "cpu" || !(error instanceof EngineError) || error.name !== "DeviceError") return false;
+    // a drawing and a training may both have been on it
+    if (this.device.kind !== "cpu") {
+      this.close("The GPU failed");
+      this.device.fallBack();
+    }
+    notify(`${explain(error)} ${goesOn}`);
+    return true;
   }
 
   /** Ends the worker; the next `open` makes a new one. */

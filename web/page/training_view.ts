@@ -109,8 +109,9 @@ export class TrainingView {
   }
 
   /** Shows fewer records than before, because the run goes on from a checkpoint. */
-  rewind(records: StepRecord[]): void {
+  rewind({ checkpoint, records }: Pick<Run, "checkpoint" | "records">): void {
     this.recent = [];
+    this.elapsed = checkpoint?.seconds ?? 0;
     this.chart.reset(this.threshold, records);
   }
 
