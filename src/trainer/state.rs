@@ -53,7 +53,7 @@ impl TrainState {
     ///
     /// # Errors
     ///
-    /// [`TrainError::State`] if it is one.
+    /// [`TrainError::State`] if it is of such a run.
     pub fn check_fingerprint(&self, fingerprint: u64) -> Result<(), TrainError> {
         if self.fingerprint == fingerprint {
             return Ok(());
