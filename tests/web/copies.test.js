@@ -3,15 +3,17 @@
 import assert from "node:assert/strict";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { before, test } from "node:test";
+import { test } from "node:test";
 
 import { finished, PATIENCE, ready, set, settled, site, train, visit } from "./page.js";
 
 const it = site();
 const PATHS = ["/a/host/", "/b/"];
 
-before(() => {
+/** Serves the page, with another version and a model, at a second path too. */
+function serveCopy() {
   const { folders } = it.server;
+  if (folders["/b/"]) return;
   const other = join(it.folder, "other-version");
   cpSync(folders["/a/host/"], other, { recursive: true });
   const worker = join(other, "service_worker.js");
@@ -21,9 +23,10 @@ before(() => {
   writeFileSync(worker, changed);
   folders["/b/tiny/"] = it.tiny;
   folders["/b/"] = other;
-});
+}
 
 async function browser() {
+  serveCopy();
   const context = await it.browser.newContext();
   context.setDefaultTimeout(PATIENCE);
   return context;

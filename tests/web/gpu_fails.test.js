@@ -15,12 +15,17 @@ const onCpu = (page) => page.locator("#device input[value=cpu]").isChecked();
 
 /** What the worker says when its GPU is lost. */
 async function lose(page) {
-  for (const worker of page.workers()) {
-    await worker.evaluate(() => {
-      // not those that compute for it
-      if (self.name === "") self.postMessage({ type: "broken", error: { name: "DeviceError", message: "the GPU was lost" } });
-    });
-  }
+  const told = await Promise.allSettled(
+    page.workers().map((worker) =>
+      worker.evaluate(() => {
+        // not those that compute for it, which the page ends as soon as it hears of this
+        if (self.name !== "") return false;
+        self.postMessage({ type: "broken", error: { name: "DeviceError", message: "the GPU was lost" } });
+        return true;
+      }),
+    ),
+  );
+  assert.ok(told.some(({ value }) => value));
 }
 
 /** A page that has trained and draws so many pictures, which takes longer than what comes next. */
