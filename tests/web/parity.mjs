@@ -232,7 +232,7 @@ await refuses("`eval_batch_size`", { eval_batch_size: 0 }, "eval_batch_size");
 await refuses("<my cat>", { placeholder_token: "<my cat>" }, "placeholder_token");
 await refuses("`logger`", { logger: "wandb" }, "logger");
 await fails("InputError", "no pictures were given", () => studio.check(options, []), "train_data_dir");
-await fails("InputError", "the options or the pictures are not those", () =>
+await fails("InputError", "are not those that the run began with", () =>
   studio.train({ ...run, options: { ...options, seed: 1 }, state, skip_before: true }, host()));
 const bad = { name: "bad.png", bytes: run.pictures[0].bytes.slice(0, 100) };
 // a side of it by a side of what it becomes, and that squared, is 2^32, which wasm counts as 0
