@@ -38,7 +38,7 @@ async function drawing(count) {
   await finished(page);
   assert.ok(!(await onCpu(page)));
   await page.locator("#draw-count").fill(String(count));
-  await page.locator("#draw-num_inference_steps").fill("500");
+  await page.locator("#draw-num_inference_steps").fill("200");
   await page.getByRole("button", { name: "Draw", exact: true }).click();
   await page.waitForFunction(() => document.querySelector("#draw-bar").value > 0);
   return page;
