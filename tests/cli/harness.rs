@@ -3,7 +3,9 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, Command, Output},
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -168,4 +170,21 @@ impl Ran {
         assert_eq!(self.code, Some(0), "{self:?}");
         self.stdout
     }
+}
+
+/// Waits for something that a running program does, for a minute at most.
+pub fn wait_for(child: &mut Child, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(child.try_wait().unwrap().is_none(), "the program ended early");
+        assert!(Instant::now() < deadline, "the program is too slow");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Sends a signal, such as `INT`, to a running program.
+#[cfg(unix)]
+pub fn signal(name: &str, child: &Child) {
+    let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
 }
