@@ -12,7 +12,7 @@ use std::{
 use std::{process::Stdio, time::Duration};
 
 use crate::{
-    harness::{Cli, train_args},
+    harness::{Cli, Ran, train_args},
     pickled::pickle_weights,
 };
 
@@ -103,6 +103,11 @@ fn serve(cli: &Cli) -> String {
     endpoint
 }
 
+/// An address at which nothing answers.
+fn nowhere() -> String {
+    format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
+}
+
 /// A command that asks the server at `endpoint` and keeps its cache in the folder `hub`.
 fn asking(cli: &Cli, endpoint: &str, args: &[&str]) -> Command {
     let mut command = cli.command(args);
@@ -111,6 +116,11 @@ fn asking(cli: &Cli, endpoint: &str, args: &[&str]) -> Command {
     }
     command.env("HF_ENDPOINT", endpoint).env("HF_HOME", cli.path("hub"));
     command
+}
+
+/// The same, until it ends.
+fn ask(cli: &Cli, endpoint: &str, args: &[&str]) -> Ran {
+    cli.ran(asking(cli, endpoint, args).output().unwrap())
 }
 
 /// A training of one step on `model`.
@@ -124,8 +134,7 @@ fn the_variables_of_the_hubs_own_tools_count() {
     cli.copy_model("models/gated");
     cli.concept("koala", "pictures");
     let endpoint = format!("{}/", serve(&cli));
-    let refused = asking(&cli, &endpoint, &short("someone/gated", "refused")).output().unwrap();
-    let refused = cli.ran(refused);
+    let refused = ask(&cli, &endpoint, &short("someone/gated", "refused"));
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.stderr.contains("give your token by `HF_TOKEN`"), "{refused:?}");
     let train = |output: &str, offline: &str| {
@@ -151,8 +160,7 @@ fn a_model_that_is_not_read_is_refused_before_its_weights_are_downloaded() {
     fs::write(index, r#"{"_class_name": "FluxPipeline"}"#).unwrap();
     cli.concept("koala", "pictures");
     let endpoint = serve(&cli);
-    let refused = asking(&cli, &endpoint, &short("someone/other", "run")).output().unwrap();
-    let refused = cli.ran(refused);
+    let refused = ask(&cli, &endpoint, &short("someone/other", "run"));
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.stderr.contains("a Flux model"), "{refused:?}");
     let come = files(&cli.path("hub/hub/models--someone--other/snapshots/c0ffee"));
@@ -167,10 +175,7 @@ fn a_download_that_breaks_off_is_no_missing_file_and_goes_on() {
     cli.concept("koala", "pictures");
     let endpoint = serve(&cli);
     fs::write(cli.path("models/cut"), "").unwrap();
-    let train = |output: &str| {
-        let mut command = asking(&cli, &endpoint, &short("someone/tiny-emoji", output));
-        cli.ran(command.output().unwrap())
-    };
+    let train = |output: &str| ask(&cli, &endpoint, &short("someone/tiny-emoji", output));
     let broken = train("broken");
     assert_eq!(broken.code, Some(1), "{broken:?}");
     assert!(broken.stderr.contains("cannot download `someone/tiny-emoji/"), "{broken:?}");
@@ -210,10 +215,7 @@ fn a_model_is_downloaded_once_by_its_name_and_trains() {
     pickle_weights(&cli.copy_model("models/pickled"));
     let endpoint = serve(&cli);
     cli.concept("koala", "pictures");
-    let train_from = |endpoint: &str, model: &str, output: &str| {
-        cli.ran(asking(&cli, endpoint, &short(model, output)).output().unwrap())
-    };
-    let train = |model: &str, output: &str| train_from(&endpoint, model, output);
+    let train = |model: &str, output: &str| ask(&cli, &endpoint, &short(model, output));
     let said = train("someone/tiny-emoji", "run").ok();
     assert!(said.contains("model      someone/tiny-emoji"), "{said}");
     // what is in the cache is not fetched again
@@ -230,10 +232,8 @@ fn a_model_is_downloaded_once_by_its_name_and_trains() {
     train("someone/pickled", "pickled").ok();
     assert_eq!(train("some one/none", "refused").code, Some(2));
     // where nothing answers, what is in the cache is enough
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let without =
-        |model: &str, output: &str| train_from(&format!("http://{closed}"), model, output);
-    let cached = without("someone/tiny-emoji", "cached");
+    let offline = |args: &[&str]| ask(&cli, &nowhere(), args);
+    let cached = offline(&short("someone/tiny-emoji", "cached"));
     let note = "`someone/tiny-emoji` is its copy in the cache";
     assert!(cached.stderr.contains(note), "{cached:?}");
     cached.ok();
@@ -249,15 +249,21 @@ fn a_model_is_downloaded_once_by_its_name_and_trains() {
         [[variants]]
         name = 'y'";
     fs::write(cli.path("grid.toml"), grid).unwrap();
-    let offline =
-        |args: &[&str]| cli.ran(asking(&cli, &format!("http://{closed}"), args).output().unwrap());
     let status = offline(&["experiment", "table1", "--grid", "grid.toml", "--status"]);
     assert_eq!(status.stderr.matches(note).count(), 1, "{status:?}");
     assert!(status.ok().contains("0 of 2 runs done"));
-    let nowhere = without("someone/none", "nowhere");
-    assert!(nowhere.stderr.contains("check the connection"), "{nowhere:?}");
-    assert!(nowhere.stderr.contains("there is no folder `someone/none` here"), "{nowhere:?}");
-    assert_eq!(nowhere.code, Some(1));
+}
+
+#[test]
+fn without_a_connection_the_model_is_missed_after_whatever_needs_none() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    cli.concept("koala", "run");
+    let offline = |args: &[&str]| ask(&cli, &nowhere(), args);
+    let none = offline(&short("someone/none", "none"));
+    assert!(none.stderr.contains("check the connection"), "{none:?}");
+    assert!(none.stderr.contains("there is no folder `someone/none` here"), "{none:?}");
+    assert_eq!(none.code, Some(1));
     let grid = "[[concepts]]\nname = 'koala'\nmodel = 'someone/none'\ntrain_data_dir = 'pictures'\n\
                 placeholder_token = '<a>'\ninitializer_token = 'bear'\n[[variants]]\nname = 'x'\n";
     fs::write(cli.path("grid.toml"), grid).unwrap();

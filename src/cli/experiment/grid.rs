@@ -146,7 +146,8 @@ impl Grid {
         cells.collect()
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (&Variant, &Concept)> {
+    /// Every variant on every concept, variant by variant.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&Variant, &Concept)> {
         self.variants.iter().flat_map(move |v| self.concepts.iter().map(move |c| (v, c)))
     }
 

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     cli::experiment::{
         Experiment,
+        grid::Concept,
         place::Interrupts,
         queue::{Outcome, Queue},
     },
@@ -24,25 +25,25 @@ name = 'few'
 steps_from = { variant = 'CLIP-s', statistic = 'mean' }
 ";
 
-fn cells(grid: &Grid) -> Vec<Cell> {
-    let pairs = grid.variants.iter().flat_map(|v| grid.concepts.iter().map(move |c| (v, c)));
-    let cell = |(variant, concept): (&Variant, _)| {
-        let concept: &crate::cli::experiment::grid::Concept = concept;
+fn grid() -> Grid {
+    Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap()
+}
+
+fn cells() -> Vec<Cell> {
+    let cell = |(variant, concept): (&Variant, &Concept)| {
         let mut options = variant.options.clone();
         options.data.seed = Some(7);
         options.optimizer.learning_rate = Some(0.25);
         Cell {
-            concept: concept.name.clone(),
-            variant: variant.name.clone(),
-            run: format!("{}--{}", concept.name, variant.name),
             model: "a model".into(),
             model_mark: "this".into(),
             options,
             pictures: "these".into(),
             steps_from: variant.steps_from.clone(),
+            ..Cell::named(&format!("{}--{}", concept.name, variant.name), None)
         }
     };
-    pairs.map(cell).collect()
+    grid().pairs().map(cell).collect()
 }
 
 /// Writes a finished run.
@@ -64,15 +65,18 @@ fn run(runs: &Path, cell: &Cell, options: &TrainOptions, steps: usize, score: Op
     fs::write(folder.join("report.html"), "<html>").unwrap();
 }
 
+fn queue<'a>(cells: &'a [Cell], runs: &Path) -> Result<Queue<'a>, CliError> {
+    Queue::new(cells, "my.toml", runs, Interrupts::default())
+}
+
 fn read<'a>(cells: &'a [Cell], runs: &Path) -> Result<Vec<Finished<'a>>, CliError> {
-    Queue::new(cells, "my.toml", runs, Interrupts::default())?.finished()
+    queue(cells, runs)?.finished()
 }
 
 #[test]
 fn a_table_sums_up_the_run_folders() {
     let folder = tempfile::tempdir().unwrap();
-    let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
-    let cells = cells(&grid);
+    let (grid, cells) = (grid(), cells());
     let runs = folder.path().join("runs");
     for (cell, (steps, score)) in cells.iter().zip([(10, 0.5), (40, 0.9), (20, 0.6)]) {
         run(&runs, cell, &cell.options, steps, Some(score));
@@ -86,7 +90,7 @@ fn a_table_sums_up_the_run_folders() {
     fs::write(runs.join("c--few.failed"), "the device, it burnt\n").unwrap();
     // a failure of an earlier call is tried again, one that came since counts
     assert_eq!(read(&cells, &runs).unwrap().len(), 5);
-    let mut queue = Queue::new(&cells, "my.toml", &runs, Interrupts::default()).unwrap();
+    let mut queue = queue(&cells, &runs).unwrap();
     fs::remove_file(runs.join("c--few.failed")).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(20));
     fs::write(runs.join("c--few.failed"), "the device, it burnt\n").unwrap();
@@ -119,8 +123,7 @@ fn a_table_sums_up_the_run_folders() {
 
 #[test]
 fn the_table_names_the_clip_that_scored() {
-    let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
-    let cells = cells(&grid);
+    let cells = cells();
     let scored_by = |clips: [Option<&str>; 2]| {
         let runs = clips.map(|clip| {
             let mut options = cells[0].options.clone();
@@ -139,12 +142,8 @@ fn the_table_names_the_clip_that_scored() {
 #[test]
 fn a_run_that_ended_before_its_last_file_is_not_done() {
     let folder = tempfile::tempdir().unwrap();
-    let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
-    let cells = cells(&grid);
-    let done = || {
-        let queue = Queue::new(&cells, "my.toml", folder.path(), Interrupts::default());
-        queue.unwrap().count_done()
-    };
+    let cells = cells();
+    let done = || queue(&cells, folder.path()).unwrap().count_done();
     for cell in &cells[..2] {
         run(folder.path(), cell, &cell.options, 10, None);
     }
@@ -156,16 +155,12 @@ fn a_run_that_ended_before_its_last_file_is_not_done() {
 #[test]
 fn a_run_that_failed_here_and_was_made_by_another_process_since_is_done() {
     let folder = tempfile::tempdir().unwrap();
-    let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
-    let cells = cells(&grid);
+    let cells = cells();
     let failed = |queue: &mut Queue<'_>| {
         fs::write(folder.path().join("a--CLIP-s.failed"), "it burnt").unwrap();
         queue.work("none").unwrap();
     };
-    let queue = || {
-        let queue = Queue::new(&cells[..1], "my.toml", folder.path(), Interrupts::default());
-        queue.unwrap()
-    };
+    let queue = || queue(&cells[..1], folder.path()).unwrap();
     let mut first = queue();
     failed(&mut first);
     assert_eq!(first.finished().unwrap()[0].failure(), Some("it burnt"));
@@ -181,8 +176,7 @@ fn a_run_that_failed_here_and_was_made_by_another_process_since_is_done() {
 #[test]
 fn a_run_of_other_pictures_does_not_count() {
     let folder = tempfile::tempdir().unwrap();
-    let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
-    let cells = cells(&grid);
+    let cells = cells();
     run(folder.path(), &cells[0], &cells[0].options, 10, None);
     let made_of = |pictures: &str| {
         let file = folder.path().join(&cells[0].run).join("result.json");
@@ -200,8 +194,7 @@ fn a_run_of_other_pictures_does_not_count() {
 #[test]
 fn a_run_of_another_model_does_not_count_and_one_that_was_begun_with_it_does_not_go_on() {
     let folder = tempfile::tempdir().unwrap();
-    let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
-    let cells = cells(&grid);
+    let cells = cells();
     run(folder.path(), &cells[0], &cells[0].options, 10, None);
     let options = cells[0].options.to_toml().unwrap();
     let begun_with = |line: &str| {
@@ -222,8 +215,7 @@ fn a_run_of_another_model_does_not_count_and_one_that_was_begun_with_it_does_not
 #[test]
 fn runs_with_other_options_than_the_grids_do_not_count() {
     let folder = tempfile::tempdir().unwrap();
-    let grid = Grid::parse(Experiment::Table1, GRID, "my.toml".into()).unwrap();
-    let cells = cells(&grid);
+    let cells = cells();
     let refused = |options: TrainOptions| {
         run(folder.path(), &cells[0], &options, 10, None);
         read(&cells, folder.path()).map(|_| ()).unwrap_err().to_string()
