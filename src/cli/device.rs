@@ -1,5 +1,6 @@
 //! The device that `--device` names.
 
+mod choice;
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(feature = "cuda")]
@@ -21,7 +22,10 @@ use std::{
 
 use burn::tensor::Device;
 
-use self::unusable::Unusable;
+use self::{
+    choice::{CHOICES, Choice},
+    unusable::Unusable,
+};
 pub(super) use self::{
     list::{list, nvidia_gpus},
     several::open_each,
@@ -31,94 +35,6 @@ use crate::{
     pipelines::ModelFolder,
     tensor::{DeviceError, on_device, panic_message},
 };
-
-/// A device that this build can name: flag value, what it is, and how to get it.
-struct Choice {
-    name: &'static str,
-    about: &'static str,
-    /// A GPU, unless it is one in software.
-    gpu: bool,
-    /// How many there are that a number can name, where their driver can be asked.
-    count: fn() -> usize,
-    open: fn(usize) -> Result<Device, Unusable>,
-}
-
-/// In the order of preference for `auto`.
-const CHOICES: &[Choice] = &[
-    #[cfg(feature = "cuda")]
-    Choice {
-        name: "cuda",
-        about: "NVIDIA GPU; `cuda:1` is the second one",
-        gpu: true,
-        count: cuda::count,
-        open: cuda::open,
-    },
-    #[cfg(feature = "vulkan")]
-    Choice {
-        name: "vulkan",
-        about: "GPU by Vulkan and SPIR-V",
-        gpu: true,
-        count: || 1,
-        open: |_| open_wgpu(Some(WgpuBackend::Vulkan)),
-    },
-    #[cfg(feature = "metal")]
-    Choice {
-        name: "metal",
-        about: "Apple GPU",
-        gpu: true,
-        count: || 1,
-        open: |_| open_wgpu(Some(WgpuBackend::Metal)),
-    },
-    #[cfg(feature = "wgpu")]
-    Choice {
-        name: "wgpu",
-        about: "any GPU by wgpu",
-        gpu: true,
-        count: || 1,
-        open: |_| open_wgpu(None),
-    },
-    #[cfg(feature = "flex")]
-    Choice {
-        name: "cpu",
-        about: "CPU (burn-flex)",
-        gpu: false,
-        count: || 1,
-        open: |_| Ok(Device::flex()),
-    },
-    #[cfg(feature = "ndarray")]
-    Choice {
-        name: "ndarray",
-        about: "CPU (burn-ndarray), for comparison",
-        gpu: false,
-        count: || 1,
-        open: open_ndarray,
-    },
-];
-
-#[cfg(feature = "wgpu")]
-use burn::tensor::wgpu::{WgpuBackend, WgpuInitError};
-
-#[cfg(feature = "wgpu")]
-fn open_wgpu(api: Option<WgpuBackend>) -> Result<Device, Unusable> {
-    let options = Device::wgpu_options();
-    let options = match api {
-        Some(api) => options.graphics_api(api),
-        None => options,
-    };
-    options.init().map_err(|error| match error {
-        WgpuInitError::AdapterUnavailable { .. } | WgpuInitError::UnsupportedGraphicsApi { .. } => {
-            Unusable::Absent(error.to_string())
-        }
-        error => Unusable::Broken(error.to_string()),
-    })
-}
-
-/// Deprecated in burn in favour of flex; kept here to compare the two.
-#[cfg(feature = "ndarray")]
-#[allow(deprecated)]
-fn open_ndarray(_: usize) -> Result<Device, Unusable> {
-    Ok(Device::ndarray())
-}
 
 /// The device of this kind and number, if it computes.
 fn usable(choice: &Choice, index: usize) -> Result<Device, Unusable> {
@@ -383,7 +299,10 @@ mod tests {
     #[cfg(feature = "wgpu")]
     #[test]
     fn an_adapter_is_a_card_exactly_if_it_is_no_software() {
-        use super::list::{describe, part};
+        use super::{
+            choice::open_wgpu,
+            list::{describe, part},
+        };
 
         const SOFTWARE: [&str; 4] = ["llvmpipe", "swiftshader", "softpipe", "basic render"];
         let choice = CHOICES.iter().find(|choice| choice.name == "wgpu").unwrap();
