@@ -11,8 +11,9 @@ use crate::ModelError;
 /// The parts of a model folder that are read whole, by their path's beginning.
 const WHOLE: [&str; 6] =
     ["model_index.json", "dvar.toml", "words.txt", "scheduler/", "tokenizer/", "tokenizer_2/"];
-/// The parts that may hold weights, beside their `config.json`, in Stable Diffusion or LDM.
-const NETWORKS: [&str; 6] = ["text_encoder", "text_encoder_2", "bert", "unet", "vae", "vqvae"];
+/// The parts of a model folder that may hold weights, beside their `config.json`, in Stable Diffusion or
+/// LDM.
+pub const NETWORKS: &[&str] = &["text_encoder", "text_encoder_2", "bert", "unet", "vae", "vqvae"];
 /// What a scorer's folder holds beside its weights; which of it a scorer needs, it says itself.
 const SCORER: [&str; 8] = [
     "config.json",

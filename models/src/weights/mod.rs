@@ -27,7 +27,7 @@ pub mod torch;
 
 pub use change::{ChangeWeight, change_weights};
 pub use folder::Folder;
-pub use hub_files::HubFiles;
+pub use hub_files::{HubFiles, NETWORKS};
 pub use key_map::{KeyMap, Network};
 pub use layout::weight_files;
 pub use load::load;

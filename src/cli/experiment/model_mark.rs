@@ -7,17 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dvar_models::weights::{Folder, ModelSource, weight_files};
+use dvar_models::weights::{Folder, ModelSource, NETWORKS, weight_files};
 
 use crate::{
     cli::{CliError, model},
     config::TrainOptions,
     fingerprint::Fingerprint,
 };
-
-/// The networks of a folder in diffusers' layout, and the scorer that it may bring.
-const NETWORKS: [&str; 7] =
-    ["text_encoder", "text_encoder_2", "bert", "unet", "vae", "vqvae", "clip"];
 
 /// How much is read of a file, and at how many places: all of one of 256 KiB, and of one of gigabytes as
 /// little. Weights that were trained on, merged or rounded differ nearly everywhere.
@@ -52,7 +48,8 @@ fn mark(path: Option<&Path>, clip: Option<&Path>) -> Result<String, CliError> {
             let scheduler = folder.join("scheduler/scheduler_config.json");
             hash = with_file(hash, &scheduler)?;
             let folder = Folder(folder);
-            for network in NETWORKS {
+            // with the scorer that it may bring
+            for network in NETWORKS.iter().copied().chain(["clip"]) {
                 if folder.has(&format!("{network}/config.json")) {
                     hash = with_network(hash, &folder, network)?;
                 }
