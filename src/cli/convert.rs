@@ -52,8 +52,10 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
         check_new(path)?;
     }
     // before the embedding is written: of both files, none is left alone
-    let lora = lora.map(|lora| Ok::<_, CliError>((lora_bytes(&lora, args.to, &lora_path)?, lora)));
-    let lora = lora.transpose()?;
+    let lora = match lora {
+        Some(lora) => Some((lora_bytes(&lora, args.to, &lora_path)?, lora)),
+        None => None,
+    };
     let word = if args.to.is_named_by_file() {
         stem.file_name().unwrap_or_default().to_string_lossy().into_owned()
     } else {
@@ -71,7 +73,10 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
         println!("embedding  {}", path.display());
     }
     println!("token      {}", in_prompts(args.to, &word));
-    lora.map_or(Ok(()), |(bytes, lora)| write_lora(&lora, &bytes, args.to, &lora_path))
+    match lora {
+        Some((bytes, lora)) => write_lora(&lora, &bytes, args.to, &lora_path),
+        None => Ok(()),
+    }
 }
 
 /// Writes a LoRA by the names that a tool reads.

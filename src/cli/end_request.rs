@@ -1,15 +1,15 @@
-//! Ctrl-C, SIGTERM and a terminal that goes: what asks a command to end.
+//! Ctrl-C, SIGTERM and a terminal that is closed: what asks a command to end.
 
 use std::time::{Duration, Instant};
 
 use super::CliError;
 
-/// What comes so soon after a request is the same one: of a terminal that goes, the shell tells its
-/// commands, and then the system does.
+/// A request that comes so soon after another is the same one: when a terminal is closed, the shell tells
+/// its commands, and then the system does.
 const SAME: Duration = Duration::from_secs(1);
 
-/// Calls `asked` each time that the user or the system asks for the end. A terminal that goes asks no
-/// command that `nohup` started: where SIGHUP was ignored, it stays so.
+/// Calls `asked` each time that the user or the system asks for the end. A terminal that is
+/// closed asks no command that `nohup` started: where SIGHUP was ignored, it stays so.
 pub(super) fn on_end_request(mut asked: impl FnMut() + Send + 'static) -> Result<(), CliError> {
     #[cfg(unix)]
     let before = at_hangup(libc::SIG_IGN);

@@ -173,7 +173,7 @@ fn of_hub(
     }
     if matches!(error, ModelError::Download { .. } | ModelError::Unreadable { .. }) {
         eprintln!(
-            "note: there is no folder `{repository}` here, so that it is taken for a name on the Hugging Face Hub"
+            "note: there is no folder `{repository}` here, so it is taken for a name on the Hugging Face Hub"
         );
     }
     Err(error.into())
