@@ -14,6 +14,9 @@ use crate::{
     watch::{Watch, named_figure},
 };
 
+/// The callback's name where it is given none.
+const NAME: &str = "deterministic-eval";
+
 /// A loss that depends on the model, and on nothing that is drawn anew unless it is meant to be.
 pub trait Evaluation<M> {
     /// The losses of evaluation number `evaluation`, counted from 0: at least one, without gradient. The
@@ -181,7 +184,7 @@ impl<E> DeterministicEval<E> {
 
 impl<M, S, E: Evaluation<M>> Callback<M, S> for DeterministicEval<E> {
     fn name(&self) -> &'static str {
-        self.name.unwrap_or("deterministic-eval")
+        self.name.unwrap_or(NAME)
     }
 
     fn before_update_async<'a>(
@@ -195,7 +198,7 @@ impl<M, S, E: Evaluation<M>> Callback<M, S> for DeterministicEval<E> {
             let evaluation = step.record.step / self.interval;
             let losses = self.evaluation.losses(step.model, evaluation).await?;
             if losses.is_empty() {
-                let name = self.name.unwrap_or("deterministic-eval");
+                let name = self.name.unwrap_or(NAME);
                 return Err(TrainError::callback(name, "the evaluation gives no loss"));
             }
             let losses = Tensor::cat(losses, 0).into_data_async().await;

@@ -8,6 +8,9 @@ use crate::{
     watch::{Watch, named_figure},
 };
 
+/// The callback's name where it is given none.
+const NAME: &str = "score-monitor";
+
 /// The scores of one evaluation by name; the first is the one that is watched.
 pub type Scores = Vec<(&'static str, f64)>;
 
@@ -61,7 +64,7 @@ where
     F: AsyncFnMut(&M, usize) -> Result<Scores, TrainError>,
 {
     fn name(&self) -> &'static str {
-        self.name.unwrap_or("score-monitor")
+        self.name.unwrap_or(NAME)
     }
 
     fn after_update_async<'a>(
@@ -80,7 +83,7 @@ where
             let Some(criterion) = &mut self.criterion else { return Ok(Control::Continue) };
             let Some((_, score)) = scores.first() else {
                 return Err(TrainError::callback(
-                    self.name.unwrap_or("score-monitor"),
+                    self.name.unwrap_or(NAME),
                     "there is no score for the criterion to watch",
                 ));
             };

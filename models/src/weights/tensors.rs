@@ -110,11 +110,17 @@ impl Tensors {
         let Some(tensor) = self.tensors.iter().find(|tensor| tensor.name == name) else {
             return Ok(None);
         };
-        let bytes = tensor.to_bytes().ok();
+        let bytes = tensor.to_bytes().map_err(|error| error.to_string());
+        // where there is one, it says more
         Self::failure(&self.failures)?;
-        let (shape, dtype) = (tensor.shape.clone(), tensor.dtype);
-        let data = bytes.and_then(|bytes| TensorData::try_from_bytes(bytes, shape, dtype).ok());
-        Ok(data.map(|data| data.iter::<f32>().collect()))
+        let data = bytes.and_then(|bytes| {
+            let data = TensorData::try_from_bytes(bytes, tensor.shape.clone(), tensor.dtype);
+            data.map_err(|error| error.to_string())
+        });
+        match data {
+            Ok(data) => Ok(Some(data.iter::<f32>().collect())),
+            Err(reason) => Err(ModelError::Invalid { file: self.file().into(), reason }),
+        }
     }
 
     /// The last failure to read values, if there was one.
