@@ -5,7 +5,7 @@ import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { finished, PATIENCE, ready, set, settled, site, train, visit } from "./page.js";
+import { discard, finished, offersNothing, PATIENCE, ready, set, showAgain, site, train, visit } from "./page.js";
 
 const it = site();
 const PATHS = ["/a/host/", "/b/"];
@@ -85,20 +85,14 @@ test("a run is offered by the copy that made it alone; what an earlier version s
   await train(page);
   await finished(page);
   const other = await open(context, "/b/");
-  await settled(other);
-  assert.ok(await other.locator("#offer").isHidden());
+  await offersNothing(other);
 
   await storeAsEarlier(page);
-  await page.reload();
-  await page.getByRole("button", { name: "Show it" }).click();
-  await finished(page);
+  await showAgain(page);
   assert.equal(await page.locator("#before img").count(), 1);
   await page.reload();
-  await page.getByRole("button", { name: "Discard" }).click();
-  await page.locator("#offer").waitFor({ state: "hidden" });
-  await page.reload();
-  await settled(page);
-  assert.ok(await page.locator("#offer").isHidden());
+  await discard(page);
+  await offersNothing(page);
   await context.close();
 });
 

@@ -1,5 +1,6 @@
 // Opens the page as a visitor would, and waits for what a visitor would wait for.
 
+import assert from "node:assert/strict";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -133,18 +134,50 @@ export async function finished(page) {
   await page.locator("#result").waitFor({ state: "visible" });
 }
 
-/** Clicks a download and gives its bytes. */
-/** A page on which a run of the small model with these options has ended. */
-export async function trained(site, options) {
+/** A page that is asked to train the small model with these options. */
+export async function training(site, options) {
   const page = await site.open();
   await page.goto(`${site.url}?model=tiny/`);
   await ready(page);
   await set(page, options);
   await train(page);
+  return page;
+}
+
+/** A page on which such a training has ended. */
+export async function trained(site, options) {
+  const page = await training(site, options);
   await finished(page);
   return page;
 }
 
+/** Goes on with the run that has ended, up to `steps` steps, and waits until its result is gone. */
+export async function goOnTo(page, steps) {
+  await page.getByRole("button", { name: `Go on to ${steps} steps` }).click();
+  await page.locator("#result").waitFor({ state: "hidden" });
+}
+
+/** Comes back to the page later, and shows the run that has ended. */
+export async function showAgain(page) {
+  await page.reload();
+  await page.getByRole("button", { name: "Show it" }).click();
+  await finished(page);
+}
+
+/** Discards the run that is on offer, and comes back to the page later. */
+export async function discard(page) {
+  await page.getByRole("button", { name: "Discard" }).click();
+  await page.locator("#offer").waitFor({ state: "hidden" });
+  await page.reload();
+}
+
+/** Makes sure that no run is on offer. */
+export async function offersNothing(page) {
+  await settled(page);
+  assert.ok(await page.locator("#offer").isHidden());
+}
+
+/** Clicks a download and gives its bytes. */
 export async function downloaded(page, name) {
   const [download] = await Promise.all([
     page.waitForEvent("download"),
