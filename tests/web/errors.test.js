@@ -13,20 +13,32 @@ const it = site();
 const tiny = { max_train_steps: 6, train_batch_size: 1, eval_batch_size: 1, save_steps: 2, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
 const notice = (page) => page.locator("#notice-text");
 
-/** Holds back the pictures of an example; what comes back lets them in, and gives the page a moment with them. */
+/** Holds back the pictures of an example; what comes back lets them in, and waits until the page has them. */
 async function held(page, example) {
-  const requests = [];
   let answer;
   const answered = new Promise((resolve) => (answer = resolve));
   await page.route(`**/concepts/${example}/*`, async (route) => {
-    requests.push(route.request());
     await answered;
     await route.continue();
   });
+  await page.evaluate(() => {
+    globalThis.awaited = 0;
+    const { fetch } = globalThis;
+    const { arrayBuffer } = Response.prototype;
+    globalThis.fetch = (...asked) => {
+      globalThis.awaited++;
+      return fetch(...asked);
+    };
+    Response.prototype.arrayBuffer = async function () {
+      const bytes = await arrayBuffer.call(this);
+      globalThis.awaited--;
+      return bytes;
+    };
+  });
   return async () => {
+    assert.ok(await page.evaluate(() => globalThis.awaited > 0));
     answer();
-    for (const request of requests) await (await request.response()).finished();
-    await page.waitForTimeout(500);
+    await page.waitForFunction(() => globalThis.awaited === 0);
   };
 }
 
