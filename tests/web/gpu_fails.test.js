@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { finished, goOnTo, reached, ready, set, showAgain, site, train } from "./page.js";
+import { figure, finished, goOnTo, reached, ready, set, showAgain, site, train } from "./page.js";
 import { NAMED_GPU, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
@@ -99,7 +99,7 @@ test("the time that a run shows is that of its steps, without those that a lost 
   await lose(page);
   await told(page, "The training starts again on the CPU.");
   await finished(page);
-  const time = () => page.locator("#figures div").filter({ hasText: "Time" }).locator("dd").textContent();
+  const time = () => figure(page, "Time").textContent();
   const shown = await time();
   await showAgain(page);
   assert.equal(await time(), shown);

@@ -47,6 +47,15 @@ export function site(options) {
   return site;
 }
 
+/** Serves the page at a second path too, with this change of its service worker. */
+export function serveCopy({ folder, server }, path, change) {
+  const copy = mkdtempSync(join(folder, "copy-"));
+  cpSync(DIST, copy, { recursive: true });
+  const worker = join(copy, "service_worker.js");
+  writeFileSync(worker, change(readFileSync(worker, "utf8")));
+  server.folders[path] = copy;
+}
+
 /** A new tab on the page, whose console and errors are kept. */
 export async function visit(context, url) {
   const page = await context.newPage();
@@ -91,6 +100,9 @@ export async function reached(page, steps) {
     return Number.parseInt(text) >= least;
   }, steps);
 }
+
+/** A figure beside the chart. */
+export const figure = (page, label) => page.locator("#figures div").filter({ hasText: label }).locator("dd");
 
 /** Waits until the first screen shows all that it knows: the model's values come last. */
 export async function settled(page) {

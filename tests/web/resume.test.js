@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  changeStored, discard, downloaded, finished, goOnTo, offersNothing, onePicture, reached, ready, set, settled, showAgain, site, storedModel, train,
+  changeStored, discard, downloaded, figure, finished, goOnTo, offersNothing, onePicture, reached, ready, set, settled, showAgain, site, storedModel, train,
   trained, training, visit,
 } from "./page.js";
 import { KEEP_STORAGE, openWithPrefix } from "./worker_prefix.js";
@@ -171,7 +171,7 @@ test("the time of a run goes on from where it was, and is shown later", async ()
   await changeStored(page, "checkpoint", { seconds: 3600 });
   await page.reload();
   await page.getByRole("button", { name: /Go on from step \d+/ }).click();
-  const time = () => page.locator("#figures div").filter({ hasText: "Time" }).locator("dd").textContent();
+  const time = () => figure(page, "Time").textContent();
   await page.locator("#status").getByText("Learning", { exact: true }).waitFor();
   assert.match(await time(), /^60 min/);
   await page.getByRole("button", { name: "Stop", exact: true }).click();
