@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { downloaded, finished, set, settled, site, train } from "./page.js";
+import { downloaded, finished, goOnTo, offersNothing, set, settled, site, train } from "./page.js";
 import { openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
@@ -30,8 +30,7 @@ for (const [what, refusal] of Object.entries(REFUSALS)) {
     await set(page, tiny);
     await train(page);
     await finished(page);
-    await page.getByRole("button", { name: "Go on to 8 steps" }).click();
-    await page.locator("#result").waitFor({ state: "hidden" });
+    await goOnTo(page, 8);
     await finished(page);
     assert.ok((await downloaded(page, "learned_embeds.safetensors")).length > 0);
     await page.locator("#draw-count").fill("2");
@@ -40,8 +39,7 @@ for (const [what, refusal] of Object.entries(REFUSALS)) {
     assert.ok(await page.locator("#notice").isHidden());
     assert.deepEqual(page.problems, []);
     await page.reload();
-    await settled(page);
-    assert.ok(await page.locator("#offer").isHidden());
+    await offersNothing(page);
     await page.context().close();
   });
 }

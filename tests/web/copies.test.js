@@ -1,32 +1,27 @@
 // Copies of the page on one host, at other paths, keep what they store apart.
 
 import assert from "node:assert/strict";
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
 
-import { finished, PATIENCE, ready, set, settled, site, train, visit } from "./page.js";
+import { discard, finished, offersNothing, PATIENCE, ready, serveCopy, set, showAgain, site, train, visit } from "./page.js";
 
 const it = site();
 const PATHS = ["/a/host/", "/b/"];
 
 /** Serves the page, with another version and a model, at a second path too. */
-function serveCopy() {
+function serveOther() {
   const { folders } = it.server;
   if (folders["/b/"]) return;
-  const other = join(it.folder, "other-version");
-  cpSync(folders["/a/host/"], other, { recursive: true });
-  const worker = join(other, "service_worker.js");
-  const code = readFileSync(worker, "utf8");
-  const changed = code.replace(/\b[0-9a-f]{16}\b/, "0123456789abcdef");
-  assert.notEqual(changed, code);
-  writeFileSync(worker, changed);
   folders["/b/tiny/"] = it.tiny;
-  folders["/b/"] = other;
+  serveCopy(it, "/b/", (code) => {
+    const other = code.replace(/\b[0-9a-f]{16}\b/, "0123456789abcdef");
+    assert.notEqual(other, code);
+    return other;
+  });
 }
 
 async function browser() {
-  serveCopy();
+  serveOther();
   const context = await it.browser.newContext();
   context.setDefaultTimeout(PATIENCE);
   return context;
@@ -85,20 +80,14 @@ test("a run is offered by the copy that made it alone; what an earlier version s
   await train(page);
   await finished(page);
   const other = await open(context, "/b/");
-  await settled(other);
-  assert.ok(await other.locator("#offer").isHidden());
+  await offersNothing(other);
 
   await storeAsEarlier(page);
-  await page.reload();
-  await page.getByRole("button", { name: "Show it" }).click();
-  await finished(page);
+  await showAgain(page);
   assert.equal(await page.locator("#before img").count(), 1);
   await page.reload();
-  await page.getByRole("button", { name: "Discard" }).click();
-  await page.locator("#offer").waitFor({ state: "hidden" });
-  await page.reload();
-  await settled(page);
-  assert.ok(await page.locator("#offer").isHidden());
+  await discard(page);
+  await offersNothing(page);
   await context.close();
 });
 

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { downloaded, finished, onePicture, reached, ready, set, site, train, trained, UMBRELLA, visit } from "./page.js";
+import { downloaded, finished, onePicture, reached, ready, set, site, train, trained, training, UMBRELLA, visit } from "./page.js";
 import { blackPng } from "./png.js";
 import { limitMemory, openWithPrefix } from "./worker_prefix.js";
 
@@ -13,20 +13,32 @@ const it = site();
 const tiny = { max_train_steps: 6, train_batch_size: 1, eval_batch_size: 1, save_steps: 2, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
 const notice = (page) => page.locator("#notice-text");
 
-/** Holds back the pictures of an example; what comes back lets them in, and gives the page a moment with them. */
+/** Holds back the pictures of an example; what comes back lets them in, and waits until the page has them. */
 async function held(page, example) {
-  const requests = [];
   let answer;
   const answered = new Promise((resolve) => (answer = resolve));
   await page.route(`**/concepts/${example}/*`, async (route) => {
-    requests.push(route.request());
     await answered;
     await route.continue();
   });
+  await page.evaluate(() => {
+    globalThis.awaited = 0;
+    const { fetch } = globalThis;
+    const { arrayBuffer } = Response.prototype;
+    globalThis.fetch = (...asked) => {
+      globalThis.awaited++;
+      return fetch(...asked);
+    };
+    Response.prototype.arrayBuffer = async function () {
+      const bytes = await arrayBuffer.call(this);
+      globalThis.awaited--;
+      return bytes;
+    };
+  });
   return async () => {
+    assert.ok(await page.evaluate(() => globalThis.awaited > 0));
     answer();
-    for (const request of requests) await (await request.response()).finished();
-    await page.waitForTimeout(500);
+    await page.waitForFunction(() => globalThis.awaited === 0);
   };
 }
 
@@ -77,11 +89,7 @@ test("a page whose program does not come says what it needs", async () => {
 });
 
 test("a wrong setting is refused where it stands, in the CLI's words", async () => {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
-  await set(page, { ...tiny, window: 1 });
-  await train(page);
+  const page = await training(it, { ...tiny, window: 1 });
   await page.locator("#option-window-error").getByText("must be at least 2").waitFor();
   assert.equal(await page.locator("#option-window").getAttribute("aria-invalid"), "true");
   await set(page, { window: 50 });
@@ -94,11 +102,7 @@ test("a wrong setting is refused where it stands, in the CLI's words", async () 
 });
 
 test("a training whose numbers overflow says what to lower, and the form is back", async () => {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
-  await set(page, { ...tiny, learning_rate: "1e30" });
-  await train(page);
+  const page = await training(it, { ...tiny, learning_rate: "1e30" });
   await notice(page).getByText(/lower the learning rate/).waitFor();
   await page.getByRole("button", { name: "Save what it had learned" }).waitFor();
   assert.ok(await page.locator("#start").isVisible());
@@ -305,11 +309,7 @@ const CRASH = () => void setTimeout(() => { throw new Error("a crash"); });
 const END = () => void setTimeout(() => self.close());
 for (const [what, happens, told] of [["crashes", CRASH, "a crash"], ["is gone without an error", END, "ended without saying why"]]) {
   test(`a worker that ${what} leaves the run to go on with`, async () => {
-    const page = await it.open();
-    await page.goto(`${it.url}?model=tiny/`);
-    await ready(page);
-    await set(page, { ...tiny, max_train_steps: 400 });
-    await train(page);
+    const page = await training(it, { ...tiny, max_train_steps: 400 });
     await reached(page, 4);
     const worker = page.workers().find((each) => each.url().includes("worker-"));
     await worker.evaluate(happens);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { finished, reached, ready, set, site, train } from "./page.js";
+import { figure, finished, goOnTo, reached, ready, set, showAgain, site, train } from "./page.js";
 import { NAMED_GPU, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
@@ -79,8 +79,7 @@ test("pictures that a GPU does not draw to the end are drawn on the CPU", async 
 
 test("a training and a drawing that lose the same GPU both go on", async () => {
   const page = await drawing(16);
-  await page.getByRole("button", { name: "Go on to 400 steps" }).click();
-  await page.locator("#result").waitFor({ state: "hidden" });
+  await goOnTo(page, 400);
   await lose(page);
   await told(page, "The training goes on from step");
   await finished(page);
@@ -100,11 +99,9 @@ test("the time that a run shows is that of its steps, without those that a lost 
   await lose(page);
   await told(page, "The training starts again on the CPU.");
   await finished(page);
-  const time = () => page.locator("#figures div").filter({ hasText: "Time" }).locator("dd").textContent();
+  const time = () => figure(page, "Time").textContent();
   const shown = await time();
-  await page.reload();
-  await page.getByRole("button", { name: "Show it" }).click();
-  await finished(page);
+  await showAgain(page);
   assert.equal(await time(), shown);
   await page.context().close();
 });

@@ -1,22 +1,15 @@
 // A second visit needs no network.
 
 import assert from "node:assert/strict";
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
 
-import { finished, ready, set, site, train, visit } from "./page.js";
+import { finished, ready, serveCopy, set, site, train, visit } from "./page.js";
 
 const it = site();
 
 test("where the browser cannot read what it kept of the page, the page comes by network", async () => {
-  const { folders } = it.server;
-  const other = join(it.folder, "unreadable");
-  cpSync(folders["/a/host/"], other, { recursive: true });
-  const worker = join(other, "service_worker.js");
   const unreadable = "for (const { prototype } of [Cache, CacheStorage]) prototype.match = async () => { throw new DOMException('unreadable', 'UnknownError'); };";
-  writeFileSync(worker, `${unreadable}\n${readFileSync(worker, "utf8")}`);
-  folders["/unreadable/"] = other;
+  serveCopy(it, "/unreadable/", (code) => `${unreadable}\n${code}`);
   const page = await it.open();
   await page.goto(`${it.server.origin}/unreadable/`);
   await page.waitForFunction(() => navigator.serviceWorker.controller !== null);

@@ -1,5 +1,6 @@
 // Opens the page as a visitor would, and waits for what a visitor would wait for.
 
+import assert from "node:assert/strict";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -44,6 +45,15 @@ export function site(options) {
     if (site.folder) rmSync(site.folder, { recursive: true });
   });
   return site;
+}
+
+/** Serves the page at a second path too, with this change of its service worker. */
+export function serveCopy({ folder, server }, path, change) {
+  const copy = mkdtempSync(join(folder, "copy-"));
+  cpSync(DIST, copy, { recursive: true });
+  const worker = join(copy, "service_worker.js");
+  writeFileSync(worker, change(readFileSync(worker, "utf8")));
+  server.folders[path] = copy;
 }
 
 /** A new tab on the page, whose console and errors are kept. */
@@ -91,6 +101,9 @@ export async function reached(page, steps) {
   }, steps);
 }
 
+/** A figure beside the chart. */
+export const figure = (page, label) => page.locator("#figures div").filter({ hasText: label }).locator("dd");
+
 /** Waits until the first screen shows all that it knows: the model's values come last. */
 export async function settled(page) {
   await page.waitForFunction(() => document.querySelector("#option-window").value !== "");
@@ -133,18 +146,50 @@ export async function finished(page) {
   await page.locator("#result").waitFor({ state: "visible" });
 }
 
-/** Clicks a download and gives its bytes. */
-/** A page on which a run of the small model with these options has ended. */
-export async function trained(site, options) {
+/** A page that is asked to train the small model with these options. */
+export async function training(site, options) {
   const page = await site.open();
   await page.goto(`${site.url}?model=tiny/`);
   await ready(page);
   await set(page, options);
   await train(page);
+  return page;
+}
+
+/** A page on which such a training has ended. */
+export async function trained(site, options) {
+  const page = await training(site, options);
   await finished(page);
   return page;
 }
 
+/** Goes on with the run that has ended, up to `steps` steps, and waits until its result is gone. */
+export async function goOnTo(page, steps) {
+  await page.getByRole("button", { name: `Go on to ${steps} steps` }).click();
+  await page.locator("#result").waitFor({ state: "hidden" });
+}
+
+/** Comes back to the page later, and shows the run that has ended. */
+export async function showAgain(page) {
+  await page.reload();
+  await page.getByRole("button", { name: "Show it" }).click();
+  await finished(page);
+}
+
+/** Discards the run that is on offer, and comes back to the page later. */
+export async function discard(page) {
+  await page.getByRole("button", { name: "Discard" }).click();
+  await page.locator("#offer").waitFor({ state: "hidden" });
+  await page.reload();
+}
+
+/** Makes sure that no run is on offer. */
+export async function offersNothing(page) {
+  await settled(page);
+  assert.ok(await page.locator("#offer").isHidden());
+}
+
+/** Clicks a download and gives its bytes. */
 export async function downloaded(page, name) {
   const [download] = await Promise.all([
     page.waitForEvent("download"),

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { finished, ready, set, site, train, trained } from "./page.js";
+import { figure, finished, goOnTo, ready, set, site, train, trained } from "./page.js";
 import { NAMED_GPU, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
@@ -44,7 +44,7 @@ test("a device that takes long for a step makes a part of one a second, and not 
   await set(page, tiny);
   await train(page);
   await finished(page);
-  const speed = Number(await page.locator("#figures div").filter({ hasText: "Steps a second" }).locator("dd").textContent());
+  const speed = Number(await figure(page, "Steps a second").textContent());
   assert.ok(speed > 0 && speed < 0.1, `${speed} steps a second`);
 });
 
@@ -71,8 +71,7 @@ test("devices are measured to the end also where the rule would stop before", as
 
 test("a drawing that is under way when a training begins moves its own bar", async () => {
   const page = await drawing(16);
-  await page.getByRole("button", { name: "Go on to 24 steps" }).click();
-  await page.locator("#result").waitFor({ state: "hidden" });
+  await goOnTo(page, 24);
   const bars = () => page.evaluate(() => ["draw", "training"].map((name) => document.querySelector(`#${name}-bar`).value));
   const before = await bars();
   await page.waitForFunction(

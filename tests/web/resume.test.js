@@ -3,33 +3,25 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { changeStored, downloaded, finished, onePicture, reached, ready, set, settled, site, storedModel, train, trained, visit } from "./page.js";
+import {
+  changeStored, discard, downloaded, figure, finished, goOnTo, offersNothing, onePicture, reached, ready, set, settled, showAgain, site, storedModel, train,
+  trained, training, visit,
+} from "./page.js";
 import { KEEP_STORAGE, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
 const tiny = { max_train_steps: 12, train_batch_size: 1, eval_batch_size: 1, save_steps: 4, window: 50, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
 
 test("a closed page goes on where it was, and ends with the bytes of an unbroken run", async () => {
-  const url = `${it.url}?model=tiny/`;
-  const first = await it.open();
-  await first.goto(url);
-  await ready(first);
-  await set(first, tiny);
-  await train(first);
-  await finished(first);
+  const first = await trained(it, tiny);
   const whole = await downloaded(first, "learned_embeds.safetensors");
   await first.context().close();
 
-  const second = await it.open();
-  const context = second.context();
-  await second.goto(url);
-  await ready(second);
-  await set(second, { ...tiny, max_train_steps: 12 });
-  await train(second);
+  const second = await training(it, tiny);
   await reached(second, 6);
   await second.close();
 
-  const third = await visit(context, url);
+  const third = await visit(second.context(), second.url());
   // the second click of a double click starts nothing
   await third.getByRole("button", { name: /Go on from step \d+/ }).dblclick();
   await finished(third);
@@ -39,23 +31,14 @@ test("a closed page goes on where it was, and ends with the bytes of an unbroken
   assert.equal(await third.locator("#before img").count(), 1);
 
   // the result stays for the next visit, until it is discarded
+  await showAgain(third);
   await third.reload();
-  await third.getByRole("button", { name: "Show it" }).click();
-  await finished(third);
-  await third.reload();
-  await third.getByRole("button", { name: "Discard" }).click();
-  await third.locator("#offer").waitFor({ state: "hidden" });
-  await third.reload();
-  await settled(third);
-  assert.equal(await third.locator("#offer").isVisible(), false);
+  await discard(third);
+  await offersNothing(third);
 });
 
 test("a run can be paused, resumed and stopped", async () => {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
-  await set(page, { ...tiny, max_train_steps: 2000 });
-  await train(page);
+  const page = await training(it, { ...tiny, max_train_steps: 2000 });
   await reached(page, 2);
   await page.getByRole("button", { name: "Pause" }).click();
   await page.getByText("Paused").waitFor();
@@ -71,12 +54,8 @@ test("a run can be paused, resumed and stopped", async () => {
 });
 
 test("a run that is stopped before it learns ends after its first step, and the page says so then and later", async () => {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
   // pictures that take longer than the click
-  await set(page, { ...tiny, num_inference_steps: 500 });
-  await train(page);
+  const page = await training(it, { ...tiny, num_inference_steps: 500 });
   await page.locator("#status").getByText("Drawing pictures").waitFor();
   await page.getByRole("button", { name: "Stop", exact: true }).click();
   assert.match(await page.locator("#status").textContent(), /^Stopping after the next step/);
@@ -87,12 +66,8 @@ test("a run that is stopped before it learns ends after its first step, and the 
 });
 
 test("a stop while the last pictures are drawn promises no other step", async () => {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
   // pictures that take longer than the click
-  await set(page, { ...tiny, max_train_steps: 1, num_inference_steps: 500 });
-  await train(page);
+  const page = await training(it, { ...tiny, max_train_steps: 1, num_inference_steps: 500 });
   await reached(page, 1);
   await page.locator("#status").getByText("Drawing pictures").waitFor();
   await page.getByRole("button", { name: "Stop", exact: true }).click();
@@ -103,20 +78,14 @@ test("a stop while the last pictures are drawn promises no other step", async ()
 });
 
 test("a run whose bounds were left to the model is shown with them later", async () => {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
-  await set(page, { ...tiny, max_train_steps: "", threshold: "" });
-  await train(page);
+  const page = await training(it, { ...tiny, max_train_steps: "", threshold: "" });
   await reached(page, 2);
   await page.getByRole("button", { name: "Stop", exact: true }).click();
   await finished(page);
   const steps = () => page.locator("#figures dd").first().textContent();
   const shown = await steps();
   assert.match(shown, /^\d+ \/ \d{3,}$/);
-  await page.reload();
-  await page.getByRole("button", { name: "Show it" }).click();
-  await finished(page);
+  await showAgain(page);
   assert.equal(await steps(), shown);
 });
 
@@ -160,8 +129,7 @@ test("what ended a run whose threshold never stops it is not said to be slower t
 
 test("a run that made all its steps goes on beyond them", async () => {
   const page = await trained(it, tiny);
-  await page.getByRole("button", { name: "Go on to 24 steps" }).click();
-  await page.locator("#result").waitFor({ state: "hidden" });
+  await goOnTo(page, 24);
   await finished(page);
   assert.match(await page.locator("#why").textContent(), /all its 24 steps/);
   const records = (await downloaded(page, "metrics.jsonl")).toString().trim().split("\n").map((line) => JSON.parse(line));
@@ -190,36 +158,27 @@ test("a run whose page is closed before the first save can begin again, with its
   await page.getByRole("button", { name: "Learn something else" }).click();
   await set(page, { ...tiny, num_inference_steps: 500 });
   await begin();
-  await page.getByRole("button", { name: "Discard" }).click();
-  await page.locator("#offer").waitFor({ state: "hidden" });
-  await page.reload();
-  await settled(page);
-  assert.ok(await page.locator("#offer").isHidden());
+  await discard(page);
+  await offersNothing(page);
   await page.context().close();
 });
 
 test("the time of a run goes on from where it was, and is shown later", async () => {
-  const page = await it.open();
-  await page.goto(`${it.url}?model=tiny/`);
-  await ready(page);
-  await set(page, { ...tiny, max_train_steps: 2000, threshold: 0 });
-  await train(page);
+  const page = await training(it, { ...tiny, max_train_steps: 2000, threshold: 0 });
   await reached(page, 6);
   await page.reload();
   await settled(page);
   await changeStored(page, "checkpoint", { seconds: 3600 });
   await page.reload();
   await page.getByRole("button", { name: /Go on from step \d+/ }).click();
-  const time = () => page.locator("#figures div").filter({ hasText: "Time" }).locator("dd").textContent();
+  const time = () => figure(page, "Time").textContent();
   await page.locator("#status").getByText("Learning", { exact: true }).waitFor();
   assert.match(await time(), /^60 min/);
   await page.getByRole("button", { name: "Stop", exact: true }).click();
   await finished(page);
   const shown = await time();
   assert.match(shown, /^6\d min/);
-  await page.reload();
-  await page.getByRole("button", { name: "Show it" }).click();
-  await finished(page);
+  await showAgain(page);
   assert.equal(await time(), shown);
   await page.context().close();
 });
@@ -273,39 +232,20 @@ test("while a run goes on or starts again, the visitor cannot be somewhere else 
 });
 
 test("a tab discards the run that it offers, and not another's that was stored meanwhile", async () => {
-  const page = await it.open();
-  const url = `${it.url}?model=tiny/`;
-  await page.goto(url);
-  await ready(page);
-  await set(page, tiny);
-  await train(page);
+  const page = await trained(it, tiny);
+  const other = await visit(page.context(), page.url());
+  await other.getByRole("button", { name: "Discard" }).waitFor();
+  await goOnTo(page, 24);
   await finished(page);
-  const other = await visit(page.context(), url);
-  const button = other.getByRole("button", { name: "Discard" });
-  await button.waitFor();
-  const discard = async () => {
-    await button.click();
-    await other.locator("#offer").waitFor({ state: "hidden" });
-    await other.reload();
-  };
-  await page.getByRole("button", { name: "Go on to 24 steps" }).click();
-  await page.locator("#result").waitFor({ state: "hidden" });
-  await finished(page);
-  await discard();
-  await discard();
-  await settled(other);
-  assert.ok(await other.locator("#offer").isHidden());
+  await discard(other);
+  await discard(other);
+  await offersNothing(other);
 });
 
 test("a tab goes on with what is stored, and not from where another tab was when it looked", async () => {
-  const page = await it.open();
-  const url = `${it.url}?model=tiny/`;
-  await page.goto(url);
-  await ready(page);
-  await set(page, { ...tiny, max_train_steps: 20_000, threshold: 0 });
-  await train(page);
+  const page = await training(it, { ...tiny, max_train_steps: 20_000, threshold: 0 });
   await reached(page, 5);
-  const other = await visit(page.context(), url);
+  const other = await visit(page.context(), page.url());
   const goOn = other.getByRole("button", { name: /Go on from step \d+/ });
   await goOn.waitFor();
   await page.getByRole("button", { name: "Stop", exact: true }).click();
@@ -324,7 +264,7 @@ test("a result whose place in the storage another tab has taken is not left with
   await comesBack();
   await storedModel(page);
   assert.ok(await page.evaluate(() => dispatchEvent(new Event("beforeunload", { cancelable: true }))));
-  const other = await visit(page.context(), `${it.url}?model=tiny/`);
+  const other = await visit(page.context(), page.url());
   await settled(other);
   await set(other, { ...tiny, seed: 1 });
   await train(other);
@@ -337,14 +277,9 @@ test("a result whose place in the storage another tab has taken is not left with
 });
 
 test("a second tab leaves the run of the first alone", async () => {
-  const page = await it.open();
-  const url = `${it.url}?model=tiny/`;
-  await page.goto(url);
-  await ready(page);
-  await set(page, { ...tiny, max_train_steps: 20_000, threshold: 0 });
-  await train(page);
+  const page = await training(it, { ...tiny, max_train_steps: 20_000, threshold: 0 });
   await reached(page, 5);
-  const other = await visit(page.context(), url);
+  const other = await visit(page.context(), page.url());
   await other.getByRole("button", { name: /Go on from step \d+/ }).click();
   await other.getByText(/Another tab of this page is learning/).waitFor();
   assert.ok(await other.locator("#start").isVisible());
@@ -356,8 +291,7 @@ test("a second tab leaves the run of the first alone", async () => {
   assert.match(await other.locator("#notice-text").textContent(), /This one is lost if the tab is closed/);
   assert.equal(await other.locator("#before img").count(), 1);
   // this run is not the one that the first tab could go on with
-  await other.getByRole("button", { name: "Go on to 24 steps" }).click();
-  await other.locator("#result").waitFor({ state: "hidden" });
+  await goOnTo(other, 24);
   await finished(other);
   assert.match(await other.locator("#why").textContent(), /all its 24 steps/);
   assert.match(await other.locator("#notice-text").textContent(), /This one is lost if the tab is closed/);

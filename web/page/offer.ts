@@ -9,9 +9,7 @@ import { filled, hasLearned } from "./run_parts";
 import { SavedRun } from "./saved_run";
 import { focusHeading } from "./sections";
 import { alone } from "./storage";
-import type { Studio } from "./studio";
-
-type Open = Awaited<ReturnType<Studio["open"]>>;
+import type { Open } from "./studio";
 
 /** Offers the stored run, if there is one: to go on where its model is open, else to take that model. */
 export async function offerSavedRun(run: RunControl, model: ModelChoice, studio: Open | undefined): Promise<void> {

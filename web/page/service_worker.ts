@@ -33,7 +33,7 @@ scope.addEventListener("activate", (event) => {
 /** Whether a cache is this page's; an earlier version of it had no path in the name. */
 async function isOwn(name: string): Promise<boolean> {
   if (!name.startsWith("dvar-page-")) return name.startsWith(PREFIX);
-  return (await (await caches.open(name)).match(home)) !== undefined;
+  return (await caches.match(home, { cacheName: name })) !== undefined;
 }
 
 scope.addEventListener("fetch", (event) => {

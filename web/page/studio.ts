@@ -7,7 +7,8 @@ import type { ModelChoice } from "./model_choice";
 import { explain, notify } from "./notice";
 import type { DeviceKind, Events, Opened } from "./protocol";
 
-interface Open {
+/** An engine, and what it has open. */
+export interface Open {
   engine: Engine;
   opened: Opened;
 }
