@@ -1,9 +1,8 @@
 //! Count, mean and sum of squared deviations of a set of losses.
 //!
 //! Sets are joined with Chan, Golub and LeVeque's formula (1983), so nothing is ever subtracted
-//! from a sum. The mean is kept as an unevaluated sum of two doubles: over a run the objective
-//! moves by less than 1 %, and near convergence the differences between means are far smaller
-//! than the rounding error of the mean itself.
+//! from a sum. The mean is kept as an unevaluated sum of two doubles: near convergence the
+//! differences between means may be far smaller than the rounding error of the mean itself.
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -48,7 +48,7 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Go on with this run, by its own options: with an interrupted one, or with any up to a larger
-    /// `--max-train-steps`
+    /// `--max-train-steps`; give the same `--device` again for the same bytes
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
     /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU;
