@@ -90,6 +90,16 @@ fn a_loss_that_never_falls_does_not_stop_and_a_constant_one_has_its_own_reason()
     assert_eq!(decide(&[0.1; 6], 0.0), Control::Continue);
 }
 
+/// Straight lines are stopped after 20.5 windows.
+#[test]
+fn a_huge_loss_leaves_no_rounding_behind() {
+    let mut plateau = Plateau::new(10, 0.05).unwrap();
+    for step in 0..200 {
+        let loss = if step == 45 { 1e16 } else { 10.0 - f64::from(step) / 40.0 };
+        assert_eq!(plateau.update(loss), Ok(Control::Continue), "{step}: {}", plateau.share());
+    }
+}
+
 #[test]
 fn the_reason_holds_the_numbers_of_the_decision() {
     let mut plateau = Plateau::new(2, 0.5).unwrap();
