@@ -12,7 +12,7 @@ use super::{Control, Criterion, CriterionError, StopReason};
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
+    serde(try_from = "Saved")
 )]
 pub struct ScorePatience {
     min_delta: f64,
@@ -20,6 +20,35 @@ pub struct ScorePatience {
     best: Option<f64>,
     without_improvement: usize,
     scores: usize,
+}
+
+/// What was saved, before it is checked.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    min_delta: f64,
+    patience: usize,
+    best: Option<f64>,
+    without_improvement: usize,
+    scores: usize,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Saved> for ScorePatience {
+    type Error = CriterionError;
+
+    fn try_from(saved: Saved) -> Result<Self, CriterionError> {
+        let Saved { min_delta, patience, best, without_improvement, scores } = saved;
+        let possible = match best {
+            Some(best) => best.is_finite() && without_improvement < scores,
+            None => without_improvement == scores,
+        };
+        if !possible {
+            return Err(CriterionError::SavedState);
+        }
+        Ok(Self { best, without_improvement, scores, ..Self::new(min_delta, patience)? })
+    }
 }
 
 impl ScorePatience {
@@ -158,6 +187,31 @@ mod tests {
             assert_eq!(criterion.best(), Some(0.5));
             assert_eq!(criterion.update(odd), Control::Continue);
             assert_eq!(criterion.update(odd), stop(3, Some(0.5), 1));
+        }
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn a_saved_state_goes_on_and_one_that_contradicts_itself_is_refused() {
+        let mut kept = ScorePatience::new(0.25, 1).unwrap();
+        let series: [&[f64]; 3] = [&[], &[f64::NAN], &[0.5, 0.25]];
+        for scores in series {
+            for score in scores {
+                let _ = kept.update(*score);
+            }
+            let json = serde_json::to_string(&kept).unwrap();
+            assert_eq!(serde_json::from_str::<ScorePatience>(&json).unwrap(), kept, "{json}");
+        }
+        let good = serde_json::to_value(&kept).unwrap();
+        for (field, value) in [
+            ("min_delta", serde_json::json!(-1.0)),
+            ("best", serde_json::json!(null)),
+            ("without_improvement", serde_json::json!(3)),
+            ("unknown", serde_json::json!(1)),
+        ] {
+            let mut bad = good.clone();
+            bad[field] = value;
+            assert!(serde_json::from_value::<ScorePatience>(bad.clone()).is_err(), "{bad}");
         }
     }
 
