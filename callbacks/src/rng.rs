@@ -2,8 +2,8 @@
 //!
 //! The key of a stream is the run's seed, the purpose's name and the step, so a draw depends on
 //! nothing that happened before: a resumed run goes on with the same numbers, and every backend
-//! and the browser draw alike. Normal draws use the ziggurat with `libm`'s functions, which give
-//! the same bits on every platform.
+//! and the browser draw alike. Normal draws are computed in f64 and rounded to f32, so that the last
+//! bits in which the `exp` and `ln` of two platforms differ show in less than one draw in a billion.
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
