@@ -1,4 +1,29 @@
 //! What every loop does with its callbacks; a loop of one's own takes them by this.
+//!
+//! ```
+//! # use burn::nn::Linear;
+//! use dvar_callbacks::{Callback, Record, TrainError, callback_runner, early_stopping::StopReason};
+//!
+//! async fn train(
+//!     mut model: Linear,
+//!     update: impl Fn(Linear) -> Linear,
+//!     callbacks: &mut [Box<dyn Callback<Linear>>],
+//! ) -> Result<(Linear, StopReason), TrainError> {
+//!     callback_runner::check_names(callbacks)?;
+//!     for step in 0..1000 {
+//!         let (mut record, mut stops) = (Record::new(step), Vec::new());
+//!         callback_runner::before_update(callbacks, &model, &mut record, &mut stops).await?;
+//!         model = update(model);
+//!         callback_runner::after_update(callbacks, &model, &mut record, &mut stops).await?;
+//!         if !stops.is_empty() {
+//!             return Ok((model, stops.remove(0)));
+//!         }
+//!     }
+//!     Ok((model, StopReason::MaxSteps { steps: 1000 }))
+//! }
+//! ```
+//!
+//! `pollster::block_on` waits for such a loop where no browser runs it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -25,7 +25,7 @@
 //! | feature | what |
 //! |---|---|
 //! | `serde` | criteria can be saved and restored |
-//! | `burn` | callbacks that evaluate, score and stop a model on burn, in any loop |
+//! | `burn` | callbacks that evaluate, score and stop a model on burn, in any loop: `callback_runner` |
 //! | `learner` | the same callbacks in burn's own `Learner`: see the module `learner` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(any(feature = "burn", test)), no_std)]

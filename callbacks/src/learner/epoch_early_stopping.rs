@@ -20,6 +20,9 @@ use crate::early_stopping::{Control, Criterion};
 /// The reason reaches `LearningResult::interrupted`. A value that the criterion refuses, or a metric
 /// that is not there, ends the run as `LearningResult::error`.
 ///
+/// With burn's `DistributedDataParallel` each device asks a criterion of its own about the same values.
+/// The first one that stops interrupts the others, so that the last epoch's checkpoint may be missing.
+///
 /// # Example
 ///
 /// ```no_run
