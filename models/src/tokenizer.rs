@@ -207,12 +207,26 @@ impl PromptTokenizer {
         ids
     }
 
+    /// The id of what vectors can start from: of a [word](Self::word_id), or else of an entry that the
+    /// vocabulary has as it stands. CLIP's `ktn`, from which the official code starts, is such an
+    /// entry: texts have it only inside of words, and alone it is read as `k`, `tn`.
+    ///
+    /// # Errors
+    /// Those of [`word_id`](Self::word_id), if there is no such entry either.
+    pub fn initializer_id(&self, word: &str) -> Result<u32, TokenizerError> {
+        self.word_id(word).or_else(|error| {
+            let entry = self.tokenizer.token_to_id(word);
+            let known = |id: &u32| *id != self.unk_id && (*id as usize) < self.vocab_size;
+            entry.filter(known).ok_or(error)
+        })
+    }
+
     /// The id of a word that is exactly one token of the vocabulary.
     ///
     /// # Errors
     /// A word of no or several tokens, or one that the vocabulary lacks; the error lists the
     /// pieces.
-    pub fn initializer_id(&self, word: &str) -> Result<u32, TokenizerError> {
+    pub fn word_id(&self, word: &str) -> Result<u32, TokenizerError> {
         match self.token_ids(word)[..] {
             [id] if id != self.unk_id => Ok(id),
             _ => {

@@ -41,8 +41,20 @@ impl Preset {
 
 #[cfg(test)]
 mod tests {
+    use dvar_models::tokenizer::{PromptTokenizer, openai_clip};
+
     use super::*;
     use crate::config::TrainConfig;
+
+    const ALL: [Preset; 7] = [
+        Preset::PaperSd,
+        Preset::PaperLdm,
+        Preset::NeuripsInversion,
+        Preset::NeuripsCustom,
+        Preset::NeuripsDreambooth,
+        Preset::Quick,
+        Preset::Official,
+    ];
 
     /// What no preset holds.
     fn given() -> TrainOptions {
@@ -56,16 +68,18 @@ mod tests {
 
     #[test]
     fn every_preset_is_a_whole_run_once_it_has_pictures_and_a_name() {
-        for preset in [
-            Preset::PaperSd,
-            Preset::PaperLdm,
-            Preset::NeuripsInversion,
-            Preset::NeuripsCustom,
-            Preset::NeuripsDreambooth,
-            Preset::Quick,
-            Preset::Official,
-        ] {
+        for preset in ALL {
             TrainConfig::new(&given().over(&preset.options()).unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn every_word_to_start_from_is_one_of_the_published_models() {
+        let vocab = openai_clip::vocab_json();
+        let merges = openai_clip::MERGES.as_bytes();
+        let tokenizer = PromptTokenizer::clip(vocab.as_bytes(), merges, None, None).unwrap();
+        for word in ALL.iter().filter_map(|preset| preset.options().start.initializer_token) {
+            tokenizer.initializer_id(&word).unwrap();
         }
     }
 

@@ -179,7 +179,7 @@ impl PromptTokenizers {
         self.ids(|tokenizer| tokenizer.token_ids(text))
     }
 
-    /// The id of a word that vectors can start from.
+    /// The id of what vectors can start from: a word, or an entry of the vocabulary.
     ///
     /// # Errors
     ///

@@ -28,7 +28,7 @@ fn class_word(options: &TrainOptions, model: &ModelFolder) -> Result<Option<Stri
     else {
         return Ok(None);
     };
-    let known = model.tokenizers()?.initializer_ids(class).is_ok();
+    let known = model.tokenizers()?.each().iter().all(|read| read.word_id(class).is_ok());
     Ok(known.then(|| class.clone()))
 }
 

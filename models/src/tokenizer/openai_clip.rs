@@ -41,4 +41,15 @@ mod tests {
         let ids = tokenizer.encode("a photo of a cat", 8);
         assert_eq!(ids, [49_406, 320, 1_125, 539, 320, 2_368, 49_407, 49_407]);
     }
+
+    #[test]
+    fn the_word_of_the_official_commands_is_one_that_vectors_can_start_from() {
+        let tokenizer =
+            PromptTokenizer::clip(vocab_json().as_bytes(), MERGES.as_bytes(), None, None).unwrap();
+        // a rare piece of words; the token that Custom Diffusion and DreamBooth-LoRA begin with
+        assert_eq!(tokenizer.initializer_id("ktn").unwrap(), 42_170);
+        assert_eq!(tokenizer.token_ids("ktn").len(), 2);
+        // also a piece of words, but first of all a word
+        assert_eq!(tokenizer.initializer_id("cat").unwrap(), 2_368);
+    }
 }

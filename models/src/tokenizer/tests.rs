@@ -142,6 +142,21 @@ fn an_initializer_must_be_one_known_token() {
 }
 
 #[test]
+fn an_entry_that_texts_have_only_inside_of_words_is_an_initializer_and_no_word() {
+    let mut tokenizer = tokenizer();
+    assert_eq!(tokenizer.initializer_id("ca").unwrap(), id("ca"));
+    assert_eq!(tokenizer.initializer_id("cat").unwrap(), id("cat</w>"));
+    tokenizer.add_placeholder("<one>", 2).unwrap();
+    // neither a placeholder, nor what stands for all that is unknown
+    for word in ["<one>", "<|endoftext|>"] {
+        let refused = tokenizer.initializer_id(word);
+        assert!(matches!(refused, Err(TokenizerError::Initializer { .. })), "{word}: {refused:?}");
+    }
+    let refused = tokenizer.word_id("ca");
+    assert!(matches!(refused, Err(TokenizerError::Initializer { .. })), "{refused:?}");
+}
+
+#[test]
 fn tokens_saved_with_the_tokenizer_keep_their_ids() {
     let first = vocab().len();
     let saved = json!({ (first + 1).to_string(): { "content": "<b>" }, first.to_string(): { "content": "<a>" } });
