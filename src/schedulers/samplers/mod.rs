@@ -9,6 +9,7 @@ mod euler;
 mod lms;
 mod pndm;
 mod sigmas;
+mod solver;
 
 /// In the order in which users are told of them.
 pub(super) static SAMPLERS: &[&SchedulerSpec] =
