@@ -159,8 +159,8 @@ mod tests {
 
     #[test]
     fn a_class_that_only_draws_otherwise_is_trained_with_and_drawn_by_another() {
-        let config = config("UniPCMultistepScheduler", json!({})).unwrap();
-        assert!(config.kind().unwrap_err().to_string().contains("`UniPCMultistepScheduler`"));
+        let config = config("HeunDiscreteScheduler", json!({})).unwrap();
+        assert!(config.kind().unwrap_err().to_string().contains("`HeunDiscreteScheduler`"));
         assert!(config.build(kind("ddim"), 10, 0.0).is_ok());
         for class_name in ["LCMScheduler", "TCDScheduler"] {
             assert!(refusal(class_name, json!({})).contains(class_name));
@@ -221,21 +221,48 @@ mod tests {
     }
 
     #[test]
-    fn what_deis_and_unipc_call_their_solvers_is_no_other_variant_of_dpm() {
+    fn what_each_solver_calls_its_own_way_is_no_other_variant_of_the_others() {
         for (class_name, keys) in [
             (
                 "DEISMultistepScheduler",
                 json!({ "algorithm_type": "deis", "solver_type": "logrho", "solver_order": 2 }),
             ),
             ("UniPCMultistepScheduler", json!({ "solver_type": "bh2", "predict_x0": true })),
-            ("UniPCMultistepScheduler", json!({ "solver_type": "bh1" })),
+            (
+                "DPMSolverMultistepScheduler",
+                json!({ "algorithm_type": "dpmsolver++", "solver_type": "midpoint" }),
+            ),
         ] {
             let config = config(class_name, keys).unwrap();
-            assert!(config.build(kind("dpm++"), 10, 0.0).is_ok(), "{class_name}");
+            for name in ["dpm++", "deis", "unipc"] {
+                assert!(config.build(kind(name), 10, 0.0).is_ok(), "{class_name} {name}");
+            }
         }
-        let heun = config("DPMSolverMultistepScheduler", json!({ "solver_type": "heun" })).unwrap();
-        let refused = heun.build(kind("dpm++"), 10, 0.0).unwrap_err().to_string();
-        assert!(refused.contains("supports only `midpoint`"), "{refused}");
+        let bh1 = config("UniPCMultistepScheduler", json!({ "solver_type": "bh1" })).unwrap();
+        assert!(bh1.build(kind("dpm++"), 10, 0.0).is_ok());
+    }
+
+    #[test]
+    fn a_solvers_own_variants_that_are_not_implemented_are_refused() {
+        for (name, key, value, supported) in [
+            ("dpm++", "solver_type", json!("heun"), "midpoint"),
+            ("deis", "solver_order", json!(3), "2"),
+            ("deis", "algorithm_type", json!("sde-dpmsolver++"), "deis"),
+            ("unipc", "solver_order", json!(3), "2"),
+            ("unipc", "solver_type", json!("bh1"), "bh2"),
+            ("unipc", "predict_x0", json!(false), "true"),
+            ("unipc", "lower_order_final", json!(false), "true"),
+            ("unipc", "disable_corrector", json!([0]), "[]"),
+            ("unipc", "final_sigmas_type", json!("sigma_min"), "zero"),
+        ] {
+            let config = config(kind(name).spec().class_name, json!({ key: value })).unwrap();
+            let refused = config.build(config.kind().unwrap(), 10, 0.0).unwrap_err().to_string();
+            let wanted = format!("but `{name}` supports only `{supported}`");
+            assert!(refused.contains(key) && refused.contains(&wanted), "{refused}");
+        }
+        let usual = json!({ "disable_corrector": [], "solver_p": null });
+        let usual = config("UniPCMultistepScheduler", usual).unwrap();
+        assert!(usual.build(kind("unipc"), 10, 0.0).is_ok());
     }
 
     #[test]

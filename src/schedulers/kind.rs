@@ -32,7 +32,7 @@ impl SchedulerKind {
         self.0.name
     }
 
-    /// The names of the samplers in the list: `pndm, ddim, ... or dpm++`.
+    /// The names of the samplers in the list: `pndm, ddim, ... or unipc`.
     pub fn names_in_words() -> String {
         let names: Vec<&str> = Self::all().map(Self::name).collect();
         match names.as_slice() {
@@ -143,8 +143,11 @@ mod tests {
         assert_eq!(
             "plms".parse::<SchedulerKind>().unwrap_err().to_string(),
             "the scheduler `plms` is not known; use one of `pndm`, `ddim`, `ddpm`, `euler`, \
-             `lms`, `dpm++`"
+             `euler-a`, `lms`, `dpm++`, `deis`, `unipc`"
         );
-        assert_eq!(SchedulerKind::names_in_words(), "pndm, ddim, ddpm, euler, lms or dpm++");
+        assert_eq!(
+            SchedulerKind::names_in_words(),
+            "pndm, ddim, ddpm, euler, euler-a, lms, dpm++, deis or unipc"
+        );
     }
 }

@@ -10,8 +10,8 @@ use burn::tensor::Tensor;
 pub trait Scheduler: std::fmt::Debug {
     /// The training timesteps at which the model is called, in the order of the calls.
     ///
-    /// A multistep start may call the model twice at one timestep; `euler` and `lms` may give
-    /// fractional ones.
+    /// A multistep start may call the model twice at one timestep; `euler`, `euler-a` and `lms`
+    /// may give fractional ones.
     fn timesteps(&self) -> &[f64];
 
     /// The standard deviation of the latents at the start: standard normal noise times this.

@@ -57,7 +57,7 @@ proptest! {
         prediction_type in prop::sample::select(vec!["epsilon", "v_prediction"]),
         spacing in prop::sample::select(vec!["leading", "linspace", "trailing"]),
     ) {
-        for kind in ["ddim", "ddpm", "euler", "dpm++"].map(kind) {
+        for kind in ["ddim", "ddpm", "euler", "euler-a", "dpm++", "unipc"].map(kind) {
             let keys = json!({
                 "prediction_type": prediction_type, "timestep_spacing": spacing,
                 "set_alpha_to_one": true
@@ -65,6 +65,29 @@ proptest! {
             let end = sample_perfectly(keys, kind, steps, original);
             prop_assert!((end - original).abs() < 1e-3, "{kind}: {end} for {original}");
         }
+    }
+
+    /// DEIS ends at the first timestep of training, and not at the clean sample.
+    #[test]
+    fn a_perfect_model_keeps_its_noise_to_the_end_of_deis(
+        original in -0.9_f64..0.9,
+        steps in 1_usize..20,
+        prediction_type in prop::sample::select(vec!["epsilon", "v_prediction"]),
+        spacing in prop::sample::select(vec!["leading", "linspace", "trailing"]),
+    ) {
+        let keys = json!({ "prediction_type": prediction_type, "timestep_spacing": spacing });
+        let config = config("DEISMultistepScheduler", keys.clone());
+        let levels = |timestep: f64| {
+            let alpha = config.noise_schedule().alpha_prod(timestep as usize);
+            (alpha.sqrt(), (1.0 - alpha).sqrt())
+        };
+        let start = config.build(kind("deis"), steps, 0.0).unwrap().timesteps()[0];
+        let (signal, noise) = levels(start);
+        let seen = (1.5 - original * signal) / noise;
+        let (signal, noise) = levels(0.0);
+        let want = original * signal + seen * noise;
+        let end = sample_perfectly(keys, kind("deis"), steps, original);
+        prop_assert!((end - want).abs() < 1e-3, "{end} for {want}");
     }
 
     #[test]
@@ -118,7 +141,7 @@ fn a_model_without_signal_at_its_end_is_drawn_from_there() {
             "timestep_spacing": "trailing", "set_alpha_to_one": true
         })
     };
-    for kind in ["ddim", "ddpm", "euler", "dpm++"].map(kind) {
+    for kind in ["ddim", "ddpm", "euler", "euler-a", "dpm++", "unipc"].map(kind) {
         let end = sample_perfectly(keys("v_prediction"), kind, 8, 0.6);
         assert!((end - 0.6).abs() < 1e-3, "{kind}: {end}");
     }
@@ -130,7 +153,7 @@ fn a_model_without_signal_at_its_end_is_drawn_from_there() {
     let alpha_prod = velocity.noise_schedule().alpha_prod(874);
     let want = alpha_prod.sqrt() * 0.6 + (1.0 - alpha_prod).sqrt() * 1.5;
     assert!((f64::from(stepped) - want).abs() < 2e-6, "{stepped} {want}");
-    for name in ["pndm", "lms"] {
+    for name in ["pndm", "lms", "deis"] {
         let refused = velocity.build(kind(name), 8, 0.0).unwrap_err().to_string();
         assert!(refused.contains("`rescale_betas_zero_snr`"), "{refused}");
     }
@@ -141,13 +164,20 @@ fn a_model_without_signal_at_its_end_is_drawn_from_there() {
 }
 
 /// By the samples: under a model that sees the same noise everywhere these move as the sigmas do, and in
-/// DPM-Solver's variables, under one that sees none, as the signal's levels.
+/// the solvers' variables, under one that sees none, as the signal's levels.
 #[test]
 fn the_seventh_roots_of_karras_sigmas_are_evenly_spaced() {
     let keys = json!({
         "use_karras_sigmas": true, "timestep_spacing": "leading", "steps_offset": 1
     });
-    for (name, ends) in [("euler", [801.0, 1.0]), ("lms", [801.0, 1.0]), ("dpm++", [999.0, 0.0])] {
+    let (of_spacing, of_training) = ([801.0, 1.0], [999.0, 0.0]);
+    for (name, ends) in [
+        ("euler", of_spacing),
+        ("lms", of_spacing),
+        ("dpm++", of_training),
+        ("deis", of_training),
+        ("unipc", of_training),
+    ] {
         let config = config(kind(name).spec().class_name, keys.clone());
         let schedule = config.noise_schedule();
         let [first, last] = ends.map(|timestep| schedule.sigma(timestep).powf(1.0 / 7.0));
@@ -160,14 +190,15 @@ fn the_seventh_roots_of_karras_sigmas_are_evenly_spaced() {
             let found = schedule.sigma(*timestep);
             assert!((found / sigma - 1.0).abs() < 0.02, "{name}: {found} for {sigma}");
         }
-        sigmas.push(0.0);
+        let end = if name == "deis" { sigmas[4] } else { 0.0 };
+        sigmas.push(end);
         let level = |sigma: f64| 1.0 / (sigma * sigma + 1.0).sqrt();
-        let dpm = name == "dpm++";
-        let (noise, mut sample) = if dpm { (0.0, scalar(1.0)) } else { (1.0, scalar(0.0)) };
+        let solver = ends == of_training;
+        let (noise, mut sample) = if solver { (0.0, scalar(1.0)) } else { (1.0, scalar(0.0)) };
         for index in 0..5 {
             sample = scheduler.step(scalar(noise), index, sample, None);
             let found = f64::from(sample.clone().into_scalar::<f32>());
-            let want = match dpm {
+            let want = match solver {
                 true => level(sigmas[index + 1]) / level(sigmas[0]),
                 false => sigmas[index + 1] - sigmas[0],
             };

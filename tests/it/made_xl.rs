@@ -147,7 +147,7 @@ fn write_as_today(folder: &Path) {
     put(config, whole.to_string().into_bytes());
     let scheduler = "scheduler/scheduler_config.json";
     let mut keys = json(scheduler);
-    keys["_class_name"] = "UniPCMultistepScheduler".into();
+    keys["_class_name"] = "HeunDiscreteScheduler".into();
     put(scheduler, keys.to_string().into_bytes());
     for file in [
         "model_index.json",

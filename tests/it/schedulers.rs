@@ -1,6 +1,6 @@
 //! Parity of the schedulers with diffusers: every recorded trajectory, step by step and whole.
 
-use std::{collections::BTreeMap, fs, rc::Rc};
+use std::{collections::BTreeMap, fs, path::Path, rc::Rc};
 
 use burn::tensor::{Device, Tensor};
 use dvar::{
@@ -34,12 +34,21 @@ fn base_config(json: &Value) -> SchedulerConfig {
 fn cases() -> Vec<(Case, Rc<Tensors>)> {
     let (json, tensors) = (golden::json("schedulers"), Rc::new(Tensors::open("schedulers")));
     let first = Case::all(&json).into_iter().map(|case| (case, tensors.clone()));
-    let Some((json, tensors)) = more() else {
+    let more = more();
+    if more.is_none() {
         println!("left out: the further set has no schedulers_more (see CONTRIBUTING.md)");
-        return first.collect();
-    };
-    let more = more_cases(&json).into_iter().map(|case| (case, tensors.clone()));
-    first.chain(more).collect()
+    }
+    let others = [Some(samplers()), more].into_iter().flatten().flat_map(|(json, tensors)| {
+        more_cases(&json).into_iter().map(move |case| (case, tensors.clone()))
+    });
+    first.chain(others).collect()
+}
+
+/// The runs of `tests/fixtures/samplers`: Euler a, DEIS and UniPC.
+fn samplers() -> (Value, Rc<Tensors>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/samplers");
+    let tensors = Tensors::at(&folder.join("golden.safetensors"));
+    (golden::json_at(&folder.join("cases.json")), Rc::new(tensors))
 }
 
 /// The further set: by velocity, and with the spacings of SDXL.
@@ -49,7 +58,7 @@ fn more() -> Option<(Value, Rc<Tensors>)> {
     path.exists().then(|| (golden::json_at(&path), tensors()))
 }
 
-/// The runs of the further set.
+/// The runs of the further set, or of another that is told as it is.
 fn more_cases(json: &Value) -> Vec<Case> {
     let cases = json["cases"].as_object().expect("cases").iter().map(|(name, case)| {
         let mut keys = case["config"].clone();
@@ -192,7 +201,7 @@ fn fake_model(input: Tensor<4>, timestep: f64) -> Tensor<4> {
 fn every_schedulers_timesteps_and_sigmas_are_diffusers() {
     for (case, tensors) in &cases() {
         let scheduler = case.scheduler();
-        let fractional = ["euler", "lms"].contains(&case.config.kind().unwrap().name());
+        let fractional = ["euler", "euler-a", "lms"].contains(&case.config.kind().unwrap().name());
         let timesteps = &case.get(tensors, "timesteps").values;
         let tolerance = if fractional { 1e-3 } else { 0.0 };
         let label = |what| format!("{} {what}", case.name);

@@ -23,7 +23,7 @@ pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
         Key::Only("interpolation_type", "linear"),
         Key::Only("timestep_type", "discrete"),
     ],
-    build: |run| Ok(Box::new(EulerScheduler { run: SigmaRun::new(run)? })),
+    build: |run| Ok(Box::new(EulerScheduler { run: SigmaRun::new(run, true)? })),
 };
 
 #[derive(Debug)]

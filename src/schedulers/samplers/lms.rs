@@ -24,7 +24,7 @@ pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
         Key::Only("use_beta_sigmas", "false"),
     ],
     build: |run| {
-        Ok(Box::new(LmsScheduler { run: SigmaRun::new(run)?, derivatives: VecDeque::new() }))
+        Ok(Box::new(LmsScheduler { run: SigmaRun::new(run, true)?, derivatives: VecDeque::new() }))
     },
 };
 

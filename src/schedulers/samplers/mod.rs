@@ -4,12 +4,25 @@ use super::spec::SchedulerSpec;
 
 mod ddim;
 mod ddpm;
+mod deis;
 mod dpm_solver;
 mod euler;
+mod euler_ancestral;
 mod lms;
 mod pndm;
 mod sigmas;
+mod solver;
+mod unipc;
 
 /// In the order in which users are told of them.
-pub(super) static SAMPLERS: &[&SchedulerSpec] =
-    &[&pndm::SPEC, &ddim::SPEC, &ddpm::SPEC, &euler::SPEC, &lms::SPEC, &dpm_solver::SPEC];
+pub(super) static SAMPLERS: &[&SchedulerSpec] = &[
+    &pndm::SPEC,
+    &ddim::SPEC,
+    &ddpm::SPEC,
+    &euler::SPEC,
+    &euler_ancestral::SPEC,
+    &lms::SPEC,
+    &dpm_solver::SPEC,
+    &deis::SPEC,
+    &unipc::SPEC,
+];

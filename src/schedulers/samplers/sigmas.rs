@@ -22,10 +22,11 @@ pub(super) struct SigmaRun {
 }
 
 impl SigmaRun {
-    pub(super) fn new(run: &SamplingRun) -> Result<Self, SchedulerError> {
+    /// `has_karras` says whether the sampler has Karras' sigmas, where the configuration asks for them.
+    pub(super) fn new(run: &SamplingRun, has_karras: bool) -> Result<Self, SchedulerError> {
         let schedule = run.noise_schedule();
         let timesteps = run.fractional_timesteps()?;
-        let ends = [timesteps[0], timesteps[timesteps.len() - 1]];
+        let ends = has_karras.then(|| [timesteps[0], timesteps[timesteps.len() - 1]]);
         let (timesteps, sigmas) = with_sigmas(run, timesteps, ends);
         let largest = sigmas[0];
         // The other spacings visit the last timestep, where the samples are taken for pure noise.
@@ -52,20 +53,20 @@ impl SigmaRun {
     }
 }
 
-/// The timesteps with their sigmas, and the 0 that the last step goes to. Where the configuration asks for
-/// Karras' sigmas, these run between those of `ends`, and the timesteps are theirs.
+/// The timesteps with their sigmas, and the 0 that the last step goes to. Where there are `ends` and the
+/// configuration asks for Karras' sigmas, these run between those of `ends`, and the timesteps are theirs.
 pub(super) fn with_sigmas(
     run: &SamplingRun,
     timesteps: Vec<f64>,
-    ends: [f64; 2],
+    ends: Option<[f64; 2]>,
 ) -> (Vec<f64>, Vec<f64>) {
     let schedule = run.noise_schedule();
-    let of_ends = ends.map(|timestep| schedule.sigma(timestep));
-    let (timesteps, mut sigmas): (Vec<f64>, Vec<f64>) = match run.flag(KARRAS) {
-        Some(true) => karras(of_ends, timesteps.len())
+    let ends = ends.filter(|_| run.flag(KARRAS) == Some(true));
+    let (timesteps, mut sigmas): (Vec<f64>, Vec<f64>) = match ends {
+        Some(ends) => karras(ends.map(|timestep| schedule.sigma(timestep)), timesteps.len())
             .map(|sigma| (schedule.timestep(sigma), f64::from(sigma as f32)))
             .unzip(),
-        _ => timesteps.into_iter().map(|timestep| (timestep, schedule.sigma(timestep))).unzip(),
+        None => timesteps.into_iter().map(|timestep| (timestep, schedule.sigma(timestep))).unzip(),
     };
     sigmas.push(0.0);
     (timesteps, sigmas)
