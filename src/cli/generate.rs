@@ -75,7 +75,7 @@ pub(super) struct GenerateArgs {
     /// How strongly the prompt is followed; 1 is without guidance
     #[arg(long, value_name = "SCALE")]
     guidance_scale: Option<f64>,
-    #[arg(long, value_name = "NAME", help = format!("{} [default: the model's]", SchedulerKind::names_in_words()))]
+    #[arg(long, value_name = "NAME", help = format!("Sampler: {} [default: the model's]", SchedulerKind::names_in_words()))]
     scheduler: Option<SchedulerKind>,
     /// Noise schedule of training: linear, scaled_linear or squaredcos_cap_v2
     /// [default: the model's]
@@ -96,7 +96,8 @@ pub(super) struct GenerateArgs {
     /// Picture height [default: the model's]
     #[arg(long, value_name = "PIXELS")]
     height: Option<usize>,
-    /// Folder to write to; it must not exist yet [default: generated]
+    /// Folder to write to, which must be empty if it exists [default: generated, or generated-2 and
+    /// so on]
     #[arg(long, short, value_name = "DIR")]
     output_dir: Option<PathBuf>,
     /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU

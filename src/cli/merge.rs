@@ -18,7 +18,7 @@ pub(super) struct MergeArgs {
     /// Folder of a finished run of DreamBooth-LoRA or Custom Diffusion
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Folder to write to; it must not exist yet [default: merged]
+    /// Folder to write to, which must be empty if it exists [default: merged, or merged-2 and so on]
     #[arg(long, short, value_name = "DIR")]
     output_dir: Option<PathBuf>,
 }

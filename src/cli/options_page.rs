@@ -10,9 +10,10 @@ const INTRODUCTION: &str = "# Options
 
 All options of all commands; `dvar COMMAND --help` shows the same in the terminal. An option of `dvar \
 train` is also a key of a configuration file, with `_` for `-`: `--train-batch-size 2` is \
-`train_batch_size = 2`. Only those under \"Run\" that name a preset, a file, a run to resume or a \
-device are flags alone. Flags win over the file, the file over a preset, a preset over the model's \
-advice, and that over the defaults.
+`train_batch_size = 2`. Only `FOLDER`, `--preset`, `--config`, `--resume` and `--device` are for the \
+command line alone. Flags win over the file, the file over a preset, a preset over the model's \
+[advice](presets.md#what-a-model-advises), and that over the defaults. What stands in brackets may be \
+left out: `--captions` is `--captions=true`, and only behind a `=` can it be `false`.
 ";
 
 /// Flags of builds with a feature that the default build lacks, and those that every command has.
@@ -61,14 +62,22 @@ fn heading_of<'a>(command: &'a Command, arg: &'a Arg) -> Option<&'a str> {
     arg.get_help_heading().or(grouped.then_some("Run"))
 }
 
+/// An option as it is typed, and what else it is called.
 fn name(arg: &Arg) -> String {
     let values = arg.get_value_names().unwrap_or_default();
     let value = values.first().filter(|_| arg.get_action().takes_values());
-    match (arg.get_long(), value) {
+    let may_lack = arg.get_num_args().is_some_and(|count| count.min_values() == 0);
+    let name = match (arg.get_long(), value) {
+        (Some(flag), Some(value)) if arg.is_require_equals_set() => format!("`--{flag}[={value}]`"),
+        (Some(flag), Some(value)) if may_lack => format!("`--{flag} [{value}]`"),
         (Some(flag), Some(value)) => format!("`--{flag} {value}`"),
         (Some(flag), None) => format!("`--{flag}`"),
         (None, _) => format!("`{}`", value.expect("a place on the command line has a name")),
-    }
+    };
+    let short = arg.get_short().map(|letter| format!("`-{letter}`"));
+    let aliases = arg.get_visible_aliases().unwrap_or_default();
+    let others = short.into_iter().chain(aliases.into_iter().map(|alias| format!("`--{alias}`")));
+    [name].into_iter().chain(others).collect::<Vec<_>>().join(", ")
 }
 
 /// What may be given.
@@ -130,4 +139,17 @@ fn the_page_of_options_is_made_from_them() {
     }
     let written = std::fs::read_to_string(path).unwrap_or_default();
     assert_eq!(written, page, "UPDATE_DOCS=1 cargo test --release options_is_made writes it");
+}
+
+#[test]
+fn what_may_be_left_out_of_an_option_stands_in_brackets() {
+    let page = page();
+    for row in ["| `--captions[=BOOL]` |", "| `--warm [MODEL]` |", "| `--output-dir DIR`, `-o` |"] {
+        assert!(page.contains(row), "{row}");
+    }
+    let parses =
+        |line: &[&str]| super::command().try_get_matches_from(line.iter().copied()).is_ok();
+    assert!(parses(&["dvar", "train", "cat", "--captions", "--flip", "0"]));
+    assert!(parses(&["dvar", "train", "cat", "--captions=false"]));
+    assert!(!parses(&["dvar", "train", "cat", "--captions", "false"]));
 }

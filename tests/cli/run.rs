@@ -54,6 +54,29 @@ fn train_stops_by_dvar_and_leaves_what_generate_and_info_read() {
 }
 
 #[test]
+fn every_file_and_every_key_of_a_run_is_explained() {
+    let cli = Cli::new();
+    cli.concept("blue-umbrella", "pictures");
+    let files =
+        ["--method", "dreambooth-lora", "--lora-format", "bundle", "--logger", "tensorboard"];
+    let keys = ["--triple", "--each-input", "--clip-t", "--log-unscaled", "--save-init-embeds"];
+    let more = ["-o", "run", "--sample-frequency", "4", "--embedding-format", "kohya"];
+    cli.train(&[&files[..], &keys, &more, &["--mixed-precision", "fp16"]].concat()).ok();
+
+    let pages = [include_str!("../../README.md"), include_str!("../../docs/formats.md")].concat();
+    let files = fs::read_dir(cli.path("run")).unwrap();
+    let files = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut records = cli.metrics("run");
+    records.extend(["run/result.json", "run/timing.json"].map(|file| cli.json(file)));
+    let keys = records.iter().flat_map(|record| record.as_object().unwrap().keys().cloned());
+    for name in files.chain(keys) {
+        // a folder has a slash behind it
+        let named = [format!("`{name}`"), format!("`{name}/")];
+        assert!(named.iter().any(|named| pages.contains(named)), "{name}");
+    }
+}
+
+#[test]
 fn a_run_gives_the_same_bytes_on_any_number_of_threads() {
     let cli = Cli::new();
     cli.concept("blue-umbrella", "pictures");

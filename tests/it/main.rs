@@ -9,6 +9,7 @@ mod burn_train;
 mod corpus;
 mod data;
 mod determinism;
+mod documents;
 mod early_stopping;
 mod embedding;
 mod embedding_files;

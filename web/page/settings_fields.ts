@@ -42,7 +42,7 @@ export const NAMING: Field[] = [
 
 /** Shown behind "Advanced". */
 export const ADVANCED: Field[] = [
-  { option: "window", label: "Window", help: "evaluations that are compared with those before", kind: "number", step: 1 },
+  { option: "window", label: "Window", help: "how many of the last evaluations decide", kind: "number", step: 1 },
   { option: "threshold", label: "Threshold", help: "stop when the ratio falls under this; 0 never stops", kind: "number" },
   { option: "max_train_steps", label: "Steps at most", help: "the end, if the rule has not stopped before", kind: "number", step: 1 },
   { option: "learning_rate", label: "Learning rate", help: "how far a step goes", kind: "number" },

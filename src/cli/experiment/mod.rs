@@ -58,7 +58,7 @@ pub(super) struct ExperimentArgs {
     /// Runs of each task of a job array
     #[arg(long, value_name = "N", default_value = "1", requires = "submit")]
     runs_per_task: NonZeroUsize,
-    /// More options for `sbatch`, such as `--gres=gpu:1`
+    /// More options for `sbatch`, behind `--`, such as `-- --gres=gpu:1`
     #[arg(last = true, value_name = "OPTION", requires = "submit")]
     sbatch: Vec<String>,
 }

@@ -37,7 +37,8 @@ pub struct DataOptions {
     /// What the pictures share: `object` or `style`
     #[cfg_attr(feature = "cli", arg(long, value_name = "KIND"))]
     pub learnable_property: Option<LearnableProperty>,
-    /// Folder to write to; it must not exist yet [default: runs/TOKEN]
+    /// Folder to write to, which must be empty if it exists [default: runs/TOKEN, or runs/TOKEN-2 and
+    /// so on]
     #[cfg_attr(feature = "cli", arg(long, short, value_name = "DIR"))]
     pub output_dir: Option<PathBuf>,
     /// Seed of every random draw

@@ -32,8 +32,14 @@ pub struct SampleOptions {
     /// Folder of the CLIP model that scores, or its name on the Hub [default: the model's `clip/`]
     #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
     pub clip: Option<PathBuf>,
-    /// Sampler of the sample grids [default: the model's]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
+    /// Sampler of the sample grids.
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "NAME", help = format!(
+            "Sampler of the sample grids: {} [default: the model's]",
+            SchedulerKind::names_in_words()
+        ))
+    )]
     pub scheduler: Option<SchedulerKind>,
     /// Denoising steps of the sample grids
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]

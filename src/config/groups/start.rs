@@ -27,7 +27,8 @@ pub struct StartOptions {
     /// `words.txt`, lowest-loss]
     #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
     pub init_strategy: Option<InitStrategy>,
-    /// Vectors that the concept is made of [default: 1]
+    /// Vectors that the concept is made of [default: those of a text or a file that they start from,
+    /// else 1]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub num_vectors: Option<usize>,
     /// Also save the vectors as they were before training

@@ -33,7 +33,7 @@ pub struct TrainingOptions {
     /// What the text encoder and the denoiser compute in: no (f32), fp16 or bf16
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE"))]
     pub mixed_precision: Option<MixedPrecision>,
-    /// Compute the UNet's activations again in the backward pass: much less memory, more time
+    /// Compute the denoiser's activations again in the backward pass: much less memory, more time
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
