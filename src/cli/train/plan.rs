@@ -80,6 +80,7 @@ pub(super) fn prepare(
             let state = folder.read_state()?;
             if let Some(state) = &state {
                 check_model(&checked, &model_mark, state, &folder)?;
+                class_pictures::check_kept(&checked.config, &folder)?;
             }
             if let Some(steps) = args.options.training.max_train_steps {
                 check_going_on(&checked, state.as_ref(), &folder, steps)?;
