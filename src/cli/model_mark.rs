@@ -58,7 +58,9 @@ pub(super) fn mark(path: Option<&Path>, clip: Option<&Folder>) -> Result<String,
         }
         None => hash = with_embedded(hash)?,
     }
-    if let Some(clip) = clip {
+    // one that lacks a part is refused by whoever opens it, who knows what else such a folder holds
+    let whole = |clip: &&Folder| clip.has("config.json") && weight_files(*clip, ".").is_ok();
+    if let Some(clip) = clip.filter(whole) {
         hash = with_network(hash, clip, ".")?;
     }
     Ok(format!("{:016x}", hash.0))
