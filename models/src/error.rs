@@ -21,15 +21,14 @@ pub enum ModelError {
         reason: String,
     },
     /// A download from the Hugging Face Hub failed, which may succeed another time.
-    #[error(
-        "cannot download `{file}` from the Hugging Face Hub: {reason}; check the connection and the \
-         space on the disk, and run the command again: what has come is kept"
-    )]
+    #[error("cannot download `{file}` from the Hugging Face Hub: {reason}; {remedy}")]
     Download {
         /// The repository, or a file of it.
         file: String,
         /// The client's words.
         reason: String,
+        /// What to do about it.
+        remedy: &'static str,
     },
     /// A file is there, but is not what it should be.
     #[error("`{file}` is not usable: {reason}")]

@@ -288,7 +288,7 @@ mod tests {
         let diverged = TrainError::NonFinite { what: "training loss", value: f64::NAN, step: 3 };
         assert_eq!(code(diverged), 1);
         let (file, reason) = ("someone/model".into(), "connection refused".into());
-        assert_eq!(code(ModelError::Download { file, reason }), 1);
+        assert_eq!(code(ModelError::Download { file, reason, remedy: "wait" }), 1);
         let full = || io::Error::from(io::ErrorKind::StorageFull);
         assert_eq!(CliError::write(Path::new("a"), full()).exit_code(), 1);
         assert_eq!(CliError::read(Path::new("a"), full()).exit_code(), 1);

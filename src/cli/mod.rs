@@ -38,6 +38,7 @@ mod learned;
 mod logs;
 mod merge;
 mod model;
+mod model_mark;
 mod official;
 #[cfg(test)]
 mod options_page;

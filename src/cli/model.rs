@@ -162,7 +162,7 @@ fn of_hub(
         Err(error) => return Err(error.into()),
     };
     // of a download that has begun the cache lacks a part
-    if let ModelError::Download { file, reason } = &error
+    if let ModelError::Download { file, reason, .. } = &error
         && file == repository
         && let Some(cached) = Folder::in_hub_cache(repository)
     {

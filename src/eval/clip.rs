@@ -95,13 +95,16 @@ impl ClipScorer {
     ///
     /// If there are none.
     pub fn image_features(&self, pictures: &[Picture]) -> Features {
-        let features = pictures.iter().map(|picture| {
-            let size = self.image_size;
-            let values = clip_pixel_values(picture, size, self.mean, self.std);
-            let pixels = TensorData::new(values, [1, 3, size, size]);
-            self.model.image_features(Tensor::from_data(pixels, &self.device))
-        });
-        Features::new(Tensor::cat(features.collect(), 0))
+        let seen = pictures.iter().map(|picture| self.seen(picture)).collect();
+        Features::new(Tensor::cat(seen, 0))
+    }
+
+    /// What CLIP sees in one picture, `[1, width]` of any length.
+    pub(super) fn seen(&self, picture: &Picture) -> Tensor<2> {
+        let size = self.image_size;
+        let values = clip_pixel_values(picture, size, self.mean, self.std);
+        let pixels = TensorData::new(values, [1, 3, size, size]);
+        self.model.image_features(Tensor::from_data(pixels, &self.device))
     }
 
     /// What CLIP reads in texts, cut where they are too long; see [`without_placeholder`].

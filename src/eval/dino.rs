@@ -136,12 +136,15 @@ impl DinoScorer {
     ///
     /// If there are none.
     pub fn features(&self, pictures: &[Picture]) -> Features {
-        let features = pictures.iter().map(|picture| {
-            let size = self.image_size;
-            let pixels = TensorData::new(self.pixel_values(picture), [1, 3, size, size]);
-            self.model.forward(Tensor::from_data(pixels, &self.device))
-        });
-        Features::new(Tensor::cat(features.collect(), 0))
+        let seen = pictures.iter().map(|picture| self.seen(picture)).collect();
+        Features::new(Tensor::cat(seen, 0))
+    }
+
+    /// What DINO sees in one picture, `[1, width]` of any length.
+    pub(super) fn seen(&self, picture: &Picture) -> Tensor<2> {
+        let size = self.image_size;
+        let pixels = TensorData::new(self.pixel_values(picture), [1, 3, size, size]);
+        self.model.forward(Tensor::from_data(pixels, &self.device))
     }
 
     /// What goes into the network for a picture, `[3, image_size, image_size]`.

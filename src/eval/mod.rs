@@ -25,7 +25,7 @@ pub use fixed_batch::FixedBatch;
 pub(crate) use fixed_batches::FixedBatches;
 pub use lpips::LpipsScorer;
 pub use score::Score;
-pub use scores::{PromptPictures, References, Scorers, Scores};
+pub use scores::{References, Scorers, Scores};
 pub use switches::{EvaluationSwitches, UnknownSwitches};
 pub use vocabulary::{WORDS_AT_ONCE, WordScores};
 

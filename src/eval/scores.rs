@@ -1,6 +1,8 @@
 //! The scores of the paper's comparisons: likeness to the concept (CLIP-I, DINO), faithfulness to
 //! the prompt (CLIP-T), and diversity (LPIPS).
 
+use burn::tensor::Tensor;
+
 use super::{ClipScorer, DinoScorer, Features, LpipsScorer, Score};
 use crate::{data::image::Picture, pipelines::PipelineError};
 
@@ -20,15 +22,6 @@ pub struct Scorers {
 pub struct References {
     clip: Option<Features>,
     dino: Option<Features>,
-}
-
-/// The generated pictures of one prompt.
-#[derive(Clone, Debug)]
-pub struct PromptPictures {
-    /// The prompt [without the learned word](super::without_placeholder), if it is known.
-    pub prompt: Option<String>,
-    /// The pictures; at least one.
-    pub pictures: Vec<Picture>,
 }
 
 /// All scores; one that could not be computed is `None`.
@@ -53,32 +46,44 @@ impl Scorers {
         }
     }
 
-    /// Scores the pictures of one prompt.
+    /// Scores the pictures of one prompt, which is given [without the learned word](super::without_placeholder)
+    /// if it is known. Each picture, of which there must be one, is asked for when its turn comes; all of them
+    /// are kept only for LPIPS, which compares each with every other.
     ///
     /// # Errors
     ///
     /// [`PipelineError::Pictures`] if LPIPS cannot compare them, [`PipelineError::Device`] if a
-    /// result cannot be read.
-    pub async fn score(
+    /// result cannot be read; and those of `pictures`.
+    pub async fn score<E: From<PipelineError>>(
         &self,
         references: &References,
-        generated: &PromptPictures,
-    ) -> Result<Scores, PipelineError> {
-        let PromptPictures { prompt, pictures } = generated;
+        prompt: Option<&str>,
+        pictures: impl IntoIterator<Item = Result<Picture, E>>,
+    ) -> Result<Scores, E> {
+        let (mut by_clip, mut by_dino, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+        for picture in pictures {
+            let picture = picture?;
+            by_clip.extend(self.clip.as_ref().map(|clip| clip.seen(&picture)));
+            by_dino.extend(self.dino.as_ref().map(|dino| dino.seen(&picture)));
+            if self.lpips.is_some() {
+                kept.push(picture);
+            }
+        }
         let mut scores = Scores::default();
         if let (Some(clip), Some(references)) = (&self.clip, &references.clip) {
-            let features = clip.image_features(pictures);
+            let features = Features::new(Tensor::cat(by_clip, 0));
             scores.clip_i = Some(Score::of(references, &features).await?);
             if let Some(prompt) = prompt {
-                let text = clip.text_features(std::slice::from_ref(prompt));
+                let text = clip.text_features(&[prompt.to_string()]);
                 scores.clip_t = Some(Score::of(&text, &features).await?);
             }
         }
-        if let (Some(dino), Some(references)) = (&self.dino, &references.dino) {
-            scores.dino = Some(Score::of(references, &dino.features(pictures)).await?);
+        if let (Some(_), Some(references)) = (&self.dino, &references.dino) {
+            let features = Features::new(Tensor::cat(by_dino, 0));
+            scores.dino = Some(Score::of(references, &features).await?);
         }
         if let Some(lpips) = &self.lpips {
-            scores.diversity = lpips.diversity(pictures).await?;
+            scores.diversity = lpips.diversity(&kept).await?;
         }
         Ok(scores)
     }

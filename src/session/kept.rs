@@ -71,6 +71,27 @@ pub fn knows_samples_before(state: &TrainState) -> bool {
     SamplesBefore::saved(state).is_ok_and(|saved| saved.is_some())
 }
 
+/// What stands for the files of a run's model and of the CLIP that scores it, by whoever can look at them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelMark(pub String);
+
+impl ModelMark {
+    /// Whether the run that goes on from this state began with these files; also where the state is of a
+    /// version that did not say.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::State`] if what it says cannot be read.
+    pub fn is_of(&self, state: &TrainState) -> Result<bool, TrainError> {
+        Ok(Self::saved(state)?.is_none_or(|begun_with| begun_with == *self))
+    }
+}
+
+impl Keep for ModelMark {
+    const NAME: &'static str = "model-mark";
+    const WHAT: &'static str = "mark of the model's files";
+}
+
 /// Takes part in a run only to be saved with it; what was saved is read before the networks are loaded.
 pub(super) struct Kept<'a, T>(pub &'a T);
 

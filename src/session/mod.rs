@@ -35,7 +35,7 @@ pub use error::{SessionError, option_of, sentence, sources};
 pub use fall::Fall;
 pub use generator::{Generator, check_sampling, tokenizers_with};
 pub use initial::{InitialVectors, Rank, Start, Tokens, WORDS};
-pub use kept::knows_samples_before;
+pub use kept::{ModelMark, knows_samples_before};
 pub use observer::{Moment, Observer, Phase, Shown};
 pub use prepared::PreparedRun;
 #[cfg(not(target_arch = "wasm32"))]

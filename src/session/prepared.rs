@@ -6,7 +6,8 @@ use burn::tensor::Device;
 use dvar_models::weights::{Folder, ModelSource};
 
 use super::{
-    CheckedOptions, InitialVectors, Samples, Session, SessionError, Start, Tokens, begun_with,
+    CheckedOptions, InitialVectors, ModelMark, Samples, Session, SessionError, Start, Tokens,
+    begun_with,
 };
 use crate::{
     config::{ConfigError, TrainConfig},
@@ -33,6 +34,8 @@ pub struct PreparedRun {
     pub device: Device,
     /// What a resumed run must have been begun with: see [`begun_with`].
     pub begun_with: String,
+    /// Where it is known, what saved states say of the model; whoever resumes a run compares it.
+    pub model_mark: Option<ModelMark>,
     /// Where an interrupted run goes on from.
     pub state: Option<TrainState>,
     /// Whether pictures are drawn before the first step. If not, their score is what the state knows of
@@ -56,8 +59,17 @@ impl PreparedRun {
         let clip = checked.config.clip.clone();
         let clip = clip.map(|folder| Arc::new(Folder(folder)) as Arc<dyn ModelSource>);
         let begun_with = begun_with(&checked.options)?;
-        let (state, draws_before) = (None, true);
-        Ok(Self { checked, start, dataset, clip, device, begun_with, state, draws_before })
+        Ok(Self {
+            checked,
+            start,
+            dataset,
+            clip,
+            device,
+            begun_with,
+            model_mark: None,
+            state: None,
+            draws_before: true,
+        })
     }
 
     /// The CLIP model that scores, where there is one.

@@ -217,6 +217,9 @@ async fn train<O: Observer>(
     if let Some(before) = before {
         callbacks.push(Box::new(Kept(before)));
     }
+    if let Some(mark) = &prepared.model_mark {
+        callbacks.push(Box::new(Kept(mark)));
+    }
     let trained = match state.and_then(|state| config.trainer.end_of(state)) {
         Some(stop) => Ok(stop),
         None => trainer.train(&mut callbacks).await,

@@ -155,3 +155,40 @@ fn a_clip_of_its_own_scores_in_place_of_the_default() {
     let table = evaluate(&cli, &args[..5]).ok();
     assert!(table.ends_with("\nCLIP-I and CLIP-T by the CLIP of dvar-tiny-emoji (embedded)\n"));
 }
+
+/// The most memory that a command held until it ended well, in MiB.
+#[cfg(target_os = "linux")]
+fn most_memory(mut command: std::process::Command) -> usize {
+    let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    loop {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        if let Some(peak) = text.lines().find_map(|line| line.strip_prefix("VmHWM:")) {
+            most = peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() >> 10;
+        }
+        if let Some(ended) = child.try_wait().unwrap() {
+            assert!(ended.success(), "{ended}");
+            return most;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_pictures_of_a_prompt_are_not_all_held_in_memory() {
+    let cli = Cli::new();
+    cli.concept("koala", "references");
+    fs::create_dir(cli.path("drawn")).unwrap();
+    // 26 MiB each
+    let large = image::DynamicImage::new_rgb8(3000, 3000);
+    large.save_with_format(cli.path("drawn/0.bmp"), image::ImageFormat::Bmp).unwrap();
+    for picture in 1..24 {
+        let copy = cli.path(&format!("drawn/{picture}.bmp"));
+        fs::hard_link(cli.path("drawn/0.bmp"), copy).unwrap();
+    }
+    let args = ["evaluate", "drawn", "--references", "references", "--device", "cpu"];
+    let most = most_memory(cli.command(&args));
+    assert!((50..400).contains(&most), "{most} MiB");
+}

@@ -145,6 +145,13 @@ fn custom_diffusion_draws_the_class_or_takes_its_pictures() {
     cli.concept("koala", "class");
     let said = train(&["2", "-o", "given", "--class-data-dir", "class"]).ok();
     assert!(said.contains("of 200 wanted") && !said.contains("drawing"), "{said}");
+    // drawn ones do not take the place of the user's that have moved
+    fs::rename(cli.path("class"), cli.path("moved")).unwrap();
+    let on = ["train", "--resume", "given", "--max-train-steps", "3", "--device", "cpu"];
+    let refused = cli.run(&on);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("the class pictures of the run `given` are no longer in `"));
+    assert!(!cli.path("class").exists() && !refused.stdout.contains("drawing"), "{refused:?}");
 
     // a folder that was only begun is gone on with, by the same pictures
     let first = || cli.read("drawn/class_pictures/class-0000.png");

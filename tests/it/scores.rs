@@ -6,9 +6,8 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor};
 use dvar::{
     data::{decode::decode, image::Picture, resize::Filter},
-    eval::{
-        ClipScorer, DinoScorer, LpipsScorer, PromptPictures, Scorers, Scores, without_placeholder,
-    },
+    eval::{ClipScorer, DinoScorer, LpipsScorer, Scorers, Scores, without_placeholder},
+    pipelines::PipelineError,
 };
 use dvar_models::weights::Folder;
 use pollster::block_on;
@@ -223,8 +222,9 @@ fn all_scores_of_two_prompts_are_those_of_their_scorers() {
     let prompt = without_placeholder("a photo of a <cat>", "<cat>");
     let mut scores = Scores::default();
     for (prompt, pictures) in [(Some(prompt.clone()), one), (None, other)] {
-        let generated = PromptPictures { prompt, pictures: pictures.to_vec() };
-        scores = scores.and(block_on(scorers.score(&prepared, &generated)).unwrap());
+        let pictures = pictures.iter().cloned().map(Ok::<_, PipelineError>);
+        let scored = scorers.score(&prepared, prompt.as_deref(), pictures);
+        scores = scores.and(block_on(scored).unwrap());
     }
     let (clip, dino) = (scorers.clip.as_ref().unwrap(), scorers.dino.as_ref().unwrap());
     let text = clip.text_features(&["a photo of a ".to_string()]);

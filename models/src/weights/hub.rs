@@ -79,8 +79,11 @@ struct Repository {
 impl Repository {
     fn open(name: &str) -> Result<Self, ModelError> {
         if environment::is_offline() {
-            let reason = "`HF_HUB_OFFLINE` is set".into();
-            return Err(ModelError::Download { file: name.into(), reason });
+            return Err(ModelError::Download {
+                file: name.into(),
+                reason: "`HF_HUB_OFFLINE` is set".into(),
+                remedy: "unset it and run the command again, or name a folder on this machine",
+            });
         }
         let cache = environment::cache();
         let mut asks = ApiBuilder::from_cache(cache.clone()).with_token(environment::token());
@@ -211,7 +214,9 @@ fn failed(repository: &str, file: &str, error: ApiError) -> ModelError {
         _ => false,
     };
     if !refused {
-        return ModelError::Download { file, reason: error.to_string() };
+        let remedy = "check the connection and the space on the disk, and run the command again: what has \
+                      come is kept";
+        return ModelError::Download { file, reason: error.to_string(), remedy };
     }
     let reason = format!(
         "the Hugging Face Hub does not give it ({error}); check the name and, where the model is private or \

@@ -18,10 +18,11 @@ use super::{
     run_folder::{RunFolder, is_run},
 };
 use crate::{
-    eval::{DinoScorer, LpipsScorer, PromptPictures, Scorers, Scores},
+    eval::{DinoScorer, LpipsScorer, Scorers, Scores},
     pipelines::ModelFolder,
 };
 
+use pictures::Group;
 use report::{Counts, Report};
 use subject::{Generated, Subject};
 
@@ -72,15 +73,12 @@ fn score(
         Generated::ToDraw(drawing) => drawing.draw(device)?,
     };
     // a broken one is told before the others are scored
-    if generated.len() > 1 {
-        generated.iter().try_for_each(|group| group.pictures.check())?;
-    }
-    for group in generated {
-        let generated = PromptPictures { pictures: group.pictures.load()?, prompt: group.prompt };
-        counts.pictures += generated.pictures.len();
-        counts.prompts += usize::from(generated.prompt.is_some());
-        let scored = pollster::block_on(scorers.score(&references, &generated));
-        scores = scores.and(scored?);
+    generated.iter().try_for_each(|group| group.pictures.check())?;
+    for Group { prompt, pictures } in generated {
+        counts.pictures += pictures.count();
+        counts.prompts += usize::from(prompt.is_some());
+        let scored = scorers.score(&references, prompt.as_deref(), pictures.read());
+        scores = scores.and(pollster::block_on(scored)?);
     }
     let report = Report::new(&scores, counts, scorers, clip);
     let json = serde_json::to_string_pretty(&report)?;

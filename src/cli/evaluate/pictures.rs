@@ -17,7 +17,7 @@ pub(super) struct Group {
     pub pictures: Pictures,
 }
 
-/// Files are read when their prompt's turn comes, so that one prompt's pictures are in memory.
+/// Files are read one by one, each when its turn comes.
 pub(super) enum Pictures {
     Files(Vec<PathBuf>),
     Drawn(Vec<Picture>),
@@ -32,10 +32,17 @@ impl Pictures {
         }
     }
 
-    pub(super) fn load(self) -> Result<Vec<Picture>, CliError> {
+    pub(super) fn count(&self) -> usize {
         match self {
-            Self::Drawn(pictures) => Ok(pictures),
-            Self::Files(files) => files.iter().map(|file| open(file)).collect(),
+            Self::Drawn(pictures) => pictures.len(),
+            Self::Files(files) => files.len(),
+        }
+    }
+
+    pub(super) fn read(self) -> Box<dyn Iterator<Item = Result<Picture, CliError>>> {
+        match self {
+            Self::Drawn(pictures) => Box::new(pictures.into_iter().map(Ok)),
+            Self::Files(files) => Box::new(files.into_iter().map(|file| open(&file))),
         }
     }
 }
@@ -48,7 +55,7 @@ fn open(file: &Path) -> Result<Picture, CliError> {
 
 /// The pictures of a folder, each as it is.
 pub(super) fn all(folder: &Path) -> Result<Vec<Picture>, CliError> {
-    Pictures::Files(picture_files(folder)?).load()
+    Pictures::Files(picture_files(folder)?).read().collect()
 }
 
 /// What there is for each prompt.

@@ -5,13 +5,12 @@ use std::collections::{BTreeSet, HashSet};
 use serde::Deserialize;
 
 use super::{
-    model_mark::Marks,
     paper::Experiment,
     study::SemiDeterministic,
     variant::{StepsFrom, Variant},
 };
 use crate::{
-    cli::{CliError, train},
+    cli::{CliError, model_mark::Marks, train},
     config::TrainOptions,
 };
 

@@ -2,7 +2,6 @@
 
 mod figure;
 mod grid;
-mod model_mark;
 mod paper;
 mod place;
 mod queue;

@@ -7,7 +7,7 @@ use std::{
 
 use super::part::Part;
 use crate::{
-    cli::{CliError, counted::counted, output},
+    cli::{CliError, counted::counted, output, run_folder::RunFolder},
     config::{MethodConfig, TrainConfig},
     data::{DataError, dataset::Dataset, picture_files, png::encode_picture, reading::CropMode},
     pipelines::BATCH,
@@ -40,6 +40,20 @@ pub(super) fn check(config: &TrainConfig) -> Result<(), CliError> {
             "{error}; or name a folder that does not exist, and the model draws the class into it"
         ))),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Refuses a run that has made steps and whose named folder is gone: the user's own pictures would be drawn
+/// anew, and refused after that.
+pub(super) fn check_kept(config: &TrainConfig, run: &RunFolder) -> Result<(), CliError> {
+    match class_folder(config) {
+        Some(folder) if !folder.exists() => Err(CliError::Input(format!(
+            "the class pictures of the run `{}` are no longer in `{}`; put them back there, or start a \
+             new run",
+            run.path().display(),
+            folder.display()
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -7,12 +7,12 @@ use dvar_models::weights::ModelSource;
 use super::{TrainArgs, class_pictures, options};
 use crate::{
     cli::{
-        CliError, counted::counted, device, learned::read_embedding, model, output,
-        run_folder::RunFolder,
+        CliError, counted::counted, device, learned::read_embedding, model, model_mark::mark,
+        output, run_folder::RunFolder,
     },
     config::TrainOptions,
     data::{DataError, dataset::Dataset, picture_files},
-    session::{self, CheckedOptions, NamedDevice, PreparedRun, Start},
+    session::{self, CheckedOptions, ModelMark, NamedDevice, PreparedRun, Start},
     trainer::TrainState,
 };
 
@@ -57,6 +57,9 @@ pub(super) fn prepare(
     if let (Some(folder), None) = (&options.data.output_dir, &resumed) {
         output::check_free(folder)?;
     }
+    if let Some(run) = &resumed {
+        check_places(&options, run)?;
+    }
     let (checked, start, dataset) = check(&options).map_err(|error| match &resumed {
         Some(run) => of_resumed(error, run),
         None => error,
@@ -70,10 +73,15 @@ pub(super) fn prepare(
     }
     let clip = checked.config.clip.as_deref();
     let clip = clip.map(|folder| model::scorer_files(folder, "--clip")).transpose()?;
+    let model_mark = ModelMark(mark(checked.options.data.model.as_deref(), clip.as_ref())?);
     let clip = clip.map(|files| Arc::new(files) as Arc<dyn ModelSource>);
     let (folder, state) = match resumed {
         Some(mut folder) => {
             let state = folder.read_state()?;
+            if let Some(state) = &state {
+                check_model(&checked, &model_mark, state, &folder)?;
+                class_pictures::check_kept(&checked.config, &folder)?;
+            }
             if let Some(steps) = args.options.training.max_train_steps {
                 check_going_on(&checked, state.as_ref(), &folder, steps)?;
                 folder = folder.with_options(saved);
@@ -94,10 +102,53 @@ pub(super) fn prepare(
         clip,
         device: devices[0].0.clone(),
         begun_with,
+        model_mark: Some(model_mark),
         state,
         draws_before: !(knows_before && folder.samples("before").is_file()),
     };
     Ok((prepared, folder.on_device(&args.device), devices))
+}
+
+/// A run that goes on takes its own model and scorer, which no flag beside `--resume` names anew.
+fn check_places(options: &TrainOptions, run: &RunFolder) -> Result<(), CliError> {
+    let places = [("model", &options.data.model), ("CLIP", &options.samples.clip)];
+    for (what, place) in places {
+        // the embedded model and a name on the Hub are no absolute paths
+        let Some(path) = place.as_ref().filter(|path| path.is_absolute() && !path.exists()) else {
+            continue;
+        };
+        return Err(CliError::Input(format!(
+            "the {what} of the run `{}` is no longer at `{}`; put it back there, or start a new run",
+            run.path().display(),
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// A run that went on with another model, or was scored by another CLIP, would silently end in other bytes.
+fn check_model(
+    checked: &CheckedOptions,
+    mark: &ModelMark,
+    state: &TrainState,
+    run: &RunFolder,
+) -> Result<(), CliError> {
+    if mark.is_of(state)? {
+        return Ok(());
+    }
+    let CheckedOptions { options, config, model } = checked;
+    let embedded = options.data.model.as_deref().and_then(model::place).is_none();
+    let (clip, remedy) = match &config.clip {
+        Some(clip) => (format!(", or of its CLIP, `{}`,", clip.display()), "put those back"),
+        None if embedded => (String::new(), "go on with the version of dvar that began it"),
+        None => (String::new(), "put those back"),
+    };
+    Err(CliError::Input(format!(
+        "the run `{}` was begun with other files of its model, `{}`{clip} than are there now; \
+         {remedy}, or start a new run",
+        run.path().display(),
+        model.name()
+    )))
 }
 
 /// A run that goes on takes its own pictures alone, from where they were.

@@ -142,6 +142,7 @@ fn bad_methods_and_evaluations() {
     messages.refused("a class prompt without a word", train(&blank));
     let class = ["--class-prompt", "bear", "--class-data-dir", "empty"];
     messages.refused("an empty class folder", train(&[&custom[..], &class].concat()));
+    messages.refused("a CLIP that is none", train(&["--clip", "empty"]));
     messages.refused("an unknown method", train(&["--method", "hypernetwork"]));
     cli.copy_folder(&root().join("tests/fixtures/golden/models/tiny-sd"), "tiny-sd");
     let word = ["--model", "tiny-sd", "--initializer-token", "a"];

@@ -59,6 +59,65 @@ fn a_run_goes_on_only_with_the_vectors_of_the_file_that_it_started_from() {
     go_on("second").ok();
 }
 
+/// Changes a byte of what a run's state says of its model's files, so many bytes after the beginning of its
+/// name.
+fn change_mark(cli: &Cli, run: &str, offset: usize) {
+    let state = cli.path(run).join("state/state.safetensors");
+    let mut bytes = fs::read(&state).unwrap();
+    let at = bytes.windows(10).position(|part| part == b"model-mark").expect("the model's mark");
+    bytes[at + offset] ^= 1;
+    fs::write(state, bytes).unwrap();
+}
+
+/// Under another name this version does not know it, as if an earlier one had begun the run.
+const NAME: usize = 0;
+/// Behind the name and `\":\"`.
+const VALUE: usize = 15;
+
+#[test]
+fn a_run_goes_on_only_with_the_model_that_it_began_with() {
+    let cli = Cli::new();
+    cli.concept("koala", "pictures");
+    let model = cli.copy_model("model");
+    let short = ["--max-train-steps", "1", "--num-samples", "1", "-o"];
+    cli.train(&[&["--model", "model"][..], &short, &["run"]].concat()).ok();
+    let go_on = |run: &str, steps: &str| {
+        cli.run(&["train", "--resume", run, "--max-train-steps", steps, "--device", "cpu"])
+    };
+    let refused = |ran: Ran, told: &[&str]| {
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(told.iter().all(|words| ran.stderr.contains(words)), "{ran:?}");
+    };
+    let weights = model.join("unet/diffusion_pytorch_model.safetensors");
+    let own = fs::read(&weights).unwrap();
+    let mut others = own.clone();
+    *others.last_mut().unwrap() ^= 1;
+    fs::write(&weights, &others).unwrap();
+    let config = cli.read("run/config.toml");
+    let told = "the run `run` was begun with other files of its model, `";
+    refused(go_on("run", "2"), &[told, "put those back"]);
+    assert_eq!(cli.read("run/config.toml"), config, "what is refused changes nothing");
+    // as a copy, or a new download, has other times
+    fs::write(&weights, &own).unwrap();
+    go_on("run", "2").ok();
+    change_mark(&cli, "run", NAME);
+    fs::write(&weights, &others).unwrap();
+    go_on("run", "3").ok();
+    fs::write(&weights, &own).unwrap();
+    refused(go_on("run", "4"), &[told]);
+    fs::rename(&model, cli.path("moved")).unwrap();
+    refused(go_on("run", "4"), &["the model of the run `run` is no longer at `"]);
+
+    cli.train(&[&short[..], &["default"]].concat()).ok();
+    change_mark(&cli, "default", VALUE);
+    refused(
+        go_on("default", "2"),
+        &["(embedded)`", "go on with the version of dvar that began it"],
+    );
+    change_mark(&cli, "default", VALUE);
+    go_on("default", "2").ok();
+}
+
 #[test]
 fn other_pictures_are_refused_before_the_networks_are_loaded_and_a_broken_state_by_its_name() {
     let cli = Cli::new();
@@ -66,6 +125,7 @@ fn other_pictures_are_refused_before_the_networks_are_loaded_and_a_broken_state_
     let model = cli.copy_model("model");
     cli.train(&["--model", "model", "-o", "run", "--num-samples", "1"]).ok();
     fs::remove_file(pictures.join("4.png")).unwrap();
+    change_mark(&cli, "run", NAME);
     fs::write(model.join("unet/diffusion_pytorch_model.safetensors"), "none").unwrap();
     let go_on = ["train", "--resume", "run", "--max-train-steps", "9", "--device", "cpu"];
     let ran = cli.run(&go_on);

@@ -1,4 +1,4 @@
-//! What stands for a model's files, so that a grid notices when others lie in their place.
+//! What stands for a model's files, so that a run, or a grid, notices when others lie in their place.
 
 use std::{
     collections::BTreeMap,
@@ -32,15 +32,16 @@ impl Marks {
             return Ok(known.clone());
         }
         let [path, clip] = &paths;
-        let made = mark(path.as_deref(), clip.as_deref())?;
+        let clip = clip.as_deref().map(|clip| model::scorer_files(clip, "--clip")).transpose()?;
+        let made = mark(path.as_deref(), clip.as_ref())?;
         self.0.insert(paths, made.clone());
         Ok(made)
     }
 }
 
-/// A number for the configurations and the weights of a model and a CLIP: their sizes, and what they hold at
-/// some places. It is the same wherever they lie.
-fn mark(path: Option<&Path>, clip: Option<&Path>) -> Result<String, CliError> {
+/// A number for the configurations and the weights of a model, which was opened before, and of a CLIP: their
+/// sizes, and what they hold at some places. A copy has the same, wherever it lies and whenever it was made.
+pub(super) fn mark(path: Option<&Path>, clip: Option<&Folder>) -> Result<String, CliError> {
     let mut hash = Fingerprint::of(b"");
     match path.and_then(model::place) {
         Some(file) if file.is_file() => hash = with_file(hash, &file)?,
@@ -57,8 +58,10 @@ fn mark(path: Option<&Path>, clip: Option<&Path>) -> Result<String, CliError> {
         }
         None => hash = with_embedded(hash)?,
     }
-    if let Some(clip) = clip {
-        hash = with_network(hash, &model::scorer_files(clip, "--clip")?, ".")?;
+    // one that lacks a part is refused by whoever opens it, who knows what else such a folder holds
+    let whole = |clip: &&Folder| clip.has("config.json") && weight_files(*clip, ".").is_ok();
+    if let Some(clip) = clip.filter(whole) {
+        hash = with_network(hash, clip, ".")?;
     }
     Ok(format!("{:016x}", hash.0))
 }
@@ -82,8 +85,9 @@ fn with_file(hash: Fingerprint, path: &Path) -> Result<Fingerprint, CliError> {
 #[cfg(feature = "embedded")]
 fn with_embedded(hash: Fingerprint) -> Result<Fingerprint, CliError> {
     let files = dvar_models::pretrained::dvar_tiny_emoji().map(|(files, _)| files.0);
-    let mut files = files.unwrap_or_default().into_values();
-    Ok(files.try_fold(hash, |hash, bytes| with_content(hash, io::Cursor::new(bytes)))?)
+    // the others advise how a run begins, and do not count once it has
+    let mut parts = files.unwrap_or_default().into_iter().filter(|(file, _)| file.contains('/'));
+    Ok(parts.try_fold(hash, |hash, (_, bytes)| with_content(hash, io::Cursor::new(bytes)))?)
 }
 
 #[cfg(not(feature = "embedded"))]
@@ -172,7 +176,8 @@ mod tests {
     fn a_single_file_and_a_scorer_are_looked_at_too() {
         let folder = folder();
         let unet = folder.path().join("unet");
-        assert_ne!(of(folder.path()), mark(Some(folder.path()), Some(&unet)).unwrap());
+        let scorer = Folder(unet.clone());
+        assert_ne!(of(folder.path()), mark(Some(folder.path()), Some(&scorer)).unwrap());
         let file = unet.join("diffusion_pytorch_model.safetensors");
         let known = of(&file);
         fs::write(&file, vec![7; 1_000_004]).unwrap();
