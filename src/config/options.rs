@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, IgnoredAny},
+};
 
 use super::{
     ConfigError, Stopping,
@@ -20,6 +23,10 @@ const DEFAULTS: &str = include_str!("defaults.toml");
 /// The plateau's own threshold: DVAR's is of a ratio of variances, and under it a loss would count as
 /// still that brings a third of its fall in each window.
 const PLATEAU_THRESHOLD: f64 = 0.05;
+
+/// Options that say where files of the user's lie or are written to, which is none of a model's to say.
+const PLACES: [&str; 5] =
+    ["model", "train_data_dir", "output_dir", "class_data_dir", "initializer_file"];
 
 /// Options of `dvar train`, each of which may be left open.
 ///
@@ -92,19 +99,33 @@ impl TrainOptions {
     ///
     /// # Errors
     ///
-    /// As of [`from_toml`](Self::from_toml); also for a table of another name.
+    /// [`ConfigError::Unparsable`] as of [`from_toml`](Self::from_toml); also for a table of another name, and
+    /// for an option that names a place of the user's.
     pub fn from_advice(text: &str, chosen: &Self, file: &str) -> Result<Self, ConfigError> {
         let unparsable = |parser| ConfigError::Unparsable { file: file.into(), parser };
         let all: toml::Table = toml::from_str(text).map_err(unparsable)?;
+        let holds = |name: &&str| {
+            let mut tables = all.values().filter_map(toml::Value::as_table);
+            all.contains_key(*name) || tables.any(|table| table.contains_key(*name))
+        };
+        if let Some(place) = PLACES.into_iter().find(holds) {
+            let reason =
+                format!("`{place}` is for the user to choose, and no model's; leave it out");
+            return Err(unparsable(de::Error::custom(reason)));
+        }
         let (tables, plain): (toml::Table, toml::Table) =
             all.into_iter().partition(|(_, value)| value.is_table());
         if tables.is_empty() {
             return Self::from_toml(text, file);
         }
-        let mut advised = Self::from_table(plain)?;
+        // the errors of single options name no file
+        let read = |options: toml::Table| {
+            Self::from_table(options).map_err(|error| unparsable(de::Error::custom(error)))
+        };
+        let mut advised = read(plain)?;
         let mut of_criteria = Vec::new();
         for (name, table) in tables {
-            let differs = Self::from_table(table.try_into().map_err(unparsable)?)?;
+            let differs = read(table.try_into().map_err(unparsable)?)?;
             let name = toml::Value::String(name);
             if let Ok(criterion) = name.clone().try_into::<Stopping>() {
                 of_criteria.push((criterion, differs));

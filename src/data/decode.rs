@@ -43,8 +43,8 @@ const FORMATS: &[ImageFormat] = &[
 /// The picture is turned upright by its EXIF orientation. Palettes are expanded to RGB
 /// ([`Mode::Indexed`]), with opacity where their colours have one ([`Mode::IndexedAlpha`]); so are pictures
 /// without a palette of which one colour is transparent ([`Mode::Keyed`]). Of 16-bit samples the high byte
-/// is kept. Pillow opens such files the same way but for two things: it leaves turning to the caller, and
-/// 16-bit grey comes out white. An animation gives its first frame.
+/// is kept. Pillow opens such files the same way but for two things: it leaves turning to the caller, except of
+/// TIFF, and 16-bit grey comes out white. An animation gives its first frame.
 ///
 /// # Errors
 ///
@@ -82,10 +82,14 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<Picture, DataError> {
     if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
         return Err(damaged("the end of the JPEG data is missing".into()));
     }
-    // Unreadable EXIF data is no reason to refuse a picture. The decoder of WebP makes room for as much
-    // of it as the file claims to have.
-    let readable = format != ImageFormat::WebP || webp_is_whole(bytes);
-    let orientation = if readable { decoder.orientation().ok() } else { None };
+    // Unreadable EXIF data is no reason to refuse a picture.
+    let orientation = match format {
+        // The file itself is built as EXIF data are, and its decoder leaves the tag alone.
+        ImageFormat::Tiff => Orientation::from_exif_chunk(bytes),
+        // The decoder makes room for as much of them as the file claims to have.
+        ImageFormat::WebP if !webp_is_whole(bytes) => None,
+        _ => decoder.orientation().ok(),
+    };
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
     let mut decoded =
         DynamicImage::from_decoder(decoder).map_err(|error| damaged(error.to_string()))?;

@@ -85,7 +85,8 @@ impl Dataset {
 }
 
 /// The pictures of a folder by their endings (in upper or lower case), sorted by file name; other
-/// files, sub-folders, names that begin with a dot and masks beside their pictures are left out.
+/// files, sub-folders, pipes and devices, names that begin with a dot and masks beside their pictures are left
+/// out.
 ///
 /// The official code skips upper-case endings, as cameras write them; here they count.
 ///
@@ -104,7 +105,7 @@ pub fn picture_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
         Err(source) => return Err(unreadable(folder, source)),
     }
     let (mut pictures, others): (Vec<_>, Vec<_>) =
-        entries(folder)?.into_iter().partition(|path| ends_in(path, &READ) && !path.is_dir());
+        entries(folder)?.into_iter().partition(|path| ends_in(path, &READ) && !is_no_file(path));
     if pictures.is_empty() {
         let mut found = in_words(&others);
         if let Some((kohya, _)) = repeated_folders(folder)?.first() {
@@ -206,6 +207,12 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
 fn ends_in(path: &Path, endings: &[&str]) -> bool {
     path.extension()
         .is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+}
+
+/// Whether it is a folder, or a pipe or a device, of which reading may have no end. A link that leads nowhere
+/// counts as a file: whoever reads it tells of it.
+fn is_no_file(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| !found.is_file())
 }
 
 fn is_mask(path: &Path) -> bool {

@@ -132,6 +132,18 @@ fn a_run_is_scored_by_what_it_learned_as_the_training_did() {
     assert_eq!((&saved["counts"]["pictures"], &saved["counts"]["clip_t"]), (&2.into(), &2.into()));
     assert!(saved["clip_i"].as_f64().unwrap() > scores["clip_i"].as_f64().unwrap());
 
+    // and none that lies elsewhere
+    for elsewhere in ["../../pictures/0.png", "/dev/zero", ".."] {
+        let prompts = serde_json::json!([named("0.png"), named(elsewhere)]);
+        fs::write(cli.path("run/samples/prompts.json"), prompts.to_string()).unwrap();
+        let refused = evaluate(&cli, &["run"]);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        let told = format!("`{elsewhere}` is no file of its folder; remove its folder");
+        assert!(refused.stderr.contains(&told), "{refused:?}");
+    }
+    let prompts = serde_json::json!([named("0.png"), named("1.png")]);
+    fs::write(cli.path("run/samples/prompts.json"), prompts.to_string()).unwrap();
+
     fs::rename(cli.path("pictures"), cli.path("moved")).unwrap();
     let moved = evaluate(&cli, &["run"]);
     assert_eq!(moved.code, Some(2), "{moved:?}");

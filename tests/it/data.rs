@@ -325,6 +325,38 @@ fn turns_a_photograph_upright_by_its_exif_orientation() {
 }
 
 #[test]
+fn turns_a_tiff_upright_by_its_own_tag() {
+    // 16 x 8 grey pixels, the left half black
+    let pixels = [[0_u8; 8], [200; 8]].concat().repeat(8);
+    let tiff = |orientation: u16| {
+        let mut file = [&b"II*\0"[..], &136_u32.to_le_bytes(), &pixels].concat();
+        let fields = [
+            (256, 16), // width
+            (257, 8),  // height
+            (258, 8),  // bits of a sample
+            (259, 1),  // not compressed
+            (262, 1),  // 0 is black
+            (273, 8),  // where the pixels begin
+            (274, orientation),
+            (277, 1),   // one sample a pixel
+            (278, 8),   // all rows in one strip
+            (279, 128), // its bytes
+        ];
+        file.extend((fields.len() as u16).to_le_bytes());
+        for (tag, value) in fields {
+            // one number of 16 bits
+            file.extend([tag, 3, 1, 0, value, 0].into_iter().flat_map(u16::to_le_bytes));
+        }
+        file.extend([0; 4]);
+        decode(&file, "a.tif").unwrap()
+    };
+    assert_eq!((tiff(1).width(), tiff(1).pixels()), (16, &pixels[..]));
+    let turned = tiff(6);
+    assert_eq!((turned.width(), turned.height(), turned.mode()), (8, 16, Mode::L));
+    assert_eq!(turned.pixels(), [[0_u8; 64], [200; 64]].concat(), "what was left is now above");
+}
+
+#[test]
 fn the_high_byte_of_16_bit_samples_is_kept() {
     let samples: Vec<u16> = (0..64 * 3).map(|i| i * 341 + 255).collect();
     let deep = image::ImageBuffer::from_raw(8, 8, samples.clone()).unwrap();

@@ -1,5 +1,7 @@
 //! A run's pictures: those it saved, or new ones by what it learned.
 
+use std::{ffi::OsStr, path::Path};
+
 use super::{
     args::EvaluateArgs,
     drawing::Drawing,
@@ -108,9 +110,16 @@ fn saved(run: &RunFolder, config: &TrainConfig) -> Result<Option<Vec<Group>>, Cl
     let folder = run.sample_folder();
     let file = folder.join(PROMPTS);
     let Ok(text) = std::fs::read_to_string(&file) else { return Ok(None) };
-    let named: Vec<Named> = serde_json::from_str(&text).map_err(|e| {
-        CliError::Input(format!("`{}` is not usable: {e}; remove its folder", file.display()))
-    })?;
+    let unusable = |reason: String| {
+        CliError::Input(format!("`{}` is not usable: {reason}; remove its folder", file.display()))
+    };
+    let named: Vec<Named> =
+        serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;
+    // a run may be a stranger's, and any path may stand there
+    let is_inside = |name: &str| Path::new(name).file_name() == Some(OsStr::new(name));
+    if let Some(outside) = named.iter().find(|named| !is_inside(&named.file)) {
+        return Err(unusable(format!("`{}` is no file of its folder", outside.file)));
+    }
     let pictures = named.into_iter().map(|Named { file, prompt }| {
         (without_placeholder(&prompt, &config.placeholder_token), folder.join(file))
     });

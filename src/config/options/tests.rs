@@ -230,6 +230,20 @@ fn a_model_advises_a_method_what_its_table_says() {
 }
 
 #[test]
+fn wrong_advice_is_told_with_its_file_and_a_place_of_the_user_s_is_none_of_a_model_s_to_choose() {
+    for (text, told) in [
+        ("[dreambooth-lora]\nrate = 1.0", "there is no option `rate`"),
+        ("flip = 'no'\n[plateau]\nwindow = 30", "`flip`"),
+        ("output_dir = '/tmp/a'", "`output_dir` is for the user to choose"),
+        ("[custom-diffusion]\nclass_data_dir = 'a'", "`class_data_dir` is for the user to choose"),
+    ] {
+        let advised = TrainOptions::from_advice(text, &TrainOptions::default(), "its/dvar.toml");
+        let error = advised.unwrap_err().to_string();
+        assert!(error.contains("`its/dvar.toml`") && error.contains(told), "{error}");
+    }
+}
+
+#[test]
 fn a_model_advises_each_criterion_its_own_window_and_threshold() {
     let text = "stopping = \"plateau\"\nwindow = 9\n[dvar]\nwindow = 38\nthreshold = 0.39\n\
                 [plateau]\nwindow = 30\n[dreambooth-lora]\nstopping = \"dvar\"\n";

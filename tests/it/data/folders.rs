@@ -30,6 +30,21 @@ fn lists_pictures_with_extensions_in_any_case_by_name_and_nothing_else() {
     assert!(dataset.names()[1].ends_with("b.JPG"), "{:?}", dataset.names());
 }
 
+/// What comes out of a device, or of a pipe, may have no end.
+#[cfg(unix)]
+#[test]
+fn a_device_under_the_name_of_a_picture_is_not_read_and_a_link_to_nothing_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, folder.path().join(name));
+    let picture = folder.path().join("a.png");
+    fs::write(&picture, halves(9, 9, ImageFormat::Png)).unwrap();
+    link("/dev/zero", "b.png").unwrap();
+    assert_eq!(picture_files(folder.path()).unwrap(), [picture]);
+    link("nothing", "c.png").unwrap();
+    let error = Dataset::from_folder(folder.path(), 16, CropMode::Center).unwrap_err();
+    assert!(error.to_string().contains("c.png"), "{error}");
+}
+
 #[test]
 fn a_picture_that_counts_several_times_is_read_and_held_once() {
     let folder = tempfile::tempdir().unwrap();

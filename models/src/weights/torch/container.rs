@@ -115,8 +115,15 @@ fn open_zip(
     }
     let bytes = content("data.pkl", pickle::MAX_BYTES)?.ok_or(TorchError::Container)?;
     let pickle = pickle::load(&bytes, foreign)?;
-    let place = |key: &str| Some((key.to_owned(), *entries.get(&format!("{folder}data/{key}"))?));
-    let storages = pickle.objects.storages().filter_map(|(key, _)| place(key)).collect();
+    // by their keys alone: the folder's name may be long, and a pickle can name a storage again and again
+    let data = format!("{folder}data/");
+    let stored: HashMap<&str, Place> = entries
+        .iter()
+        .filter_map(|(name, place)| Some((name.strip_prefix(&*data)?, *place)))
+        .collect();
+    let storages = pickle.objects.storages();
+    let storages = storages.filter_map(|(key, _)| Some((key.to_owned(), *stored.get(key)?)));
+    let storages = storages.collect();
     Ok((pickle, storages))
 }
 

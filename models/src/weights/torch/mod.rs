@@ -30,6 +30,9 @@ pub use self::{error::TorchError, tensor::StoredTensor, value::Value};
 /// How many times its file's length, or a tensor's least limit, all tensors together may be: they may
 /// share storages, as tied weights do.
 const LONGEST_SHARED: u64 = 4;
+/// How many times its file's length, or a tensor's least limit, all tensors together may read: of values that
+/// lie far apart, each reads all between the first and the last.
+const MOST_READ: u64 = 100;
 /// The longest name of a tensor; that of Stable Diffusion's longest has 69 bytes.
 const LONGEST_NAME: usize = 256;
 /// How many dictionaries deep a `state_dict` may lie: one that holds itself has no end.
@@ -111,14 +114,18 @@ impl TorchFile {
             })?;
             Ok((name.to_owned(), tensor))
         };
-        let (mut tensors, mut rest) = (BTreeMap::new(), LONGEST_SHARED * longest(self.length));
+        let (mut tensors, longest) = (BTreeMap::new(), longest(self.length));
+        let (mut bytes, mut read) = (0_u64, 0_u64);
         // diffusers leaves an empty dictionary for each attention that Custom Diffusion did not change
         let is_empty =
             |value: Index| matches!(objects.get(value), Object::Dict(all) if all.is_empty());
         for pair in pairs.iter().filter(|(_, value)| !is_empty(*value)) {
             let (name, tensor) = tensor(pair)?;
-            let fits = rest.checked_sub(tensor.byte_len() as u64);
-            rest = fits.ok_or(TorchError::TooLarge)?;
+            bytes = bytes.saturating_add(tensor.byte_len() as u64);
+            read = read.saturating_add(tensor.read_len() as u64);
+            if bytes > LONGEST_SHARED * longest || read > MOST_READ * longest {
+                return Err(TorchError::TooLarge);
+            }
             tensors.insert(name, tensor);
         }
         Ok(tensors)
@@ -136,7 +143,12 @@ impl TorchFile {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
+    use std::{
+        io::{Cursor, Write},
+        time::{Duration, Instant},
+    };
+
+    use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
     use super::*;
 
@@ -147,9 +159,15 @@ mod tests {
 
     /// A file of that number, with this pickle.
     fn file(saved: &[u8]) -> Vec<u8> {
+        file_of(saved, &[1.0])
+    }
+
+    /// A file of these numbers.
+    fn file_of(saved: &[u8], values: &[f32]) -> Vec<u8> {
         let magic = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.M\xe9\x03.}.";
-        let storages = b".]X\x01\0\0\x000a.\x01\0\0\0\0\0\0\0\0\0\x80\x3f";
-        [&magic[..], saved, storages].concat()
+        let count = (values.len() as u64).to_le_bytes();
+        let values: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        [&magic[..], saved, b".]X\x01\0\0\x000a.", &count, &values].concat()
     }
 
     /// A file whose tensors all repeat the one number.
@@ -169,6 +187,42 @@ mod tests {
         };
         assert_eq!(tensors('b'..'e').unwrap(), 4);
         assert!(matches!(tensors('b'..'f'), Err(TorchError::TooLarge)));
+    }
+
+    #[test]
+    fn tensors_of_far_values_may_read_no_more_than_their_file_explains() {
+        // the first and the last of 16,384 numbers, which are 64 KiB
+        const FAR: &[u8] = b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storage\
+            ctorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tQK\0K\x02\x85M\xff\x3f\x85\x89)tR";
+        let tensors = |count: usize| {
+            let mut saved = [FAR, b"q\x000}"].concat();
+            for number in 0..count {
+                saved.extend([b"X\x04\0\0\0", format!("{number:04}").as_bytes(), b"h\0s"].concat());
+            }
+            let bytes = file_of(&saved, &[1.0; 16_384]);
+            let file = TorchFile::open(&mut Cursor::new(bytes)).unwrap();
+            file.state_dict().map(|tensors| tensors.len())
+        };
+        assert_eq!(tensors(1600).unwrap(), 1600, "of 64 KiB are 100 MiB");
+        assert!(matches!(tensors(1601), Err(TorchError::TooLarge)));
+    }
+
+    #[test]
+    fn a_zip_whose_folder_has_a_long_name_takes_no_time_for_each_storage() {
+        let folder = "a".repeat(60_000);
+        let storage =
+            b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tq\0";
+        let pickle = [&storage[..], &b"h\0Q".repeat(500_000), b"}."].concat();
+        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+        let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        for (name, content) in [("data.pkl", &pickle[..]), ("data/0", &[0; 4][..])] {
+            archive.start_file(format!("{folder}/{name}"), stored).unwrap();
+            archive.write_all(content).unwrap();
+        }
+        let mut bytes = archive.finish().unwrap();
+        let begun = Instant::now();
+        assert_eq!(TorchFile::open(&mut bytes).unwrap().storages["0"].length, 4);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     }
 
     #[test]

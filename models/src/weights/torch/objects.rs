@@ -1,6 +1,6 @@
 //! The objects that a pickle of tensors is made of, and the globals that may make them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use burn::tensor::{BoolStore, DType};
 
@@ -61,9 +61,10 @@ pub(super) enum Global {
 
 impl Global {
     pub fn named(module: &str, name: &str) -> Result<Self, TorchError> {
+        // no more of them than is told: a pickle can name the same long ones again and again
         let foreign = || {
-            let name = format!("{module}.{name}");
-            TorchError::ForeignGlobal(name.chars().take(SHOWN).collect())
+            let name = module.chars().chain(['.']).chain(name.chars());
+            TorchError::ForeignGlobal(name.take(SHOWN).collect())
         };
         Ok(match (module, name) {
             ("collections", "OrderedDict") => Global::OrderedDict,
@@ -230,7 +231,14 @@ impl Objects {
     pub fn entries(&self, index: Index) -> HashMap<&str, Index> {
         match self.get(index) {
             Object::Dict(pairs) => {
-                pairs.iter().filter_map(|(key, value)| Some((self.text(*key)?, *value))).collect()
+                let (mut entries, mut seen) = (HashMap::new(), HashSet::new());
+                // by place first: a long text may be the key of many pairs
+                for (key, value) in pairs.iter().rev().filter(|(key, _)| seen.insert(*key)) {
+                    if let Some(text) = self.text(*key) {
+                        entries.entry(text).or_insert(*value);
+                    }
+                }
+                entries
             }
             // An `nn.Module`, which keeps its items in this attribute.
             Object::ParameterDict(Some(attributes)) => match self.get(*attributes) {

@@ -291,6 +291,8 @@ fn utf8(bytes: &[u8]) -> Result<&str, TorchError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     fn problem(bytes: &[u8]) -> TorchError {
@@ -360,6 +362,21 @@ mod tests {
             load(b"ctorch.nn.modules.container\nParameterDict\n)\x81q\0h\0b.", Foreign::Refused)
                 .unwrap();
         assert!(own.objects.entries(own.root).is_empty());
+    }
+
+    #[test]
+    fn a_long_text_that_is_called_for_again_and_again_takes_no_time() {
+        let text = "a".repeat(MAX_BYTES / 2);
+        let length = (text.len() as u32).to_le_bytes();
+        let start = [b"X", &length[..], text.as_bytes(), b"q\0Nq\x01"].concat();
+        let begun = Instant::now();
+        // as the module and the name of a global, and as a key
+        let globals = [&start[..], &b"h\0h\0\x93".repeat(400_000), b"."].concat();
+        assert!(load(&globals, Foreign::Skipped).is_ok());
+        let keys = [&start[..], b"}(", &b"h\0h\x01".repeat(400_000), b"u."].concat();
+        let pickle = load(&keys, Foreign::Refused).unwrap();
+        assert_eq!(pickle.objects.entries(pickle.root).len(), 1);
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 
     #[test]

@@ -91,6 +91,11 @@ impl StoredTensor {
         self.byte_len
     }
 
+    /// How many bytes of the file [`read`](Self::read) goes through.
+    pub(super) fn read_len(&self) -> usize {
+        self.window
+    }
+
     /// Reads the values from the file that was opened: little-endian, row-major, without gaps.
     ///
     /// # Errors
