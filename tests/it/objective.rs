@@ -60,7 +60,9 @@ fn a_mask_is_mirrored_with_its_picture_and_counts_in_every_loss() {
     let draws = Draws { pictures: vec![2, 1, 1], flips: vec![false, true, false], ..draws };
     let [channels, height, width] = objective.latents.latent_shape(0);
     let level = |i: usize| (i % 11) as f32 / 10.0;
-    let mask = |picture| (0..height * width).map(|place| level(7 * place + picture)).collect();
+    let mask = |picture: usize| -> Vec<f32> {
+        (0..height * width).map(|place| level(7 * place + picture)).collect()
+    };
     let masks: Vec<Vec<f32>> = (0..3).map(mask).collect();
     let all = (3 * channels * height * width) as f32;
     let mut counts = Vec::new();
