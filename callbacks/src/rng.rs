@@ -113,6 +113,12 @@ mod tests {
     }
 
     #[test]
+    fn a_permutation_may_be_any_order() {
+        let orders = (0..200).map(|step| Stream::new(3, "pairs", step).permutation(3));
+        assert_eq!(orders.collect::<std::collections::BTreeSet<_>>().len(), 6);
+    }
+
+    #[test]
     fn a_permutation_holds_every_number_once() {
         let mut order = Stream::new(3, "evaluation", 0).permutation(1000);
         assert_ne!(order, (0..1000).collect::<Vec<_>>());

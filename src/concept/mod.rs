@@ -196,7 +196,7 @@ impl Concept {
             let length = |vectors: &Tensor<2>| vectors.clone().square().sum_dim(1).sqrt();
             for (vectors, initial) in values.iter_mut().zip(&self.initial) {
                 // a vector of zeros has no direction to keep
-                let share = length(initial) / length(vectors).clamp_min(f32::MIN_POSITIVE);
+                let share = length(initial) / length(vectors).clamp_min(1e-30);
                 *vectors = vectors.clone() * share;
             }
         }
@@ -324,4 +324,22 @@ fn to_device(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> 
 
 fn track(value: Tensor<2>) -> Tensor<2> {
     value.autodiff().require_grad()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_whose_norm_is_preserved_turn_and_do_not_grow() {
+        let device = Device::flex();
+        let initial = LearnedEmbedding::new("<a>", vec![3.0, 4.0, 0.0, 2.0], 2, 2).unwrap();
+        let mut concept = Concept::new(&initial, &device).with_preserved_norm();
+        let mut updated = |values: [[f32; 2]; 2]| {
+            concept.update(vec![Tensor::from_floats(values, &device)]);
+            pollster::block_on(concept.read_parameters()).unwrap().remove(0).values
+        };
+        assert_eq!(updated([[0.0, 1.0], [-4.0, 0.0]]), [0.0, 5.0, -2.0, 0.0]);
+        assert_eq!(updated([[0.0; 2]; 2]), [0.0; 4], "zeros have no direction");
+    }
 }

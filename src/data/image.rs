@@ -367,6 +367,22 @@ mod tests {
     }
 
     #[test]
+    fn blocks_of_a_mask_count_by_the_means_of_their_pixels_row_by_row() {
+        // 6 x 4 pixels in 3 x 2 blocks
+        let level = |i: u8| 51 * (i / 12 * 3 + i % 6 / 2);
+        let grey = Picture::new(6, 4, Mode::L, (0..24).map(level).collect());
+        assert_eq!(grey.means(2, 3), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
+    }
+
+    #[test]
+    fn a_background_shows_by_as_much_as_a_picture_is_transparent() {
+        let fifth = Picture::new(1, 1, Mode::Rgba, vec![200, 100, 0, 51]);
+        assert_eq!(fifth.over([0, 100, 255]).pixels, [40, 100, 204]);
+        let grey = Picture::new(1, 1, Mode::La, vec![200, 51]);
+        assert_eq!(grey.over([0; 3]).pixels, [40; 3]);
+    }
+
+    #[test]
     fn the_middle_of_an_odd_excess_is_rounded_to_the_even_offset() {
         assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(half_to_even), [0, 0, 1, 2, 2, 2, 3, 4]);
     }

@@ -305,6 +305,29 @@ mod tests {
     }
 
     #[test]
+    fn time_steps_and_mirroring_are_as_they_were_asked_for_also_of_the_class() {
+        for (flip, mirrored) in [(0.0, false), (1.0, true)] {
+            let ranges =
+                DrawRanges { min_timestep: 400, max_timestep: 403, flip, ..source(3).ranges };
+            let draws = SeededDraws::new(ranges, 8, Pairing::AllPairs, 2);
+            let (mut times, mut pictures) = ([BTreeSet::new(), BTreeSet::new()], BTreeSet::new());
+            for micro in 0..20 {
+                let own = draws.draw(micro);
+                let class = own.prior.as_deref().expect("pictures of the class");
+                for (times, drawn) in times.iter_mut().zip([&own, class]) {
+                    assert_eq!(drawn.flips, [mirrored; 8]);
+                    times.extend(drawn.timesteps.clone());
+                }
+                assert_ne!(own.noise, class.noise);
+                pictures.extend(class.pictures.clone());
+            }
+            assert!(times.iter().all(|times| *times == BTreeSet::from([400, 401, 402])));
+            assert_eq!(pictures, BTreeSet::from([0, 1]));
+        }
+        assert_eq!(source(3).draw(0).prior, None);
+    }
+
+    #[test]
     fn the_same_step_draws_the_same_numbers() {
         assert_eq!(source(4).draw(9), source(4).draw(9));
         assert_ne!(source(4).draw(9), source(4).draw(8));

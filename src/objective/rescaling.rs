@@ -131,6 +131,25 @@ mod tests {
     }
 
     #[test]
+    fn two_pictures_of_three_are_shrunk_down_to_a_third_and_the_caption_says_it() {
+        let draw = |seed| Rescale::draw(&mut Stream::new(seed, Purpose::Rescaling, 0), 60);
+        let draws: Vec<Rescale> = (0..3000).map(draw).collect();
+        let scales = |prefixes: std::ops::RangeInclusive<usize>| {
+            let of = draws.iter().filter(|draw| prefixes.contains(&draw.prefix));
+            let scales: Vec<usize> = of.map(|draw| draw.scale).collect();
+            (scales.iter().min().copied(), scales.iter().max().copied(), scales.len())
+        };
+        let (least, most, _) = scales(1..=2);
+        assert_eq!((least, most), (Some(20), Some(34)));
+        let (least, most, _) = scales(0..=0);
+        assert_eq!((least, most), (Some(36), Some(60)));
+        let (least, most, enlarged) = scales(3..=4);
+        assert_eq!((least, most), (Some(72), Some(84)));
+        assert!((900..1100).contains(&enlarged), "{enlarged} of 3000 are enlarged");
+        assert!((1..=4).all(|prefix| scales(prefix..=prefix).2 > 100));
+    }
+
+    #[test]
     fn a_shrunk_picture_lies_on_black_where_the_mask_says() {
         let rescale = Rescale { scale: 32, center: [16, 40], prefix: 1 };
         let values = rescale.apply(&picture(), 64);

@@ -74,4 +74,14 @@ mod tests {
         (0..GROWTH_INTERVAL - 1).for_each(|_| scaler.update(true));
         assert_eq!((scaler.scale(), scaler.skipped()), (32768.0, 2));
     }
+
+    /// From there on a gradient that is no number ends the run: it would be none at any scale.
+    #[test]
+    fn a_scale_of_one_is_not_to_blame_for_an_overflow() {
+        let mut scaler = LossScaler::default();
+        (0..15).for_each(|_| scaler.update(false));
+        assert!(scaler.may_overflow(), "{}", scaler.scale());
+        scaler.update(false);
+        assert!(!scaler.may_overflow(), "{}", scaler.scale());
+    }
 }

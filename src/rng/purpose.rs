@@ -63,6 +63,24 @@ mod tests {
     #[test]
     fn each_purpose_keeps_its_draws_across_versions() {
         // A change here changes every seeded run of every user: bump the version if it must be.
+        for (purpose, name) in [
+            (Purpose::Pairs, "pairs"),
+            (Purpose::Flips, "flips"),
+            (Purpose::PosteriorNoise, "posterior-noise"),
+            (Purpose::Noise, "noise"),
+            (Purpose::Timesteps, "timesteps"),
+            (Purpose::Evaluation, "evaluation"),
+            (Purpose::Sampling, "sampling"),
+            (Purpose::LoraDown, "lora-down"),
+            (Purpose::Rescaling, "rescaling"),
+            (Purpose::Prior, "prior"),
+            (Purpose::Initialization, "initialization"),
+            (Purpose::SamplingVariance, "sampling-noise"),
+            (Purpose::Captions, "captions"),
+            (Purpose::Sizes, "sizes"),
+        ] {
+            assert_eq!(purpose.as_ref(), name);
+        }
         let noise = Stream::new(0, Purpose::Noise, 0).normal(3);
         assert_eq!(noise, [-0.697_940_23, 0.012_662_131, 1.635_309_3]);
         assert_eq!(Stream::new(7, Purpose::Timesteps, 5).below(1000), 619);

@@ -95,6 +95,7 @@ fn the_best_word_of_the_vocabulary_is_found_once_for_the_same_pictures() {
         .collect();
     assert!(scores.len() > 900 && scores.is_sorted_by(|a, b| a >= b));
     assert_eq!(found["scores"][0][0], best);
+    assert_eq!(found["scores"][scores.len() - 1][0], worst);
     // another picture, another search
     fs::remove_file(cli.path("pictures/0.png")).unwrap();
     train("three", "best");

@@ -357,6 +357,19 @@ fn turns_a_tiff_upright_by_its_own_tag() {
 }
 
 #[test]
+fn turns_a_webp_upright_also_behind_a_chunk_of_odd_length() {
+    let plain = halves(64, 32, ImageFormat::WebP);
+    // a picture of 64 x 32 pixels with EXIF data, and that of a JPEG without its beginning
+    let extended = b"VP8X\x0a\0\0\0\x08\0\0\0\x3f\0\0\x1f\0\0";
+    let exif = b"EXIF\x1a\0\0\0MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    let body = [b"WEBP", &extended[..], &plain[12..], b"ODD \x03\0\0\0odd\0", exif].concat();
+    let turned = [b"RIFF", &(body.len() as u32).to_le_bytes()[..], &body].concat();
+    let (plain, turned) = (decode(&plain, "p").unwrap(), decode(&turned, "t").unwrap());
+    assert_eq!((plain.width(), plain.height()), (64, 32));
+    assert_eq!((turned.width(), turned.height()), (32, 64));
+}
+
+#[test]
 fn the_high_byte_of_16_bit_samples_is_kept() {
     let samples: Vec<u16> = (0..64 * 3).map(|i| i * 341 + 255).collect();
     let deep = image::ImageBuffer::from_raw(8, 8, samples.clone()).unwrap();

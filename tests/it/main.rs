@@ -22,6 +22,7 @@ mod lr_schedules;
 mod made_xl;
 mod methods;
 mod networks;
+mod objective;
 mod optimizers;
 mod own_criterion;
 mod precision;

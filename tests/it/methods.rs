@@ -104,6 +104,42 @@ fn lora_leaves_the_network_as_it_is_at_its_start() {
 }
 
 #[test]
+fn a_lora_counts_by_its_scale_in_training_as_in_its_file() {
+    let (device, golden) = (Device::flex(), Tensors::open("lora_sd"));
+    let unet = tiny_sd().load_unet(&device).unwrap();
+    let base = unet.projections();
+    let added = |scale| {
+        let adapter = AdapterConfig::Lora { rank: 2, scale };
+        let mut concept = Concept::new(&initial(&golden), &device).with_adapter(adapter, &unet, 0);
+        // the second factors begin at zero, where no scale shows
+        concept.set(concept.parameters().iter().map(|p| p.value() + 0.5).collect());
+        let of = |weights: &ConceptWeights| -> Vec<f64> {
+            let projections = weights.unet(&unet).projections().into_iter();
+            projections.flat_map(|(name, weight)| values(weight - base[&name].clone())).collect()
+        };
+        let LearnedConcept { embedding, adapter } = pollster::block_on(concept.read()).unwrap();
+        let file = ConceptWeights::from_learned(&embedding, adapter.as_ref(), &unet, &device);
+        let trained = of(&concept.plain());
+        assert_relative("of the file", &of(&file.unwrap()), &trained, 1e-5);
+        trained
+    };
+    let thrice: Vec<f64> = added(1.0).iter().map(|value| 3.0 * value).collect();
+    assert_relative("scale 3", &added(3.0), &thrice, 1e-5);
+}
+
+#[test]
+fn a_loras_first_factors_deviate_by_one_over_its_rank() {
+    let (device, golden) = (Device::flex(), Tensors::open("lora_sd"));
+    let unet = tiny_sd().load_unet(&device).unwrap();
+    let adapter = AdapterConfig::Lora { rank: 4, scale: 1.0 };
+    let concept = Concept::new(&initial(&golden), &device).with_adapter(adapter, &unet, 0);
+    let first = concept.parameters().iter().filter(|p| p.name.ends_with(".lora_down"));
+    let first: Vec<f64> = first.flat_map(|p| values(p.value())).collect();
+    let variance = first.iter().map(|value| value * value).sum::<f64>() / first.len() as f64;
+    assert!((variance * 16.0 - 1.0).abs() < 0.1, "{variance} over {} values", first.len());
+}
+
+#[test]
 fn three_steps_of_custom_diffusion_agree_with_torch() {
     custom_diffusion(|unet| unet);
     custom_diffusion(UNet2DConditionModel::with_gradient_checkpointing);

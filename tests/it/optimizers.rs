@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use dvar::{
     concept::Method,
     config::MixedPrecision,
-    optim::{AdamWConfig, Optimizer, OptimizerConfig, SamConfig},
+    optim::{AdamWConfig, LrSchedule, LrShape, Optimizer, OptimizerConfig, SamConfig},
     session::{Cause, run},
     trainer::{TrainError, TrainState},
 };
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     determinism::{States, options, prepared, session_of, states},
-    golden::{self, Tensors, assert_close, number, numbers},
+    golden::{self, Tensors, assert_close, assert_relative, number, numbers},
     replicas::Sharing,
     support::{tensor, values},
 };
@@ -90,6 +90,75 @@ fn sam_takes_its_second_gradient_where_the_first_one_leads() {
         met += 1;
     }
     assert!(met > 0, "the set holds no SAM");
+}
+
+#[test]
+fn sam_climbs_by_rho_over_all_parameters_together() {
+    let device = Device::flex();
+    let tensors =
+        |values: [[f32; 2]; 2]| values.map(|row| Tensor::<2>::from_floats([row], &device));
+    let parameters = tensors([[3.0, -1.0], [0.5, 2.0]]);
+    let gradients = tensors([[3.0, 0.0], [0.0, -4.0]]);
+    // the lengths of the gradients, and of the gradients times the parameters
+    let (plain, scaled) = (5.0, 145.0_f64.sqrt());
+    for (adaptive, climb) in [
+        (false, [3.0 / plain, 0.0, 0.0, -4.0 / plain]),
+        (true, [27.0 / scaled, 0.0, 0.0, -16.0 / scaled]),
+    ] {
+        let sam = SamConfig { rho: 0.5, adaptive, momentum: 0.9 }.init(&parameters);
+        let uphill = sam.ascend(&parameters, &gradients).unwrap();
+        let moved = uphill.into_iter().zip(&parameters).map(|(up, start)| up - start.clone());
+        let moved: Vec<f64> = moved.flat_map(values).collect();
+        assert_close("climb", &moved, &climb.map(|step| 0.5 * step), 1e-6, 0.0);
+    }
+}
+
+/// Plain gradient descent.
+#[derive(Debug)]
+struct Descent;
+
+impl OptimizerConfig for Descent {
+    fn init(&self, _parameters: &[Tensor<2>]) -> Box<dyn Optimizer> {
+        Box::new(Self)
+    }
+}
+
+impl Optimizer for Descent {
+    fn update(
+        &mut self,
+        parameters: Vec<Tensor<2>>,
+        gradients: Vec<Tensor<2>>,
+        learning_rate: f64,
+    ) -> Vec<Tensor<2>> {
+        let pairs = parameters.into_iter().zip(gradients);
+        pairs.map(|(p, g)| p - g.mul_scalar(learning_rate)).collect()
+    }
+}
+
+#[test]
+fn a_gradient_is_cut_to_its_greatest_length_over_all_parameters_together() {
+    // so large that what a parameter is adds no rounding to how far it moves
+    const RATE: f64 = 1024.0;
+    let moved = |most: Option<f64>| -> Vec<f64> {
+        let kind = (Method::DreamboothLora, "adamw");
+        let mut run = prepared(options(MixedPrecision::No, kind, 1, 1));
+        let trainer = &mut run.checked.config.trainer;
+        trainer.optimizer = Arc::new(Descent);
+        trainer.max_grad_norm = most;
+        trainer.lr_schedule = LrSchedule::new(LrShape::Constant, RATE, 0, 1);
+        let start = session_of(&run).concept(&run.checked.config);
+        let start = pollster::block_on(start.read_parameters()).unwrap();
+        let end = states(&run, None, 1).remove(0).parameters;
+        let pairs = start.iter().zip(&end).flat_map(|(start, end)| {
+            start.values.iter().zip(&end.values).map(|(start, end)| f64::from(start - end) / RATE)
+        });
+        pairs.collect()
+    };
+    let whole = moved(None);
+    let length = whole.iter().map(|value| value * value).sum::<f64>().sqrt();
+    assert_eq!(moved(Some(2.0 * length)), whole);
+    let half: Vec<f64> = whole.iter().map(|value| value / 2.0).collect();
+    assert_relative("cut to half", &moved(Some(length / 2.0)), &half, 1e-4);
 }
 
 /// An optimiser from outside of the crate; `remembers` says whether it has momentum.

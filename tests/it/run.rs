@@ -3,6 +3,7 @@
 use std::{cell::RefCell, convert::Infallible, sync::Arc};
 
 use dvar::{
+    callbacks::Interrupt,
     concept::{Concept, Method},
     config::{MixedPrecision, Stopping, TrainOptions},
     data::dataset::Dataset,
@@ -253,4 +254,12 @@ fn a_criterion_that_may_not_end_the_run_yet_does_not_keep_the_user_from_it() {
     assert_eq!(ended(3, true), StopReason::Interrupted { steps: 1 });
     // without a least number, what came first counts
     assert_eq!(ended(0, true), StopReason::ConstantObjective { step: 0 });
+}
+
+#[test]
+fn a_user_who_ends_a_run_in_its_last_step_has_the_whole_one() {
+    let (config, session) = session(KINDS[0], 1, 1);
+    let mut callbacks: Callbacks<'_> = vec![Box::new(Interrupt(Arc::new(true.into())))];
+    let stop = pollster::block_on(session.trainer(&config).train(&mut callbacks)).unwrap();
+    assert_eq!(stop, StopReason::MaxSteps { steps: 1 });
 }

@@ -222,6 +222,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_a_criterion_says_is_moved_to_the_run_s_step_and_a_count_of_steps_stays() {
+        for reason in reasons() {
+            let counts =
+                matches!(reason, StopReason::MaxSteps { .. } | StopReason::Interrupted { .. });
+            let moved = reason.clone().at_step(41);
+            assert_eq!(moved == reason, counts, "{moved}");
+            assert_eq!(moved.to_string().contains(" after 42 steps"), !counts, "{moved}");
+        }
+    }
+
     #[cfg(feature = "serde")]
     #[test]
     fn a_reason_survives_json() {

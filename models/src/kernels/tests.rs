@@ -165,14 +165,16 @@ proptest! {
     }
 }
 
-/// Of weights that are too many to be laid out once: by patches of pixels, and by Winograd's way in the
-/// last case, which has just enough tiles for it.
+/// Of weights that are too many to be laid out once: by patches of few pixels, of so many that they are
+/// cut into blocks, which reach over the pictures' ends, and by Winograd's way in the last case, which has
+/// just enough tiles for it.
 #[test]
 fn a_convolution_by_many_weights_is_burns() {
     for (channels, kernel, stride, padding, [batch_size, height, width]) in [
         (730, 1, 1, [0; 4], [2, 3, 5]),
         (250, 3, 1, [1; 4], [2, 5, 7]),
         (250, 3, 2, [0, 0, 1, 1], [1, 6, 7]),
+        (104, 7, 1, [3; 4], [2, 21, 17]),
         (250, 3, 1, [1; 4], [1, 32, 32]),
     ] {
         assert!(!is_small(channels * channels * kernel * kernel));
@@ -200,14 +202,17 @@ fn a_linear_layer_by_many_weights_is_burns() {
 
 #[test]
 fn attention_over_more_scores_than_are_held_at_once_is_burns() {
-    let (query, key) = (tensor([1, 300, 8], 3), tensor([1, 1100, 8], 4));
-    let value = tensor([1, 1100, 8], 5);
-    let found = run(&[key.clone(), value.clone()], |[k, v]| {
-        super::attention([&query, &k, &v], 2, None).expect("flex")
-    });
-    let expected = run(&[key, value], |[k, v]| attention::plain(query.clone(), k, v, 2, None));
-    for (found, expected) in found.iter().zip(&expected) {
-        assert!(difference(found, expected) < 2e-5);
+    let (queries, keys) = (300, 1100);
+    let inputs = [tensor([1, queries, 8], 3), tensor([1, keys, 8], 4), tensor([1, keys, 8], 5)];
+    for mask in [None, Some(tensor([1, 1, queries, keys], 9))] {
+        let found = run(&inputs, |[q, k, v]| {
+            super::attention([&q, &k, &v], 2, mask.as_ref()).expect("flex")
+        });
+        let expected = run(&inputs, |[q, k, v]| attention::plain(q, k, v, 2, mask.clone()));
+        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let difference = difference(found, expected);
+            assert!(difference < 2e-5, "{i}, masked: {}: {difference}", mask.is_some());
+        }
     }
 }
 

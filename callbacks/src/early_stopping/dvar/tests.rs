@@ -123,6 +123,17 @@ fn the_reason_holds_the_numbers_of_the_decision() {
 }
 
 #[test]
+fn a_ratio_on_the_threshold_does_not_stop() {
+    let decide = |threshold| {
+        let mut dvar = Dvar::new(2, threshold).unwrap();
+        (losses_of(&mut dvar, &[1.0, 0.5, 0.45]).pop(), dvar.ratio())
+    };
+    let (_, ratio) = decide(0.0);
+    assert_eq!(decide(ratio).0, Some(Control::Continue));
+    assert_ne!(decide(ratio.next_up()).0, Some(Control::Continue));
+}
+
+#[test]
 fn a_saved_state_that_contradicts_itself_is_refused() {
     let mut dvar = Dvar::new(2, 0.5).unwrap();
     losses_of(&mut dvar, &[1.0, 2.0, 3.0]);

@@ -111,6 +111,26 @@ fn the_reason_holds_the_numbers_of_the_decision() {
 }
 
 #[test]
+fn a_share_on_the_threshold_does_not_stop() {
+    let decide = |threshold| {
+        let mut plateau = Plateau::new(2, threshold).unwrap();
+        [8.0, 4.0, 3.0, 2.0, 2.0].map(|loss| plateau.update(loss).unwrap())
+    };
+    assert_eq!(decide(0.25)[4], Control::Continue, "1.5 of a fall of 6");
+    assert_ne!(decide(0.25_f64.next_up())[4], Control::Continue);
+}
+
+/// In the sums it hides all digits of the losses beside it.
+#[test]
+fn a_loss_that_once_was_huge_leaves_no_trace() {
+    let loss = |i: i32| if i == 5 { 1e20 } else { 1.0 / f64::from(i + 1) };
+    let losses: Vec<f64> = (0..40).map(loss).collect();
+    let mut plateau = Plateau::new(4, 0.0).unwrap();
+    losses.iter().for_each(|loss| drop(plateau.update(*loss)));
+    assert!((plateau.share() - naive_share(&losses, 4)).abs() < 1e-12, "{}", plateau.share());
+}
+
+#[test]
 fn a_saved_state_that_contradicts_itself_is_refused() {
     let mut plateau = Plateau::new(2, 0.5).unwrap();
     [1.0, 2.0, 3.0].iter().for_each(|loss| drop(plateau.update(*loss)));
