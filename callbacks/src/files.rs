@@ -37,18 +37,33 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    if_supported(file.sync_all())
 }
 
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    if_supported(File::open(folder)?.sync_all())
 }
 
 /// Elsewhere a folder cannot be opened as a file, and the rename is already ordered.
 #[cfg(not(unix))]
 fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// What came of a file's `sync_all` or `sync_data`, but for the answer of a file system that knows no such
+/// thing: to write there is no error. Such are network shares on macOS, and FUSE there.
+///
+/// # Errors
+/// If the file system syncs, and failed.
+pub fn if_supported(synced: io::Result<()>) -> io::Result<()> {
+    synced.or_else(|error| if is_unsupported(&error) { Ok(()) } else { Err(error) })
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    // ENOTTY and ENOTSUP, for which not every version of Rust has a kind
+    let of_macos = cfg!(target_vendor = "apple") && matches!(error.raw_os_error(), Some(25 | 45));
+    of_macos || matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
 #[cfg(test)]
@@ -80,6 +95,19 @@ mod tests {
         assert!(write_atomic(&path, b"new").is_err());
         assert_eq!(names(folder.path()), ["taken"]);
         assert_eq!(fs::read(path.join("old")).unwrap(), b"kept");
+    }
+
+    #[test]
+    fn what_cannot_be_synced_is_no_error_and_a_failed_sync_is_one() {
+        // answers as SMB does on macOS
+        #[cfg(target_os = "linux")]
+        {
+            let file = File::open("/dev/null").unwrap();
+            assert!(file.sync_all().is_err());
+            if_supported(file.sync_all()).unwrap();
+        }
+        assert!(if_supported(Err(io::ErrorKind::Unsupported.into())).is_ok());
+        assert!(if_supported(Err(io::ErrorKind::StorageFull.into())).is_err());
     }
 
     #[test]
