@@ -74,11 +74,14 @@ fn remove_begun_of(path: &Path) -> Result<(), CliError> {
 /// Waits until no other process is in turn by this file, and is it until the file is closed; at once
 /// where the file system knows no locks. A file, because NFS tells other machines of no lock of a folder.
 pub(super) fn in_turn(path: &Path) -> Result<File, CliError> {
-    let lock = File::options().create(true).truncate(false).write(true).open(path);
-    let lock = lock.map_err(|error| CliError::write(path, error))?;
+    let lock = lock_file(path).map_err(|error| CliError::write(path, error))?;
     // without locks, two that write the same tables at once write the same bytes
     let _ = lock.lock();
     Ok(lock)
+}
+
+fn lock_file(path: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).write(true).open(path)
 }
 
 /// Creates the folder that the user named, which must not exist yet or be empty, or else the
@@ -182,28 +185,28 @@ impl OwnFolder {
 
     /// Removes the folder, if it holds nothing else.
     pub(super) fn discard(&self) {
+        remove_lock(&self.path);
         // nothing more can be done about a folder that will not go
         let _ = fs::remove_dir(&self.path);
     }
 }
 
-/// The folder as a file that can be locked.
-#[cfg(unix)]
-fn lockable(folder: &Path) -> io::Result<File> {
-    File::open(folder)
-}
-
-/// Elsewhere a folder is no file that can be locked, and one in it stands for it.
-#[cfg(not(unix))]
-fn lockable(folder: &Path) -> io::Result<File> {
-    File::create(folder.join(LOCK))
-}
-
-#[cfg(not(unix))]
 impl Drop for OwnFolder {
     fn drop(&mut self) {
-        // left behind, it keeps no one out
-        let _ = fs::remove_file(self.path.join(LOCK));
+        remove_lock(&self.path);
+    }
+}
+
+/// The folder as a file that can be locked. Elsewhere than on Unix a folder is none, and one in it stands
+/// for it.
+fn lockable(folder: &Path) -> io::Result<File> {
+    if cfg!(unix) { File::open(folder) } else { lock_file(&folder.join(LOCK)) }
+}
+
+/// Removes the file that stands for the folder, where there is one. Left behind, it keeps no one out.
+fn remove_lock(folder: &Path) {
+    if cfg!(not(unix)) {
+        let _ = fs::remove_file(folder.join(LOCK));
     }
 }
 
