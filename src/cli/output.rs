@@ -246,7 +246,13 @@ fn is_free(folder: &Path) -> io::Result<bool> {
         Ok(mut entries) => {
             entries.try_fold(true, |free, entry| Ok(free && is_begun(&entry?.file_name())))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        // Windows says so of what lies below a file, too
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if folder.ancestors().any(Path::is_file) {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            Ok(true)
+        }
         Err(error) => Err(error),
     }
 }

@@ -117,7 +117,9 @@ impl Cli {
 
     pub fn ran(&self, output: Output) -> Ran {
         let text = |bytes: &[u8]| {
-            String::from_utf8_lossy(bytes).replace(&*self.dir.path().to_string_lossy(), "[DIR]")
+            let said = String::from_utf8_lossy(bytes);
+            let said = said.replace(&*self.dir.path().to_string_lossy(), "[DIR]");
+            if cfg!(windows) { as_on_unix(&said) } else { said }
         };
         Ran {
             code: output.status.code(),
@@ -144,6 +146,12 @@ impl Cli {
         let text = String::from_utf8(self.read(&format!("{run}/metrics.jsonl"))).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
+}
+
+/// What the program says on Windows, as it says it elsewhere.
+fn as_on_unix(said: &str) -> String {
+    said.replace('\\', "/")
+        .replace("The system cannot find the file specified.", "No such file or directory")
 }
 
 /// The arguments of a small training run.
