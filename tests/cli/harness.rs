@@ -67,7 +67,10 @@ max_train_steps = 8
 
 impl Cli {
     pub fn new() -> Self {
-        let cli = Self { dir: TempDir::new().expect("a scratch folder") };
+        let temporary = std::env::temp_dir();
+        // on macOS a link leads there, and a program is told where to
+        let temporary = if cfg!(unix) { temporary.canonicalize().unwrap() } else { temporary };
+        let cli = Self { dir: TempDir::new_in(temporary).expect("a scratch folder") };
         fs::write(cli.path("small.toml"), SMALL).expect("the scratch folder is writable");
         cli
     }
