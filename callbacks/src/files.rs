@@ -5,7 +5,13 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::Path,
+    thread,
+    time::Duration,
 };
+
+/// How often, and after what time each, Windows is asked again to replace a file that is in use.
+const PAUSES: usize = 20;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Replaces the file at `path` by one with `bytes`, all or nothing even if the power fails.
 ///
@@ -26,7 +32,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     temporary.push(format!(".tmp-{}", std::process::id()));
     let temporary = folder.join(temporary);
 
-    let written = write_through(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    let written = write_through(&temporary, bytes).and_then(|()| replace(&temporary, path));
     if written.is_err() {
         // The first error is the one to report; what cannot be made cannot be removed either.
         let _ = fs::remove_file(&temporary);
@@ -38,6 +44,30 @@ fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
     if_supported(file.sync_all())
+}
+
+/// Windows moves and replaces no file that another program has open, as virus scanners have what is new for
+/// a moment.
+fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    let rename = || fs::rename(from, to);
+    if cfg!(windows) { patiently(rename, PAUSE) } else { rename() }
+}
+
+/// Does what may be refused while a file is in use, again after a pause where it is.
+fn patiently(mut work: impl FnMut() -> io::Result<()>, pause: Duration) -> io::Result<()> {
+    const SHARING_VIOLATION: i32 = 32;
+    for _ in 0..PAUSES {
+        match work() {
+            Err(error)
+                if error.kind() == io::ErrorKind::PermissionDenied
+                    || error.raw_os_error() == Some(SHARING_VIOLATION) =>
+            {
+                thread::sleep(pause);
+            }
+            done => return done,
+        }
+    }
+    work()
 }
 
 #[cfg(unix)]
@@ -95,6 +125,22 @@ mod tests {
         assert!(write_atomic(&path, b"new").is_err());
         assert_eq!(names(folder.path()), ["taken"]);
         assert_eq!(fs::read(path.join("old")).unwrap(), b"kept");
+    }
+
+    #[test]
+    fn a_file_in_use_is_waited_for_a_while_and_nothing_else_is() {
+        let attempts = |kind: io::ErrorKind, free_after: usize| {
+            let mut made = 0;
+            let work = || {
+                made += 1;
+                if made > free_after { Ok(()) } else { Err(io::Error::from(kind)) }
+            };
+            let done = patiently(work, Duration::ZERO).is_ok();
+            (made, done)
+        };
+        assert_eq!(attempts(io::ErrorKind::PermissionDenied, 2), (3, true));
+        assert_eq!(attempts(io::ErrorKind::PermissionDenied, usize::MAX), (PAUSES + 1, false));
+        assert_eq!(attempts(io::ErrorKind::StorageFull, 2), (1, false));
     }
 
     #[test]
