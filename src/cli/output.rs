@@ -240,11 +240,13 @@ fn refused(folder: &Path, what: &str) -> CliError {
     ))
 }
 
-/// Whether nothing lies there, but for the beginnings of files that a kill left.
+/// Whether nothing lies there, but for the beginnings of files that a kill left, and for what macOS' Finder
+/// leaves in a folder that it has shown.
 fn is_free(folder: &Path) -> io::Result<bool> {
     match fs::read_dir(folder) {
         Ok(mut entries) => {
-            entries.try_fold(true, |free, entry| Ok(free && is_begun(&entry?.file_name())))
+            let is_nothing = |name: &OsStr| is_begun(name) || name == ".DS_Store";
+            entries.try_fold(true, |free, entry| Ok(free && is_nothing(&entry?.file_name())))
         }
         // Windows says so of what lies below a file, too
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -298,6 +300,15 @@ mod tests {
         let left: Vec<_> = fs::read_dir(scratch.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
         assert!(OwnFolder::new(Some(scratch.path()), PathBuf::new).is_err());
+    }
+
+    #[test]
+    fn a_folder_that_the_finder_has_shown_is_free_as_long_as_it_looks_empty() {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::write(scratch.path().join(".DS_Store"), "Bud1").unwrap();
+        check_free(scratch.path()).unwrap();
+        fs::write(scratch.path().join("0000.png"), "a picture").unwrap();
+        check_free(scratch.path()).unwrap_err();
     }
 
     #[test]
