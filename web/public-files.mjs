@@ -51,11 +51,26 @@ function copyConcepts(from, to) {
   writeFileSync(join(to, "index.json"), `${JSON.stringify(index, null, 1)}\n`);
 }
 
+/** The licences of what the page is made of, which have to come with it; no visit loads them. */
+function copyLicenses(to) {
+  rmSync(to, { recursive: true, force: true });
+  mkdirSync(to, { recursive: true });
+  const licenses = {
+    "LICENSE": "LICENSE",
+    "MODEL_LICENSES.md": "models/pretrained/LICENSES.md",
+    "NOTICE-APACHE-2.0.txt": "models/pretrained/NOTICE-APACHE-2.0.txt",
+    "CLIP_TOKENIZER_LICENSE.md": "models/src/tokenizer/openai_clip/LICENSE.md",
+    "UPLOT_LICENSE": "web/node_modules/uplot/LICENSE",
+  };
+  for (const [name, from] of Object.entries(licenses)) cpSync(join(root, from), join(to, name));
+}
+
 if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const [from, to] = process.argv.slice(2);
   if (!from) {
     copyModel(join(root, "models/pretrained", MODEL), join(root, "web/public/model"), MODEL);
     copyConcepts(join(root, "examples/concepts"), join(root, "web/public/concepts"));
+    copyLicenses(join(root, "web/public/licenses"));
   } else if (!to || existsSync(to)) {
     console.error(to ? `${to} exists already` : "give the folder to write to");
     process.exitCode = 2;

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { join, relative, sep } from "node:path";
 
 import { defineConfig, type Plugin } from "vite";
 
@@ -16,8 +16,8 @@ function precache(): Plugin {
     closeBundle() {
       const listed = readdirSync(out, { recursive: true, withFileTypes: true })
         .filter((entry) => entry.isFile())
-        .map((entry) => relative(out, join(entry.parentPath, entry.name)))
-        .filter((file) => !file.endsWith(".wasm") && !file.startsWith("model/"))
+        .map((entry) => relative(out, join(entry.parentPath, entry.name)).split(sep).join("/"))
+        .filter((file) => !file.endsWith(".wasm") && !file.startsWith("model/") && !file.startsWith("licenses/"))
         .filter((file) => file !== "service_worker.js")
         .sort();
       const version = createHash("sha256");

@@ -10,13 +10,19 @@ mod settings;
 
 use std::collections::BTreeMap;
 
-use tokenizers::{AddedToken, Encoding, Tokenizer};
+use tokenizers::{AddedToken, Encoding, NormalizedString, Tokenizer};
 
 pub use error::TokenizerError;
 use settings::Settings;
 
 /// What CLIP's vocabulary writes behind a token that ends a word.
 const WORD_END: &str = "</w>";
+
+/// The text with its letters and their accents as one character each (NFC), as keyboards give them; in
+/// names of files that macOS' Finder has made they are two.
+pub fn composed(text: &str) -> String {
+    NormalizedString::from(text).nfc().get().to_string()
+}
 
 /// Turns prompts into token ids. Made by [`clip`](Self::clip) or [`bert`](Self::bert).
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     early_stopping::{Control, StopReason},
-    files::write_atomic,
+    files::{if_supported, write_atomic},
     trainer::{Callback, StepContext, TrainError},
 };
 
@@ -69,6 +69,6 @@ impl<M, S> Callback<M, S> for MetricsLog {
 
     /// The log reaches the disk before the state that counts its lines.
     fn on_state(&mut self, _state: &S) -> Result<(), TrainError> {
-        self.file.sync_data().map_err(|error| self.failed(error))
+        if_supported(self.file.sync_data()).map_err(|error| self.failed(error))
     }
 }

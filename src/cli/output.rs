@@ -74,11 +74,14 @@ fn remove_begun_of(path: &Path) -> Result<(), CliError> {
 /// Waits until no other process is in turn by this file, and is it until the file is closed; at once
 /// where the file system knows no locks. A file, because NFS tells other machines of no lock of a folder.
 pub(super) fn in_turn(path: &Path) -> Result<File, CliError> {
-    let lock = File::options().create(true).truncate(false).write(true).open(path);
-    let lock = lock.map_err(|error| CliError::write(path, error))?;
+    let lock = lock_file(path).map_err(|error| CliError::write(path, error))?;
     // without locks, two that write the same tables at once write the same bytes
     let _ = lock.lock();
     Ok(lock)
+}
+
+fn lock_file(path: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).write(true).open(path)
 }
 
 /// Creates the folder that the user named, which must not exist yet or be empty, or else the
@@ -182,28 +185,28 @@ impl OwnFolder {
 
     /// Removes the folder, if it holds nothing else.
     pub(super) fn discard(&self) {
+        remove_lock(&self.path);
         // nothing more can be done about a folder that will not go
         let _ = fs::remove_dir(&self.path);
     }
 }
 
-/// The folder as a file that can be locked.
-#[cfg(unix)]
-fn lockable(folder: &Path) -> io::Result<File> {
-    File::open(folder)
-}
-
-/// Elsewhere a folder is no file that can be locked, and one in it stands for it.
-#[cfg(not(unix))]
-fn lockable(folder: &Path) -> io::Result<File> {
-    File::create(folder.join(LOCK))
-}
-
-#[cfg(not(unix))]
 impl Drop for OwnFolder {
     fn drop(&mut self) {
-        // left behind, it keeps no one out
-        let _ = fs::remove_file(self.path.join(LOCK));
+        remove_lock(&self.path);
+    }
+}
+
+/// The folder as a file that can be locked. Elsewhere than on Unix a folder is none, and one in it stands
+/// for it.
+fn lockable(folder: &Path) -> io::Result<File> {
+    if cfg!(unix) { File::open(folder) } else { lock_file(&folder.join(LOCK)) }
+}
+
+/// Removes the file that stands for the folder, where there is one. Left behind, it keeps no one out.
+fn remove_lock(folder: &Path) {
+    if cfg!(not(unix)) {
+        let _ = fs::remove_file(folder.join(LOCK));
     }
 }
 
@@ -237,13 +240,21 @@ fn refused(folder: &Path, what: &str) -> CliError {
     ))
 }
 
-/// Whether nothing lies there, but for the beginnings of files that a kill left.
+/// Whether nothing lies there, but for the beginnings of files that a kill left, and for what macOS' Finder
+/// leaves in a folder that it has shown.
 fn is_free(folder: &Path) -> io::Result<bool> {
     match fs::read_dir(folder) {
         Ok(mut entries) => {
-            entries.try_fold(true, |free, entry| Ok(free && is_begun(&entry?.file_name())))
+            let is_nothing = |name: &OsStr| is_begun(name) || name == ".DS_Store";
+            entries.try_fold(true, |free, entry| Ok(free && is_nothing(&entry?.file_name())))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        // Windows says so of what lies below a file, too
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if folder.ancestors().any(Path::is_file) {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            Ok(true)
+        }
         Err(error) => Err(error),
     }
 }
@@ -289,6 +300,15 @@ mod tests {
         let left: Vec<_> = fs::read_dir(scratch.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
         assert!(OwnFolder::new(Some(scratch.path()), PathBuf::new).is_err());
+    }
+
+    #[test]
+    fn a_folder_that_the_finder_has_shown_is_free_as_long_as_it_looks_empty() {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::write(scratch.path().join(".DS_Store"), "Bud1").unwrap();
+        check_free(scratch.path()).unwrap();
+        fs::write(scratch.path().join("0000.png"), "a picture").unwrap();
+        check_free(scratch.path()).unwrap_err();
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use dvar_models::tokenizer::composed;
+
 use super::{CliError, learned::split};
 use crate::{
     embedding::LearnedEmbedding,
@@ -72,13 +74,13 @@ impl Words {
 
     /// The word of the embedding that ComfyUI would call so: by its file's name.
     fn called(&self, name: &str) -> Result<&str, CliError> {
-        let stem = |path: &str| {
-            Path::new(path).file_stem().unwrap_or_default().to_string_lossy().to_lowercase()
-        };
+        let plain = |text: &str| composed(&text.to_lowercase());
+        let stem =
+            |path: &str| plain(&Path::new(path).file_stem().unwrap_or_default().to_string_lossy());
         let mut known = self.given.iter().map(|given| stem(split(given).0)).zip(&self.embeddings);
         let found = known.find(|(file, learned)| {
-            let token = learned.placeholder_token().to_lowercase();
-            [name.to_lowercase(), stem(name)].iter().any(|name| *name == token || name == file)
+            let token = plain(learned.placeholder_token());
+            [plain(name), stem(name)].iter().any(|name| *name == token || name == file)
         });
         found.map(|(_, learned)| learned.placeholder_token()).ok_or_else(|| {
             CliError::Input(format!(

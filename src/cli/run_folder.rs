@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use dvar_models::tokenizer::composed;
+
 use super::{
     CliError,
     learned::{read_adapter, read_embedding},
@@ -281,7 +283,7 @@ const LONGEST_NAME: usize = 100;
 
 /// Letters and digits with hyphens between, as in a file's name: `<my cat>` gives `my-cat`.
 pub(super) fn plain_name(name: &str) -> String {
-    let name: String = name
+    let name: String = composed(name)
         .chars()
         .map(|c| if c.is_alphanumeric() || c == '-' || c == '_' { c } else { ' ' })
         .collect();
@@ -341,6 +343,8 @@ mod tests {
             ("<com1>", "com1-concept"),
             ("<com10>", "com10"),
             ("<cone>", "cone"),
+            // as macOS' Finder names a folder
+            ("<ma\u{308}dchen>", "m\u{e4}dchen"),
         ] {
             assert_eq!(plain_name(token), name);
         }

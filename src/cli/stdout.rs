@@ -38,7 +38,22 @@ pub(super) fn check() -> Result<(), CliError> {
 
 fn keep_failure(written: io::Result<()>) {
     if let Err(error) = written {
+        // as in `dvar info FILE | more`; elsewhere than on Windows that ends the program
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return;
+        }
         // the first one is kept, which the others follow from
         let _ = FAILURE.set(error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_does_not_read_on_is_no_failure() {
+        keep_failure(Err(io::ErrorKind::BrokenPipe.into()));
+        check().unwrap();
     }
 }

@@ -108,6 +108,10 @@ pub fn picture_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
         entries(folder)?.into_iter().partition(|path| ends_in(path, &READ) && !is_no_file(path));
     if pictures.is_empty() {
         let mut found = in_words(&others);
+        if let Some(unread) = others.iter().find(|path| ends_in(path, &NOT_READ)) {
+            let unread = in_words(std::slice::from_ref(unread));
+            found = format!("{found}; convert pictures such as {unread} to png or jpg");
+        }
         if let Some((kohya, _)) = repeated_folders(folder)?.first() {
             let kohya = in_words(std::slice::from_ref(kohya));
             found = format!("{found}; `kohya_folders` reads those in folders such as {kohya}");

@@ -67,7 +67,10 @@ max_train_steps = 8
 
 impl Cli {
     pub fn new() -> Self {
-        let cli = Self { dir: TempDir::new().expect("a scratch folder") };
+        let temporary = std::env::temp_dir();
+        // on macOS a link leads there, and a program is told where to
+        let temporary = if cfg!(unix) { temporary.canonicalize().unwrap() } else { temporary };
+        let cli = Self { dir: TempDir::new_in(temporary).expect("a scratch folder") };
         fs::write(cli.path("small.toml"), SMALL).expect("the scratch folder is writable");
         cli
     }
@@ -117,7 +120,9 @@ impl Cli {
 
     pub fn ran(&self, output: Output) -> Ran {
         let text = |bytes: &[u8]| {
-            String::from_utf8_lossy(bytes).replace(&*self.dir.path().to_string_lossy(), "[DIR]")
+            let said = String::from_utf8_lossy(bytes);
+            let said = said.replace(&*self.dir.path().to_string_lossy(), "[DIR]");
+            if cfg!(windows) { as_on_unix(&said) } else { said }
         };
         Ran {
             code: output.status.code(),
@@ -144,6 +149,12 @@ impl Cli {
         let text = String::from_utf8(self.read(&format!("{run}/metrics.jsonl"))).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
+}
+
+/// What the program says on Windows, as it says it elsewhere.
+fn as_on_unix(said: &str) -> String {
+    said.replace('\\', "/")
+        .replace("The system cannot find the file specified.", "No such file or directory")
 }
 
 /// The arguments of a small training run.

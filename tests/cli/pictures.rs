@@ -299,6 +299,7 @@ fn folders_of_kohya_count_by_their_numbers_and_what_is_hidden_or_unread_is_left_
     fs::write(cli.path("pictures/5_others/scan.avif"), "not read").unwrap();
     let said = refused(&cli, &[]);
     assert!(said.contains("no png, jpg, webp, bmp, gif or tiff files"), "{said}");
+    assert!(said.contains("; convert pictures such as `phone.HEIC` to png or jpg; "), "{said}");
     assert!(said.contains("; `kohya_folders` reads those in folders such as `10_mine`)"), "{said}");
     let (said, _) = losses(&cli, "kohya", &["--kohya-folders"]);
     assert!(said.contains("5 pictures, counted as 7, of 64 px"), "2 x 2 + 3: {said}");

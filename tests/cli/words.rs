@@ -98,6 +98,11 @@ fn what_other_tools_write_into_prompts_is_understood_or_refused() {
         generate(&cli, &[&cat[..], &["-p", prompt, "-o", folder]].concat()).ok();
     }
     assert_eq!(cli.read("plain/0000.png"), cli.read("named/0000.png"));
+    // a file's name as macOS' Finder writes it, and the same from a keyboard
+    fs::copy(cli.path("cat.safetensors"), cli.path("mu\u{308}ller.safetensors")).unwrap();
+    let named = ["-e", "mu\u{308}ller.safetensors", "-p", "a embedding:m\u{fc}ller, old"];
+    generate(&cli, &[&named[..], &["-o", "finder"]].concat()).ok();
+    assert_eq!(cli.read("plain/0000.png"), cli.read("finder/0000.png"));
     for (prompt, told) in [
         ("a (<cat>:1.2)", "`(<cat>:1.2)` weighs words"),
         ("a <cat> <lora:ink:0.8>", "`<lora:ink:0.8>` in a prompt loads nothing here"),

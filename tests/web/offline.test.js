@@ -18,6 +18,15 @@ test("where the browser cannot read what it kept of the page, the page comes by 
   await page.context().close();
 });
 
+test("the licences of what the page is made of lie beside it, and no visit loads them", async () => {
+  for (const file of ["LICENSE", "MODEL_LICENSES.md", "NOTICE-APACHE-2.0.txt", "CLIP_TOKENIZER_LICENSE.md", "UPLOT_LICENSE"]) {
+    assert.equal((await fetch(`${it.url}licenses/${file}`)).status, 200, file);
+  }
+  const worker = await (await fetch(`${it.url}service_worker.js`)).text();
+  assert.match(worker, /assets\//);
+  assert.doesNotMatch(worker, /licenses\//);
+});
+
 // the last one: there is no server after it
 test("a second visit works without network, and asks for no other site", async () => {
   // as many hosts do

@@ -33,6 +33,12 @@ mod tests {
     use crate::tokenizer::PromptTokenizer;
 
     #[test]
+    fn files_are_built_in_as_they_are_in_the_repository() {
+        // also where Git would have changed the ends of their lines
+        assert!(!MERGES.contains('\r'));
+    }
+
+    #[test]
     fn the_published_tokenizer_has_49408_tokens_and_reads_text_as_published() {
         let tokenizer =
             PromptTokenizer::clip(vocab_json().as_bytes(), MERGES.as_bytes(), None, None).unwrap();

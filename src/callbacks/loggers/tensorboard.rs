@@ -11,7 +11,7 @@ use prost::Message;
 use serde_json::{Map, Value as Json};
 
 use super::sink::{LoggerError, Png, Sink, at};
-use crate::trainer::Record;
+use crate::{files::if_supported, trainer::Record};
 
 const FILE_NAME: &str = "events.out.tfevents.";
 /// The version from which readers trust [`SessionLog`] rather than guess.
@@ -80,7 +80,7 @@ impl Sink for TensorBoard {
     }
 
     fn sync(&mut self) -> Result<(), LoggerError> {
-        self.file.sync_data().map_err(at(&self.path))
+        if_supported(self.file.sync_data()).map_err(at(&self.path))
     }
 }
 

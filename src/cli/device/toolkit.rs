@@ -60,11 +60,16 @@ pub(super) fn prepare(cache: &Path) -> Result<(), String> {
     }
     let Some(whole) = fitting.or_else(|| whole().next()) else {
         let nearest = toolkits.iter().map(Toolkit::missing).min_by_key(Vec::len);
+        // the packages for Windows have other layouts, which are not looked for
+        let packages = if cfg!(unix) {
+            let install = install(&nearest.unwrap_or(missing));
+            format!("`{install}` into the Python environment that dvar is started in, or ")
+        } else {
+            String::new()
+        };
         return Err(format!(
-            "NVIDIA's compiler or its headers are missing, which the driver does not bring; `{}` into \
-             the Python environment that dvar is started in, or install the CUDA toolkit and set \
-             `CUDA_PATH`",
-            install(&nearest.unwrap_or(missing))
+            "NVIDIA's compiler or its headers are missing, which the driver does not bring; {packages}\
+             install the CUDA toolkit and set `CUDA_PATH`"
         ));
     };
     let folder = whole.folder.display();

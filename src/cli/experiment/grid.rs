@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     cli::{CliError, model_mark::Marks, train},
-    config::TrainOptions,
+    config::{ConfigError, TrainOptions},
 };
 
 /// A checked grid.
@@ -88,7 +88,7 @@ impl Grid {
     ) -> Result<Self, CliError> {
         let refuse = |reason: String| CliError::Input(format!("the grid `{source}` {reason}"));
         let file: GridFile = toml::from_str(text)
-            .map_err(|error| refuse(format!("does not parse: {}", error.to_string().trim_end())))?;
+            .map_err(|parser| ConfigError::Unparsable { file: source.clone(), parser })?;
         let mut variants = file.variants;
         match (experiment, file.semi_deterministic) {
             (Experiment::SemiDeterministic, Some(study)) if variants.is_empty() => {
@@ -302,6 +302,8 @@ mod tests {
             (format!("{CONCEPT}{steps}{variant}"), "no option `steps_from`"),
             (format!("{CONCEPT}[[variants]]\nseed = 1"), "missing field `name`"),
             (format!("{CONCEPT}{variant}{}", steps.replace("mean", "min")), "variant `min`"),
+            // as a path is copied on Windows
+            (format!("{CONCEPT}{variant}clip = \"C:\\Users\""), "or between single quotes"),
             (CONCEPT.into(), "has no `[[variants]]`"),
             (variant.into(), "has no `[[concepts]]`"),
             (format!("{CONCEPT}{variant}{variant}"), "`x` twice among its variants"),

@@ -172,7 +172,9 @@ impl Place {
             Some(0) => Ok(()),
             Some(130) => Err(CliError::Interrupted),
             // before it could hear of it, or by who would not wait: that is no failure of the run
-            None if interrupts.load(Ordering::Relaxed) > 0 => Err(CliError::Interrupted),
+            code if ended_from_outside(code) && interrupts.load(Ordering::Relaxed) > 0 => {
+                Err(CliError::Interrupted)
+            }
             _ => {
                 let reason = self.reason(status)?;
                 output::write_alone(&self.failed(), format!("{reason}\n").as_bytes())
@@ -192,6 +194,13 @@ impl Place {
             _ => format!("it ended by {status} after `{last}`"),
         })
     }
+}
+
+/// Whether the system ended a process: on Unix by a signal, on Windows, for one that does not hear of Ctrl-C
+/// yet, with this code.
+fn ended_from_outside(code: Option<i32>) -> bool {
+    const CONTROL_C_EXIT: i32 = 0xC000_013A_u32 as i32;
+    matches!(code, None | Some(CONTROL_C_EXIT))
 }
 
 /// Ctrl-C in a terminal then reaches this process alone, which passes it on: once, wherever it
@@ -228,5 +237,18 @@ fn wait(mut child: Child, interrupts: &Interrupts) -> Result<ExitStatus, CliErro
             interrupt(&mut child)?;
         }
         thread::sleep(POLL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ctrl_c_ends_at_once_is_told_from_what_ends_by_itself() {
+        // as Windows tells it: "exit code: 0xc000013a"
+        for (code, ended) in [(None, true), (Some(-1_073_741_510), true), (Some(1), false)] {
+            assert_eq!(ended_from_outside(code), ended);
+        }
     }
 }

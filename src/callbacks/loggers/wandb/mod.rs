@@ -16,7 +16,10 @@ use prost::Message;
 use serde_json::{Map, Value, json};
 
 use super::sink::{LoggerError, Png, RunName, Sink, at};
-use crate::{files::write_atomic, trainer};
+use crate::{
+    files::{if_supported, write_atomic},
+    trainer,
+};
 use messages::{
     Config, Exit, Files, Header, History, Item, Record, Run, SentFile, Step, Summary, Timestamp,
     VersionInfo,
@@ -201,7 +204,7 @@ impl Sink for Wandb {
 
     fn sync(&mut self) -> Result<(), LoggerError> {
         self.write_row()?;
-        self.file.sync_data().map_err(at(&self.path))
+        if_supported(self.file.sync_data()).map_err(at(&self.path))
     }
 }
 
