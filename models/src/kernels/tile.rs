@@ -24,6 +24,12 @@ pub(super) const fn panels(length: usize, width: usize) -> usize {
 /// A left factor in panels that begin `apart` steps from each other.
 #[derive(Clone, Copy)]
 pub(super) enum Panels<'a> {
+    /// Not in panels: its rows, which begin `apart` values from each other. What is read once or a few
+    /// times is not worth to be laid out.
+    Plain {
+        values: &'a [f32],
+        apart: usize,
+    },
     Rows {
         values: &'a [Left],
         apart: usize,
@@ -112,6 +118,11 @@ impl<F: FnMut(usize, usize, &Right)> Product<'_, F> {
             std::array::from_fn(|i| &self.right[(first + i) * inner..][..inner]);
         for row in (0..self.rows).step_by(HEIGHT) {
             let sums = match self.left {
+                Panels::Plain { values, apart } => {
+                    // below the last row, that row again
+                    let left = |h: usize| &values[(row + h).min(self.rows - 1) * apart..][..inner];
+                    plain::<S, HEIGHT, WIDTH, VECTORS>(simd, std::array::from_fn(left), right)
+                }
                 Panels::Rows { values, apart } => {
                     let left = &values[row / ROWS * apart..][..inner];
                     tile::<S, HEIGHT, WIDTH, VECTORS>(simd, left, row % ROWS, right)
@@ -146,12 +157,36 @@ fn tile<S: Simd, const HEIGHT: usize, const WIDTH: usize, const VECTORS: usize>(
     let right = right.map(|panel| &panel[..left.len()]);
     let mut sums = [[[simd.splat_f32s(0.0); VECTORS]; WIDTH]; HEIGHT];
     for (k, left) in left.iter().enumerate() {
-        for w in 0..WIDTH {
-            let (vectors, _) = S::as_simd_f32s(&right[w][k]);
-            for h in 0..HEIGHT {
-                let factor = simd.splat_f32s(left[top + h]);
+        let vectors = right.map(|panel| S::as_simd_f32s(&panel[k]).0);
+        for h in 0..HEIGHT {
+            let factor = simd.splat_f32s(left[top + h]);
+            for w in 0..WIDTH {
                 for v in 0..VECTORS {
-                    sums[h][w][v] = simd.mul_add_e_f32s(factor, vectors[v], sums[h][w][v]);
+                    sums[h][w][v] = simd.mul_add_e_f32s(factor, vectors[w][v], sums[h][w][v]);
+                }
+            }
+        }
+    }
+    values::<S, HEIGHT, WIDTH, VECTORS>(sums)
+}
+
+/// The same for `HEIGHT` rows that do not lie in a panel.
+#[inline(always)]
+fn plain<S: Simd, const HEIGHT: usize, const WIDTH: usize, const VECTORS: usize>(
+    simd: S,
+    left: [&[f32]; HEIGHT],
+    right: [&[Right]; WIDTH],
+) -> [[Right; WIDTH]; HEIGHT] {
+    let inner = left[0].len();
+    let (left, right) = (left.map(|row| &row[..inner]), right.map(|panel| &panel[..inner]));
+    let mut sums = [[[simd.splat_f32s(0.0); VECTORS]; WIDTH]; HEIGHT];
+    for k in 0..inner {
+        let vectors = right.map(|panel| S::as_simd_f32s(&panel[k]).0);
+        for h in 0..HEIGHT {
+            let factor = simd.splat_f32s(left[h][k]);
+            for w in 0..WIDTH {
+                for v in 0..VECTORS {
+                    sums[h][w][v] = simd.mul_add_e_f32s(factor, vectors[w][v], sums[h][w][v]);
                 }
             }
         }
@@ -171,12 +206,12 @@ fn transposed<'a, S: Simd, const HEIGHT: usize, const WIDTH: usize, const VECTOR
         let left = &left[..HEIGHT];
         let right = right.map(|panel| &panel[block * ROWS..][..ROWS]);
         for k in 0..ROWS {
-            for w in 0..WIDTH {
-                let (vectors, _) = S::as_simd_f32s(&right[w][k]);
-                for h in 0..HEIGHT {
-                    let factor = simd.splat_f32s(left[h][k]);
+            let vectors = right.map(|panel| S::as_simd_f32s(&panel[k]).0);
+            for h in 0..HEIGHT {
+                let factor = simd.splat_f32s(left[h][k]);
+                for w in 0..WIDTH {
                     for v in 0..VECTORS {
-                        sums[h][w][v] = simd.mul_add_e_f32s(factor, vectors[v], sums[h][w][v]);
+                        sums[h][w][v] = simd.mul_add_e_f32s(factor, vectors[w][v], sums[h][w][v]);
                     }
                 }
             }
