@@ -77,8 +77,8 @@ impl Winograd {
             let tiles = rows.len() * self.tiles[1];
             let panels = panels(tiles, COLUMNS);
             let mut pixels = vec![0.0; channels_out * 4 * tiles];
-            // A place's values begin one vector beyond a power of two from those of the next place, so that
-            // values of all places at once do not share one set of a cache's lines.
+            // One vector more for each place: at a distance of a power of two, the values that all places have
+            // for one tile would lie in the same few lines of a cache.
             let [input_step, output_step] = [channels_in, channels_out].map(|c| c * panels + 1);
             with_scratch(PLACES * (input_step + output_step) * COLUMNS, |scratch| {
                 let (scratch, _) = scratch.as_chunks_mut();
@@ -175,7 +175,8 @@ impl Winograd {
         }
     }
 
-    /// Products, 16 times `[panels, channels_out]` and a vector between them, as pixels `[channels_out, rows, width]`.
+    /// Products, 16 times `[panels, channels_out]` and a vector between them, as pixels
+    /// `[channels_out, rows, width]`.
     fn transform_output(&self, products: &[Right], pixels: &mut [f32]) {
         let (channels, across) = (self.sizes.channels_out, self.tiles[1]);
         let step = products.len() / PLACES;
