@@ -6,7 +6,7 @@ use super::{
     extension::{Kernel, frozen, stored, tensor, values, widened_values},
     kept::{self, Layout, is_kept, is_small},
     matrix::{self, Matrix},
-    parallel::{self, for_each_piece, with_scratch},
+    parallel::{self, for_each_piece},
     spent::KernelKind,
     tile::{COLUMNS, Panels, ROWS, multiply, panels},
 };
@@ -83,33 +83,29 @@ fn product(
 ) -> Vec<f32> {
     let (right, _) = right.as_chunks();
     let mut output = vec![0.0; x.len() / inner * columns];
-    // some rows at a time, so that their panels stay near
+    // some rows at a time, so that they stay near
     const TOGETHER: usize = 4 * ROWS;
     for_each_piece(&mut output, TOGETHER * columns, inner, |piece, output| {
         let rows = output.len() / columns;
         let x = &x[piece * TOGETHER * inner..][..rows * inner];
-        with_scratch(panels(rows, ROWS) * ROWS * inner, |left| {
-            let (left, _) = left.as_chunks_mut::<ROWS>();
-            for (x, left) in x.chunks(ROWS * inner).zip(left.chunks_exact_mut(inner)) {
-                for (row, x) in x.chunks_exact(inner).enumerate() {
-                    left.iter_mut().zip(x).for_each(|(left, x)| left[row] = *x);
-                }
-            }
-            let left = Panels::Rows { values: left, apart: inner };
-            multiply(left, right, inner, rows, |row, panel, sums| {
+        multiply(
+            Panels::Plain { values: x, apart: inner },
+            right,
+            inner,
+            rows,
+            |row, panel, sums| {
                 let first = panel * COLUMNS;
                 let width = COLUMNS.min(columns - first);
                 let output = &mut output[row * columns + first..][..width];
                 match bias {
                     Some(bias) => {
-                        let bias = &bias[first..][..width];
-                        let terms = sums.iter().zip(bias);
+                        let terms = sums.iter().zip(&bias[first..][..width]);
                         output.iter_mut().zip(terms).for_each(|(y, (sum, bias))| *y = sum + bias);
                     }
                     None => output.copy_from_slice(&sums[..width]),
                 }
-            });
-        });
+            },
+        );
     });
     output
 }

@@ -24,6 +24,12 @@ pub(super) const fn panels(length: usize, width: usize) -> usize {
 /// A left factor in panels that begin `apart` steps from each other.
 #[derive(Clone, Copy)]
 pub(super) enum Panels<'a> {
+    /// Not in panels: its rows, which begin `apart` values from each other. What is read once or a few
+    /// times is not worth to be laid out.
+    Plain {
+        values: &'a [f32],
+        apart: usize,
+    },
     Rows {
         values: &'a [Left],
         apart: usize,
@@ -112,9 +118,26 @@ impl<F: FnMut(usize, usize, &Right)> Product<'_, F> {
             std::array::from_fn(|i| &self.right[(first + i) * inner..][..inner]);
         for row in (0..self.rows).step_by(HEIGHT) {
             let sums = match self.left {
+                Panels::Plain { values, apart } => {
+                    // below the last row, that row again
+                    let left: [&[f32]; HEIGHT] = std::array::from_fn(|h| {
+                        &values[(row + h).min(self.rows - 1) * apart..][..inner]
+                    });
+                    tile::<S, HEIGHT, WIDTH, VECTORS>(
+                        simd,
+                        right,
+                        #[inline(always)]
+                        |k: usize, h: usize| left[h][k],
+                    )
+                }
                 Panels::Rows { values, apart } => {
                     let left = &values[row / ROWS * apart..][..inner];
-                    tile::<S, HEIGHT, WIDTH, VECTORS>(simd, left, row % ROWS, right)
+                    tile::<S, HEIGHT, WIDTH, VECTORS>(
+                        simd,
+                        right,
+                        #[inline(always)]
+                        |k: usize, h: usize| left[k][row % ROWS + h],
+                    )
                 }
                 Panels::Transposed { values, apart } => {
                     let left = (0..inner / ROWS).map(|i| &values[i * apart + row..][..HEIGHT]);
@@ -134,27 +157,24 @@ impl<F: FnMut(usize, usize, &Right)> Product<'_, F> {
 type Sums<S, const HEIGHT: usize, const WIDTH: usize, const VECTORS: usize> =
     [[[<S as Simd>::f32s; VECTORS]; WIDTH]; HEIGHT];
 
-/// `HEIGHT` rows of a left panel, from row `top` on, by some right panels.
+/// Of `HEIGHT` rows by some right panels, where row `h` has `factor(k, h)` at inner index `k`.
 #[inline(always)]
 fn tile<S: Simd, const HEIGHT: usize, const WIDTH: usize, const VECTORS: usize>(
     simd: S,
-    left: &[Left],
-    top: usize,
     right: [&[Right]; WIDTH],
+    factor: impl Fn(usize, usize) -> f32,
 ) -> [[Right; WIDTH]; HEIGHT] {
-    assert!(top + HEIGHT <= ROWS);
-    let right = right.map(|panel| &panel[..left.len()]);
+    let inner = right[0].len();
+    let right = right.map(|panel| &panel[..inner]);
     let mut sums = [[[simd.splat_f32s(0.0); VECTORS]; WIDTH]; HEIGHT];
-    for (k, left) in left.iter().enumerate() {
-        for w in 0..WIDTH {
-            let (vectors, _) = S::as_simd_f32s(&right[w][k]);
-            for h in 0..HEIGHT {
-                let factor = simd.splat_f32s(left[top + h]);
-                for v in 0..VECTORS {
-                    sums[h][w][v] = simd.mul_add_e_f32s(factor, vectors[v], sums[h][w][v]);
-                }
-            }
-        }
+    for k in 0..inner {
+        add(
+            simd,
+            &mut sums,
+            right.map(|panel| &panel[k]),
+            #[inline(always)]
+            |h: usize| factor(k, h),
+        );
     }
     values::<S, HEIGHT, WIDTH, VECTORS>(sums)
 }
@@ -171,18 +191,36 @@ fn transposed<'a, S: Simd, const HEIGHT: usize, const WIDTH: usize, const VECTOR
         let left = &left[..HEIGHT];
         let right = right.map(|panel| &panel[block * ROWS..][..ROWS]);
         for k in 0..ROWS {
-            for w in 0..WIDTH {
-                let (vectors, _) = S::as_simd_f32s(&right[w][k]);
-                for h in 0..HEIGHT {
-                    let factor = simd.splat_f32s(left[h][k]);
-                    for v in 0..VECTORS {
-                        sums[h][w][v] = simd.mul_add_e_f32s(factor, vectors[v], sums[h][w][v]);
-                    }
-                }
-            }
+            add(
+                simd,
+                &mut sums,
+                right.map(|panel| &panel[k]),
+                #[inline(always)]
+                |h: usize| left[h][k],
+            );
         }
     }
     values::<S, HEIGHT, WIDTH, VECTORS>(sums)
+}
+
+/// One inner step. The factors come one after the other: all at once they would take registers that the
+/// sums need.
+#[inline(always)]
+fn add<S: Simd, const HEIGHT: usize, const WIDTH: usize, const VECTORS: usize>(
+    simd: S,
+    sums: &mut Sums<S, HEIGHT, WIDTH, VECTORS>,
+    right: [&Right; WIDTH],
+    factor: impl Fn(usize) -> f32,
+) {
+    let vectors = right.map(|values| S::as_simd_f32s(values).0);
+    for h in 0..HEIGHT {
+        let factor = simd.splat_f32s(factor(h));
+        for w in 0..WIDTH {
+            for v in 0..VECTORS {
+                sums[h][w][v] = simd.mul_add_e_f32s(factor, vectors[w][v], sums[h][w][v]);
+            }
+        }
+    }
 }
 
 #[inline(always)]

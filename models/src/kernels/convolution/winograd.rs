@@ -77,13 +77,17 @@ impl Winograd {
             let tiles = rows.len() * self.tiles[1];
             let panels = panels(tiles, COLUMNS);
             let mut pixels = vec![0.0; channels_out * 4 * tiles];
-            with_scratch(PLACES * (channels_in + channels_out) * panels * COLUMNS, |scratch| {
+            // One vector more for each place: at a distance of a power of two, the values that all places have
+            // for one tile would lie in the same few lines of a cache.
+            let [input_step, output_step] = [channels_in, channels_out].map(|c| c * panels + 1);
+            with_scratch(PLACES * (input_step + output_step) * COLUMNS, |scratch| {
                 let (scratch, _) = scratch.as_chunks_mut();
-                let (inputs, products) = scratch.split_at_mut(PLACES * channels_in * panels);
-                self.transform_input(x, rows, inputs);
-                let places = inputs.chunks_exact(channels_in * panels);
-                let outputs = products.chunks_exact_mut(channels_out * panels);
+                let (inputs, products) = scratch.split_at_mut(PLACES * input_step);
+                self.transform_input(x, rows, channels_in, inputs);
+                let places = inputs.chunks_exact(input_step);
+                let outputs = products.chunks_exact_mut(output_step);
                 for (place, (input, output)) in places.zip(outputs).enumerate() {
+                    let input = &input[..channels_in * panels];
                     let left = if reversed {
                         let values = &filters[turned(place) * channels_out..];
                         Panels::Transposed { values, apart: PLACES * channels_out }
@@ -116,20 +120,20 @@ impl Winograd {
         })
     }
 
-    /// Some rows of tiles, counted over all pictures, as `[16, panels, channels_in]`; what more there
-    /// is of each panel is 0.
-    fn transform_input(&self, x: &[f32], rows: Range<usize>, inputs: &mut [Right]) {
+    /// Some rows of tiles, counted over all pictures, as 16 times `[panels, depth]` and a vector between
+    /// them; what more there is of each panel than channels is 0.
+    fn transform_input(&self, x: &[f32], rows: Range<usize>, depth: usize, inputs: &mut [Right]) {
         let Convolution { channels_in, input: [height, width], padding, .. } = self.sizes;
-        let panels = panels(rows.len() * self.tiles[1], COLUMNS);
-        let depth = inputs.len() / (PLACES * panels);
+        let step = inputs.len() / PLACES;
         if depth > channels_in {
-            let rest = inputs.chunks_exact_mut(depth).flat_map(|panel| &mut panel[channels_in..]);
+            let panels =
+                inputs.chunks_exact_mut(step).flat_map(|place| place.chunks_exact_mut(depth));
+            let rest = panels.flat_map(|panel| &mut panel[channels_in..]);
             rest.for_each(|values| *values = [0.0; COLUMNS]);
         }
         let used = 2 * self.tiles[1] + 2;
         let line = used.next_multiple_of(COLUMNS);
         let width_used = width.min(used - padding[1]);
-        let step = inputs.len() / PLACES;
         let mut padded = vec![0.0_f32; (2 * self.tiles[0] + 2) * line];
         let mut summed = vec![0.0_f32; 4 * line];
         let mut start = rows.start;
@@ -171,7 +175,8 @@ impl Winograd {
         }
     }
 
-    /// Products `[16, panels, channels_out]` as pixels `[channels_out, rows, width]`.
+    /// Products, 16 times `[panels, channels_out]` and a vector between them, as pixels
+    /// `[channels_out, rows, width]`.
     fn transform_output(&self, products: &[Right], pixels: &mut [f32]) {
         let (channels, across) = (self.sizes.channels_out, self.tiles[1]);
         let step = products.len() / PLACES;
