@@ -18,10 +18,13 @@ pub(super) fn lay_out(weight: &[f32], sizes: &Convolution) -> Vec<f32> {
     let Convolution { channels_in, channels_out, .. } = *sizes;
     let (taps, depth) = (sizes.taps(), sizes.depth());
     let mut values = vec![0.0; (panels(channels_out, ROWS) * depth + ROWS) * ROWS];
-    for (i, weight) in weight.iter().enumerate() {
-        let (output, input, tap) = (i / depth, i % depth / taps, i % taps);
-        let place = (output / ROWS * taps + tap) * channels_in + input;
-        values[place * ROWS + output % ROWS] = *weight;
+    for (output, weight) in weight.chunks_exact(depth).enumerate() {
+        let panel = &mut values[output / ROWS * depth * ROWS..][..depth * ROWS];
+        for (input, weight) in weight.chunks_exact(taps).enumerate() {
+            for (tap, weight) in weight.iter().enumerate() {
+                panel[(tap * channels_in + input) * ROWS + output % ROWS] = *weight;
+            }
+        }
     }
     values
 }
