@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  changeStored, discard, downloaded, figure, finished, goOnTo, offersNothing, onePicture, reached, ready, set, settled, showAgain, site, storedModel, train,
+  changeStored, discard, downloaded, figure, finished, goOnTo, offersNothing, onePicture, PATIENCE, reached, ready, set, settled, showAgain, site, storedModel, train,
   trained, training, visit,
 } from "./page.js";
 import { KEEP_STORAGE, openWithPrefix } from "./worker_prefix.js";
@@ -214,6 +214,27 @@ for (const [what, lose] of Object.entries(LOST)) {
     await page.context().close();
   });
 }
+
+test("buttons that waited when the page was reloaded, as Firefox leaves them, can be used", async () => {
+  const context = await it.browser.newContext({ serviceWorkers: "block" });
+  await context.route(({ pathname }) => pathname === "/a/host/", async (route) => {
+    const response = await route.fetch();
+    const body = (await response.text()).replaceAll(/<(button|input) /g, "<$1 disabled ");
+    await route.fulfill({ response, body });
+  });
+  context.setDefaultTimeout(PATIENCE);
+  const page = await visit(context, `${it.url}?model=tiny/`);
+  await ready(page);
+  await page.locator("#pictures img").first().waitFor();
+  const disabled = await page.locator(":disabled").evaluateAll((all) => all.map(({ id, value }) => id || value));
+  assert.deepEqual(disabled, ["webgpu"]);
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  await page.getByRole("button", { name: "Draw", exact: true }).click();
+  await page.locator("#drawn img").first().waitFor();
+  await context.close();
+});
 
 test("while a run goes on or starts again, the visitor cannot be somewhere else when it begins", async () => {
   const page = await trained(it, tiny);

@@ -149,6 +149,8 @@ function offerEmbeddings(): void {
 
 async function begin(): Promise<void> {
   byId("starting").hidden = true;
+  // Firefox keeps through a reload what was disabled before it
+  for (const control of document.querySelectorAll<HTMLButtonElement | HTMLInputElement>("button, input")) control.disabled = false;
   byId("again-button").onclick = () => {
     hideNotice();
     // the next training would wait for it
