@@ -105,6 +105,26 @@ test("a notice of many files leaves room for the page, and can be closed", async
   await page.context().close();
 });
 
+test("what the page says while its buttons wait is spoken, because nothing around it is said to be busy", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await page.locator("#pictures img").first().waitFor();
+  await set(page, { window: 1, initializer_token: "a" });
+  await page.evaluate(() => {
+    globalThis.said = [];
+    const status = document.querySelector("#form-status");
+    const hear = () => globalThis.said.push({ text: status.textContent, spoken: !status.closest("[aria-busy=true]") });
+    new MutationObserver(hear).observe(status, { childList: true });
+  });
+  await page.locator("#train").press("Enter");
+  await page.locator("#form-status").getByText("One setting needs another value.").waitFor();
+  const said = await page.evaluate(() => globalThis.said);
+  assert.equal(said[0].text, "Getting ready");
+  assert.deepEqual(said.filter(({ spoken }) => !spoken), []);
+  await page.context().close();
+});
+
 test("names without an end are broken before they are wider than a phone", async () => {
   const page = await it.open({ viewport: NARROW });
   await page.goto(`${it.url}?model=tiny/`);

@@ -87,6 +87,31 @@ test("while a file is read to draw with, no training can begin", async () => {
   await page.context().close();
 });
 
+test("a training that waits for its example does not begin while a file is read to draw with", async () => {
+  const page = await openWithPrefix(it, HOLD_FILES);
+  await page.locator("#pictures img").first().waitFor();
+  let answer;
+  const answered = new Promise((resolve) => (answer = resolve));
+  await page.route("**/concepts/koala/*", async (route) => {
+    await answered;
+    await route.continue();
+  });
+  await page.getByRole("button", { name: "koala" }).click();
+  await page.locator("#train").click();
+  const status = page.locator("#form-status");
+  await status.getByText("Getting the pictures of the example").waitFor();
+  await page.locator("#embedding-files").setInputFiles(nameless());
+  answer();
+  await page.getByRole("button", { name: "koala", pressed: true }).waitFor();
+  // what a training says when it begins
+  assert.notEqual(await status.textContent(), "Getting ready");
+  const worker = page.workers()[0] ?? (await page.waitForEvent("worker"));
+  await worker.evaluate(() => globalThis.letIn());
+  await page.locator("#draw").waitFor({ state: "visible" });
+  assert.ok(await page.locator("#training").isHidden());
+  await page.context().close();
+});
+
 test("of a pickle the token is the file's name too, and another model's embedding is refused at once", async () => {
   const page = await choose(join(MORE, "files/embeddings/kohya-2.pt"));
   await page.locator("#notice-text").getByText("kohya-2").waitFor();

@@ -21,17 +21,23 @@ export class Pictures {
   /** Whether the pictures are the visitor's, not an example's. */
   private own = false;
   private refused = new Map<string, string>();
+  /** While files are read: whether any of those that were given last can be taken. */
+  reading: Promise<boolean> | undefined;
 
-  /** `changed` is called with whether the pictures are the visitor's own. */
-  constructor(private readonly changed: (own: boolean) => void) {
+  /** `changed` is called with whether the pictures are the visitor's own, `counted` with how many there are when the
+   * visitor has added or removed some. */
+  constructor(
+    private readonly changed: (own: boolean) => void,
+    private readonly counted: (count: string) => void,
+  ) {
     const files = byId<HTMLInputElement>("files");
     files.onchange = () => {
-      void this.add(files.files);
+      this.give(files.files);
       // the same file may be chosen again
       files.value = "";
     };
     document.addEventListener("paste", (event) => {
-      if (!byId("start").hidden) void this.add(event.clipboardData?.files);
+      if (!byId("start").hidden) this.give(event.clipboardData?.files);
     });
     const drop = byId("drop");
     document.addEventListener("dragover", (event) => {
@@ -42,7 +48,7 @@ export class Pictures {
     document.addEventListener("drop", (event) => {
       event.preventDefault();
       drop.classList.remove("over");
-      if (!byId("start").hidden) void this.add(event.dataTransfer?.files);
+      if (!byId("start").hidden) this.give(event.dataTransfer?.files);
     });
   }
 
@@ -72,9 +78,21 @@ export class Pictures {
     return this.chosen.filter(({ name }) => !this.refused.has(name));
   }
 
-  private async add(files: FileList | null | undefined): Promise<void> {
+  /** Takes files when those before them have been read, which takes long where a phone has to fetch them first. */
+  private give(files: FileList | null | undefined): void {
     // the list is emptied with the input that it belongs to; models are taken elsewhere
     const given = [...(files ?? [])].filter((file) => !isModel(file));
+    if (given.length === 0) return;
+    const reading = Promise.resolve(this.reading)
+      .then(() => this.add(given))
+      .finally(() => {
+        if (this.reading === reading) this.reading = undefined;
+      });
+    this.reading = reading;
+  }
+
+  /** Takes those files that can be read; tells whether there are any. */
+  private async add(given: File[]): Promise<boolean> {
     const read: Picture[] = [];
     // a video may have gigabytes, which nobody reads for nothing
     const others = given.filter((file) => !mayBePicture(file));
@@ -86,12 +104,16 @@ export class Pictures {
         unreadable.push(file);
       }
     }
+    // only of what it calls a picture the system knows that it is no folder
+    const folders = unreadable.filter(({ type }) => type === "");
+    const away = unreadable.filter(({ type }) => type !== "");
     const told = [
       ...(others.length > 0 ? [`Only pictures are taken, and not ${names(others)}.`] : []),
-      ...(unreadable.length > 0 ? [`Give the pictures themselves, not their folder: ${names(unreadable)} cannot be read.`] : []),
+      ...(folders.length > 0 ? [`Give the pictures themselves, not their folder: ${names(folders)} cannot be read.`] : []),
+      ...(away.length > 0 ? [`${names(away)} cannot be read: what is kept online must be saved on this device first.`] : []),
     ];
     if (told.length > 0) notify(told.join(" "));
-    if (read.length === 0) return;
+    if (read.length === 0) return false;
     unpressConcepts();
     const chosen = this.own ? [...this.chosen] : [];
     if (!this.own) this.refused.clear();
@@ -100,6 +122,13 @@ export class Pictures {
     if (!this.own) this.changed(true);
     this.own = true;
     this.show();
+    this.count();
+    return true;
+  }
+
+  private count(): void {
+    const { length } = this.good;
+    this.counted(length === 1 ? "1 picture to learn from" : `${length} pictures to learn from`);
   }
 
   /** Names are keys; pasted pictures are all called the same. */
@@ -120,6 +149,7 @@ export class Pictures {
       this.chosen = this.chosen.filter((other) => other !== picture);
       this.refused.delete(picture.name);
       this.show();
+      this.count();
       byId("files").focus();
     };
     const reason = this.refused.get(picture.name);

@@ -26,7 +26,7 @@ const WAITING = ["train", "device", "measure", "offer-go", "offer-model", "offer
 /** The section `#start`. */
 export class StartView {
   private readonly settings: Settings;
-  private readonly pictures = new Pictures((own) => this.ownPictures(own));
+  private readonly pictures = new Pictures((own) => this.ownPictures(own), (count) => this.status(count));
   private touched = new Set<string>();
   /** What had the focus before the buttons were made to wait. */
   private focused = document.body;
@@ -45,12 +45,12 @@ export class StartView {
     });
     form.onsubmit = (event) => {
       event.preventDefault();
-      const example = arriving();
-      if (!example) return this.submit(train);
-      this.status("Getting the pictures of the example");
-      void example.then((taken) => {
-        this.status("");
+      if (!this.pictures.reading && !arriving()) return this.submit(train);
+      this.status(this.pictures.reading ? "Reading the pictures" : "Getting the pictures of the example");
+      void this.arrived().then((taken) => {
         // the visitor may have turned to something else
+        if (byId<HTMLButtonElement>("train").disabled) return;
+        this.status("");
         if (taken && !byId("start").hidden) this.submit(train);
       });
     };
@@ -59,6 +59,11 @@ export class StartView {
       this.pictures.take(pictures);
       this.status("");
     }).catch(() => notify("The examples did not arrive. Your own pictures can still be used."));
+  }
+
+  /** Waits for the pictures that are on their way; tells whether they were taken. */
+  private async arrived(): Promise<boolean> {
+    return (await this.pictures.reading) !== false && (await arriving()) !== false;
   }
 
   private submit(train: (options: Options, pictures: Picture[]) => void): void {
@@ -110,7 +115,6 @@ export class StartView {
   busy(busy: boolean): void {
     if (busy) this.focused = document.activeElement as HTMLElement;
     for (const id of WAITING) byId<HTMLButtonElement | HTMLInputElement | HTMLFieldSetElement>(id).disabled = busy;
-    byId("form").setAttribute("aria-busy", String(busy));
     // what cannot be used has lost the focus
     if (!busy && document.activeElement === document.body) this.focused.focus();
   }
@@ -119,8 +123,6 @@ export class StartView {
     // an example has its name already
     if (own) byId("chosen").append(byId("naming"));
     else byId("settings").before(byId("naming"));
-    if (!own) return;
-    this.settings.show(OWN);
-    this.status("");
+    if (own) this.settings.show(OWN);
   }
 }

@@ -1,0 +1,61 @@
+// The visitor's own pictures: read before they are learned, and counted for those who do not see them.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { finished, onePicture, ready, set, site, train } from "./page.js";
+import { blackPng } from "./png.js";
+
+const it = site();
+const tiny = { max_train_steps: 6, train_batch_size: 1, eval_batch_size: 1, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
+const status = (page) => page.locator("#form-status");
+
+/** A page on the small model. */
+async function open() {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  return page;
+}
+
+for (const comes of [true, false]) {
+  test(`a training waits for a picture that a phone has to fetch, and ${comes ? "learns it" : "does not begin where it cannot be read"}`, async () => {
+    const page = await open();
+    await onePicture(page);
+    await set(page, tiny);
+    await page.evaluate((comes) => {
+      const { arrayBuffer } = Blob.prototype;
+      const fetched = new Promise((resolve) => (globalThis.letIn = resolve));
+      Blob.prototype.arrayBuffer = async function () {
+        await fetched;
+        if (!comes) throw new DOMException("no connection", "NotReadableError");
+        return arrayBuffer.call(this);
+      };
+    }, comes);
+    await page.locator("#files").setInputFiles({ name: "late.jpg", mimeType: "image/jpeg", buffer: Buffer.from("no picture") });
+    await train(page);
+    await status(page).getByText("Reading the pictures").waitFor();
+    assert.ok(await page.locator("#training").isHidden());
+    await page.evaluate(() => globalThis.letIn());
+    if (comes) {
+      await finished(page);
+      assert.match(await page.locator("#notice-text").textContent(), /^Learning from 1 of 2 pictures\..*late\.jpg/);
+    } else {
+      await page.locator("#notice-text").getByText("`late.jpg` cannot be read: what is kept online must be saved on this device first.").waitFor();
+      await page.waitForFunction(() => document.querySelector("#form-status").textContent === "");
+      assert.ok(await page.locator("#training").isHidden());
+      assert.ok(await page.locator("#train").isEnabled());
+    }
+    await page.context().close();
+  });
+}
+
+test("how many pictures there are is said when some are added or removed", async () => {
+  const page = await open();
+  const file = (name) => ({ name, mimeType: "image/png", buffer: Buffer.from(blackPng(64)) });
+  await page.locator("#files").setInputFiles([file("one.png"), file("two.png")]);
+  await status(page).getByText("2 pictures to learn from").waitFor();
+  await page.getByRole("button", { name: "Remove one.png" }).press("Enter");
+  assert.equal(await status(page).textContent(), "1 picture to learn from");
+  await page.context().close();
+});
