@@ -44,6 +44,19 @@ for (const [what, refusal] of Object.entries(REFUSALS)) {
   });
 }
 
+test("where the browser cannot read any more what it kept of the model, the page fetches it again", async () => {
+  const broken = ["match", "keys"].map((method) => `
+    Cache.prototype.${method} = async () => {
+      throw new DOMException("Unexpected internal error", "UnknownError");
+    };`);
+  const page = await openWithPrefix(it, broken.join(""));
+  await page.locator("#notice-text").getByText("The browser's storage is full or broken").waitFor();
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  await page.context().close();
+});
+
 test("a run that is kept nowhere is not left without a question, until it is saved", async () => {
   const page = await openWithPrefix(it, ALL, "?model=tiny/", { everywhere: true });
   await settled(page);

@@ -46,7 +46,7 @@ const run = new RunControl(studio, device, model, start, draw, leave);
 /** Whether the visitor was told what is not kept: once, as it takes the place of other notices. */
 let toldUnkept = false;
 
-const FULL = "The browser's storage is full: the page works, but will load the model again next time.";
+const FULL = "The browser's storage is full or broken: the page works, but will load the model again next time.";
 const BLOCKED = "This browser lets the page keep nothing: a training is lost if the tab is closed before you have saved its result.";
 
 /** Back to the first screen; what had the focus is gone. */

@@ -36,8 +36,8 @@ export class Downloads {
   async file(url: string, accept: (blob: Blob) => Promise<boolean>): Promise<Blob> {
     const cache = await this.open();
     this.wanted.add(url);
-    const known = await (await cache?.match(url))?.blob();
-    if (known && (await accept(known))) {
+    const known = await kept(cache, url, accept);
+    if (known) {
       this.count(known.size);
       return known;
     }
@@ -62,11 +62,16 @@ export class Downloads {
   async forgetOthers(): Promise<void> {
     const cache = await this.open();
     if (!cache) return;
-    for (const { url } of await cache.keys()) {
-      if (!this.wanted.has(url)) await cache.delete(url);
+    try {
+      for (const { url } of await cache.keys()) {
+        if (!this.wanted.has(url)) await cache.delete(url);
+      }
+      // an earlier version of the page had one for all its copies on a host
+      await caches.delete("dvar-files");
+    } catch {
+      // a cache that cannot be read cannot be tidied up either
+      this.kept = false;
     }
-    // an earlier version of the page had one for all its copies on a host
-    await caches.delete("dvar-files");
   }
 
   /** The newest list of a model's files, or without network the one of the last visit. */
@@ -122,6 +127,16 @@ export class Downloads {
   private count(bytes: number): void {
     this.loaded += bytes;
     this.progress(this.loaded, this.total);
+  }
+}
+
+/** What was kept of `url`, where it is whole. What the browser cannot read any more is fetched again. */
+async function kept(cache: Cache | undefined, url: string, accept: (blob: Blob) => Promise<boolean>): Promise<Blob | undefined> {
+  try {
+    const blob = await (await cache?.match(url))?.blob();
+    return blob && (await accept(blob)) ? blob : undefined;
+  } catch {
+    return undefined;
   }
 }
 
