@@ -102,11 +102,12 @@ test("what is kept nowhere can still be saved when what the visitor does next fa
   await page.context().close();
 });
 
-test("what is kept nowhere can still be saved when the visitor turns to something else, until it is", async () => {
+test("what is kept nowhere can still be saved when the visitor turns to something else, and is not left without a question, until it is", async () => {
   const page = await openWithPrefix(it, ALL, "?model=tiny/", { everywhere: true });
   await settled(page);
   await set(page, tiny);
   const save = page.getByRole("button", { name: "Save what it had learned" });
+  const asks = () => page.evaluate(() => !dispatchEvent(new Event("beforeunload", { cancelable: true })));
   for (const saved of [false, true]) {
     await train(page);
     await finished(page);
@@ -114,7 +115,9 @@ test("what is kept nowhere can still be saved when the visitor turns to somethin
     await page.getByRole("button", { name: "Learn something else" }).click();
     await page.locator("#start").waitFor();
     assert.equal(await save.isVisible(), !saved);
+    assert.equal(await asks(), !saved);
     if (!saved) assert.ok((await downloaded(page, "Save what it had learned")).length > 0);
+    assert.ok(!(await asks()));
   }
   await page.context().close();
 });

@@ -122,6 +122,16 @@ test("a run whose loss did not fall, or whose pictures came no closer, is not ca
   }
 });
 
+test("a result that an earlier version of the page stored is shown", async () => {
+  const page = await trained(it, tiny);
+  await changeStored(page, "finished", { words: undefined, fall: undefined });
+  await showAgain(page);
+  await page.getByRole("button", { name: "Go on to 24 steps" }).waitFor();
+  assert.equal(await page.locator("#after img").count(), 1);
+  assert.deepEqual(page.problems, []);
+  await page.context().close();
+});
+
 test("what ended a run whose threshold never stops it is not said to be slower than the rule", async () => {
   const page = await trained(it, { ...tiny, threshold: 0 });
   assert.match(await page.locator("#why").textContent(), /^It made all its 12 steps\. \(/);

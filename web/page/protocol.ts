@@ -84,10 +84,11 @@ export interface Finished extends LearnedFiles {
   clip_i: number | null;
   /** The word that was found to start from, where none was given. */
   initializer_token: string | null;
-  /** Where words were tried as starts: the best of them, the best first. */
-  words: string[];
+  /** Where words were tried as starts: the best of them, the best first. An earlier version of the page did not store
+   * them, nor how the loss fell. */
+  words?: string[];
   /** How the loss of the fixed batch fell; null in a run too short to say. */
-  fall: Fall | null;
+  fall?: Fall | null;
 }
 
 /** How a loss fell, in the CLI's words. */

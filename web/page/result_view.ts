@@ -32,7 +32,7 @@ export class ResultView {
   }
 
   /** What could still be done with these pictures. */
-  private more({ stop, steps, fall, words }: Finished): HTMLElement[] {
+  private more({ stop, steps, fall, words = [] }: Finished): HTMLElement[] {
     const { goOn, startFrom } = this.acts;
     const interrupted = stop.reason === "interrupted";
     const longer = interrupted || stop.reason === "max_steps" || fall?.goes_on;

@@ -39,6 +39,8 @@ export class RunControl {
   private unstored = false;
   /** Whether the visitor has saved what the run learned. */
   private downloaded = false;
+  /** Whether what is on offer to be saved is kept nowhere else. */
+  private atStake = false;
 
   constructor(
     private readonly studio: Studio,
@@ -55,7 +57,7 @@ export class RunControl {
       saved: () => (this.downloaded = true),
     });
     addEventListener("beforeunload", (event) => {
-      if (this.onlyHere) event.preventDefault();
+      if (this.onlyHere || this.atStake) event.preventDefault();
     });
     document.addEventListener("visibilitychange", () => void this.look());
     byId("pause").onclick = () => this.pause();
@@ -147,7 +149,7 @@ export class RunControl {
 
   /** The visitor turns from the run on the screen to another: what is kept nowhere can still be saved. */
   turnAway(): void {
-    if (this.onlyHere && this.run?.checkpoint) offerToSave(this.run.checkpoint);
+    if (this.onlyHere && this.run?.checkpoint) this.offerToSave(this.run.checkpoint, true);
   }
 
   /** Finds out whether the run on the screen, when it has ended, is still stored: another tab may have stored one since. */
@@ -200,7 +202,7 @@ export class RunControl {
 
   private async train(shown: Options, run: Run): Promise<void> {
     this.run = run;
-    this.unstored = this.downloaded = false;
+    this.unstored = this.downloaded = this.atStake = false;
     byId("rescue").hidden = true;
     showOnly("training");
     this.training.begin(shown, run);
@@ -318,22 +320,25 @@ export class RunControl {
   /** Back to the first screen, with the run's checkpoint on offer. */
   private failed(error: unknown): void {
     const { name = "", lastGood } = error instanceof EngineError ? error : {};
+    const { onlyHere } = this;
     // what comes after a result that is stored nowhere may fail too
-    const unsaved = (!byId("training").hidden && this.state !== "ended") || this.onlyHere;
+    const unsaved = (!byId("training").hidden && this.state !== "ended") || onlyHere;
     this.studio.close("The run failed");
     this.leave();
     if (name !== "Ended") notify(explain(error));
     // a worker that is gone cannot say what it had learned: what it last saved may be stored nowhere
     const learned = lastGood ?? (unsaved ? this.run?.checkpoint : undefined);
-    if (learned) offerToSave(learned);
+    if (learned) this.offerToSave(learned, onlyHere);
   }
-}
 
-/** Offers what a training had learned until another begins: not in a notice, which the next one replaces. */
-function offerToSave({ learned, adapter }: LearnedFiles): void {
-  byId("rescue-save").onclick = () => {
-    download("learned_embeds.safetensors", learned);
-    if (adapter) download(adapter.file, adapter.bytes);
-  };
-  byId("rescue").hidden = false;
+  /** Offers what a training had learned until another begins: not in a notice, which the next one replaces. */
+  private offerToSave({ learned, adapter }: LearnedFiles, onlyHere: boolean): void {
+    this.atStake = onlyHere;
+    byId("rescue-save").onclick = () => {
+      download("learned_embeds.safetensors", learned);
+      if (adapter) download(adapter.file, adapter.bytes);
+      this.atStake = false;
+    };
+    byId("rescue").hidden = false;
+  }
 }
