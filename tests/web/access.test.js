@@ -125,6 +125,28 @@ test("what the page says while its buttons wait is spoken, because nothing aroun
   await page.context().close();
 });
 
+test("the new word is not translated, and each number of a drawing and each file is explained", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await set(page, { max_train_steps: 2, train_batch_size: 1, eval_batch_size: 1, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" });
+  await page.locator("#train").press("Enter");
+  await finished(page);
+  for (const place of ["#training-title", "#result-title", "#prompt-note"]) {
+    assert.equal(await page.locator(`${place} .token`).getAttribute("translate"), "no", place);
+  }
+  const numbers = page.locator("#draw-controls input");
+  const told = await numbers.evaluateAll((all) => all.map((input) => document.getElementById(input.getAttribute("aria-describedby"))?.textContent));
+  assert.equal(told.length, 4);
+  assert.ok(told.every((help) => help), `${told}`);
+  const about = await page.locator("#downloads + p").textContent();
+  for (const name of await page.locator("#downloads button").allTextContents()) assert.ok(about.includes(name), name);
+  await page.reload();
+  await page.locator("#offer").getByText("The next training takes its place.").waitFor();
+  await check(page);
+  await page.context().close();
+});
+
 test("names without an end are broken before they are wider than a phone", async () => {
   const page = await it.open({ viewport: NARROW });
   await page.goto(`${it.url}?model=tiny/`);

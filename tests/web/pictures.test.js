@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { finished, onePicture, ready, set, site, train } from "./page.js";
 import { blackPng } from "./png.js";
+import { limitMemory, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
 const tiny = { max_train_steps: 6, train_batch_size: 1, eval_batch_size: 1, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
@@ -49,6 +50,18 @@ for (const comes of [true, false]) {
     await page.context().close();
   });
 }
+
+test("pictures for which memory is not enough are advised to be smaller", async () => {
+  // 64 KiB each: enough to open the model, not for so many pixels
+  const page = await openWithPrefix(it, limitMemory(500));
+  await ready(page);
+  await page.locator("#files").setInputFiles({ name: "large.png", mimeType: "image/png", buffer: Buffer.from(blackPng(5000)) });
+  await status(page).getByText("1 picture to learn from").waitFor();
+  await set(page, tiny);
+  await train(page);
+  await page.locator("#notice-text").getByText("and with pictures of fewer pixels.").waitFor();
+  await page.context().close();
+});
 
 test("how many pictures there are is said when some are added or removed", async () => {
   const page = await open();

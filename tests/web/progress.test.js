@@ -83,6 +83,19 @@ test("a drawing that is under way when a training begins moves its own bar", asy
   assert.equal(trained, before[1]);
 });
 
+test("where an earlier drawing goes on, it is said why nothing else can be drawn", async () => {
+  const page = await drawing(16);
+  await goOnTo(page, 24);
+  await finished(page);
+  const status = page.locator("#draw-status");
+  assert.ok(await page.locator("#draw-button").isDisabled());
+  assert.equal(await status.textContent(), "What was asked for before is still being drawn");
+  await page.waitForFunction(() => !document.querySelector("#draw-button").disabled);
+  assert.equal(await status.textContent(), "");
+  assert.equal(await page.locator("#drawn img").count(), 0);
+  await page.context().close();
+});
+
 test("a drawing that the visitor leaves is ended, and another training does not wait for it", async () => {
   const page = await drawing(64);
   await page.getByRole("button", { name: "Learn something else" }).click();

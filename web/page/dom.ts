@@ -18,9 +18,9 @@ export function element<N extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** Words around a token, which is not broken in two. */
+/** Words around a token, which is not broken in two, and which the browser's translator leaves as it must be written. */
 export function withToken(before: string, token: string, behind = ""): (Node | string)[] {
-  return [before, element("span", { className: "token", textContent: token }), behind];
+  return [before, element("span", { className: "token", translate: false, textContent: token }), behind];
 }
 
 /** Saves bytes as a file of the visitor's. */

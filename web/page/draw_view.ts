@@ -1,6 +1,6 @@
 // Drawing with a learned embedding: prompt, seed, steps.
 
-import { byId, element, showPictures } from "./dom";
+import { byId, element, showPictures, withToken } from "./dom";
 import { explain } from "./notice";
 import type { DrawRequest, Options } from "./protocol";
 
@@ -12,10 +12,10 @@ export interface Learned {
 }
 
 const CONTROLS = [
-  { name: "count", label: "Pictures", step: "1", min: "1" },
-  { name: "seed", label: "Seed", step: "1", min: "0" },
-  { name: "num_inference_steps", label: "Steps", step: "1", min: "1" },
-  { name: "guidance_scale", label: "Guidance", step: "any", min: "0" },
+  { name: "count", label: "Pictures", help: "how many", step: "1", min: "1" },
+  { name: "seed", label: "Seed", help: "the same one draws the same pictures", step: "1", min: "0" },
+  { name: "num_inference_steps", label: "Steps", help: "more take longer and are finer", step: "1", min: "1" },
+  { name: "guidance_scale", label: "Guidance", help: "how closely the prompt is followed", step: "any", min: "0" },
 ] as const;
 
 /** The section `#draw`. */
@@ -28,11 +28,13 @@ export class DrawView {
 
   /** `draw` asks the worker. */
   constructor(draw: (learned: Learned, request: DrawRequest) => Promise<Uint8Array<ArrayBuffer>[]>) {
-    for (const { name, label, step, min } of CONTROLS) {
+    for (const { name, label, help, step, min } of CONTROLS) {
       const input = element("input", { type: "number", id: `draw-${name}`, step, min, required: true });
+      const about = element("span", { className: "small", id: `${input.id}-help`, textContent: help });
+      input.setAttribute("aria-describedby", about.id);
       this.inputs.set(name, input);
       byId("draw-controls").append(
-        element("div", { className: "field" }, element("label", { htmlFor: input.id, textContent: label }), input),
+        element("div", { className: "field" }, element("label", { htmlFor: input.id, textContent: label }), input, about),
       );
     }
     byId("draw-form").onsubmit = (event) => {
@@ -46,9 +48,9 @@ export class DrawView {
     this.learned = learned;
     byId("draw").hidden = false;
     showPictures(byId("drawn"), [], [], () => "");
-    byId("draw-status").textContent = "";
+    byId("draw-status").textContent = this.drawing ? "What was asked for before is still being drawn" : "";
     byId<HTMLInputElement>("prompt").value = `a photo of a ${learned.token}`;
-    byId("prompt-note").textContent = `${learned.token} (or {}) is what was learned`;
+    byId("prompt-note").replaceChildren(...withToken("", learned.token, " (or {}) is what was learned"));
     this.set("count", 4);
     this.set("seed", defaults.sampling_seed ?? 37);
     this.set("num_inference_steps", defaults.num_inference_steps ?? 20);
@@ -88,7 +90,10 @@ export class DrawView {
     try {
       const pngs = await draw(learned, request);
       // another may be on offer by now
-      if (this.learned !== learned) return;
+      if (this.learned !== learned) {
+        status.textContent = "";
+        return;
+      }
       showPictures(byId("drawn"), pngs, pngs.map(() => prompt), (i) => `${request.seed}-${i + 1}.png`);
       status.textContent = `Drew ${pngs.length} of “${prompt}”. Click a picture to save it.`;
     } catch (error) {

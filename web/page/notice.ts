@@ -35,7 +35,7 @@ export function explain(error: unknown): string {
   if (!(error instanceof EngineError)) return sentence(error instanceof Error ? error.message : String(error));
   switch (error.name) {
     case "MemoryError":
-      return "The browser's memory was not enough. Close other tabs and try again; a training takes less with a smaller Batch (train_batch_size) or Evaluation batch (eval_batch_size).";
+      return "The browser's memory was not enough. Close other tabs and try again; a training takes less with a smaller Batch (train_batch_size) or Evaluation batch (eval_batch_size), and with pictures of fewer pixels.";
     case "ModelError":
       return `${sentence(error.message)} The model cannot be used.`;
     case "DeviceError":

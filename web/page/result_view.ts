@@ -47,7 +47,7 @@ export class ResultView {
     const { pngs = [], prompts = [], clip_i } = samples ?? {};
     showPictures(byId(name), pngs, prompts, (i) => `${name}-${i + 1}.png`);
     const known = clip_i !== null && clip_i !== undefined;
-    const text = known ? `likeness to the pictures (CLIP-I) ${figure(clip_i, 3)}` : "";
+    const text = known ? `likeness to the pictures (CLIP-I, at most 1) ${figure(clip_i, 3)}` : "";
     byId(`score-${name}`).textContent = text;
   }
 }
