@@ -1,7 +1,7 @@
 //! Why what was learned cannot be used.
 
 use super::stored::NUMBERED;
-use crate::tensor::DeviceError;
+use crate::{embedding::TAKE_ITS_MODEL, tensor::DeviceError};
 
 /// Why an adapter file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum AdapterError {
     },
     /// The model has no such layer, or of another shape.
     #[error(
-        "the adapter does not fit this model at `{layer}`: it needs {wanted}, the model has {found}; give the `--model` that it was trained with"
+        "the adapter does not fit this model at `{layer}`: it needs {wanted}, the model has {found}; {TAKE_ITS_MODEL}"
     )]
     Fit {
         /// The layer, as the file calls it.
@@ -29,7 +29,7 @@ pub enum AdapterError {
     },
     /// The model lacks layers.
     #[error(
-        "`{file}` does not fit this model: `{layer}` is not in it, one of {unknown} such layers among {count}; give the `--model` that it was trained with"
+        "`{file}` does not fit this model: `{layer}` is not in it, one of {unknown} such layers among {count}; {TAKE_ITS_MODEL}"
     )]
     Unknown {
         /// The file.

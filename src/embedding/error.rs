@@ -4,6 +4,13 @@ use dvar_callbacks::TrainError;
 
 use crate::{pipelines::EmbeddingWidths, tensor::DeviceError};
 
+/// What is to be done with what another model learned; a page has no flags.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) const TAKE_ITS_MODEL: &str = "give the `--model` that it was trained with";
+#[cfg(target_arch = "wasm32")]
+pub(crate) const TAKE_ITS_MODEL: &str =
+    "drop the checkpoint that it was trained with on the page first";
+
 /// Why an embedding cannot be made or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,8 +49,7 @@ pub enum EmbeddingError {
     },
     /// The vectors are for a text encoder of another width.
     #[error(
-        "the embedding of `{token}` is {widths} wide, {model} takes {expected}; give the `--model` \
-         that it was trained with"
+        "the embedding of `{token}` is {widths} wide, {model} takes {expected}; {TAKE_ITS_MODEL}"
     )]
     Width {
         /// The placeholder token.

@@ -6,6 +6,7 @@ mod format;
 pub mod init;
 mod learned;
 
+pub(crate) use error::TAKE_ITS_MODEL;
 pub use error::{EmbeddingError, FileProblem};
 pub(crate) use format::{BUNDLE, is_numbered};
 pub use format::{EmbeddingFormat, Written, read, read_from, write};

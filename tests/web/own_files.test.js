@@ -118,6 +118,14 @@ test("of a pickle the token is the file's name too, and another model's embeddin
   assert.ok(await page.locator("#draw").isHidden());
 });
 
+test("what another model learned is refused with what a page can do, and no flag of the command line", async () => {
+  const page = await choose(tensors("wide.safetensors", { emb_params: [1, config("text_encoder").hidden_size + 8] }));
+  const told = page.locator("#notice-text");
+  await told.getByText("drop the checkpoint that it was trained with on the page first.").waitFor();
+  assert.doesNotMatch(await told.textContent(), /--/);
+  await page.context().close();
+});
+
 test("a file that a page has no room for is not read to draw with", async () => {
   const path = join(it.folder, "large.safetensors");
   writeFileSync(path, "");
