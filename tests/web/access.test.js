@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { finished, reached, ready, set, site } from "./page.js";
 import { blackPng } from "./png.js";
 import { shoot } from "./screenshots.js";
+import { HOLD_FILES, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -143,6 +144,22 @@ test("the new word is not translated, and each number of a drawing and each file
   for (const name of await page.locator("#downloads button").allTextContents()) assert.ok(about.includes(name), name);
   await page.reload();
   await page.locator("#offer").getByText("The next training takes its place.").waitFor();
+  await check(page);
+  await page.context().close();
+});
+
+test("how much of the model has come is seen on a phone wherever the page is scrolled", async () => {
+  const page = await openWithPrefix(it, HOLD_FILES, "?model=tiny/", { viewport: NARROW });
+  await page.locator("#pictures img").first().waitFor();
+  await page.locator("#load").waitFor();
+  await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+  const { top, bottom, scrolled } = await page.locator("#load-bar").evaluate((bar) => {
+    const { top, bottom } = bar.getBoundingClientRect();
+    return { top, bottom, scrolled: scrollY };
+  });
+  // so far that the place of the bar in a wide window is out of sight
+  assert.ok(scrolled > 400, `${scrolled} px`);
+  assert.ok(top >= 0 && bottom <= NARROW.height, `from ${top} to ${bottom} px`);
   await check(page);
   await page.context().close();
 });
