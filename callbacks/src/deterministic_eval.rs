@@ -1,11 +1,12 @@
 //! DVAR's evaluation as a callback for any model: a loss that depends on the model alone, and
 //! the criterion that watches it.
 
+use std::fmt;
+
 use burn::{
     module::Module,
     tensor::{DType, Tensor},
 };
-
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -56,6 +57,12 @@ type Draw<B> = Box<dyn FnMut(&mut FactorStreams<'_>) -> B>;
 enum Source<B> {
     Given,
     Drawn(Factors, Draw<B>),
+}
+
+impl<B, F> fmt::Debug for OnBatch<B, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnBatch").finish_non_exhaustive()
+    }
 }
 
 impl<M: Module, B, F: Fn(&M, &B) -> Tensor<1>> Evaluation<M> for OnBatch<B, F> {
@@ -111,6 +118,17 @@ pub struct DeterministicEval<E> {
     parts: Vec<String>,
     interval: usize,
     criterion: Option<Box<dyn Watch>>,
+}
+
+impl<E> fmt::Debug for DeterministicEval<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, parts, interval, .. } = self;
+        f.debug_struct("DeterministicEval")
+            .field("name", name)
+            .field("parts", parts)
+            .field("interval", interval)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<B, F> DeterministicEval<OnBatch<B, F>> {

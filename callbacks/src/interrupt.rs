@@ -10,7 +10,8 @@ use crate::{
     early_stopping::{Control, StopReason},
 };
 
-/// Ends the run after the current step once the flag is set (by Ctrl-C, or a page's button).
+/// Ends the run after the current step once the flag is set (by Ctrl-C, or a page's button), with
+/// [`StopReason::Interrupted`]. Clones share the flag: one takes part in the run, another is kept to set it.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(pub Arc<AtomicBool>);
 

@@ -27,7 +27,17 @@
 //! | `serde` | criteria can be saved and restored |
 //! | `burn` | callbacks that evaluate, score and stop a model on burn, in any loop: `callback_runner` |
 //! | `learner` | the same callbacks in burn's own `Learner`: see the module `learner` |
+//!
+//! [stop-any-training.md](https://github.com/dvar-rs/dvar/blob/main/docs/stop-any-training.md) says how to
+//! choose window and threshold, and what DVAR cannot see.
+//!
+//! # Versions
+//!
+//! With the feature `burn`, types of burn and of `serde_json` 1 are part of this crate's interface: 0.2 works with
+//! burn 0.22, from 0.22.1 on, and another minor version of burn needs another one of this crate. No backend of burn's
+//! comes with it; your program chooses one by burn's features.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(missing_debug_implementations)]
 #![cfg_attr(not(any(feature = "burn", test)), no_std)]
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // tests run natively
 

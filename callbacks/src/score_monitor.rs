@@ -1,5 +1,7 @@
 //! A score of the model itself, such as CLIP-I of its samples, and the criterion that watches it.
 
+use std::fmt;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -21,6 +23,16 @@ pub struct ScoreMonitor<F> {
     name: Option<&'static str>,
     interval: usize,
     criterion: Option<Box<dyn Watch>>,
+}
+
+impl<F> fmt::Debug for ScoreMonitor<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, interval, .. } = self;
+        f.debug_struct("ScoreMonitor")
+            .field("name", name)
+            .field("interval", interval)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<F> ScoreMonitor<F> {

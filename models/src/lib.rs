@@ -12,9 +12,12 @@
 //! | [`single_file`] | whole models in one file, in the original names |
 //! | [`tokenizer`] | CLIP's byte-pair encoding and BERT's WordPiece, with learned tokens |
 //! | [`weights`] | files to networks |
+//! | [`product`] | whether products of matrices may be rounded to TF32 |
+//! | `pretrained` | the small default model, with the feature `embedded` |
 //!
 //! burn 0.22 has no backend type parameter: one build of these networks runs on every
-//! [`Device`](burn::tensor::Device) that the program was compiled with.
+//! [`Device`](burn::tensor::Device) that the program was compiled with. `Device::default()` panics in a program with
+//! no backend: turn one on here, by its feature, and not in burn alone.
 //!
 //! Text encoders and denoiser compute in the type that their weights were loaded in: f32, or bf16 or
 //! f16 with norms and softmax in f32. They take and give f32 in any case.
@@ -35,6 +38,32 @@
 //! let picture = vae.decode(latents.div_scalar(vae.scaling_factor));
 //! # Ok::<(), dvar_models::ModelError>(())
 //! ```
+//!
+//! # Panics
+//!
+//! As burn's own layers, networks panic on tensors of other shapes than are told, and on texts that are longer than
+//! their `max_position_embeddings`. The sizes in a configuration that is made by hand, not by its `parse`, are
+//! checked by nothing: `init` may panic on them.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | what |
+//! |---|---|
+//! | `flex` | burn's CPU backend, and kernels of our own on it |
+//! | `wgpu`, `cuda`, `ndarray` | other backends of burn's, with the few operations of our own on them |
+//! | `autodiff` | the gradients of these operations |
+//! | `hub` | models by their name on the Hugging Face Hub: `weights::Folder::from_hub` |
+//! | `embedded` | the small default model inside the binary; only a copy of the repository has it |
+//!
+//! The build of burn's CUDA backend downloads LLVM; the `Cargo.toml` of dvar's repository says how it is avoided.
+//!
+//! # Versions
+//!
+//! Types of burn are part of this crate's interface, and burn is pinned to 0.22.1: another burn needs another minor
+//! version of this crate. A configuration of a network may get more fields: write `..Default::default()` where it
+//! has defaults.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -18,7 +18,8 @@ macro_rules! files {
 /// `dvar-tiny-emoji`, a small emoji text-to-image model with a CLIP scorer, and its name; none if
 /// this package came from a registry.
 ///
-/// Its `MODEL_CARD.md` tells what it is made of and under which licences.
+/// Its [`MODEL_CARD.md`](https://github.com/dvar-rs/dvar/blob/main/models/pretrained/dvar-tiny-emoji/MODEL_CARD.md)
+/// tells what it is made of and under which licences.
 #[cfg(not(has_default_model))]
 pub fn dvar_tiny_emoji() -> Option<(Memory, &'static str)> {
     None
@@ -27,7 +28,8 @@ pub fn dvar_tiny_emoji() -> Option<(Memory, &'static str)> {
 /// `dvar-tiny-emoji`, a small emoji text-to-image model with a CLIP scorer, and its name; none if
 /// this package came from a registry.
 ///
-/// Its `MODEL_CARD.md` tells what it is made of and under which licences.
+/// Its [`MODEL_CARD.md`](https://github.com/dvar-rs/dvar/blob/main/models/pretrained/dvar-tiny-emoji/MODEL_CARD.md)
+/// tells what it is made of and under which licences.
 #[cfg(has_default_model)]
 pub fn dvar_tiny_emoji() -> Option<(Memory, &'static str)> {
     let files: BTreeMap<String, Cow<'static, [u8]>> = files![

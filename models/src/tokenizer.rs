@@ -25,6 +25,19 @@ pub fn composed(text: &str) -> String {
 }
 
 /// Turns prompts into token ids. Made by [`clip`](Self::clip) or [`bert`](Self::bert).
+///
+/// # Example
+/// ```
+/// use dvar_models::tokenizer::{PromptTokenizer, openai_clip};
+///
+/// let (vocab, merges) = (openai_clip::vocab_json(), openai_clip::MERGES);
+/// let mut tokenizer = PromptTokenizer::clip(vocab.as_bytes(), merges.as_bytes(), None, None)?;
+/// assert_eq!(tokenizer.encode("A photo", 6), [49406, 320, 1125, 49407, 49407, 49407]);
+/// // a learned word of two vectors
+/// assert_eq!(tokenizer.add_placeholder("<my-cat>", 2)?, [49408, 49409]);
+/// assert_eq!(tokenizer.token_ids("a <my-cat>"), [320, 49408, 49409]);
+/// # Ok::<(), dvar_models::tokenizer::TokenizerError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PromptTokenizer {
     tokenizer: Tokenizer,

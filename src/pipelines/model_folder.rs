@@ -13,7 +13,7 @@ use dvar_models::{
 
 use super::{
     EmbeddingWidths, ModelFamily, PipelineError, PromptEncoder, PromptTokenizers, STABLE_DIFFUSION,
-    TextEncoderPart, text_encoder::TextEncoderConfig,
+    TextEncoderPart, text_encoder::TextEncoderConfig, text_to_image::check_size,
 };
 use crate::data::framing::STEPS;
 use crate::schedulers::{BetaSchedule, PredictionType, SchedulerConfig};
@@ -269,12 +269,7 @@ impl ModelFolder {
     ///
     /// [`PipelineError::Size`] if a side is 0, over 2048 or no multiple of what the autoencoder shrinks by.
     pub fn check_size(&self, width: usize, height: usize) -> Result<(), PipelineError> {
-        let multiple = self.vae.downscale();
-        let fits = |side: usize| (1..=2048).contains(&side) && side.is_multiple_of(multiple);
-        if fits(width) && fits(height) {
-            return Ok(());
-        }
-        Err(PipelineError::Size { width, height, multiple })
+        check_size([width, height], self.vae.downscale())
     }
 
     /// The tokenizers, without learned tokens.

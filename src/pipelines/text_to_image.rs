@@ -63,6 +63,17 @@ pub struct TextToImage<'a> {
 /// Pictures drawn at once; each takes two inputs of the UNet under guidance.
 pub(crate) const BATCH: usize = 4;
 
+/// Checks that pictures of this width and height, in pixels, become whole latents where a latent is
+/// `multiple` pixels wide.
+pub(super) fn check_size(size: [usize; 2], multiple: usize) -> Result<(), PipelineError> {
+    let fits = |side: usize| (1..=2048).contains(&side) && side.is_multiple_of(multiple);
+    if size.into_iter().all(fits) {
+        return Ok(());
+    }
+    let [width, height] = size;
+    Err(PipelineError::Size { width, height, multiple })
+}
+
 impl TextToImage<'_> {
     /// Draws one picture for each prompt.
     ///
@@ -75,7 +86,8 @@ impl TextToImage<'_> {
     ///
     /// # Errors
     ///
-    /// [`PipelineError`] if the scheduler refuses the options or the device fails, and what
+    /// [`PipelineError`] if the scheduler refuses the options, the model cannot draw the size
+    /// ([`ModelFolder::check_size`](super::ModelFolder::check_size)) or the device fails, and what
     /// [`DrawProgress::denoised`] gives.
     pub async fn generate(
         &self,
@@ -85,6 +97,7 @@ impl TextToImage<'_> {
         vectors: &[Tensor<2>],
         options: &SamplingOptions,
     ) -> Result<Vec<Picture>, PipelineError> {
+        check_size([options.width, options.height], self.vae.downscale)?;
         let vectors: Vec<_> = vectors.iter().map(|vectors| vectors.clone().inner()).collect();
         let mut pictures = Vec::with_capacity(prompts.len());
         let batches = prompts.len().div_ceil(BATCH);

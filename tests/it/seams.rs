@@ -176,6 +176,11 @@ fn a_run_trains_saves_resumes_and_draws_vectors_for_each_text_encoder() {
     let prompts = [format!("a photo of {}", config.placeholder_token)];
     let drawn = pollster::block_on(generator.draw(0, &prompts, None, &drawing, None)).unwrap();
     assert_eq!(drawn.len(), 1);
+    for [width, height] in [[drawing.width, 0], [drawing.width + 1, drawing.height]] {
+        let drawing = dvar::pipelines::SamplingOptions { width, height, ..drawing };
+        let drawn = pollster::block_on(generator.draw(0, &prompts, None, &drawing, None));
+        assert!(matches!(drawn, Err(PipelineError::Size { .. })), "{width} x {height}");
+    }
 }
 
 #[test]

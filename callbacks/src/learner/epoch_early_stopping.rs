@@ -1,5 +1,7 @@
 //! The criteria between burn's epochs.
 
+use std::fmt;
+
 use burn::train::{
     EarlyStoppingStrategy, Interrupter, TrainingError,
     metric::{
@@ -44,6 +46,18 @@ pub struct EpochEarlyStopping<C> {
     interrupter: Interrupter,
     /// The last epoch that the criterion was asked about.
     asked: usize,
+}
+
+impl<C: fmt::Debug> fmt::Debug for EpochEarlyStopping<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { metric, split, criterion, asked, .. } = self;
+        f.debug_struct("EpochEarlyStopping")
+            .field("metric", metric)
+            .field("split", split)
+            .field("criterion", criterion)
+            .field("asked", asked)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<C: Criterion> EpochEarlyStopping<C> {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -45,6 +46,17 @@ pub struct FigureMetric {
     figures: Figures,
     state: NumericMetricState,
     shown: bool,
+}
+
+impl fmt::Debug for FigureMetric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, figure, higher_is_better, .. } = self;
+        f.debug_struct("FigureMetric")
+            .field("name", name)
+            .field("figure", figure)
+            .field("higher_is_better", higher_is_better)
+            .finish_non_exhaustive()
+    }
 }
 
 impl FigureMetric {

@@ -1,6 +1,6 @@
 //! A training loop for burn's `Learner` that callbacks take part in.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use burn::{
     tensor::{Device, Tensor},
@@ -32,6 +32,16 @@ use crate::Callback;
 pub struct StepwiseLearningStrategy<M: LearnerModel> {
     device: Device,
     settings: Settings<M>,
+}
+
+impl<M: LearnerModel> fmt::Debug for StepwiseLearningStrategy<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StepwiseLearningStrategy")
+            .field("device", &self.device)
+            .field("state_folder", &self.settings.state_folder)
+            .field("outcome", &self.settings.outcome)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<M: LearnerModel> StepwiseLearningStrategy<M> {

@@ -186,7 +186,7 @@ impl ClipTextTransformer {
         (embeddings.cast(self.encoder.dtype()), mask)
     }
 
-    /// The hidden state at each text's end.
+    /// The hidden state at each text's end, or at the first place of a text without one.
     ///
     /// # Shapes
     ///
