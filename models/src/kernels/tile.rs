@@ -213,11 +213,11 @@ fn add<S: Simd, const HEIGHT: usize, const WIDTH: usize, const VECTORS: usize>(
     factor: impl Fn(usize) -> f32,
 ) {
     let vectors = right.map(|values| S::as_simd_f32s(values).0);
-    for h in 0..HEIGHT {
+    for (h, sums) in sums.iter_mut().enumerate() {
         let factor = simd.splat_f32s(factor(h));
         for w in 0..WIDTH {
             for v in 0..VECTORS {
-                sums[h][w][v] = simd.mul_add_e_f32s(factor, vectors[w][v], sums[h][w][v]);
+                sums[w][v] = simd.mul_add_e_f32s(factor, vectors[w][v], sums[w][v]);
             }
         }
     }
