@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::told::Told;
 use crate::{
-    cli::{counted::counted, model::EMBEDDED, run_folder::folder_name},
+    cli::{counted::counted, model::is_embedded, run_folder::folder_name},
     concept::Method,
 };
 
@@ -128,7 +128,7 @@ fn in_words(run: &Told) -> String {
 fn model(model: Option<&Path>) -> String {
     match model {
         Some(path) if path.is_absolute() => folder_name(path),
-        Some(name) if name != Path::new(EMBEDDED) => name.display().to_string(),
+        Some(name) if !is_embedded(model) => name.display().to_string(),
         _ => "The default model".into(),
     }
 }
