@@ -100,12 +100,4 @@ mod tests {
         );
         assert!(!help("generate", "seed").contains("advice"));
     }
-
-    #[test]
-    fn a_negative_number_is_the_value_of_the_flag_before_it() {
-        let line = ["dvar", "train", "cat", "--flip", "-1"];
-        let matches = command().try_get_matches_from(line).unwrap();
-        let (_, train) = matches.subcommand().unwrap();
-        assert_eq!(train.get_one::<f64>("flip"), Some(&-1.0));
-    }
 }

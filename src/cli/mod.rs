@@ -39,6 +39,7 @@ mod logs;
 mod merge;
 mod model;
 mod model_mark;
+mod numbers;
 mod official;
 #[cfg(test)]
 mod options_page;
@@ -95,17 +96,7 @@ enum Command {
 
 /// The command line as its help tells of it.
 fn command() -> clap::Command {
-    help::with_help(with_negative_numbers(Cli::command()))
-}
-
-/// A negative number after a flag is its value, which is refused with what it may be.
-fn with_negative_numbers(command: clap::Command) -> clap::Command {
-    command.mut_subcommands(|command| {
-        command.mut_args(|arg| {
-            let takes_value = !arg.is_positional() && arg.get_action().takes_values();
-            arg.allow_negative_numbers(takes_value)
-        })
-    })
+    help::with_help(numbers::with_negative_numbers(Cli::command()))
 }
 
 /// Reads a command line, the program's name first; `train` takes the official code's flags too, on
@@ -116,7 +107,9 @@ fn with_negative_numbers(command: clap::Command) -> clap::Command {
 /// [`CliError`] for values that no flag of the official code has.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, CliError> {
     let official::Translated { args, notes } = official::translate(args.into_iter().collect())?;
-    let matches = command().get_matches_from(args);
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(args);
+    let matches = matches.unwrap_or_else(|error| numbers::in_words(error, &command).exit());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     notes.iter().for_each(|note| eprintln!("note: {note}"));
     Ok(cli)

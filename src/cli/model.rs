@@ -28,6 +28,11 @@ const SHORT_NAMES: [(&str, &str); 2] = [
     ("ldm", "CompVis/ldm-text2im-large-256"),
 ];
 
+/// Whether a run's option names the model inside the binary.
+pub(super) fn is_embedded(model: Option<&Path>) -> bool {
+    model.is_none_or(|model| model == Path::new(EMBEDDED))
+}
+
 /// Opens the model folder, the single file, or the embedded default; `ema` takes the averaged weights
 /// of a single file.
 pub(super) fn open(model: Option<&Path>, ema: bool) -> Result<ModelFolder, CliError> {

@@ -7,15 +7,18 @@ pub(crate) const FRAME: &str = "#d0d7de";
 pub(crate) const BLUE: &str = "#1f5fbf";
 pub(crate) const GREY: &str = "#7d858d";
 
-/// A whole document with a title at the left edge of its plots.
+/// A whole document with a title at the left edge of its plots, smaller where it would not fit.
 pub(crate) fn document(size: (f64, f64), title_x: f64, title: &str, content: &str) -> String {
     let (width, height) = size;
+    // a letter's width is a part of its height, in the wider of the usual fonts
+    let fits = (width - title_x) / (0.62 * title.chars().count() as f64);
+    let title_size = fits.min(16.0).floor();
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
          viewBox=\"0 0 {width} {height}\" font-size=\"12\" fill=\"{INK}\" \
          font-family=\"'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif\">\n\
          <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
-         <text x=\"{title_x}\" y=\"30\" font-size=\"16\" font-weight=\"bold\">{}</text>\n\
+         <text x=\"{title_x}\" y=\"30\" font-size=\"{title_size}\" font-weight=\"bold\">{}</text>\n\
          {content}</svg>\n",
         escape(title)
     )
@@ -55,16 +58,24 @@ impl Scale {
         (self.from + self.to) / 2.0
     }
 
-    /// About `count` round values inside the scale, at least `least` apart.
+    /// About `count` round values inside the scale, at least `least` apart: two or more where that
+    /// allows it, since one alone shows no scale.
     pub fn ticks(&self, count: f64, least: f64) -> Ticks {
+        const FACTORS: [f64; 5] = [10.0, 5.0, 2.0, 1.0, 0.5];
         let rough = (self.high - self.low) / count;
         let power = 10_f64.powf(rough.log10().floor());
-        let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * power >= rough);
-        let distance = (factor.unwrap_or(10.0) * power).max(least);
-        let first = (self.low / distance).ceil();
-        let values = (0..=count as usize + 1).map(|index| (first + index as f64) * distance);
+        let inside = |distance: f64| -> Vec<f64> {
+            let first = (self.low / distance).ceil();
+            let values = (0..count as usize + 4).map(|index| (first + index as f64) * distance);
+            values.filter(|value| *value <= self.high).collect()
+        };
+        let round = |factor: &f64| f64::max(factor * power, least);
+        let widest = FACTORS.iter().rposition(|factor| factor * power >= rough).unwrap_or(0);
+        let mut distances = FACTORS[widest..].iter().map(round);
+        let distance = distances.find(|distance| inside(*distance).len() > 1);
+        let distance = distance.unwrap_or(round(&FACTORS[widest]));
         let decimals = (-(distance * 1.0001).log10().floor()).max(0.0) as usize;
-        Ticks { values: values.filter(|value| *value <= self.high).collect(), decimals }
+        Ticks { values: inside(distance), decimals }
     }
 }
 
@@ -176,6 +187,41 @@ mod tests {
         assert_eq!(labels, ["0.18000002", "0.18000004", "0.18000006", "0.18000008"]);
         let steps = Scale { low: 0.0, high: 3.0, from: 0.0, to: 1.0 };
         assert_eq!(steps.ticks(8.0, 1.0).values, [0.0, 1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn a_label_does_not_stand_alone_on_an_axis() {
+        let labels = |low: f64, high: f64, count: f64, least: f64| -> Vec<String> {
+            let scale = Scale { low, high, from: 0.0, to: 1.0 };
+            scale.ticks(count, least).labelled().map(|(_, label)| label).collect()
+        };
+        // 0.2 apart only 0.6 would lie inside
+        assert_eq!(labels(0.46, 0.75, 2.8, 0.0), ["0.5", "0.6", "0.7"]);
+        assert_eq!(labels(0.021, 0.037, 3.0, 0.0), ["0.025", "0.030", "0.035"]);
+        // there are no steps between steps
+        assert_eq!(labels(0.5, 1.5, 8.0, 1.0), ["1"]);
+    }
+
+    #[test]
+    fn a_long_title_is_not_cut_and_a_short_one_is_large() {
+        let size = |title: &str| -> f64 {
+            let svg = document((900.0, 520.0), 78.0, title, "");
+            svg.split("y=\"30\" font-size=\"")
+                .nth(1)
+                .unwrap()
+                .split('"')
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap()
+        };
+        assert_eq!(size("<cat> - DVAR, window 282, threshold 0.39"), 16.0);
+        let long = "<cat> - DVAR, window 282, threshold 0.39: never stops, it needs at least 283 \
+                    evaluations and gets 2";
+        // bold letters of DejaVu Sans are 0.58 of their size wide on average
+        assert!(78.0 + 0.58 * size(long) * long.len() as f64 <= 900.0);
+        assert!(size(long) > 10.0);
+        assert_eq!(size(""), 16.0);
     }
 
     #[test]

@@ -75,10 +75,15 @@ fn a_run_leaves_its_embedding_in_every_form_that_was_asked_for() {
     let cli = Cli::new();
     cli.concept("koala", "pictures");
     let steps = ["--max-train-steps", "2", "--num-samples", "1"];
-    cli.train(&[&["-o", "plain"][..], &steps].concat()).ok();
+    let note = "fits the default model alone";
+    let ran = cli.train(&[&["-o", "plain"][..], &steps].concat());
+    assert!(!ran.stderr.contains(note), "{ran:?}");
+    ran.ok();
     let formats =
         ["-o", "run", "--embedding-format", "a1111,kohya", "--embedding-format", "diffusers"];
-    cli.train(&[&formats[..], &steps].concat()).ok();
+    let ran = cli.train(&[&formats[..], &steps].concat());
+    assert!(ran.stderr.contains(note), "no other tool has the default model: {ran:?}");
+    ran.ok();
     let plain = cli.read("run/learned_embeds.safetensors");
     assert_eq!(plain, cli.read("plain/learned_embeds.safetensors"));
     assert_eq!(plain, cli.read("run/embeddings/diffusers/umb.safetensors"));

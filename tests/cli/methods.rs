@@ -41,7 +41,9 @@ fn a_baseline_keeps_the_checkpoint_that_scored_best() {
     let result = cli.json("run/result.json");
     assert_eq!(result["kept_steps"], best.0);
     assert_eq!(result["steps"], 8);
-    assert!(said.contains(&format!("after {} steps, which scored best", best.0)), "{said}");
+    let kept = format!("the concept after {} steps, which scored best", best.0);
+    let page = String::from_utf8(cli.read("run/report.html")).unwrap();
+    assert!(said.contains(&kept) && page.contains(&format!("Kept is {kept}.")), "{said}");
     let kept = cli.read(&format!("run/checkpoints/{:05}/learned_embeds.safetensors", best.0));
     assert_eq!(cli.read("run/learned_embeds.safetensors"), kept);
     let after = result["clip_i"].as_f64().unwrap();

@@ -18,9 +18,9 @@ fn a_run_leaves_a_page_that_needs_no_other_file_and_several_are_compared() {
         8,
         "nothing else is loaded"
     );
-    for told in
-        ["&lt;umb&gt;", "from `umbrella` in 3 steps", "CLIP-I went from", "max_train_steps = 3"]
-    {
+    let learned =
+        "The default model learned &lt;umb&gt; from `umbrella`; stopped after all 3 steps.";
+    for told in ["\">&lt;umb&gt;</h1>", learned, "CLIP-I went from", "max_train_steps = 3"] {
         assert!(page.contains(told), "{told}");
     }
     let post = page.split("<pre>").nth(1).unwrap();
@@ -40,6 +40,7 @@ fn a_run_leaves_a_page_that_needs_no_other_file_and_several_are_compared() {
     assert_eq!(both.matches("<tr>").count(), 3);
     for folder in ["one", "two"] {
         assert!(both.contains(&format!("\">{folder}</a>")), "{folder}");
+        assert!(both.contains(&format!("\">{folder}: &lt;umb&gt;</h1>")), "{folder}");
     }
     let ran = cli.run(&["report", "one", "-o", "both.html"]);
     assert_eq!(ran.code, Some(2));

@@ -47,6 +47,10 @@ fn train_stops_by_dvar_and_leaves_what_generate_and_info_read() {
 
     assert!(cli.run(&["info", embedding]).ok().contains("<umb>"));
     assert!(cli.run(&["info", "run"]).ok().contains("DVAR stopped"));
+    // such as the folder of several runs
+    let ran = cli.run(&["info", "pictures"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("`pictures` is the folder of neither a run"), "{ran:?}");
     let model = cli.run(&["info", "embedded"]).ok();
     assert!(model.contains("64 x 64 pixels"), "{model}");
     assert!(model.contains("advises    window = 30"), "{model}");

@@ -1,11 +1,14 @@
 //! The page: HTML with everything in it.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::Path};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::told::Told;
-use crate::cli::counted::counted;
+use crate::{
+    cli::{counted::counted, model::is_embedded, run_folder::folder_name},
+    concept::Method,
+};
 
 const STYLE: &str = "\
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; \
@@ -33,7 +36,12 @@ pub(super) fn page(runs: &[Told]) -> String {
         page += &comparison(runs);
     }
     for (number, run) in runs.iter().enumerate() {
-        page += &section(number, run);
+        // several may have learned the same concept
+        let heading = match runs {
+            [_] => run.token().to_string(),
+            _ => format!("{}: {}", run.name, run.token()),
+        };
+        page += &section(number, &heading, run);
     }
     page
 }
@@ -62,9 +70,9 @@ fn comparison(runs: &[Told]) -> String {
     table + "</table>\n"
 }
 
-fn section(number: usize, run: &Told) -> String {
-    let (token, sentence) = (escaped(run.token()), escaped(&sentence(run)));
-    let mut page = format!("<h1 id=\"run-{number}\">{token}</h1>\n<p>{sentence}</p>\n");
+fn section(number: usize, heading: &str, run: &Told) -> String {
+    let (heading, told) = (escaped(heading), escaped(&in_words(run)));
+    let mut page = format!("<h1 id=\"run-{number}\">{heading}</h1>\n<p>{told}</p>\n");
     if !run.pictures.is_empty() {
         let shown = run.pictures.iter().map(|picture| image(picture, "image/png", "the concept"));
         page += &format!("<p class=\"pictures\">{}</p>\n", shown.collect::<String>());
@@ -90,10 +98,9 @@ fn section(number: usize, run: &Told) -> String {
     page
 }
 
-/// What was learned, and how it went.
-fn sentence(run: &Told) -> String {
-    let (result, data) = (&run.result, &run.options.data);
-    let model = data.model.as_ref().map_or("the default model".into(), |m| m.display().to_string());
+/// What was learned, and how it went; without the folders of the user's disks.
+fn in_words(run: &Told) -> String {
+    let result = &run.result;
     let scores = match (result.clip_i_before, result.clip_i) {
         (Some(before), Some(after)) => format!(" CLIP-I went from {before:.3} to {after:.3}."),
         _ => String::new(),
@@ -101,12 +108,29 @@ fn sentence(run: &Told) -> String {
     let start = &run.options.start;
     let start = result.initializer_token.as_ref().or(start.initializer_token.as_ref());
     let start = start.map_or(String::new(), |word| format!(" from `{word}`"));
-    format!(
-        "{model} learned {}{start} in {}: {}.{scores}",
-        run.token(),
-        counted(result.steps, "step"),
-        result.stop
-    )
+    let method = match run.options.method.method {
+        Some(Method::DreamboothLora) => " by DreamBooth-LoRA",
+        Some(Method::CustomDiffusion) => " by Custom Diffusion",
+        Some(Method::TextualInversion) | None => "",
+    };
+    let kept = if result.kept_steps == result.steps {
+        String::new()
+    } else {
+        let kept = counted(result.kept_steps, "step");
+        format!(" Kept is the concept after {kept}, which scored best.")
+    };
+    let model = model(run.options.data.model.as_deref());
+    let (token, stop) = (run.token(), &result.stop);
+    format!("{model} learned {token}{start}{method}; {stop}.{kept}{scores}")
+}
+
+/// What a run's model is called: of a path only the name at its end.
+fn model(model: Option<&Path>) -> String {
+    match model {
+        Some(path) if path.is_absolute() => folder_name(path),
+        Some(name) if !is_embedded(model) => name.display().to_string(),
+        _ => "The default model".into(),
+    }
 }
 
 /// Options that name places on the user's disks.
@@ -123,7 +147,7 @@ fn post(run: &Told) -> String {
     };
     format!(
         "{}{pictures}\nMade with dvar {version}, by dvar train --config with:\n\n{options}",
-        sentence(run)
+        in_words(run)
     )
 }
 
@@ -148,6 +172,16 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_model_is_called_by_its_name_and_the_users_folders_are_not_told() {
+        let given = std::path::absolute("models/dreamshaper_8.safetensors").unwrap();
+        assert_eq!(model(Some(&given)), "dreamshaper_8.safetensors");
+        assert_eq!(model(Some(Path::new("owner/model"))), "owner/model");
+        for default in [None, Some(Path::new("embedded"))] {
+            assert_eq!(model(default), "The default model");
+        }
+    }
 
     #[test]
     fn a_token_is_text_and_no_tag() {

@@ -2,9 +2,13 @@
 
 use super::of_pictures::{counted_pictures, say_of_captions, say_of_pictures};
 use crate::{
-    cli::{CliError, counted::counted, prompts::say_cut, run_folder::RunFolder},
+    cli::{
+        CliError, counted::counted, model::is_embedded, prompts::say_cut, run_folder::RunFolder,
+    },
+    concept::LoraFormat,
     config::{Initializer, MethodConfig, MixedPrecision, Stopping, TrainConfig, TrainOptions},
     data::templates::fill,
+    embedding::EmbeddingFormat,
     schedulers::PredictionType,
     session::{CheckedOptions, NamedDevice, PreparedRun},
 };
@@ -58,6 +62,21 @@ pub(super) fn say_of_flags(run: &PreparedRun, flags: &TrainOptions) -> Result<()
         eprintln!("warning: `--{}` does nothing here: {why}", option.replace('_', "-"));
     }
     Ok(())
+}
+
+/// Says for whom a run on the default model is, if it is to write files for tools that have no such model.
+pub(super) fn say_of_formats(run: &PreparedRun) {
+    let CheckedOptions { config, options, .. } = &run.checked;
+    let mut embeddings = config.embedding_formats.iter();
+    let mut loras = config.lora_formats.iter();
+    let for_others = embeddings.any(|format| *format != EmbeddingFormat::Diffusers)
+        || loras.any(|format| *format != LoraFormat::Diffusers);
+    if for_others && is_embedded(options.data.model.as_deref()) {
+        eprintln!(
+            "note: what is learned fits the default model alone, and of other tools only diffusers draws \
+             with that; to draw in another one, train on a checkpoint that it has, by `--model FILE`"
+        );
+    }
 }
 
 /// Says of prompts and captions that are too long to be read to their end.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::{
     TrainArgs,
-    announce::{announce, say_of_flags, say_of_prompts},
+    announce::{announce, say_of_flags, say_of_formats, say_of_prompts},
     observer::CommandLine,
     plan,
     record::{RunResult, mark, read_metrics},
@@ -30,6 +30,7 @@ pub(in crate::cli) fn run(args: TrainArgs) -> Result<(), CliError> {
     let interrupt = interrupt_on_ctrl_c()?;
     announce(&prepared, &folder, &devices);
     say_of_flags(&prepared, &args.options)?;
+    say_of_formats(&prepared);
     say_of_prompts(&prepared)?;
     let device = prepared.device.clone();
     let (state, go_on) = (folder.state(), folder.go_on());
