@@ -349,6 +349,23 @@ fn a_class_as_a_key_is_skipped_in_a_checkpoint_and_refused_elsewhere() {
 }
 
 #[test]
+fn a_file_is_known_by_its_content_whatever_it_is_called() {
+    let kind = |content: &str, name: &str| {
+        let bytes = fs::read(golden::more().join("files/single").join(content)).unwrap();
+        let memory = Memory(BTreeMap::from([(name.to_string(), Cow::Owned(bytes))]));
+        SingleFile::open(&memory, name).unwrap().kind()
+    };
+    for (content, name) in [
+        ("sd1.ckpt", "181248"),
+        ("sd1.ckpt", "model.safetensors"),
+        ("sd1.ckpt", "MODEL.CKPT"),
+        ("sd1.safetensors", "model.ckpt"),
+    ] {
+        assert_eq!(kind(content, name), Kind::StableDiffusion1, "{content} as {name}");
+    }
+}
+
+#[test]
 fn a_file_without_a_tokenizer_gets_clips() {
     let model = single("sd1.safetensors").unwrap();
     let tokenizers = open(model).tokenizers().unwrap();

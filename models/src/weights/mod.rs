@@ -4,6 +4,7 @@
 //! shape, and no other may be (known buffers aside).
 
 mod change;
+mod content;
 mod failure;
 mod folder;
 #[cfg(feature = "hub")]

@@ -155,6 +155,11 @@ fn bad_single_files() {
         ("cut off", "m.safetensors", tiny[..tiny.len() / 2].to_vec()),
         ("of other sizes than the published", "m.safetensors", tiny),
         ("a web page", "m.ckpt", b"<!doctype html>".to_vec()),
+        (
+            "a pointer of git LFS",
+            "m.safetensors",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n".to_vec(),
+        ),
         ("a checkpoint cut off", "m.ckpt", checkpoint[..checkpoint.len() / 2].to_vec()),
         ("an embedding of PyTorch", "m.pt", embedding),
         ("a GGUF", "m.gguf", b"GGUF\x03\0\0\0 and more".to_vec()),
