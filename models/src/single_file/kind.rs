@@ -131,13 +131,16 @@ pub(super) fn predicts_noise(bias: &[f32]) -> bool {
     mean_of(&|value| (value - mean).powi(2)).sqrt() <= WIDEST
 }
 
+/// ModelSpec's key for what is predicted.
+pub(super) const PREDICTION: &str = "modelspec.prediction_type";
+
 /// Whether the velocity is predicted or the noise, where a file says it.
 pub(super) fn predicts_velocity(
     shapes: &Shapes,
     metadata: &BTreeMap<String, String>,
 ) -> Option<bool> {
-    // ModelSpec's key, and what ComfyUI writes in its place
-    let told = ["modelspec.prediction_type", "modelspec.predict_key"];
+    // what ComfyUI writes in its place
+    let told = [PREDICTION, "modelspec.predict_key"];
     let told = told.iter().find_map(|key| match metadata.get(*key)?.as_str() {
         "v" | "v_prediction" => Some(true),
         "epsilon" => Some(false),

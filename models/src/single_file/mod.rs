@@ -6,6 +6,7 @@
 //! read, one at a time. The file is opened once, so that all parts are of the file that was checked;
 //! what a part does not need is never read.
 
+mod beside;
 mod files;
 mod kind;
 mod names;
@@ -47,7 +48,8 @@ pub struct SingleFile {
 }
 
 impl SingleFile {
-    /// Opens `file` of `source` and finds out what it is.
+    /// Opens `file` of `source` and finds out what it is; what it predicts may be told by a configuration of
+    /// the original code beside it, `model.yaml` beside `model.safetensors`.
     ///
     /// # Errors
     ///
@@ -61,13 +63,17 @@ impl SingleFile {
             return Err(invalid("its weights are random numbers"));
         };
         let shapes = tensors.shapes();
-        let kind = Kind::of(&shapes, tensors.metadata());
+        let mut metadata = tensors.metadata().clone();
+        if let Some(prediction) = beside::prediction(source, file)? {
+            metadata.insert(kind::PREDICTION.into(), prediction.into());
+        }
+        let kind = Kind::of(&shapes, &metadata);
         // of such a model, often nothing tells but what the file is called
         let kind = if kind::is_fast(file) { kind.and(Err(CALLED_FAST)) } else { kind };
         let mut kind = kind.map_err(invalid)?;
         tensors.check_types()?;
         if kind == Kind::StableDiffusion2
-            && kind::predicts_velocity(&shapes, tensors.metadata()).is_none()
+            && kind::predicts_velocity(&shapes, &metadata).is_none()
             && tensors.values(kind::TELLING)?.is_some_and(|bias| kind::predicts_noise(&bias))
         {
             kind = Kind::StableDiffusion2Base;

@@ -275,6 +275,9 @@ fn what_a_single_file_says_of_itself_is_heeded_and_a_title_alone_refuses_none() 
     assert!(said.contains("predicts   epsilon"), "{said}");
     let said = info("modelspec.prediction_type", "v").ok();
     assert!(said.contains("predicts   v_prediction"), "{said}");
+    fs::write(cli.path("m.yaml"), "model:\n  params:\n    parameterization: \"v\"\n").unwrap();
+    let said = info("modelspec.title", "Furry").ok();
+    assert!(said.contains("predicts   v_prediction"), "by the configuration beside it: {said}");
     let turbo = info("modelspec.architecture", "stable-diffusion-v1-turbo");
     assert_eq!(turbo.code, Some(2), "{turbo:?}");
 }
