@@ -7,6 +7,7 @@
 //! what a part does not need is never read.
 
 mod beside;
+mod fast;
 mod files;
 mod kind;
 mod names;
@@ -24,7 +25,8 @@ pub use self::kind::IS_LORA;
 pub use self::kind::Kind;
 pub use self::unet::UNetNames;
 use self::{
-    kind::{CALLED_FAST, CLIP, OPEN_CLIP, TITLED_FAST, UNET, VAE, XL_CLIP, XL_OPEN_CLIP},
+    fast::{CALLED_FAST, TITLED_FAST, is_fast},
+    kind::{CLIP, OPEN_CLIP, UNET, VAE, XL_CLIP, XL_OPEN_CLIP},
     open_clip::{OpenClipNames, PROJECTION},
     vae::VaeNames,
 };
@@ -69,7 +71,7 @@ impl SingleFile {
         }
         let kind = Kind::of(&shapes, &metadata);
         // of such a model, often nothing tells but what the file is called
-        let kind = if kind::is_fast(file) { kind.and(Err(CALLED_FAST)) } else { kind };
+        let kind = if is_fast(file) { kind.and(Err(CALLED_FAST)) } else { kind };
         let mut kind = kind.map_err(invalid)?;
         tensors.check_types()?;
         if kind == Kind::StableDiffusion2
@@ -91,7 +93,7 @@ impl SingleFile {
     /// whoever has the file cannot change them as its name: no model is refused for them.
     pub fn doubt(&self) -> Option<&'static str> {
         let title = self.tensors.metadata().get("modelspec.title");
-        title.filter(|title| kind::is_fast(title)).map(|_| TITLED_FAST)
+        title.filter(|title| is_fast(title)).map(|_| TITLED_FAST)
     }
 
     /// How many numbers its denoiser, autoencoder and text encoders have.
