@@ -25,6 +25,7 @@ pub use self::kind::IS_LORA;
 pub use self::kind::Kind;
 pub use self::unet::UNetNames;
 use self::{
+    beside::{CALLED_VELOCITY, is_called_velocity},
     fast::{CALLED_FAST, TITLED_FAST, is_fast},
     kind::{CLIP, OPEN_CLIP, UNET, VAE, XL_CLIP, XL_OPEN_CLIP},
     open_clip::{OpenClipNames, PROJECTION},
@@ -47,6 +48,7 @@ pub struct SingleFile {
     files: Memory,
     names: BTreeSet<String>,
     ema: bool,
+    doubt: Option<&'static str>,
 }
 
 impl SingleFile {
@@ -80,8 +82,14 @@ impl SingleFile {
         {
             kind = Kind::StableDiffusion2Base;
         }
+        let predicts_noise = matches!(kind, Kind::StableDiffusion1 | Kind::StableDiffusionXl);
+        let untold = predicts_noise && kind::predicts_velocity(&shapes, &metadata).is_none();
+        let doubt = match metadata.get("modelspec.title") {
+            Some(title) if is_fast(title) => Some(TITLED_FAST),
+            _ => (untold && is_called_velocity(file)).then_some(CALLED_VELOCITY),
+        };
         let names = shapes.into_keys().collect();
-        Ok(Self { tensors, kind, files: kind.files(), names, ema: false })
+        Ok(Self { tensors, kind, files: kind.files(), names, ema: false, doubt })
     }
 
     /// What it is.
@@ -89,11 +97,10 @@ impl SingleFile {
         self.kind
     }
 
-    /// What to say beside its kind, where its title tells of another. Authors take any words for a title, and
-    /// whoever has the file cannot change them as its name: no model is refused for them.
+    /// What to say beside its kind, where its title or its name tells of another. Authors take any words for a
+    /// title, and whoever has the file cannot change them as its name: no model is refused for them.
     pub fn doubt(&self) -> Option<&'static str> {
-        let title = self.tensors.metadata().get("modelspec.title");
-        title.filter(|title| is_fast(title)).map(|_| TITLED_FAST)
+        self.doubt
     }
 
     /// How many numbers its denoiser, autoencoder and text encoders have.

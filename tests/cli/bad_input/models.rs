@@ -275,6 +275,11 @@ fn what_a_single_file_says_of_itself_is_heeded_and_a_title_alone_refuses_none() 
     assert!(said.contains("predicts   epsilon"), "{said}");
     let said = info("modelspec.prediction_type", "v").ok();
     assert!(said.contains("predicts   v_prediction"), "{said}");
+    let untold = info("modelspec.title", "Furry").ok();
+    fs::copy(cli.path("m.safetensors"), cli.path("m_vPred06.safetensors")).unwrap();
+    let named = cli.run(&["info", "m_vPred06.safetensors"]);
+    assert!(named.stderr.contains("by its name, it predicts the velocity"), "{named:?}");
+    assert!(untold.contains("predicts   epsilon") && named.ok().contains("predicts   epsilon"));
     fs::write(cli.path("m.yaml"), "model:\n  params:\n    parameterization: \"v\"\n").unwrap();
     let said = info("modelspec.title", "Furry").ok();
     assert!(said.contains("predicts   v_prediction"), "by the configuration beside it: {said}");
