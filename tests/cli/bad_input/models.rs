@@ -1,6 +1,6 @@
 //! Model folders and their weights.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use safetensors::{Dtype, tensor::TensorView};
 
@@ -247,6 +247,20 @@ fn bad_single_files() {
     }
     messages.refused("--ema with a folder", cli.train(&["--model", "embedded", "--ema"]));
     insta::assert_snapshot!(messages.0);
+}
+
+#[test]
+fn a_folder_of_checkpoints_is_told_to_give_one() {
+    let cli = Cli::new();
+    fs::create_dir(cli.path("models")).unwrap();
+    for name in ["b.ckpt", "a.safetensors", "Put checkpoints here.txt"] {
+        fs::write(cli.path("models").join(name), "").unwrap();
+    }
+    let refused = cli.run(&["info", "models"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let file = Path::new("models").join("a.safetensors");
+    let told = format!("give the file, such as `{}`", file.display());
+    assert!(refused.stderr.contains(&told), "{refused:?}");
 }
 
 #[test]
