@@ -6,7 +6,7 @@ use std::io::{Read, Seek};
 use super::torch;
 
 /// How much of a file is looked at.
-const HEAD: u64 = 256;
+const HEAD: usize = 256;
 
 /// The ways in which tensors are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,8 @@ pub(super) enum Container {
 /// A phrase that fits after "`file` is not usable: " if the file cannot be read, or is something else.
 pub(super) fn container(reader: &mut (impl Read + Seek)) -> Result<Option<Container>, String> {
     let mut head = Vec::new();
-    let read = reader.rewind().and_then(|()| reader.by_ref().take(HEAD).read_to_end(&mut head));
+    let read =
+        reader.rewind().and_then(|()| reader.by_ref().take(HEAD as u64).read_to_end(&mut head));
     read.map_err(|error| error.to_string())?;
     // The length of a header, and the header; no PyTorch file can have a brace there.
     if head.get(8) == Some(&b'{') {
@@ -31,12 +32,14 @@ pub(super) fn container(reader: &mut (impl Read + Seek)) -> Result<Option<Contai
     if torch::MAGIC.iter().any(|magic| head.starts_with(magic)) {
         return Ok(Some(Container::Torch));
     }
-    what_else(&head).map_or(Ok(None), |what| Err(what.into()))
+    other_content(&head).map_or(Ok(None), |what| Err(what.into()))
 }
 
-/// What is no container of tensors that is read.
-fn what_else(head: &[u8]) -> Option<&'static str> {
+/// What a file is that begins so, where it is known and holds no tensors that are read; a phrase that fits
+/// after "`file` is not usable: ".
+pub fn other_content(begin: &[u8]) -> Option<&'static str> {
     const PICTURES: [&[u8]; 4] = [b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8"];
+    let head = &begin[..begin.len().min(HEAD)];
     let is_text = |byte: &u8| byte.is_ascii_whitespace() || !byte.is_ascii_control();
     Some(if head.starts_with(b"GGUF") {
         "it is a GGUF file, whose weights are quantised; give the f16 or f32 file"
