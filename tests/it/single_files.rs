@@ -293,8 +293,9 @@ struct Recorded {
 }
 
 impl FileSource for Recorded {
-    fn size(&self, _: &str) -> Option<u64> {
-        Some(self.bytes.len() as u64)
+    fn size(&self, file: &str) -> Option<u64> {
+        // no configuration lies beside it
+        (!file.ends_with(".yaml")).then_some(self.bytes.len() as u64)
     }
 
     fn read(&self, _: &str, offset: u64, length: usize) -> std::io::Result<Vec<u8>> {
