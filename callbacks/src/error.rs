@@ -9,10 +9,7 @@ use crate::{DeviceError, early_stopping::CriterionError};
 #[non_exhaustive]
 pub enum TrainError {
     /// The training loss or its gradient is no longer a number.
-    #[error(
-        "the {what} is {value} at step {}; lower the learning rate, or where fp16 computes take bf16",
-        .step.saturating_add(1)
-    )]
+    #[error("the {what} is {value} at step {}; {}", .step.saturating_add(1), remedy(what, *step))]
     NonFinite {
         /// Loss, gradient, distance or weight.
         what: &'static str,
@@ -75,10 +72,25 @@ impl TrainError {
     /// The option to change, by its name in a configuration file, where one is.
     pub fn option(&self) -> Option<&'static str> {
         match self {
+            Self::NonFinite { what, step, .. } if is_of_model(what, *step) => None,
             Self::NonFinite { .. } => Some("learning_rate"),
             Self::Criterion(error) => error.option(),
             Self::Callback { .. } | Self::Replica { .. } | Self::State(_) | Self::Device(_) => None,
         }
+    }
+}
+
+/// Whether the model itself gives what is no number: nothing was learned before the first loss.
+fn is_of_model(what: &str, step: usize) -> bool {
+    what == "training loss" && step == 0
+}
+
+fn remedy(what: &str, step: usize) -> &'static str {
+    if is_of_model(what, step) {
+        "nothing was learned yet, so the model's own weights are no numbers, or it overflows in fp16: take \
+         another copy of it, or bf16"
+    } else {
+        "lower the learning rate, or where fp16 computes take bf16"
     }
 }
 
@@ -91,6 +103,9 @@ mod tests {
         let error = TrainError::NonFinite { what: "training loss", value: f64::NAN, step: 3 };
         assert!(error.to_string().starts_with("the training loss is NaN at step 4; "), "{error}");
         assert_eq!(error.option(), Some("learning_rate"));
+        let first = TrainError::NonFinite { what: "training loss", value: f64::NAN, step: 0 };
+        assert!(first.to_string().contains("at step 1; nothing was learned yet"), "{first}");
+        assert_eq!(first.option(), None, "no learning rate has been at work");
         let refused = CriterionError::Window { window: 1 };
         assert_eq!(TrainError::from(refused).option(), Some("window"));
         assert_eq!(TrainError::callback("disk", "it is full").option(), None);

@@ -54,11 +54,30 @@ pub(super) fn open(model: Option<&Path>, ema: bool) -> Result<ModelFolder, CliEr
                     folder.display()
                 )));
             }
+            if let Some(file) = checkpoint_in(folder) {
+                return Err(CliError::Input(format!(
+                    "the folder `{}` holds no model in diffusers' layout; of checkpoints in one file give the file, such as `{}`",
+                    folder.display(),
+                    file.display()
+                )));
+            }
             Ok(ModelFolder::open(folder)?)
         }
         _ if ema => Err(no_ema("the embedded model")),
         _ => embedded(),
     }
+}
+
+/// What may be a checkpoint in a folder that is not in diffusers' layout.
+fn checkpoint_in(folder: &Path) -> Option<PathBuf> {
+    if ["model_index.json", "unet/config.json"].iter().any(|file| folder.join(file).is_file()) {
+        return None;
+    }
+    let files = folder.read_dir().ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let is_checkpoint = |file: &PathBuf| {
+        file.extension().is_some_and(|ending| ending == "safetensors" || ending == "ckpt")
+    };
+    files.filter(is_checkpoint).min()
 }
 
 /// Opens a checkpoint of a whole model; its name tells what it was found to be.

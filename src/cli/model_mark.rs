@@ -44,7 +44,14 @@ impl Marks {
 pub(super) fn mark(path: Option<&Path>, clip: Option<&Folder>) -> Result<String, CliError> {
     let mut hash = Fingerprint::of(b"");
     match path.and_then(model::place) {
-        Some(file) if file.is_file() => hash = with_file(hash, &file)?,
+        Some(file) if file.is_file() => {
+            hash = with_file(hash, &file)?;
+            // which may say what the model predicts
+            let beside = file.with_extension("yaml");
+            if beside.is_file() {
+                hash = with_file(hash, &beside)?;
+            }
+        }
         Some(folder) => {
             let scheduler = folder.join("scheduler/scheduler_config.json");
             hash = with_file(hash, &scheduler)?;
@@ -180,6 +187,9 @@ mod tests {
         assert_ne!(of(folder.path()), mark(Some(folder.path()), Some(&scorer)).unwrap());
         let file = unet.join("diffusion_pytorch_model.safetensors");
         let known = of(&file);
+        fs::write(file.with_extension("yaml"), "parameterization: v").unwrap();
+        assert_ne!(known, of(&file), "the configuration beside it");
+        fs::remove_file(file.with_extension("yaml")).unwrap();
         fs::write(&file, vec![7; 1_000_004]).unwrap();
         assert_ne!(known, of(&file));
     }

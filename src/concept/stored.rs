@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::Cursor};
 
 use burn::tensor::DType;
-use dvar_models::weights::torch::TorchFile;
+use dvar_models::weights::{other_content, torch::TorchFile};
 use safetensors::{Dtype, SafeTensors};
 
 use crate::tensor::{float_type, floats};
@@ -52,6 +52,9 @@ impl Stored {
                 tensors: tensors.collect::<Result<_, String>>()?,
                 metadata: BTreeMap::new(),
             });
+        }
+        if let Some(what) = other_content(bytes).filter(|_| !is_safetensors) {
+            return Err(what.into());
         }
         let damaged = |error: safetensors::SafeTensorError| {
             format!("it is damaged, cut off or no safetensors file ({error}); fetch it again")

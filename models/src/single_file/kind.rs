@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::fast::{FAST, is_fast};
 use crate::weights::torch::IS_EMBEDDING;
 
 /// Shapes by name.
@@ -131,13 +132,16 @@ pub(super) fn predicts_noise(bias: &[f32]) -> bool {
     mean_of(&|value| (value - mean).powi(2)).sqrt() <= WIDEST
 }
 
+/// ModelSpec's key for what is predicted.
+pub(super) const PREDICTION: &str = "modelspec.prediction_type";
+
 /// Whether the velocity is predicted or the noise, where a file says it.
 pub(super) fn predicts_velocity(
     shapes: &Shapes,
     metadata: &BTreeMap<String, String>,
 ) -> Option<bool> {
-    // ModelSpec's key, and what ComfyUI writes in its place
-    let told = ["modelspec.prediction_type", "modelspec.predict_key"];
+    // what ComfyUI writes in its place
+    let told = [PREDICTION, "modelspec.predict_key"];
     let told = told.iter().find_map(|key| match metadata.get(*key)?.as_str() {
         "v" | "v_prediction" => Some(true),
         "epsilon" => Some(false),
@@ -150,7 +154,7 @@ pub(super) fn predicts_velocity(
 type Other = (fn(&Shapes) -> bool, &'static str);
 
 /// What people have under such a name, the first that fits.
-const OTHERS: [Other; 18] = [
+const OTHERS: [Other; 21] = [
     (is_lora, IS_LORA),
     (is_embedding, IS_EMBEDDING),
     (
@@ -184,6 +188,18 @@ const OTHERS: [Other; 18] = [
         "it is SDXL's refiner, which draws no concept by itself; give SDXL's base model",
     ),
     (
+        |s| s.contains_key("clf.1.weight") || s.contains_key("model.diffusion_model.clf.1.weight"),
+        "it is Stable Cascade, which dvar does not know; give a model of Stable Diffusion 1.x, 2.x or XL",
+    ),
+    (
+        |s| holds(s, ".motion_modules.") || holds(s, ".time_stack."),
+        "it is for videos (AnimateDiff, Stable Video Diffusion), which dvar does not train; give a text-to-image model",
+    ),
+    (
+        |s| has(s, "cond_stage_model.transformer.token_emb."),
+        "it is LDM text-to-image in the original names, which dvar reads in diffusers' layout alone; give `CompVis/ldm-text2im-large-256` by its name on the Hub, or its folder",
+    ),
+    (
         |s| s.contains_key(ZERO_SNR) && !(s.contains_key(VELOCITY) && has(s, XL_CLIP)),
         "it was trained with zero terminal SNR, which dvar supports with SDXL by velocity (`v_pred`) alone; give a model without it",
     ),
@@ -208,6 +224,14 @@ const OTHERS: [Other; 18] = [
         "its denoiser takes more than noisy latents (inpainting or editing), which dvar does not train; give a text-to-image model",
     ),
     (
+        // under the original names, as a part of a whole model or by itself, or under diffusers'
+        |s| {
+            let alone = has(s, "encoder.conv_in.") && has(s, "decoder.conv_in.");
+            alone || (has(s, VAE) && !has(s, UNET))
+        },
+        "it is an autoencoder alone; give the whole checkpoint",
+    ),
+    (
         |s| holds(s, ".down_blocks.") || holds(s, ".up_blocks."),
         "some of its names are diffusers' (it is half converted, or several parts in one); give the original file or the folder in diffusers' layout",
     ),
@@ -219,29 +243,10 @@ const OTHERS: [Other; 18] = [
         |s| has(s, UNET) && !has(s, VAE),
         "it has no autoencoder (`first_stage_model.`); give the whole checkpoint",
     ),
-    (|s| has(s, VAE) && !has(s, UNET), "it is an autoencoder alone; give the whole checkpoint"),
 ];
 
 /// What is said of a LoRA.
 pub const IS_LORA: &str = "it is a LoRA, which changes a model and is none; give the model itself";
-
-/// What is said of models that were made to draw in a few steps.
-pub(super) const FAST: &str = "it was made to draw in a few steps (turbo, lightning or LCM), and \
-                               cannot be trained by its base model's loss; give the base model";
-
-/// What is said of models whose files have such a name.
-pub(super) const CALLED_FAST: &str = "by its name, it was made to draw in a few steps (turbo, lightning or LCM), and cannot be trained \
-     by its base model's loss; give the base model, or rename the file if this is wrong";
-
-/// What is said of models that have such a title.
-pub(super) const TITLED_FAST: &str = "by the title in its metadata, it was made to draw in a few steps (turbo, lightning or LCM); if that \
-     is right, it cannot be trained by its base model's loss: give the base model";
-
-/// Whether a name says that the model was made to draw in a few steps.
-pub(super) fn is_fast(name: &str) -> bool {
-    let mut words = name.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
-    words.any(|word| ["turbo", "lightning", "lcm"].contains(&word.as_str()))
-}
 
 fn has(shapes: &Shapes, prefix: &str) -> bool {
     let next = shapes.range(prefix.to_string()..).next();
@@ -293,9 +298,8 @@ mod tests {
         let norm = "conditioner.embedders.0.model.ln_final.weight";
         assert!(other(norm, &[1280], 4).contains("SDXL's refiner"));
         assert!(other(norm, &[1024], 4).contains("as SD-Turbo is passed on"));
-        // Stable Video Diffusion's
-        let picture = "conditioner.embedders.0.open_clip.model.visual.conv1.weight";
-        assert!(other(picture, &[4096, 3, 14, 14], 8).contains("more than noisy latents"));
+        let video = "model.diffusion_model.input_blocks.1.0.time_stack.in_layers.2.weight";
+        assert!(other(video, &[320, 320, 3, 1, 1], 8).contains("Stable Video Diffusion"));
     }
 
     /// A file with a weight of each of these parts.
@@ -318,6 +322,24 @@ mod tests {
         let blocks = blocks.each_ref().map(String::as_str);
         assert_eq!(kind(&blocks, &xl), Ok(Kind::StableDiffusionXl));
         assert!(kind(&blocks[..2], &xl).unwrap_err().contains("cut out of SDXL (SSD-1B"));
+    }
+
+    #[test]
+    fn what_is_no_checkpoint_of_stable_diffusion_is_called_what_it_is() {
+        let no_checkpoint = |parts: &[&str]| Kind::of(&with(parts), &BTreeMap::new()).unwrap_err();
+        for (parts, what) in [
+            (&["down_blocks.0.motion_modules.0.temporal_transformer.norm."][..], "AnimateDiff"),
+            (&["clf.1.", "down_blocks.0.0.channelwise.0."], "Stable Cascade"),
+            (&[UNET, VAE, "cond_stage_model.transformer.token_emb."], "LDM text-to-image"),
+            (&["encoder.conv_in.", "decoder.conv_in.", "decoder.up.0."], "an autoencoder alone"),
+            (
+                &["encoder.conv_in.", "decoder.conv_in.", "decoder.up_blocks.0."],
+                "an autoencoder alone",
+            ),
+            (&[VAE], "an autoencoder alone"),
+        ] {
+            assert!(no_checkpoint(parts).contains(what), "{parts:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! read, one at a time. The file is opened once, so that all parts are of the file that was checked;
 //! what a part does not need is never read.
 
+mod beside;
+mod fast;
 mod files;
 mod kind;
 mod names;
@@ -23,7 +25,9 @@ pub use self::kind::IS_LORA;
 pub use self::kind::Kind;
 pub use self::unet::UNetNames;
 use self::{
-    kind::{CALLED_FAST, CLIP, OPEN_CLIP, TITLED_FAST, UNET, VAE, XL_CLIP, XL_OPEN_CLIP},
+    beside::{CALLED_VELOCITY, is_called_velocity},
+    fast::{CALLED_FAST, TITLED_FAST, is_fast},
+    kind::{CLIP, OPEN_CLIP, UNET, VAE, XL_CLIP, XL_OPEN_CLIP},
     open_clip::{OpenClipNames, PROJECTION},
     vae::VaeNames,
 };
@@ -44,10 +48,12 @@ pub struct SingleFile {
     files: Memory,
     names: BTreeSet<String>,
     ema: bool,
+    doubt: Option<&'static str>,
 }
 
 impl SingleFile {
-    /// Opens `file` of `source` and finds out what it is.
+    /// Opens `file` of `source` and finds out what it is; what it predicts may be told by a configuration of
+    /// the original code beside it, `model.yaml` beside `model.safetensors`.
     ///
     /// # Errors
     ///
@@ -61,19 +67,29 @@ impl SingleFile {
             return Err(invalid("its weights are random numbers"));
         };
         let shapes = tensors.shapes();
-        let kind = Kind::of(&shapes, tensors.metadata());
+        let mut metadata = tensors.metadata().clone();
+        if let Some(prediction) = beside::prediction(source, file)? {
+            metadata.insert(kind::PREDICTION.into(), prediction.into());
+        }
+        let kind = Kind::of(&shapes, &metadata);
         // of such a model, often nothing tells but what the file is called
-        let kind = if kind::is_fast(file) { kind.and(Err(CALLED_FAST)) } else { kind };
+        let kind = if is_fast(file) { kind.and(Err(CALLED_FAST)) } else { kind };
         let mut kind = kind.map_err(invalid)?;
         tensors.check_types()?;
         if kind == Kind::StableDiffusion2
-            && kind::predicts_velocity(&shapes, tensors.metadata()).is_none()
+            && kind::predicts_velocity(&shapes, &metadata).is_none()
             && tensors.values(kind::TELLING)?.is_some_and(|bias| kind::predicts_noise(&bias))
         {
             kind = Kind::StableDiffusion2Base;
         }
+        let predicts_noise = matches!(kind, Kind::StableDiffusion1 | Kind::StableDiffusionXl);
+        let untold = predicts_noise && kind::predicts_velocity(&shapes, &metadata).is_none();
+        let doubt = match metadata.get("modelspec.title") {
+            Some(title) if is_fast(title) => Some(TITLED_FAST),
+            _ => (untold && is_called_velocity(file)).then_some(CALLED_VELOCITY),
+        };
         let names = shapes.into_keys().collect();
-        Ok(Self { tensors, kind, files: kind.files(), names, ema: false })
+        Ok(Self { tensors, kind, files: kind.files(), names, ema: false, doubt })
     }
 
     /// What it is.
@@ -81,11 +97,10 @@ impl SingleFile {
         self.kind
     }
 
-    /// What to say beside its kind, where its title tells of another. Authors take any words for a title, and
-    /// whoever has the file cannot change them as its name: no model is refused for them.
+    /// What to say beside its kind, where its title or its name tells of another. Authors take any words for a
+    /// title, and whoever has the file cannot change them as its name: no model is refused for them.
     pub fn doubt(&self) -> Option<&'static str> {
-        let title = self.tensors.metadata().get("modelspec.title");
-        title.filter(|title| kind::is_fast(title)).map(|_| TITLED_FAST)
+        self.doubt
     }
 
     /// How many numbers its denoiser, autoencoder and text encoders have.

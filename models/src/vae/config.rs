@@ -12,6 +12,15 @@ fn yes() -> bool {
     true
 }
 
+/// What diffusers calls such an autoencoder, saved by PyTorch and by Flax.
+const CLASSES: [&str; 2] = ["AutoencoderKL", "FlaxAutoencoderKL"];
+
+#[derive(Deserialize)]
+struct Class {
+    #[serde(rename = "_class_name")]
+    class_name: Option<String>,
+}
+
 /// Sizes of an [`AutoencoderKl`](super::AutoencoderKl), with diffusers' defaults for keys that
 /// older files lack.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -90,8 +99,12 @@ impl AutoencoderKlConfig {
     ///
     /// [`ModelError`] says what does not fit.
     pub fn parse(json: &[u8], file: &str) -> Result<Self, ModelError> {
-        let config: Self = crate::config_checks::parse(json, file)?;
         let check = Checks::new(file);
+        // before the sizes, which others call otherwise
+        let Class { class_name } = crate::config_checks::parse(json, file)?;
+        let class_name = class_name.as_deref().unwrap_or(CLASSES[0]);
+        check.one_of("_class_name", class_name, &CLASSES)?;
+        let config: Self = crate::config_checks::parse(json, file)?;
         check.levels("block_out_channels", &config.block_out_channels, config.norm_num_groups)?;
         check.size("in_channels", config.in_channels)?;
         check.size("out_channels", config.out_channels)?;
@@ -116,5 +129,23 @@ impl AutoencoderKlConfig {
             ("latents_std", config.latents_std.is_none()),
         ])?;
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_autoencoder_is_refused_by_its_class() {
+        let parse = |json: &str| AutoencoderKlConfig::parse(json.as_bytes(), "vae/config.json");
+        let tiny = r#"{"_class_name": "AutoencoderTiny", "encoder_block_out_channels": [64, 64]}"#;
+        let error = parse(tiny).unwrap_err().to_string();
+        assert!(error.contains("_class_name = `AutoencoderTiny`"), "{error}");
+        let sizes = r#""block_out_channels": [32, 64]"#;
+        assert!(parse(&format!("{{{sizes}}}")).is_ok());
+        for class in CLASSES {
+            assert!(parse(&format!(r#"{{"_class_name": "{class}", {sizes}}}"#)).is_ok(), "{class}");
+        }
     }
 }

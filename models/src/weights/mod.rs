@@ -4,6 +4,7 @@
 //! shape, and no other may be (known buffers aside).
 
 mod change;
+mod content;
 mod failure;
 mod folder;
 #[cfg(feature = "hub")]
@@ -26,6 +27,7 @@ mod tensors;
 pub mod torch;
 
 pub use change::{ChangeWeight, change_weights};
+pub use content::other_content;
 pub use folder::Folder;
 pub use hub_files::{HubFiles, NETWORKS};
 pub use key_map::{KeyMap, Network};

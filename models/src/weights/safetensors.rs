@@ -72,15 +72,6 @@ pub fn header(mut file: impl Read + Seek) -> Result<(Metadata, u64), String> {
     }
     let mut size = [0; 8];
     file.read_exact(&mut size).map_err(io)?;
-    if size.starts_with(b"GGUF") {
-        return Err(
-            "it is a GGUF file, whose weights are quantised; give the f16 or f32 file".into()
-        );
-    }
-    const PICTURES: [&[u8]; 4] = [b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8"];
-    if PICTURES.iter().any(|begin| size.starts_with(begin)) {
-        return Err("it is a picture; an embedding inside one is what `--embedding` takes".into());
-    }
     let size = u64::from_le_bytes(size);
     if size > LARGEST_HEADER || size > length - 8 {
         return Err(format!(

@@ -9,7 +9,11 @@ use std::{
 use burn::tensor::{Bytes, TensorData};
 use burn_pack::Tensor as PackTensor;
 
-use super::{failure::Failure, pickled, safetensors};
+use super::{
+    content::{self, Container},
+    failure::Failure,
+    pickled, safetensors,
+};
 use crate::ModelError;
 
 /// The tensors of one part of a model; of their values, no two are in memory.
@@ -24,26 +28,35 @@ pub struct Tensors {
 }
 
 impl Tensors {
-    /// The tensors of a safetensors file, or of a PyTorch one, which its name's ending tells;
-    /// `shown` is the name in messages.
+    /// The tensors of a safetensors file, or of a PyTorch one: its content tells which, or its name's
+    /// ending where that tells nothing; `shown` is the name in messages.
     ///
     /// # Errors
     ///
-    /// [`ModelError::Invalid`] if it is neither, or a PyTorch file asks for more than tensors.
+    /// [`ModelError::Invalid`] if it is neither, or if the weights of a network in a PyTorch file (`.bin`,
+    /// `.pth`) ask for more than tensors.
     pub fn read<R: Read + Seek + Send + 'static>(
-        reader: R,
+        mut reader: R,
         file: &str,
         shown: String,
     ) -> Result<Self, ModelError> {
         let failure = Failure::of(shown.clone());
-        let is_checkpoint = [".ckpt", ".pt"].iter().any(|ending| file.ends_with(ending));
-        let is_pickled = [".bin", ".pth"].iter().any(|ending| file.ends_with(ending));
-        let tensors = if is_pickled || is_checkpoint {
-            let tensors = pickled::tensors(reader, is_checkpoint, &failure);
-            tensors.map(|tensors| (tensors, BTreeMap::new())).map_err(|error| error.to_string())
-        } else {
-            safetensors::tensors(reader, &failure)
+        let ends = |endings: [&str; 2]| endings.iter().any(|ending| file.ends_with(ending));
+        let is_network = ends([".bin", ".pth"]);
+        let by_name = match is_network || ends([".ckpt", ".pt"]) {
+            true => Container::Torch,
+            false => Container::Safetensors,
         };
+        let tensors =
+            content::container(&mut reader).and_then(|told| match told.unwrap_or(by_name) {
+                Container::Torch => {
+                    let tensors = pickled::tensors(reader, !is_network, &failure);
+                    tensors
+                        .map(|tensors| (tensors, BTreeMap::new()))
+                        .map_err(|error| error.to_string())
+                }
+                Container::Safetensors => safetensors::tensors(reader, &failure),
+            });
         match tensors {
             Ok((tensors, metadata)) => {
                 Ok(Self { files: vec![shown], metadata, tensors, failures: vec![failure] })

@@ -168,6 +168,8 @@ fn bad_methods_and_evaluations() {
     let adapter = cli.read("run/pytorch_lora_weights.safetensors");
     fs::write(cli.path("cut.safetensors"), &adapter[..adapter.len() / 2]).unwrap();
     messages.refused("an adapter cut off", generate("cut.safetensors", &[]));
+    fs::write(cli.path("page.safetensors"), "<!DOCTYPE html>").unwrap();
+    messages.refused("a web page as adapter", generate("page.safetensors", &[]));
     messages.refused("an embedding as adapter", generate("run/learned_embeds.safetensors", &[]));
     messages.refused("no adapter", generate("none.safetensors", &[]));
     messages.refused("nothing to merge", {

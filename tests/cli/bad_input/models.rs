@@ -1,6 +1,6 @@
 //! Model folders and their weights.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use safetensors::{Dtype, tensor::TensorView};
 
@@ -155,6 +155,11 @@ fn bad_single_files() {
         ("cut off", "m.safetensors", tiny[..tiny.len() / 2].to_vec()),
         ("of other sizes than the published", "m.safetensors", tiny),
         ("a web page", "m.ckpt", b"<!doctype html>".to_vec()),
+        (
+            "a pointer of git LFS",
+            "m.safetensors",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n".to_vec(),
+        ),
         ("a checkpoint cut off", "m.ckpt", checkpoint[..checkpoint.len() / 2].to_vec()),
         ("an embedding of PyTorch", "m.pt", embedding),
         ("a GGUF", "m.gguf", b"GGUF\x03\0\0\0 and more".to_vec()),
@@ -245,6 +250,20 @@ fn bad_single_files() {
 }
 
 #[test]
+fn a_folder_of_checkpoints_is_told_to_give_one() {
+    let cli = Cli::new();
+    fs::create_dir(cli.path("models")).unwrap();
+    for name in ["b.ckpt", "a.safetensors", "Put checkpoints here.txt"] {
+        fs::write(cli.path("models").join(name), "").unwrap();
+    }
+    let refused = cli.run(&["info", "models"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let file = Path::new("models").join("a.safetensors");
+    let told = format!("give the file, such as `{}`", file.display());
+    assert!(refused.stderr.contains(&told), "{refused:?}");
+}
+
+#[test]
 fn what_a_single_file_says_of_itself_is_heeded_and_a_title_alone_refuses_none() {
     let cli = Cli::new();
     let tensors = [
@@ -270,6 +289,14 @@ fn what_a_single_file_says_of_itself_is_heeded_and_a_title_alone_refuses_none() 
     assert!(said.contains("predicts   epsilon"), "{said}");
     let said = info("modelspec.prediction_type", "v").ok();
     assert!(said.contains("predicts   v_prediction"), "{said}");
+    let untold = info("modelspec.title", "Furry").ok();
+    fs::copy(cli.path("m.safetensors"), cli.path("m_vPred06.safetensors")).unwrap();
+    let named = cli.run(&["info", "m_vPred06.safetensors"]);
+    assert!(named.stderr.contains("by its name, it predicts the velocity"), "{named:?}");
+    assert!(untold.contains("predicts   epsilon") && named.ok().contains("predicts   epsilon"));
+    fs::write(cli.path("m.yaml"), "model:\n  params:\n    parameterization: \"v\"\n").unwrap();
+    let said = info("modelspec.title", "Furry").ok();
+    assert!(said.contains("predicts   v_prediction"), "by the configuration beside it: {said}");
     let turbo = info("modelspec.architecture", "stable-diffusion-v1-turbo");
     assert_eq!(turbo.code, Some(2), "{turbo:?}");
 }

@@ -18,6 +18,8 @@ use super::{
 /// The first pickle of the older container: protocol 2 and `torch.serialization.MAGIC_NUMBER`.
 const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
 const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
+/// How a file of either begins.
+pub(in crate::weights) const MAGIC: [&[u8]; 2] = [ZIP_MAGIC, LEGACY_MAGIC];
 
 const CUT_OFF: TorchError = TorchError::Pickle("a storage is cut off");
 

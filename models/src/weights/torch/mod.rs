@@ -18,6 +18,7 @@ use std::{
     iter::successors,
 };
 
+pub(in crate::weights) use self::container::MAGIC;
 pub(crate) use self::error::IS_EMBEDDING;
 use self::{
     container::Places,
