@@ -78,7 +78,7 @@ impl<'a> CommandLine<'a> {
     /// Saves what a run had learned that ended by an error; takes the folder back of one that could
     /// not begin.
     pub(super) fn keep_last_good(&self, error: RunError<CliError>) -> CliError {
-        let (last_good, error) = (error.last_good, CliError::of_run(error.cause));
+        let (last_good, error) = (error.last_good, error.cause.into_error());
         if self.logs.get().is_none() {
             self.folder.discard();
         }
