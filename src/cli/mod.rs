@@ -34,6 +34,7 @@ mod experiment;
 mod generate;
 mod help;
 mod info;
+mod input;
 mod learned;
 mod logs;
 mod merge;
