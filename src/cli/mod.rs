@@ -27,6 +27,7 @@ mod convert;
 mod counted;
 mod device;
 mod devices;
+mod distinct;
 mod end_request;
 mod error;
 mod evaluate;
