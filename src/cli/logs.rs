@@ -1,7 +1,5 @@
 //! The log of a run that another program shows, if one is wanted.
 
-use std::path::Path;
-
 use super::{
     CliError, input,
     run_folder::{RunFolder, folder_name},
@@ -50,10 +48,10 @@ impl Logs {
         self.0.clone().map(|logger| Box::new(logger) as Box<dyn Callback<M, S>>)
     }
 
-    /// Logs a PNG file's picture; see [`EventLogger::picture`] for `step`.
-    pub(super) fn picture(&self, name: &str, step: usize, file: &Path) -> Result<(), CliError> {
+    /// Logs a picture; see [`EventLogger::picture`].
+    pub(super) fn picture(&self, name: &str, step: usize, png: &[u8]) -> Result<(), CliError> {
         let Some(logger) = &self.0 else { return Ok(()) };
-        Ok(logger.picture(name, step, &input::bytes(file)?)?)
+        Ok(logger.picture(name, step, png)?)
     }
 
     /// Ends the log with figures of the whole run; those that are not known are left out.
