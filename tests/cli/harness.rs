@@ -69,6 +69,13 @@ impl Cli {
         cli
     }
 
+    /// A scratch folder with a shipped concept's pictures in `pictures`.
+    pub fn with_pictures_of(concept: &str) -> Self {
+        let cli = Self::new();
+        cli.concept(concept, "pictures");
+        cli
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
