@@ -1,15 +1,20 @@
 //! The few layers that every network here is made of.
 
-use crate::kernels::conv2d;
 use burn::{
     module::Module,
-    nn::conv::{Conv2d, Conv2dConfig},
     nn::{
         GroupNorm, GroupNormConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig,
         PaddingConfig2d,
+        conv::{Conv2d, Conv2dConfig},
     },
-    tensor::{Device, Tensor},
+    tensor::{
+        Device, Tensor,
+        module::interpolate,
+        ops::{InterpolateMode, InterpolateOptions},
+    },
 };
+
+use crate::kernels::conv2d;
 
 pub(crate) fn linear(d_input: usize, d_output: usize, bias: bool, device: &Device) -> Linear {
     LinearConfig::new(d_input, d_output).with_bias(bias).init(device)
@@ -82,16 +87,7 @@ impl Upsample2D {
     /// `size` is the height and width to reach: twice the input's, or the next skip connection's
     /// where an odd size was halved on the way down.
     pub(crate) fn forward(&self, x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
-        conv2d(&self.conv, enlarge_nearest(x, size))
+        let nearest = InterpolateOptions::new(InterpolateMode::Nearest).with_output_size(size);
+        conv2d(&self.conv, interpolate(x, nearest))
     }
-}
-
-fn enlarge_nearest(x: Tensor<4>, [height, width]: [usize; 2]) -> Tensor<4> {
-    use burn::tensor::{
-        module::interpolate,
-        ops::{InterpolateMode, InterpolateOptions},
-    };
-    let options =
-        InterpolateOptions::new(InterpolateMode::Nearest).with_output_size([height, width]);
-    interpolate(x, options)
 }

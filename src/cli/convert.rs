@@ -35,7 +35,7 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
     };
     let files = args.to.write(&embedding);
     let stem = stem(args, &embedding, &files)?;
-    let paths: Vec<PathBuf> = files.iter().map(|file| with_ending(&stem, file)).collect();
+    let paths: Vec<PathBuf> = files.iter().map(|file| with_ending(&stem, &file.ending)).collect();
     // a file that is no LoRA too is an embedding alone
     let lora = match read_adapter(Path::new(split(&args.file).0)) {
         Ok(LearnedAdapter::Lora(lora)) => Some(lora),
@@ -45,9 +45,7 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
         }
         _ => None,
     };
-    let mut lora_path = stem.clone().into_os_string();
-    lora_path.push("-lora.safetensors");
-    let lora_path = PathBuf::from(lora_path);
+    let lora_path = with_ending(&stem, "-lora.safetensors");
     for path in paths.iter().chain(lora.as_ref().map(|_| &lora_path)) {
         check_new(path)?;
     }
@@ -175,9 +173,9 @@ fn wrong_ending(output: &Path, to: EmbeddingFormat, what: &str, ending: &str) ->
     ))
 }
 
-fn with_ending(stem: &Path, file: &Written) -> PathBuf {
+fn with_ending(stem: &Path, ending: &str) -> PathBuf {
     let mut path = stem.as_os_str().to_owned();
-    path.push(&file.ending);
+    path.push(ending);
     path.into()
 }
 
@@ -192,7 +190,7 @@ pub(super) fn write_formats(
         create_folder(&folder)?;
         let stem = folder.join(plain_name(embedding.placeholder_token()));
         for file in format.write(embedding) {
-            let path = with_ending(&stem, &file);
+            let path = with_ending(&stem, &file.ending);
             write(&path, &file.bytes)?;
             println!("embedding  {}, for {}", path.display(), format.name());
         }

@@ -67,7 +67,7 @@ fn compile(
     let run = shortest(model.clone(), precision, device.clone())?;
     let ran = device::run(device, || {
         let ran = pollster::block_on(session::run(&run, &Nobody));
-        ran.map(drop).map_err(|error| CliError::of_run(error.cause))
+        ran.map(drop).map_err(|error| error.cause.into_error())
     });
     ran.map_err(|error| {
         let said = format!("`{name}` lacks the kernels of a run in {dtype}: {error}");

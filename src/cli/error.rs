@@ -9,13 +9,9 @@ use std::{
 use dvar_models::{ModelError, single_file::IS_LORA, tokenizer::TokenizerError};
 
 use crate::{
-    concept::AdapterError,
-    config::ConfigError,
-    data::DataError,
     embedding::EmbeddingError,
     pipelines::PipelineError,
-    schedulers::SchedulerError,
-    session::{Cause, SessionError, option_of, sentence, sources},
+    session::{is_given, option_of, sentence, sources},
     tensor::DeviceError,
     trainer::TrainError,
 };
@@ -56,15 +52,6 @@ pub enum CliError {
 }
 
 impl CliError {
-    /// What ended a run.
-    pub(super) fn of_run(cause: Cause<Self>) -> Self {
-        match cause {
-            Cause::Session(error) => error.into(),
-            Cause::Train(error) => error.into(),
-            Cause::Observer(error) => error,
-        }
-    }
-
     /// 2: what the user gave cannot be used. 1: something else failed, such as the device, the disk
     /// or a process. 130: the user ended the command.
     pub fn exit_code(&self) -> u8 {
@@ -182,20 +169,6 @@ fn is_of_path(error: &io::Error) -> bool {
     of_path.contains(&error.kind())
 }
 
-/// Whether the error is about what was given: options, pictures, models, learned files.
-fn is_given(error: &(dyn Error + 'static)) -> bool {
-    error.is::<SessionError>()
-        || error.is::<ConfigError>()
-        || error.is::<DataError>()
-        || error.is::<PipelineError>()
-        || error.is::<ModelError>()
-        || error.is::<TokenizerError>()
-        || error.is::<SchedulerError>()
-        || error.is::<EmbeddingError>()
-        || error.is::<AdapterError>()
-        || matches!(error.downcast_ref(), Some(TrainError::State(_)))
-}
-
 impl<E: Error + Send + Sync + 'static> From<E> for CliError {
     fn from(error: E) -> Self {
         Self::Part(Box::new(error))
@@ -229,7 +202,10 @@ impl fmt::Display for CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::early_stopping::CriterionError;
+    use crate::{
+        concept::AdapterError, config::ConfigError, data::DataError,
+        early_stopping::CriterionError, session::SessionError,
+    };
 
     fn code(error: impl Into<CliError>) -> u8 {
         error.into().exit_code()

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::CliError;
+use super::{CliError, input};
 use crate::{
     concept::{AdapterError, LearnedAdapter, Lora},
     embedding::{self, EmbeddingError, LearnedEmbedding},
@@ -90,7 +90,7 @@ pub(super) fn read_adapter(path: &Path) -> Result<LearnedAdapter, CliError> {
     let is_peft = path.file_stem().is_some_and(|stem| stem == "adapter_model");
     let config = path.with_file_name("adapter_config.json");
     let config = match is_peft && config.is_file() {
-        true => Some(fs::read_to_string(&config).map_err(|error| CliError::read(&config, error))?),
+        true => Some(input::text(&config)?),
         false => None,
     };
     let file = path.display().to_string();

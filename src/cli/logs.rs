@@ -1,9 +1,7 @@
 //! The log of a run that another program shows, if one is wanted.
 
-use std::path::Path;
-
 use super::{
-    CliError,
+    CliError, input,
     run_folder::{RunFolder, folder_name},
 };
 use crate::{
@@ -22,9 +20,7 @@ impl Logs {
         folder: &RunFolder,
         step: usize,
     ) -> Result<Self, CliError> {
-        let file = folder.config();
-        let options = std::fs::read_to_string(&file).map_err(|e| CliError::read(&file, e))?;
-        let options = toml::from_str(&options)?;
+        let options = toml::from_str(&input::text(&folder.config())?)?;
         let logs = folder.logs();
         let own_name = folder_name(folder.path());
         let name = RunName {
@@ -52,11 +48,10 @@ impl Logs {
         self.0.clone().map(|logger| Box::new(logger) as Box<dyn Callback<M, S>>)
     }
 
-    /// Logs a PNG file's picture; see [`EventLogger::picture`] for `step`.
-    pub(super) fn picture(&self, name: &str, step: usize, file: &Path) -> Result<(), CliError> {
+    /// Logs a picture; see [`EventLogger::picture`].
+    pub(super) fn picture(&self, name: &str, step: usize, png: &[u8]) -> Result<(), CliError> {
         let Some(logger) = &self.0 else { return Ok(()) };
-        let png = std::fs::read(file).map_err(|error| CliError::read(file, error))?;
-        Ok(logger.picture(name, step, &png)?)
+        Ok(logger.picture(name, step, png)?)
     }
 
     /// Ends the log with figures of the whole run; those that are not known are left out.

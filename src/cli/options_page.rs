@@ -4,6 +4,7 @@ use std::{any::TypeId, fmt::Write, num::NonZeroUsize, path::PathBuf};
 
 use clap::{Arg, Command};
 
+use super::distinct::distinct;
 use crate::eval::EvaluationSwitches;
 
 const INTRODUCTION: &str = "# Options
@@ -47,14 +48,7 @@ fn shown(command: &Command) -> impl Iterator<Item = &Arg> {
 
 /// The headings that a command's help has; none where it has only one group.
 fn headings(command: &Command) -> Vec<Option<&str>> {
-    let mut headings = Vec::new();
-    for arg in shown(command) {
-        let heading = heading_of(command, arg);
-        if !headings.contains(&heading) {
-            headings.push(heading);
-        }
-    }
-    headings
+    distinct(shown(command).map(|arg| heading_of(command, arg)))
 }
 
 fn heading_of<'a>(command: &'a Command, arg: &'a Arg) -> Option<&'a str> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dvar_models::tokenizer::composed;
 
-use super::{CliError, learned::split};
+use super::{CliError, distinct::distinct, learned::split};
 use crate::{
     embedding::LearnedEmbedding,
     pipelines::{CutPrompt, LongPrompts, ModelFolder, PromptTokenizers},
@@ -115,13 +115,11 @@ pub(super) fn say_unknown<'a>(
     tokenizers: &PromptTokenizers,
     prompts: impl Iterator<Item = &'a str>,
 ) {
-    let mut said: Vec<&str> = Vec::new();
-    for word in prompts.flat_map(in_angle_brackets) {
+    for word in distinct(prompts.flat_map(in_angle_brackets)) {
         let is_token = tokenizers.token_ids(word).0.iter().all(|ids| ids.len() == 1);
-        if is_token || !tokenizers.words_in(word).is_empty() || said.contains(&word) {
+        if is_token || !tokenizers.words_in(word).is_empty() {
             continue;
         }
-        said.push(word);
         eprintln!(
             "warning: `{word}` in a prompt is no learned word here; give its embedding with \
              `--embedding`"
@@ -141,13 +139,8 @@ fn in_angle_brackets(prompt: &str) -> impl Iterator<Item = &str> {
 
 /// Says of each prompt whether its end is left out.
 pub(super) fn say_cut<'a>(tokenizers: &PromptTokenizers, prompts: impl Iterator<Item = &'a str>) {
-    let mut said: Vec<&str> = Vec::new();
-    for prompt in prompts {
+    for prompt in distinct(prompts) {
         let Some(CutPrompt { tokens, room, lost }) = tokenizers.cut(prompt) else { continue };
-        if said.contains(&prompt) {
-            continue;
-        }
-        said.push(prompt);
         let lost = if lost.is_empty() {
             String::new()
         } else {

@@ -1,7 +1,7 @@
 //! The folder of a run and what lies in it.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -9,7 +9,7 @@ use std::{
 use dvar_models::tokenizer::composed;
 
 use super::{
-    CliError,
+    CliError, input,
     learned::{read_adapter, read_embedding},
     output::{OwnFolder, create_folder, write},
 };
@@ -189,8 +189,7 @@ impl RunFolder {
     /// The options that the run was started with.
     pub(super) fn options(&self) -> Result<TrainOptions, CliError> {
         let path = self.config();
-        let text = fs::read_to_string(&path).map_err(|error| CliError::read(&path, error))?;
-        Ok(TrainOptions::from_toml(&text, &path.display().to_string())?)
+        Ok(TrainOptions::from_toml(&input::text(&path)?, &path.display().to_string())?)
     }
 
     /// An error of the run's options, which no flag of a command on a run sets: it names their file, and
@@ -206,13 +205,11 @@ impl RunFolder {
     /// Where the run can be gone on with; none where it was killed before its first checkpoint.
     pub(super) fn read_state(&self) -> Result<Option<TrainState>, CliError> {
         let file = self.state();
-        match fs::read(&file) {
-            Ok(bytes) => TrainState::from_bytes(&bytes)
-                .map(Some)
-                .map_err(|error| CliError::Input(format!("`{}`: {error}", file.display()))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(CliError::read(&file, error)),
-        }
+        let state = input::if_there(input::bytes(&file))?;
+        state
+            .map(|state| TrainState::from_bytes(&state))
+            .transpose()
+            .map_err(|error| CliError::Input(format!("`{}`: {error}", file.display())))
     }
 
     /// A concept that was scored on the way, and its samples.

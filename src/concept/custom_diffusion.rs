@@ -114,12 +114,7 @@ impl CustomDiffusion {
             if found == Some([input, output]) {
                 return Ok((layer.clone(), weight.to_device(device).transpose()));
             }
-            Err(AdapterError::Fit {
-                layer: layer.clone(),
-                wanted: format!("{input} to {output}"),
-                found: found
-                    .map_or("none".into(), |[input, output]| format!("{input} to {output}")),
-            })
+            Err(AdapterError::fit(layer, [input, output], found))
         });
         merged.collect()
     }

@@ -47,6 +47,13 @@ pub enum AdapterError {
 }
 
 impl AdapterError {
+    /// Of a layer with other inputs and outputs than are wanted, or of none.
+    pub(super) fn fit(layer: &str, wanted: [usize; 2], found: Option<[usize; 2]>) -> Self {
+        let sizes = |[input, output]: [usize; 2]| format!("{input} to {output}");
+        let found = found.map_or("none".into(), sizes);
+        Self::Fit { layer: layer.into(), wanted: sizes(wanted), found }
+    }
+
     /// Whether it is about a LoRA whose layers have numbers in the place of names.
     pub fn is_about_numbers(&self) -> bool {
         matches!(self, Self::File { problem, .. } if problem == NUMBERED)

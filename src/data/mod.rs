@@ -1,7 +1,7 @@
 //! From picture files to the numbers the networks read.
 //!
-//! All of it is plain Rust on the host: no tensor library, no random draws, and apart
-//! from [`dataset`]'s folder functions no files, so that the same code runs in a browser.
+//! All of it is plain Rust on the host: no tensor library, no random draws, and no files but in what
+//! reads folders, so that the same code runs in a browser.
 
 pub mod clip_pixels;
 pub mod dataset;

@@ -102,17 +102,14 @@ impl PromptTokenizers {
             return vec![self.encode(prompt)];
         }
         let encoders = self.tokenizers.iter().enumerate();
-        let parts: Vec<_> =
+        let mut parts: Vec<_> =
             encoders.map(|(encoder, tokenizer)| self.parts(encoder, tokenizer, prompt)).collect();
         let count = parts.iter().map(Vec::len).max().unwrap_or(0);
-        let part = |number: usize, encoder: usize| match parts[encoder].get(number) {
-            Some(ids) => ids.clone(),
-            None => self.tokenizers[encoder].encode("", self.tokenizers[encoder].positions()),
-        };
-        let all = 0..self.tokenizers.len();
-        (0..count)
-            .map(|n| PromptIds(all.clone().map(|encoder| part(n, encoder)).collect()))
-            .collect()
+        for (parts, tokenizer) in parts.iter_mut().zip(&self.tokenizers) {
+            parts.resize(count, tokenizer.encode("", tokenizer.positions()));
+        }
+        let part = |number: usize| parts.iter().map(|parts| parts[number].clone()).collect();
+        (0..count).map(|number| PromptIds(part(number))).collect()
     }
 
     /// The parts of a prompt for one text encoder, each with begin, end and padding.
@@ -152,7 +149,11 @@ impl PromptTokenizers {
     /// The learned words that a prompt holds, as the tokenizer reads it: in any case.
     pub fn words_in(&self, prompt: &str) -> Vec<&str> {
         let Some(tokenizer) = self.tokenizers.first() else { return Vec::new() };
-        let ids = tokenizer.token_ids(prompt);
+        self.words_among(&tokenizer.token_ids(prompt))
+    }
+
+    /// The learned words of which the first text encoder's `ids` hold any part.
+    fn words_among(&self, ids: &[u32]) -> Vec<&str> {
         let held = self.words_of(0).filter(|(_, word)| word.iter().any(|id| ids.contains(id)));
         held.map(|(word, _)| word).collect()
     }
@@ -163,8 +164,7 @@ impl PromptTokenizers {
             self.tokenizers.first().filter(|_| self.long_prompts == LongPrompts::Cut)?;
         let (ids, room) = (tokenizer.token_ids(prompt), tokenizer.positions().saturating_sub(2));
         let rest = ids.get(room..).filter(|rest| !rest.is_empty())?;
-        let lost = self.words_of(0).filter(|(_, word)| word.iter().any(|id| rest.contains(id)));
-        let lost = lost.map(|(word, _)| word.to_owned()).collect();
+        let lost = self.words_among(rest).into_iter().map(str::to_owned).collect();
         Some(CutPrompt { tokens: ids.len(), room, lost })
     }
 

@@ -127,29 +127,15 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-
-    fn config(class_name: &str, keys: Value) -> Result<SchedulerConfig, SchedulerError> {
-        let mut object = json!({
-            "_class_name": class_name, "beta_start": 0.00085, "beta_end": 0.012,
-            "beta_schedule": "scaled_linear", "clip_sample": false
-        });
-        for (key, value) in keys.as_object().unwrap() {
-            object[key] = value.clone();
-        }
-        SchedulerConfig::from_json(&object.to_string())
-    }
-
-    fn kind(name: &str) -> SchedulerKind {
-        name.parse().unwrap()
-    }
+    use crate::schedulers::tests::{kind, read};
 
     fn refusal(class_name: &str, keys: Value) -> String {
-        config(class_name, keys).unwrap_err().to_string()
+        read(class_name, keys).unwrap_err().to_string()
     }
 
     #[test]
     fn missing_keys_take_the_defaults_of_the_class_that_is_built() {
-        let config = config("DDIMScheduler", json!({ "set_alpha_to_one": null })).unwrap();
+        let config = read("DDIMScheduler", json!({ "set_alpha_to_one": null })).unwrap();
         let first = |kind| config.build(kind, 10, 0.0).unwrap().timesteps()[0];
         assert_eq!(first(kind("ddim")), 900.0);
         assert_eq!(first(kind("euler")), 999.0);
@@ -159,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_class_that_only_draws_otherwise_is_trained_with_and_drawn_by_another() {
-        let config = config("HeunDiscreteScheduler", json!({})).unwrap();
+        let config = read("HeunDiscreteScheduler", json!({})).unwrap();
         assert!(config.kind().unwrap_err().to_string().contains("`HeunDiscreteScheduler`"));
         assert!(config.build(kind("ddim"), 10, 0.0).is_ok());
         for class_name in ["LCMScheduler", "TCDScheduler"] {
@@ -211,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_variant_that_is_not_implemented_is_refused_only_by_the_kind_that_has_it() {
-        let config = config("EulerDiscreteScheduler", json!({ "use_beta_sigmas": true })).unwrap();
+        let config = read("EulerDiscreteScheduler", json!({ "use_beta_sigmas": true })).unwrap();
         assert_eq!(
             config.build(kind("euler"), 10, 0.0).unwrap_err().to_string(),
             "`use_beta_sigmas` in the scheduler configuration is `true`, but `euler` supports \
@@ -233,12 +219,12 @@ mod tests {
                 json!({ "algorithm_type": "dpmsolver++", "solver_type": "midpoint" }),
             ),
         ] {
-            let config = config(class_name, keys).unwrap();
+            let config = read(class_name, keys).unwrap();
             for name in ["dpm++", "deis", "unipc"] {
                 assert!(config.build(kind(name), 10, 0.0).is_ok(), "{class_name} {name}");
             }
         }
-        let bh1 = config("UniPCMultistepScheduler", json!({ "solver_type": "bh1" })).unwrap();
+        let bh1 = read("UniPCMultistepScheduler", json!({ "solver_type": "bh1" })).unwrap();
         assert!(bh1.build(kind("dpm++"), 10, 0.0).is_ok());
     }
 
@@ -255,22 +241,22 @@ mod tests {
             ("unipc", "disable_corrector", json!([0]), "[]"),
             ("unipc", "final_sigmas_type", json!("sigma_min"), "zero"),
         ] {
-            let config = config(kind(name).spec().class_name, json!({ key: value })).unwrap();
+            let config = read(kind(name).spec().class_name, json!({ key: value })).unwrap();
             let refused = config.build(config.kind().unwrap(), 10, 0.0).unwrap_err().to_string();
             let wanted = format!("but `{name}` supports only `{supported}`");
             assert!(refused.contains(key) && refused.contains(&wanted), "{refused}");
         }
         let usual = json!({ "disable_corrector": [], "solver_p": null });
-        let usual = config("UniPCMultistepScheduler", usual).unwrap();
+        let usual = read("UniPCMultistepScheduler", usual).unwrap();
         assert!(usual.build(kind("unipc"), 10, 0.0).is_ok());
     }
 
     #[test]
     fn another_beta_schedule_replaces_the_one_of_the_file() {
-        let linear = config("DDIMScheduler", json!({ "beta_schedule": "linear" })).unwrap();
+        let linear = read("DDIMScheduler", json!({ "beta_schedule": "linear" })).unwrap();
         let betas = vec![0.001; 1000];
-        let trained = config("DDIMScheduler", json!({ "trained_betas": betas })).unwrap();
-        let scaled = config("DDIMScheduler", json!({})).unwrap();
+        let trained = read("DDIMScheduler", json!({ "trained_betas": betas })).unwrap();
+        let scaled = read("DDIMScheduler", json!({})).unwrap();
         for other in [linear, trained] {
             assert_ne!(other.noise_schedule(), scaled.noise_schedule());
             let other = other.with_beta_schedule(BetaSchedule::ScaledLinear).unwrap();
@@ -280,7 +266,7 @@ mod tests {
 
     #[test]
     fn steps_and_eta_out_of_range_are_refused() {
-        let config = config("PNDMScheduler", json!({ "steps_offset": 1 })).unwrap();
+        let config = read("PNDMScheduler", json!({ "steps_offset": 1 })).unwrap();
         let refusal = |kind, steps, eta| config.build(kind, steps, eta).unwrap_err().to_string();
         assert_eq!(
             refusal(kind("ddim"), 0, 0.0),

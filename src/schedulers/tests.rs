@@ -4,9 +4,10 @@ use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{PredictionType, SchedulerConfig, SchedulerKind};
+use super::{PredictionType, SchedulerConfig, SchedulerError, SchedulerKind};
 
-fn config(class_name: &str, keys: Value) -> SchedulerConfig {
+/// What is made of a configuration of this class with these keys beside the usual ones.
+pub(super) fn read(class_name: &str, keys: Value) -> Result<SchedulerConfig, SchedulerError> {
     let mut object = json!({
         "_class_name": class_name, "beta_start": 0.00085, "beta_end": 0.012,
         "beta_schedule": "scaled_linear", "clip_sample": false
@@ -14,10 +15,14 @@ fn config(class_name: &str, keys: Value) -> SchedulerConfig {
     for (key, value) in keys.as_object().unwrap() {
         object[key] = value.clone();
     }
-    SchedulerConfig::from_json(&object.to_string()).unwrap()
+    SchedulerConfig::from_json(&object.to_string())
 }
 
-fn kind(name: &str) -> SchedulerKind {
+fn config(class_name: &str, keys: Value) -> SchedulerConfig {
+    read(class_name, keys).unwrap()
+}
+
+pub(super) fn kind(name: &str) -> SchedulerKind {
     name.parse().unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use dvar_models::tokenizer::TokenizerError;
+use dvar_models::{ModelError, tokenizer::TokenizerError};
 
 use crate::{
     concept::AdapterError,
@@ -200,6 +200,21 @@ pub fn option_of(error: &(dyn Error + 'static)) -> Option<&'static str> {
         let pipeline = || error.downcast_ref::<PipelineError>().and_then(pipeline_option);
         session.or_else(config).or_else(criterion).or_else(train).or_else(data).or_else(pipeline)
     })
+}
+
+/// Whether an error, apart from those that it comes from, is about what was given: options, pictures,
+/// models, learned files.
+pub fn is_given(error: &(dyn Error + 'static)) -> bool {
+    error.is::<SessionError>()
+        || error.is::<ConfigError>()
+        || error.is::<DataError>()
+        || error.is::<PipelineError>()
+        || error.is::<ModelError>()
+        || error.is::<TokenizerError>()
+        || error.is::<SchedulerError>()
+        || error.is::<EmbeddingError>()
+        || error.is::<AdapterError>()
+        || matches!(error.downcast_ref(), Some(TrainError::State(_)))
 }
 
 /// The error's sentence, with what it comes from where the sentence does not say it.

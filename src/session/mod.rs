@@ -31,7 +31,7 @@ use dvar_models::{product::allow_tf32, vae::AutoencoderKl};
 pub use best::Best;
 pub use checked::{CheckedOptions, advice, begun_with, fingerprint};
 pub use class_pictures::{class_pictures, draw_class};
-pub use error::{SessionError, option_of, sentence, sources};
+pub use error::{SessionError, is_given, option_of, sentence, sources};
 pub use fall::Fall;
 pub use generator::{Generator, check_sampling, tokenizers_with};
 pub use initial::{InitialVectors, Rank, Start, Tokens, WORDS};

@@ -60,16 +60,13 @@ impl Samples<'_> {
     /// [`PipelineError`] if the autoencoder's file is broken or the device fails.
     pub async fn draw(&self, weights: &ConceptWeights) -> Result<Drawn, PipelineError> {
         let pictures = self.generate(weights, self.config.guidance_scale).await?;
-        let score = match &self.scorer {
-            Some((scorer, references)) => {
-                Some(references.mean_similarity(&scorer.image_features(&pictures)).await?)
-            }
-            None => None,
+        let Some((scorer, references)) = &self.scorer else {
+            return Ok(Drawn { pictures, score: None, clip_t: None });
         };
-        let clip_t = match &self.scorer {
-            Some((scorer, _)) if self.config.clip_t => Some(self.clip_t(scorer, &pictures).await?),
-            _ => None,
-        };
+        let features = scorer.image_features(&pictures);
+        let score = Some(references.mean_similarity(&features).await?);
+        let clip_t =
+            if self.config.clip_t { Some(self.clip_t(scorer, &features).await?) } else { None };
         Ok(Drawn { pictures, score, clip_t })
     }
 
@@ -83,16 +80,12 @@ impl Samples<'_> {
     }
 
     /// The mean likeness of each picture to its own prompt.
-    async fn clip_t(
-        &self,
-        scorer: &ClipScorer,
-        pictures: &[Picture],
-    ) -> Result<f64, PipelineError> {
+    async fn clip_t(&self, scorer: &ClipScorer, pictures: &Features) -> Result<f64, PipelineError> {
         let token = &self.config.placeholder_token;
         let prompts: Vec<String> =
             self.prompts().iter().map(|prompt| without_placeholder(prompt, token)).collect();
         let texts = scorer.text_features(&prompts);
-        let scores = texts.paired_similarities(&scorer.image_features(pictures)).await?;
+        let scores = texts.paired_similarities(pictures).await?;
         Ok(scores.iter().sum::<f64>() / scores.len() as f64)
     }
 

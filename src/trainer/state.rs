@@ -70,7 +70,6 @@ impl TrainState {
     ///
     /// [`TrainError::State`] if a callback saved what JSON cannot hold.
     pub fn to_bytes(&self) -> Result<Vec<u8>, TrainError> {
-        let failed = |error: &dyn std::fmt::Display| TrainError::state(error.to_string());
         let names = |tensors: &[HostTensor]| tensors.iter().map(|t| t.name.clone()).collect();
         let metadata = Metadata {
             step: self.step,
@@ -81,13 +80,13 @@ impl TrainState {
             optimizer: names(&self.optimizer),
             loss_scaler: self.loss_scaler.clone(),
         };
-        let metadata = serde_json::to_string(&metadata).map_err(|e| failed(&e))?;
+        let metadata = serde_json::to_string(&metadata).map_err(TrainError::state)?;
         let parameters = self.parameters.iter().map(|tensor| (tensor.name.clone(), tensor));
         let optimizer = self.optimizer.iter().map(|t| (format!("{OPTIMIZER}{}", t.name), t));
         let tensors = parameters
             .chain(optimizer)
             .map(|(name, tensor)| (name, tensor.shape.to_vec(), &*tensor.values));
-        to_safetensors(tensors, (METADATA, &metadata)).map_err(|e| failed(&e))
+        to_safetensors(tensors, (METADATA, &metadata)).map_err(TrainError::state)
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote.

@@ -72,8 +72,7 @@ fn of_an_embedding_in_a_lora_that_cannot_be_converted_nothing_is_written() {
 
 #[test]
 fn a_run_leaves_its_embedding_in_every_form_that_was_asked_for() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let steps = ["--max-train-steps", "2", "--num-samples", "1"];
     let note = "fits the default model alone";
     let ran = cli.train(&[&["-o", "plain"][..], &steps].concat());

@@ -2,15 +2,9 @@
 
 use crate::harness::Cli;
 
-fn cli() -> Cli {
-    let cli = Cli::new();
-    cli.concept("blue-umbrella", "pictures");
-    cli
-}
-
 #[test]
 fn two_devices_repeat_resume_and_stay_close_to_one() {
-    let cli = cli();
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let train = |run: &str, devices: &str, steps: &str| {
         let batch =
             ["--train-batch-size", "3", "--eval-batch-size", "2", "--max-train-steps", steps];
@@ -47,7 +41,7 @@ fn two_devices_repeat_resume_and_stay_close_to_one() {
 
 #[test]
 fn devices_that_cannot_share_a_step_are_refused_before_the_run_begins() {
-    let cli = cli();
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let refused = |devices: &str, why: &str| {
         let ran = cli.train(&["--train-batch-size", "2", "--device", devices, "-o", "run"]);
         assert_eq!(ran.code, Some(2), "{ran:?}");
@@ -67,7 +61,7 @@ fn devices_that_cannot_share_a_step_are_refused_before_the_run_begins() {
 
 #[test]
 fn only_train_takes_several_devices() {
-    let cli = cli();
+    let cli = Cli::with_pictures_of("blue-umbrella");
     for command in [
         &["generate", "--prompt", "cat"][..],
         &["evaluate", "pictures", "--references", "pictures"],

@@ -99,8 +99,7 @@ fn prompts_go_to_sub_folders_or_to_equal_parts_and_the_grid_is_left_out() {
 
 #[test]
 fn a_run_is_scored_by_what_it_learned_as_the_training_did() {
-    let cli = Cli::new();
-    cli.concept("blue-umbrella", "pictures");
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let said = cli.train(&["-o", "run"]).ok();
     let line = said.lines().find(|line| line.starts_with("CLIP-I")).expect("its own score");
     let (_, after) = line.split_once("before, ").unwrap();

@@ -8,8 +8,7 @@ const SCORED: [&str; 6] = ["-o", "run", "--stopping", "few-iters", "--sample-fre
 
 #[test]
 fn samples_that_cannot_be_written_on_the_way_leave_the_last_good_vectors() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     cli.train(&SCORED).ok();
     // as if it had been killed before its first checkpoint, and then something is in the way
     fs::remove_file(cli.path("run/state/state.safetensors")).unwrap();
@@ -29,8 +28,7 @@ fn samples_that_cannot_be_written_on_the_way_leave_the_last_good_vectors() {
 
 #[test]
 fn a_run_that_diverges_keeps_the_last_good_vectors_and_says_what_to_lower() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let ran = cli.train(&["-o", "run", "--learning-rate", "1e30"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stderr.contains("the last good vectors are in"), "{ran:?}");
@@ -39,8 +37,7 @@ fn a_run_that_diverges_keeps_the_last_good_vectors_and_says_what_to_lower() {
 
 #[test]
 fn a_refused_option_is_told_with_its_flag() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let ran = cli.train(&["--window", "1"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("window") && ran.stderr.contains("`--window`"), "{ran:?}");
@@ -58,8 +55,7 @@ fn twice(cli: &Cli, args: &[&str]) -> Vec<Ran> {
 
 #[test]
 fn of_two_runs_that_name_one_folder_one_is_refused() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let ran = twice(&cli, &train_args(&["-o", "run", "--max-train-steps", "1"]));
     let mut codes: Vec<_> = ran.iter().map(|ran| ran.code).collect();
     codes.sort();
@@ -72,8 +68,7 @@ fn of_two_runs_that_name_one_folder_one_is_refused() {
 
 #[test]
 fn two_runs_that_name_no_folder_take_two() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     for ran in twice(&cli, &train_args(&["--max-train-steps", "1"])) {
         ran.ok();
     }

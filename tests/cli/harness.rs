@@ -11,6 +11,11 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "../support/golden_sets.rs"]
+mod golden_sets;
+
+pub use golden_sets::{golden, golden_more};
+
 /// A scratch folder to run the program in.
 pub struct Cli {
     dir: TempDir,
@@ -27,17 +32,6 @@ pub struct Ran {
 /// The repository's root.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The set of golden tensors and models.
-pub fn golden() -> PathBuf {
-    std::env::var_os("DVAR_GOLDEN").map_or_else(|| root().join("tests/fixtures/golden"), Into::into)
-}
-
-/// The further set.
-pub fn golden_more() -> PathBuf {
-    std::env::var_os("DVAR_GOLDEN_MORE")
-        .map_or_else(|| root().join("tests/fixtures/golden-more"), Into::into)
 }
 
 /// A word that the golden model's tokenizer, `clip` or `bert`, has as one token.
@@ -72,6 +66,13 @@ impl Cli {
         let temporary = if cfg!(unix) { temporary.canonicalize().unwrap() } else { temporary };
         let cli = Self { dir: TempDir::new_in(temporary).expect("a scratch folder") };
         fs::write(cli.path("small.toml"), SMALL).expect("the scratch folder is writable");
+        cli
+    }
+
+    /// A scratch folder with a shipped concept's pictures in `pictures`.
+    pub fn with_pictures_of(concept: &str) -> Self {
+        let cli = Self::new();
+        cli.concept(concept, "pictures");
         cli
     }
 

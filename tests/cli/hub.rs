@@ -257,8 +257,7 @@ fn a_model_is_downloaded_once_by_its_name_and_trains() {
 
 #[test]
 fn without_a_connection_the_model_is_missed_after_whatever_needs_none() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     cli.concept("koala", "run");
     let offline = |args: &[&str]| ask(&cli, &nowhere(), args);
     let none = offline(&short("someone/none", "none"));

@@ -45,8 +45,7 @@ fn train(cli: &Cli, output: &str, more: &[&str]) -> Ran {
 
 #[test]
 fn ldm_trains_and_draws() {
-    let cli = Cli::new();
-    cli.concept("teal-robot", "pictures");
+    let cli = Cli::with_pictures_of("teal-robot");
     let model = model("tiny-ldm");
     let said = cli.run(&["info", &model]).ok();
     assert!(said.contains("LDM text-to-image") && said.contains("ddim"), "{said}");
@@ -90,8 +89,7 @@ fn ldm_trains_and_draws() {
 
 #[test]
 fn another_beta_schedule_trains_on_other_noise_and_is_kept_with_the_run() {
-    let cli = Cli::new();
-    cli.concept("teal-robot", "pictures");
+    let cli = Cli::with_pictures_of("teal-robot");
     for schedule in ["linear", "scaled_linear"] {
         train(&cli, schedule, &["--beta-schedule", schedule]).ok();
     }

@@ -9,8 +9,7 @@ use crate::harness::{Cli, Ran};
 
 /// A small run of DreamBooth-LoRA with its files for other tools.
 fn trained() -> Cli {
-    let cli = Cli::new();
-    cli.concept("blue-umbrella", "pictures");
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let method = ["--method", "dreambooth-lora", "--lora-format", "diffusers,kohya,bundle"];
     let steps = ["--max-train-steps", "3", "--learning-rate", "0.02", "--num-samples", "1"];
     cli.train(&[&method[..], &steps, &["-o", "run"]].concat()).ok();

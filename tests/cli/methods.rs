@@ -10,12 +10,6 @@ use crate::harness::{Cli, train_args};
 /// Samples of two pictures at every second step.
 const SCORED: [&str; 4] = ["--sample-frequency", "2", "--num-samples", "2"];
 
-fn cli() -> Cli {
-    let cli = Cli::new();
-    cli.concept("blue-umbrella", "pictures");
-    cli
-}
-
 /// Steps made and the score, of each scored step.
 fn scores(cli: &Cli, run: &str) -> Vec<(u64, f64)> {
     let steps = cli.metrics(run).into_iter();
@@ -29,7 +23,7 @@ fn with(more: &[&'static str]) -> Vec<&'static str> {
 
 #[test]
 fn a_baseline_keeps_the_checkpoint_that_scored_best() {
-    let cli = cli();
+    let cli = Cli::with_pictures_of("blue-umbrella");
     // a rate so high that the last checkpoint is not the best one
     let said =
         cli.train(&with(&["-o", "run", "--stopping", "baseline", "--learning-rate", "0.05"])).ok();
@@ -52,7 +46,7 @@ fn a_baseline_keeps_the_checkpoint_that_scored_best() {
 
 #[test]
 fn clip_s_stops_when_the_score_no_longer_rises() {
-    let cli = cli();
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let never = ["-o", "run", "--stopping", "clip-s", "--min-delta", "1", "--patience", "1"];
     let said = cli.train(&with(&never)).ok();
     // the first score is the best, the second and third do not exceed it by 1
@@ -64,7 +58,7 @@ fn clip_s_stops_when_the_score_no_longer_rises() {
 
 #[test]
 fn the_best_word_of_the_vocabulary_is_found_once_for_the_same_pictures() {
-    let cli = cli();
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let train = |output: &'static str, how: &'static str| {
         cli.train(&[
             "-o",
@@ -107,7 +101,7 @@ fn the_best_word_of_the_vocabulary_is_found_once_for_the_same_pictures() {
 
 #[test]
 fn lora_is_learned_drawn_with_and_merged() {
-    let cli = cli();
+    let cli = Cli::with_pictures_of("blue-umbrella");
     cli.copy_model("model");
     let train = ["-o", "run", "--method", "dreambooth-lora", "--model", "model"];
     cli.train(&[&train[..], &["--max-train-steps", "3", "--learning-rate", "0.02"]].concat()).ok();
@@ -136,7 +130,7 @@ fn difference(one: &Picture, other: &Picture) -> u8 {
 
 #[test]
 fn custom_diffusion_draws_the_class_or_takes_its_pictures() {
-    let cli = cli();
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let custom =
         ["--method", "custom-diffusion", "--class-prompt", "umbrella", "--max-train-steps"];
     let train = |more: &[&'static str]| cli.train(&[&custom[..], more].concat());
@@ -169,7 +163,7 @@ fn custom_diffusion_draws_the_class_or_takes_its_pictures() {
 
 #[test]
 fn a_broken_picture_of_the_class_is_told_before_the_vocabulary_is_searched() {
-    let cli = cli();
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let class = cli.concept("koala", "class");
     fs::write(class.join("5.png"), "this is a text").unwrap();
     let custom = ["--method", "custom-diffusion", "--class-prompt", "bear", "-o", "run"];
@@ -182,7 +176,7 @@ fn a_broken_picture_of_the_class_is_told_before_the_vocabulary_is_searched() {
 
 #[test]
 fn pictures_that_were_drawn_of_one_class_are_not_taken_for_another() {
-    let cli = cli();
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let train = |run: &'static str, class: &'static str, folder: &'static str| {
         let custom = ["--method", "custom-diffusion", "--class-prompt", class, "-o", run];
         let few = ["--class-data-dir", folder, "--num-class-images", "2", "--max-train-steps", "1"];
@@ -207,7 +201,7 @@ fn pictures_that_were_drawn_of_one_class_are_not_taken_for_another() {
 
 #[test]
 fn vectors_start_from_a_text_or_a_file() {
-    let cli = cli();
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let without_word: Vec<&str> = train_args(&["--max-train-steps", "1", "--num-samples", "1"])
         .into_iter()
         .filter(|arg| !["--initializer-token", "umbrella"].contains(arg))
@@ -224,7 +218,7 @@ fn vectors_start_from_a_text_or_a_file() {
 
 #[test]
 fn any_factor_of_the_evaluation_can_be_redrawn_and_the_thirds_looked_at() {
-    let cli = cli();
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let train = |output: &'static str, code: &'static str| {
         let evaluation =
             ["--exp-code", code, "--eval-gradient-accumulation-steps", "2", "--triple"];
@@ -245,7 +239,7 @@ fn any_factor_of_the_evaluation_can_be_redrawn_and_the_thirds_looked_at() {
 
 #[test]
 fn the_precision_is_said_in_one_line() {
-    let cli = cli();
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let run = ["-o", "run", "--mixed-precision", "bf16", "--max-train-steps", "1"];
     let said = cli.train(&run).ok();
     let line = said.lines().find(|line| line.starts_with("precision")).unwrap();

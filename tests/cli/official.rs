@@ -13,9 +13,7 @@ struct Official {
 impl Official {
     /// `sd` or `ldm`, with pictures.
     fn new(model: &'static str) -> Self {
-        let cli = Cli::new();
-        cli.concept("teal-robot", "pictures");
-        Self { cli, model }
+        Self { cli: Cli::with_pictures_of("teal-robot"), model }
     }
 
     /// Words that the small models know, and what steers clear of long runs.

@@ -65,8 +65,7 @@ fn pickle(weights: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_model_of_pickles_learns_the_same_as_its_safetensors_twin() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let learn = |model: &str, output: &str| {
         cli.train(&["--model", model, "-o", output, "--max-train-steps", "2"]).ok();
         cli.read(&format!("{output}/learned_embeds.safetensors"))

@@ -126,8 +126,7 @@ fn captions_whose_ends_are_not_read_are_counted() {
 
 #[test]
 fn more_vectors_than_a_caption_has_room_for_are_refused() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let long = format!("a photo of a {{}}{}", " on grass".repeat(40));
     losses(&cli, "first", &["--caption-template", &long, "--num-vectors", "2"]);
     let last = format!("{}of a {{}}", "a photo ".repeat(40));
@@ -275,8 +274,7 @@ fn masks_of_pictures_that_keep_their_proportions_weigh_them() {
 
 #[test]
 fn masks_are_wanted_where_they_are_asked_for() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     assert!(refused(&cli, &["--masked-loss"]).contains("no picture has a mask"));
     let custom = ["--method", "custom-diffusion", "--class-prompt", "bear", "--masked-loss"];
     assert!(refused(&cli, &custom).contains("left out with custom-diffusion"));
@@ -353,8 +351,7 @@ fn a_picture_that_counts_twice_gives_the_bytes_of_one_that_is_there_twice() {
 
 #[test]
 fn the_learning_rate_follows_its_list() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let train = |folder: &str, rates: &str| {
         let steps = ["-o", folder, "--max-train-steps", "4", "--num-samples", "1"];
         cli.train(&[&steps[..], &["--lr-schedule", rates]].concat())

@@ -4,8 +4,7 @@ use crate::harness::Cli;
 
 #[test]
 fn a_run_leaves_a_page_that_needs_no_other_file_and_several_are_compared() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     for folder in ["one", "two"] {
         let said = cli.train(&["-o", folder, "--max-train-steps", "3", "--num-samples", "1"]).ok();
         assert!(said.contains(&format!("report     {folder}/report.html")), "{said}");

@@ -6,8 +6,7 @@ use crate::harness::{Cli, golden, initializer, train_args};
 
 #[test]
 fn train_stops_by_dvar_and_leaves_what_generate_and_info_read() {
-    let cli = Cli::new();
-    cli.concept("blue-umbrella", "pictures");
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let said = cli
         .train(&["-o", "run", "--window", "2", "--threshold", "0.99", "--max-train-steps", "40"])
         .ok();
@@ -59,8 +58,7 @@ fn train_stops_by_dvar_and_leaves_what_generate_and_info_read() {
 
 #[test]
 fn every_file_and_every_key_of_a_run_is_explained() {
-    let cli = Cli::new();
-    cli.concept("blue-umbrella", "pictures");
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let files =
         ["--method", "dreambooth-lora", "--lora-format", "bundle", "--logger", "tensorboard"];
     let keys = ["--triple", "--each-input", "--clip-t", "--log-unscaled", "--save-init-embeds"];
@@ -82,8 +80,7 @@ fn every_file_and_every_key_of_a_run_is_explained() {
 
 #[test]
 fn a_run_gives_the_same_bytes_on_any_number_of_threads() {
-    let cli = Cli::new();
-    cli.concept("blue-umbrella", "pictures");
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let run = |threads: &str| {
         let run = format!("on-{threads}");
         let more = ["-o", &run, "--train-batch-size", "3", "--eval-batch-size", "2"];
@@ -97,8 +94,7 @@ fn a_run_gives_the_same_bytes_on_any_number_of_threads() {
 
 #[test]
 fn the_saved_config_repeats_the_run_byte_for_byte() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     cli.train(&["-o", "one", "--seed", "5"]).ok();
     cli.run(&["train", "--config", "one/config.toml", "-o", "two", "--device", "cpu"]).ok();
     for file in [
@@ -113,8 +109,7 @@ fn the_saved_config_repeats_the_run_byte_for_byte() {
 
 #[test]
 fn a_model_folder_of_any_size_trains() {
-    let cli = Cli::new();
-    cli.concept("teal-robot", "pictures");
+    let cli = Cli::with_pictures_of("teal-robot");
     let tiny_sd = golden().join("models/tiny-sd");
     let word = initializer("clip");
     let said = cli.run(&[
@@ -156,8 +151,7 @@ fn the_sheet_of_many_pictures_holds_the_first() {
 
 #[test]
 fn a_criterion_that_can_never_stop_is_said_to() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let said = cli.train(&["-o", "watch", "--max-train-steps", "2"]).ok();
     assert!(said.contains("a threshold of 0 only watches"), "{said}");
     let said = cli
@@ -214,8 +208,7 @@ fn a_run_in_the_working_folder_is_called_by_its_name_in_the_log() {
 
 #[test]
 fn a_flag_that_does_nothing_in_a_run_is_told_with_the_reason() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let few = ["--stopping", "few-iters", "--max-train-steps", "1", "--num-samples", "1", "-o"];
     let ran = cli.train(&[&few[..], &["told", "--lora-rank", "8", "--window", "5"]].concat());
     let told: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("warning")).collect();

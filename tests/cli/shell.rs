@@ -33,8 +33,7 @@ fn a_stdout_that_is_full_is_an_error_and_no_panic() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_stderr_that_is_full_ends_no_command_and_changes_no_exit_code() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let run = ["-o", "run", "--max-train-steps", "2", "--num-samples", "1", "--lora-rank", "8"];
     for (args, code) in [(train_args(&run), 0), (vec!["info", "none"], 2)] {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();

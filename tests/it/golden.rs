@@ -11,21 +11,10 @@ use std::{
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
-/// The folder with `golden/`, `models/` and `images/`.
-pub fn root() -> PathBuf {
-    std::env::var_os("DVAR_GOLDEN").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/golden"),
-        PathBuf::from,
-    )
-}
+#[path = "../support/golden_sets.rs"]
+mod golden_sets;
 
-/// The further set, of other models and files, in the folder that `DVAR_GOLDEN_MORE` names.
-pub fn more() -> PathBuf {
-    std::env::var_os("DVAR_GOLDEN_MORE").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/golden-more"),
-        PathBuf::from,
-    )
-}
+pub use golden_sets::{golden as root, golden_more as more};
 
 /// A path in the set that has it, of the two.
 pub fn find(path: &str) -> PathBuf {

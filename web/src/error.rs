@@ -3,12 +3,9 @@
 use std::error::Error;
 
 use dvar::{
-    concept::{AdapterError, LearnedConcept},
-    config::ConfigError,
-    data::DataError,
-    embedding::EmbeddingError,
+    concept::LearnedConcept,
     pipelines::PipelineError,
-    session::{Cause, RunError, SessionError, option_of, sentence, sources},
+    session::{RunError, is_given, option_of, sentence, sources},
     tensor::DeviceError,
     trainer::TrainError,
 };
@@ -59,11 +56,7 @@ impl PageError {
 
     /// What ended a run, with what it had learned before.
     pub fn ended(RunError { cause, last_good }: RunError<Self>) -> Self {
-        let error = match cause {
-            Cause::Session(error) => error.into(),
-            Cause::Train(error) => error.into(),
-            Cause::Observer(error) => error,
-        };
+        let error = cause.into_error();
         match last_good {
             Some(last_good) => Self::Trained { error: Box::new(error), last_good },
             None => error,
@@ -124,11 +117,14 @@ fn name(error: &(dyn Error + 'static)) -> &'static str {
     let device = |error: &(dyn Error + 'static)| {
         error.downcast_ref::<DeviceError>().map(DeviceError::is_out_of_memory)
     };
+    let diverged = |error: &(dyn Error + 'static)| {
+        matches!(error.downcast_ref(), Some(TrainError::NonFinite { .. }))
+    };
     match sources(error).find_map(device) {
         Some(true) => "MemoryError",
         Some(false) => "DeviceError",
         None if sources(error).any(is_model) => "ModelError",
-        None if sources(error).any(is_given) => "InputError",
+        None if sources(error).any(|error| is_given(error) || diverged(error)) => "InputError",
         None => "Error",
     }
 }
@@ -145,16 +141,4 @@ fn is_model(error: &(dyn Error + 'static)) -> bool {
             Some(PipelineError::Tokenizer(error)) => tokenizer(error),
             _ => false,
         }
-}
-
-/// Whether it is about what the visitor gave.
-fn is_given(error: &(dyn Error + 'static)) -> bool {
-    error.is::<SessionError>()
-        || error.is::<ConfigError>()
-        || error.is::<DataError>()
-        || error.is::<PipelineError>()
-        || error.is::<TokenizerError>()
-        || error.is::<EmbeddingError>()
-        || error.is::<AdapterError>()
-        || matches!(error.downcast_ref(), Some(TrainError::State(_) | TrainError::NonFinite { .. }))
 }

@@ -9,12 +9,13 @@ use dvar::{
     session::{Generator, RunError, advice, check_sampling},
     trainer::LocalBoxFuture,
 };
-use js_sys::{Array, Uint8Array};
+use js_sys::Array;
 use wasm_bindgen::JsValue;
 
 use crate::{
     error::PageError,
     host::{Page, png},
+    learned::file,
     pictures::{bytes, property},
     studio::Studio,
 };
@@ -62,7 +63,7 @@ pub async fn generate(
         let prompt = std::slice::from_ref(&prompt);
         let drawn = generator.draw(number, prompt, None, &options, Some(&one)).await;
         for picture in drawn.map_err(ended)? {
-            files.push(&Uint8Array::from(png(&picture)?.as_slice()));
+            files.push(&file(&png(&picture)?));
         }
     }
     Ok(files.into())
@@ -96,7 +97,7 @@ fn sampling_options(studio: &Studio, request: &JsValue) -> Result<SamplingOption
 /// A whole number that the page may give.
 fn whole(request: &JsValue, name: &str) -> Result<Option<u64>, PageError> {
     let value = property(request, name);
-    if value.is_undefined() || value.is_null() {
+    if value.is_null_or_undefined() {
         return Ok(None);
     }
     match value.as_f64() {

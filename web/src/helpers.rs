@@ -1,11 +1,11 @@
 //! A run's work in shares, some of them computed by other workers of the page, each with a
 //! [`Replica`](crate::replica::Replica) of the run.
 
-use js_sys::{Array, Object, Promise, Reflect};
+use js_sys::{Array, Object, Promise};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
-use crate::error::PageError;
+use crate::{error::PageError, learned::object};
 
 #[wasm_bindgen]
 extern "C" {
@@ -76,14 +76,6 @@ impl Sharing {
 }
 
 /// Some work as the page passes it on.
-pub fn work(
-    kind: &str,
-    parameters: JsValue,
-    (name, value): (&str, JsValue),
-) -> Result<Object, PageError> {
-    let work = Object::new();
-    for (name, value) in [("kind", kind.into()), ("parameters", parameters), (name, value)] {
-        Reflect::set(&work, &name.into(), &value).map_err(PageError::thrown)?;
-    }
-    Ok(work)
+pub fn work(kind: &str, parameters: JsValue, more: (&str, JsValue)) -> Result<Object, PageError> {
+    object([("kind", kind.into()), ("parameters", parameters), more]).map_err(PageError::thrown)
 }

@@ -15,7 +15,11 @@ use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 
 use crate::{
-    error::PageError, helpers::Sharing, learned::files, options::to_js, pictures::property,
+    error::PageError,
+    helpers::Sharing,
+    learned::{file, files},
+    options::to_js,
+    pictures::property,
 };
 
 #[wasm_bindgen]
@@ -104,7 +108,7 @@ impl Page {
     ) -> Result<(), PageError> {
         let pngs = Array::new();
         for picture in pictures {
-            pngs.push(&Uint8Array::from(png(picture)?.as_slice()));
+            pngs.push(&file(&png(picture)?));
         }
         let prompts: Array = prompts.into_iter().map(JsValue::from).collect();
         let clip_i = clip_i.map_or(JsValue::NULL, JsValue::from);

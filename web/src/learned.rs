@@ -7,16 +7,22 @@ use wasm_bindgen::JsValue;
 /// A learned concept as the page saves it: `learned`, and `adapter` where the method has one. What
 /// fails is an `Error` of the page's.
 pub fn files(concept: &LearnedConcept) -> Result<JsValue, JsValue> {
-    let files = JsValue::from(Object::new());
-    set(&files, "learned", &file(&embedding::write(&concept.embedding)))?;
+    let files = object([("learned", file(&embedding::write(&concept.embedding)))])?;
     if let Some(adapter) = &concept.adapter {
         let bytes = adapter.to_bytes().map_err(|error| Error::new(&error.to_string()))?;
-        let object = Object::new();
-        set(&object, "file", &adapter.file_name().into())?;
-        set(&object, "bytes", &file(&bytes))?;
-        set(&files, "adapter", &object)?;
+        let name = JsValue::from(adapter.file_name());
+        set(&files, "adapter", &object([("file", name), ("bytes", file(&bytes))])?)?;
     }
-    Ok(files)
+    Ok(files.into())
+}
+
+/// An object with these properties.
+pub fn object<const N: usize>(properties: [(&str, JsValue); N]) -> Result<Object, JsValue> {
+    let object = Object::new();
+    for (name, value) in properties {
+        set(&object, name, &value)?;
+    }
+    Ok(object)
 }
 
 /// Sets a property.

@@ -1,10 +1,10 @@
 //! Tensors and parts of steps on their way between a page's workers.
 
 use dvar::{concept::HostTensor, trainer::Part};
-use js_sys::{Array, Float32Array, Object, Reflect};
+use js_sys::{Array, Float32Array};
 use wasm_bindgen::JsValue;
 
-use crate::{error::PageError, pictures::property};
+use crate::{error::PageError, learned::object, pictures::property};
 
 /// The values of each tensor, as `Float32Array`s.
 pub fn values<'a>(tensors: impl IntoIterator<Item = &'a [f32]>) -> JsValue {
@@ -29,16 +29,12 @@ pub fn tensors(like: &[HostTensor], values: Vec<Vec<f32>>) -> Result<Vec<HostTen
 
 /// A part as the page passes it on.
 pub fn write(part: &Part) -> Result<JsValue, PageError> {
-    let object = Object::new();
-    let all = [
+    let part = object([
         ("losses", values([part.losses.as_slice()])),
         ("inputs", values(part.inputs.iter().map(Vec::as_slice))),
         ("gradients", values(part.gradients.iter().map(|gradient| gradient.values.as_slice()))),
-    ];
-    for (name, value) in all {
-        Reflect::set(&object, &name.into(), &value).map_err(PageError::thrown)?;
-    }
-    Ok(object.into())
+    ]);
+    Ok(part.map_err(PageError::thrown)?.into())
 }
 
 /// What [`write`] made of a part whose gradients, if it has some, are of these parameters.

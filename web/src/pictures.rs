@@ -13,7 +13,7 @@ pub fn property(object: &JsValue, name: &str) -> JsValue {
 
 /// Bytes that the page may give.
 pub fn bytes(value: &JsValue, what: &str) -> Result<Option<Vec<u8>>, PageError> {
-    if value.is_undefined() || value.is_null() {
+    if value.is_null_or_undefined() {
         return Ok(None);
     }
     match value.dyn_ref::<Uint8Array>() {

@@ -1,16 +1,39 @@
 //! Scaled dot-product attention over several heads ("Attention Is All You Need", 3.2), as every
 //! network here computes it.
 
-use burn::tensor::{Tensor, activation::softmax};
+use burn::{
+    nn::Linear,
+    tensor::{Tensor, activation::softmax},
+};
 
 #[cfg(feature = "flex")]
 use crate::kernels;
-use crate::{precision::widened, product::matmul};
+use crate::{
+    precision::widened,
+    product::{linear, matmul},
+};
 
 #[cfg(feature = "extension")]
 mod chunked;
 #[cfg(all(test, feature = "extension", feature = "autodiff"))]
 mod tests;
+
+/// A sequence's attention to itself, by its projections to queries, keys, values and the output.
+///
+/// # Shapes
+///
+/// - x: `[batch_size, length, width]`
+/// - mask: `[1, 1, length, length]`, added to the scores
+/// - output: the shape of `x`
+pub(crate) fn self_attention(
+    [query, key, value, output]: [&Linear; 4],
+    x: Tensor<3>,
+    heads: usize,
+    mask: Option<Tensor<4>>,
+) -> Tensor<3> {
+    let (query, key) = (linear(query, x.clone()), linear(key, x.clone()));
+    linear(output, multi_head_attention(query, key, linear(value, x), heads, mask))
+}
 
 /// `softmax(q kᵀ / sqrt(head width) + mask) v` for each head.
 ///

@@ -8,7 +8,7 @@ use burn::{
 
 use crate::{
     Activation,
-    attention::multi_head_attention,
+    attention::self_attention,
     kernels::activate,
     layers::{layer_norm, linear},
     precision::in_f32,
@@ -83,15 +83,8 @@ impl ClipEncoderConfig {
 impl ClipEncoderLayer {
     fn forward(&self, x: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
         let normed = in_f32(x.clone(), |x| self.layer_norm1.forward(x));
-        let attention = &self.self_attn;
-        let attended = multi_head_attention(
-            product::linear(&attention.q_proj, normed.clone()),
-            product::linear(&attention.k_proj, normed.clone()),
-            product::linear(&attention.v_proj, normed),
-            attention.heads,
-            mask,
-        );
-        let x = x + product::linear(&attention.out_proj, attended);
+        let ClipAttention { q_proj, k_proj, v_proj, out_proj, heads } = &self.self_attn;
+        let x = x + self_attention([q_proj, k_proj, v_proj, out_proj], normed, *heads, mask);
         let normed = in_f32(x.clone(), |x| self.layer_norm2.forward(x));
         let hidden = product::linear(&self.mlp.fc1, normed);
         x + product::linear(&self.mlp.fc2, activate(self.mlp.activation, hidden))

@@ -12,7 +12,7 @@ use burn::{
 use super::ViTConfig;
 use crate::{
     Activation,
-    attention::multi_head_attention,
+    attention::self_attention,
     kernels::activate,
     layers::{layer_norm, linear},
     product,
@@ -122,16 +122,10 @@ impl ViTConfig {
 
 impl ViTLayer {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let attention = &self.attention.attention;
+        let ViTAttention { attention, output } = &self.attention;
+        let ViTSelfAttention { query, key, value, heads } = attention;
         let normed = self.layernorm_before.forward(x.clone());
-        let attended = multi_head_attention(
-            product::linear(&attention.query, normed.clone()),
-            product::linear(&attention.key, normed.clone()),
-            product::linear(&attention.value, normed),
-            attention.heads,
-            None,
-        );
-        let x = x + product::linear(&self.attention.output.dense, attended);
+        let x = x + self_attention([query, key, value, &output.dense], normed, *heads, None);
         let hidden =
             product::linear(&self.intermediate.dense, self.layernorm_after.forward(x.clone()));
         x + product::linear(&self.output.dense, activate(self.activation, hidden))

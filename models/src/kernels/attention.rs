@@ -61,6 +61,11 @@ impl Attention {
         [self.batch_size, length, self.heads * self.width].into()
     }
 
+    /// What scores are multiplied by.
+    fn scale(&self) -> f32 {
+        (self.width as f64).powf(-0.5) as f32
+    }
+
     /// Operations for one head.
     fn cost(&self) -> usize {
         self.query_length * self.key_length * (2 * self.width + 16)
@@ -69,8 +74,7 @@ impl Attention {
     /// `softmax(scale * query keyᵀ + mask)`: the share of each key in each query.
     fn shares(&self, query: Matrix, key: Matrix, first: usize, shares: &mut [f32]) {
         let length = self.key_length;
-        let scale = (self.width as f64).powf(-0.5) as f32;
-        multiply(shares, length, query, key.transpose(), scale, false);
+        multiply(shares, length, query, key.transpose(), self.scale(), false);
         vectorized(
             #[inline(always)]
             || {
@@ -115,8 +119,7 @@ impl Attention {
         gradient: &[f32],
         i: usize,
     ) -> Gradients {
-        let (width, length) = (self.width, self.key_length);
-        let scale = (width as f64).powf(-0.5) as f32;
+        let (width, length, scale) = (self.width, self.key_length, self.scale());
         let key = self.head(key, length, i, 0..length);
         let value = self.head(value, length, i, 0..length);
         let mut to = Gradients {

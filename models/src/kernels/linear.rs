@@ -97,13 +97,7 @@ fn product(
                 let first = panel * COLUMNS;
                 let width = COLUMNS.min(columns - first);
                 let output = &mut output[row * columns + first..][..width];
-                match bias {
-                    Some(bias) => {
-                        let terms = sums.iter().zip(&bias[first..][..width]);
-                        output.iter_mut().zip(terms).for_each(|(y, (sum, bias))| *y = sum + bias);
-                    }
-                    None => output.copy_from_slice(&sums[..width]),
-                }
+                store(output, &sums[..width], bias.map(|bias| &bias[first..][..width]));
             },
         );
     });
@@ -134,16 +128,22 @@ fn by_columns(x: &[f32], right: Matrix, bias: Option<&[f32]>) -> Vec<f32> {
     for_each_piece(&mut output, columns, 1, |row, output| {
         for (i, (piece, output)) in pieces.iter().zip(output.chunks_mut(width)).enumerate() {
             let sums = &piece[row * output.len()..][..output.len()];
-            match bias {
-                Some(bias) => {
-                    let terms = sums.iter().zip(&bias[i * width..]);
-                    output.iter_mut().zip(terms).for_each(|(y, (sum, bias))| *y = sum + bias);
-                }
-                None => output.copy_from_slice(sums),
-            }
+            store(output, sums, bias.map(|bias| &bias[i * width..]));
         }
     });
     output
+}
+
+/// Each sum, and its bias where there are some.
+#[inline(always)]
+fn store(output: &mut [f32], sums: &[f32], bias: Option<&[f32]>) {
+    match bias {
+        Some(bias) => {
+            let terms = sums.iter().zip(bias);
+            output.iter_mut().zip(terms).for_each(|(y, (sum, bias))| *y = sum + bias);
+        }
+        None => output.copy_from_slice(sums),
+    }
 }
 
 /// A matrix `[rows, columns]` in panels of 16 columns.

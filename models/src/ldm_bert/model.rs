@@ -9,7 +9,7 @@ use burn::{
 use super::LdmBertConfig;
 use crate::{
     Activation,
-    attention::multi_head_attention,
+    attention::self_attention,
     kernels::activate,
     layers::{layer_norm, linear},
     precision::{in_f32, widened},
@@ -92,15 +92,8 @@ impl LdmBertConfig {
 impl LdmBertEncoderLayer {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let normed = in_f32(x.clone(), |x| self.self_attn_layer_norm.forward(x));
-        let attention = &self.self_attn;
-        let attended = multi_head_attention(
-            product::linear(&attention.q_proj, normed.clone()),
-            product::linear(&attention.k_proj, normed.clone()),
-            product::linear(&attention.v_proj, normed),
-            attention.heads,
-            None,
-        );
-        let x = x + product::linear(&attention.out_proj, attended);
+        let LdmBertAttention { q_proj, k_proj, v_proj, out_proj, heads } = &self.self_attn;
+        let x = x + self_attention([q_proj, k_proj, v_proj, out_proj], normed, *heads, None);
         let normed = in_f32(x.clone(), |x| self.final_layer_norm.forward(x));
         let hidden = product::linear(&self.fc1, normed);
         x + product::linear(&self.fc2, activate(self.activation, hidden))

@@ -1,4 +1,4 @@
-//! What the names of UNet and autoencoder have in common.
+//! What the names of all parts have in common.
 
 /// The entry of a list: `{prefix}{index}.{rest}`.
 #[derive(Clone, Copy, Debug)]
@@ -16,26 +16,16 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Original names of a residual block's parts in the UNet, and diffusers'.
-const RESNET: [(&str, &str); 6] = [
-    ("in_layers.0.", "norm1."),
-    ("in_layers.2.", "conv1."),
-    ("emb_layers.1.", "time_emb_proj."),
-    ("out_layers.0.", "norm2."),
-    ("out_layers.3.", "conv2."),
-    ("skip_connection.", "conv_shortcut."),
-];
-
-/// A tensor of one of the UNet's residual blocks.
-pub(super) fn resnet(name: &str) -> Option<String> {
-    RESNET
+/// A name that begins as one of the originals, on the left, with what stands beside it in its place.
+pub(super) fn translated(table: &[(&str, &str)], name: &str) -> Option<String> {
+    table
         .iter()
         .find_map(|(original, ours)| Some(format!("{ours}{}", name.strip_prefix(original)?)))
 }
 
-/// The original name of such a tensor.
-pub(super) fn original_resnet(name: &str) -> Option<String> {
-    RESNET
+/// The other way.
+pub(super) fn original(table: &[(&str, &str)], name: &str) -> Option<String> {
+    table
         .iter()
         .find_map(|(original, ours)| Some(format!("{original}{}", name.strip_prefix(ours)?)))
 }

@@ -1,6 +1,6 @@
 //! OpenCLIP's text tower in the original names, and transformers' for them.
 
-use super::names::Block;
+use super::names::{Block, translated};
 
 /// What of the tower is used.
 #[derive(Clone, Copy, Debug)]
@@ -47,11 +47,7 @@ impl OpenClipNames {
             let used = self.unused.is_none();
             return used.then(|| format!("{PROJECTION}.weight")).into_iter().collect();
         }
-        let begins = |name: &str, pairs: &[(&str, &str)]| {
-            let mut pairs = pairs.iter();
-            pairs.find_map(|(theirs, ours)| Some(format!("{ours}{}", name.strip_prefix(theirs)?)))
-        };
-        if let Some(plain) = begins(name, &PLAIN) {
+        if let Some(plain) = translated(&PLAIN, name) {
             return vec![format!("text_model.{plain}")];
         }
         let Some(Block { index, rest }) = Block::read(name, "transformer.resblocks.") else {
@@ -66,6 +62,6 @@ impl OpenClipNames {
                 .map(|part| format!("{layer}.self_attn.{part}_proj.{kind}"))
                 .into();
         }
-        vec![begins(rest, &PARTS).map_or_else(|| name.into(), |part| format!("{layer}.{part}"))]
+        vec![translated(&PARTS, rest).map_or_else(|| name.into(), |part| format!("{layer}.{part}"))]
     }
 }

@@ -1,6 +1,6 @@
 //! The denoiser's names in the original code, and diffusers' for them.
 
-use super::names::{Block, original_resnet, resnet};
+use super::names::{Block, original, translated};
 
 /// Original names of what lies outside of the blocks, or is the only one of its kind, and diffusers'.
 const PLAIN: [(&str, &str); 8] = [
@@ -12,6 +12,16 @@ const PLAIN: [(&str, &str); 8] = [
     ("out.0.", "conv_norm_out."),
     ("out.2.", "conv_out."),
     ("middle_block.1.", "mid_block.attentions.0."),
+];
+
+/// Original names of a residual block's parts, and diffusers'.
+const RESNET: [(&str, &str); 6] = [
+    ("in_layers.0.", "norm1."),
+    ("in_layers.2.", "conv1."),
+    ("emb_layers.1.", "time_emb_proj."),
+    ("out_layers.0.", "norm2."),
+    ("out_layers.3.", "conv2."),
+    ("skip_connection.", "conv_shortcut."),
 ];
 
 /// How the blocks are counted, which the names of a file tell.
@@ -50,17 +60,15 @@ impl UNetNames {
     }
 
     fn original(self, name: &str) -> Option<String> {
-        for (original, ours) in PLAIN {
-            if let Some(rest) = name.strip_prefix(ours) {
-                return Some(format!("{original}{rest}"));
-            }
+        if let Some(plain) = original(&PLAIN, name) {
+            return Some(plain);
         }
         if let Some(Block { index, rest }) = Block::read(name, "mid_block.resnets.") {
-            return Some(format!("middle_block.{}.{}", 2 * index, original_resnet(rest)?));
+            return Some(format!("middle_block.{}.{}", 2 * index, original(&RESNET, rest)?));
         }
         let entry = |blocks: &str, first: usize, rest: &str| {
             if let Some(Block { index, rest }) = Block::read(rest, "resnets.") {
-                return Some(format!("{blocks}.{}.0.{}", first + index, original_resnet(rest)?));
+                return Some(format!("{blocks}.{}.0.{}", first + index, original(&RESNET, rest)?));
             }
             let Block { index, rest } = Block::read(rest, "attentions.")?;
             Some(format!("{blocks}.{}.1.{rest}", first + index))
@@ -80,13 +88,11 @@ impl UNetNames {
 
     /// A name without `model.diffusion_model.`; none if there is no such tensor in diffusers.
     pub(super) fn translate(self, name: &str) -> Option<String> {
-        for (original, ours) in PLAIN {
-            if let Some(rest) = name.strip_prefix(original) {
-                return Some(format!("{ours}{rest}"));
-            }
+        if let Some(plain) = translated(&PLAIN, name) {
+            return Some(plain);
         }
         if let Some(block) = Block::read(name, "middle_block.") {
-            let resnet = resnet(block.rest)?;
+            let resnet = translated(&RESNET, block.rest)?;
             return Some(format!("mid_block.resnets.{}.{resnet}", block.index / 2));
         }
         if let Some(Block { index, rest }) = Block::read(name, "input_blocks.") {
@@ -96,7 +102,9 @@ impl UNetNames {
             let prefix = format!("down_blocks.{level}");
             return match (part, rest.strip_prefix("op.")) {
                 ("0", Some(rest)) => Some(format!("{prefix}.downsamplers.0.conv.{rest}")),
-                ("0", None) => Some(format!("{prefix}.resnets.{layer}.{}", resnet(rest)?)),
+                ("0", None) => {
+                    Some(format!("{prefix}.resnets.{layer}.{}", translated(&RESNET, rest)?))
+                }
                 ("1", None) => Some(format!("{prefix}.attentions.{layer}.{rest}")),
                 _ => None,
             };
@@ -108,7 +116,7 @@ impl UNetNames {
         // behind the attention, or in its place
         match (part, rest.strip_prefix("conv.")) {
             ("1" | "2", Some(rest)) => Some(format!("{prefix}.upsamplers.0.conv.{rest}")),
-            ("0", None) => Some(format!("{prefix}.resnets.{layer}.{}", resnet(rest)?)),
+            ("0", None) => Some(format!("{prefix}.resnets.{layer}.{}", translated(&RESNET, rest)?)),
             ("1", None) => Some(format!("{prefix}.attentions.{layer}.{rest}")),
             _ => None,
         }

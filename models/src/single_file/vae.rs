@@ -1,6 +1,6 @@
 //! The autoencoder's names in the original code, and diffusers' for them.
 
-use super::names::Block;
+use super::names::{Block, translated};
 
 /// How many levels there are: the original decoder counts them from the picture's side.
 #[derive(Clone, Copy, Debug)]
@@ -43,11 +43,9 @@ impl VaeNames {
             // diffusers' own names behind it, as its converter left them from 0.17 to 0.24
             ("mid.attn_1.", "mid_block.attentions.0."),
         ];
-        let shortcut = |rest: &str| rest.replace("nin_shortcut.", "conv_shortcut.");
-        for (original, ours) in PLAIN {
-            if let Some(rest) = name.strip_prefix(original) {
-                return Some(format!("{ours}{}", shortcut(rest)));
-            }
+        let shortcut = |name: &str| name.replace("nin_shortcut.", "conv_shortcut.");
+        if let Some(plain) = translated(&PLAIN, name) {
+            return Some(shortcut(&plain));
         }
         let (prefix, resampling) = match half {
             "encoder" => ("down", "downsample"),

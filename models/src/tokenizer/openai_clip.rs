@@ -32,6 +32,10 @@ mod tests {
     use super::*;
     use crate::tokenizer::PromptTokenizer;
 
+    fn published() -> PromptTokenizer {
+        PromptTokenizer::clip(vocab_json().as_bytes(), MERGES.as_bytes(), None, None).unwrap()
+    }
+
     #[test]
     fn files_are_built_in_as_they_are_in_the_repository() {
         // also where Git would have changed the ends of their lines
@@ -40,8 +44,7 @@ mod tests {
 
     #[test]
     fn the_published_tokenizer_has_49408_tokens_and_reads_text_as_published() {
-        let tokenizer =
-            PromptTokenizer::clip(vocab_json().as_bytes(), MERGES.as_bytes(), None, None).unwrap();
+        let tokenizer = published();
         assert_eq!(tokenizer.vocab_size(), 49_408);
         // as in CLIP's own documentation and tests
         let ids = tokenizer.encode("a photo of a cat", 8);
@@ -50,8 +53,7 @@ mod tests {
 
     #[test]
     fn the_word_of_the_official_commands_is_one_that_vectors_can_start_from() {
-        let tokenizer =
-            PromptTokenizer::clip(vocab_json().as_bytes(), MERGES.as_bytes(), None, None).unwrap();
+        let tokenizer = published();
         // a rare piece of words; the token that Custom Diffusion and DreamBooth-LoRA begin with
         assert_eq!(tokenizer.initializer_id("ktn").unwrap(), 42_170);
         assert_eq!(tokenizer.token_ids("ktn").len(), 2);

@@ -8,10 +8,9 @@ use burn::{
 
 use super::AutoencoderKlConfig;
 use crate::{
-    attention::multi_head_attention,
+    attention::self_attention,
     kernels,
     layers::{Downsample2D, Upsample2D, group_norm, linear},
-    product,
     resnet::{ResnetBlock2D, ResnetBlock2DConfig},
 };
 
@@ -77,15 +76,9 @@ impl SpatialAttention {
         let [batch_size, channels, height, width] = x.dims();
         let pixels = kernels::group_norm(&self.group_norm, x.clone());
         let pixels = pixels.reshape([batch_size, channels, height * width]).swap_dims(1, 2);
-        let attended = multi_head_attention(
-            product::linear(&self.to_q, pixels.clone()),
-            product::linear(&self.to_k, pixels.clone()),
-            product::linear(&self.to_v, pixels),
-            1,
-            None,
-        );
-        let out = product::linear(&self.to_out, attended).swap_dims(1, 2);
-        x + out.reshape([batch_size, channels, height, width])
+        let Self { to_q, to_k, to_v, to_out, .. } = self;
+        let attended = self_attention([to_q, to_k, to_v, to_out], pixels, 1, None);
+        x + attended.swap_dims(1, 2).reshape([batch_size, channels, height, width])
     }
 }
 

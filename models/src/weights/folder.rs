@@ -7,7 +7,10 @@ use std::{
     path::PathBuf,
 };
 
-use super::{ModelSource, Weights, layout, source::missing};
+use super::{
+    ModelSource, Weights, layout,
+    source::{missing, unreadable},
+};
 use crate::ModelError;
 
 /// A folder on disk in diffusers' layout, or in transformers' for a single network.
@@ -28,19 +31,13 @@ impl ModelSource for Folder {
         match fs::read(self.0.join(file)) {
             Ok(bytes) => Ok(Cow::Owned(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Err(missing(self.display(file))),
-            Err(error) => Err(self.unreadable(file, &error)),
+            Err(error) => Err(unreadable(self.display(file), &error)),
         }
     }
 
     fn weights(&self, part: &str) -> Result<Weights, ModelError> {
         layout::weights(self, part, |file| {
-            File::open(self.0.join(file)).map_err(|error| self.unreadable(file, &error))
+            File::open(self.0.join(file)).map_err(|error| unreadable(self.display(file), &error))
         })
-    }
-}
-
-impl Folder {
-    fn unreadable(&self, file: &str, error: &std::io::Error) -> ModelError {
-        ModelError::Unreadable { file: self.display(file), reason: error.to_string() }
     }
 }

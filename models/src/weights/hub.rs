@@ -22,7 +22,7 @@ use hf_hub::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Folder, HubFiles, hub_environment as environment};
+use super::{Folder, HubFiles, hub_environment as environment, source::unreadable};
 use crate::ModelError;
 
 /// How long the Hub has for the list of a repository's files, which is what it is asked first. hf-hub
@@ -113,10 +113,7 @@ impl Repository {
 
     fn read(&self, file: &str) -> Result<Vec<u8>, ModelError> {
         let path = self.get(file)?;
-        fs::read(&path).map_err(|error| ModelError::Unreadable {
-            file: path.display().to_string(),
-            reason: error.to_string(),
-        })
+        fs::read(&path).map_err(|error| unreadable(path.display().to_string(), &error))
     }
 
     /// The folder that the files lie in after their download. Each commit has one of its own, and what is

@@ -7,7 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{ModelSource, Weights, layout, source::missing};
+use super::{
+    ModelSource, Weights, layout,
+    source::{missing, unreadable},
+};
 use crate::ModelError;
 
 /// A model's files, wherever they are kept, read at once and without waiting.
@@ -36,10 +39,7 @@ impl ModelSource for Pieces {
         let size = self.0.size(file).ok_or_else(|| missing(file.into()))?;
         let bytes = usize::try_from(size).map_err(io::Error::other);
         let bytes = bytes.and_then(|size| self.0.read(file, 0, size));
-        bytes.map(Cow::Owned).map_err(|error| ModelError::Unreadable {
-            file: file.into(),
-            reason: error.to_string(),
-        })
+        bytes.map(Cow::Owned).map_err(|error| unreadable(file.into(), &error))
     }
 
     fn weights(&self, part: &str) -> Result<Weights, ModelError> {

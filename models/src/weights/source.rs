@@ -1,6 +1,6 @@
 //! Where a model's files come from.
 
-use std::{borrow::Cow, fmt::Debug};
+use std::{borrow::Cow, fmt::Debug, io};
 
 use super::Tensors;
 use crate::ModelError;
@@ -55,4 +55,9 @@ pub(super) fn missing(file: String) -> ModelError {
     let remedy = "give the folder of a whole Stable Diffusion 1.x, 2.x, XL or LDM text-to-image model \
                   in diffusers' layout";
     ModelError::MissingFile { file, remedy: remedy.into() }
+}
+
+/// The error for a file that cannot be read.
+pub(super) fn unreadable(file: String, error: &io::Error) -> ModelError {
+    ModelError::Unreadable { file, reason: error.to_string() }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    cli::error::CliError,
+    cli::{error::CliError, input},
     data::{decode::decode, image::Picture, picture_files},
 };
 
@@ -48,9 +48,7 @@ impl Pictures {
 }
 
 fn open(file: &Path) -> Result<Picture, CliError> {
-    let name = file.display().to_string();
-    let bytes = std::fs::read(file).map_err(|error| CliError::read(file, error))?;
-    Ok(decode(&bytes, &name)?)
+    Ok(decode(&input::bytes(file)?, &file.display().to_string())?)
 }
 
 /// The pictures of a folder, each as it is.

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     cli::{
+        distinct::distinct,
         error::CliError,
         learned::{read_each, read_embedding},
         model,
@@ -92,13 +93,8 @@ fn drawing(
 /// The run's prompts as it draws them itself, or each of them `count` times.
 fn prompts(config: &TrainConfig, count: Option<u64>) -> Vec<String> {
     let Some(count) = count else { return config.validation_prompts.clone() };
-    let mut prompts: Vec<String> = Vec::new();
-    for prompt in &config.validation_prompts {
-        if !prompts.contains(prompt) {
-            prompts.push(prompt.clone());
-        }
-    }
-    prompts.into_iter().flat_map(|prompt| vec![prompt; count as usize]).collect()
+    let prompts = distinct(config.validation_prompts.iter()).into_iter();
+    prompts.flat_map(|prompt| vec![prompt.clone(); count as usize]).collect()
 }
 
 /// The single pictures that the run saved, by their prompts; none of a run that goes on, which has

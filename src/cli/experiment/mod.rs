@@ -27,7 +27,8 @@ use self::{
     slurm::Jobs,
 };
 use super::{
-    CliError, counted::counted, device, end_request::on_end_request, output, run_folder::is_run,
+    CliError, counted::counted, device, end_request::on_end_request, input, output,
+    run_folder::is_run,
 };
 
 /// Flags of `dvar experiment`.
@@ -171,8 +172,7 @@ fn write_results(
 
 fn read_grid(args: &ExperimentArgs) -> Result<Grid, CliError> {
     if let Some(file) = &args.grid {
-        let text = std::fs::read_to_string(file).map_err(|e| CliError::read(file, e))?;
-        return Grid::parse(args.experiment, &text, file.display().to_string());
+        return Grid::parse(args.experiment, &input::text(file)?, file.display().to_string());
     }
     let source = format!("{} (built in)", args.experiment.name());
     let grid = Grid::parse(args.experiment, args.experiment.grid(), source)?;

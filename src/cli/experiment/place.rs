@@ -16,7 +16,7 @@ use std::{
 use crate::{
     callbacks::Seconds,
     cli::{
-        CliError, output,
+        CliError, input, output,
         run_folder::{RunFolder, is_run},
         train::RunResult,
     },
@@ -66,15 +66,7 @@ impl Place {
 
     /// The options that the run was made with, if it was begun.
     pub(super) fn saved(&self) -> Result<Option<TrainOptions>, CliError> {
-        let path = self.0.join("config.toml");
-        match fs::read_to_string(&path) {
-            Ok(text) => {
-                let options = TrainOptions::from_toml(&text, &path.display().to_string());
-                Ok(Some(options?))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(CliError::read(&path, error)),
-        }
+        is_run(&self.0).then(|| RunFolder::open(&self.0)?.options()).transpose()
     }
 
     /// What stood for the files of its model and its scorer when the run was begun; a folder that came from
@@ -94,10 +86,8 @@ impl Place {
         if !folder.report().is_file() {
             return Ok(None);
         }
-        let result = match fs::read(folder.result()) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(CliError::read(&folder.result(), error)),
+        let Some(result) = input::if_there(input::bytes(&folder.result()))? else {
+            return Ok(None);
         };
         let unusable = |path: &Path, error: serde_json::Error| {
             CliError::Input(format!(
@@ -106,9 +96,8 @@ impl Place {
             ))
         };
         let result = serde_json::from_slice(&result).map_err(|e| unusable(&folder.result(), e))?;
-        let timing = fs::read(folder.timing()).map_err(|e| CliError::read(&folder.timing(), e))?;
-        let timing: Seconds =
-            serde_json::from_slice(&timing).map_err(|e| unusable(&folder.timing(), e))?;
+        let timing: Seconds = serde_json::from_slice(&input::bytes(&folder.timing())?)
+            .map_err(|e| unusable(&folder.timing(), e))?;
         Ok(Some(Done { result, seconds: timing.train_seconds }))
     }
 
@@ -184,7 +173,7 @@ impl Place {
 
     /// The program's last words, or what ended it without any.
     fn reason(&self, status: ExitStatus) -> Result<String, CliError> {
-        let log = fs::read(self.log()).map_err(|e| CliError::read(&self.log(), e))?;
+        let log = input::bytes(&self.log())?;
         let log = String::from_utf8_lossy(&log);
         let last = log.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
         // a hint may follow

@@ -11,7 +11,7 @@ use super::{
     variant::Variant,
 };
 use crate::{
-    cli::{CliError, output, run_folder::folder_name},
+    cli::{CliError, distinct::distinct, output, run_folder::folder_name},
     config::TrainOptions,
 };
 
@@ -141,6 +141,11 @@ pub(super) fn cell_name(cell: &Cell) -> String {
     format!("{}, {}", cell.concept, cell.variant)
 }
 
+/// What a table says of a run that failed.
+pub(super) fn failure(run: &Finished<'_>) -> Option<Failure> {
+    Some(Failure { run: cell_name(run.cell), reason: run.failure()?.to_string() })
+}
+
 /// The variants, and the options that all runs share where they are not the program's defaults.
 pub(super) fn options(runs: &[Finished<'_>], variants: &[String]) -> Result<String, CliError> {
     let defaults = toml::Table::try_from(TrainOptions::defaults())?;
@@ -177,17 +182,6 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), CliError> {
     output::write_alone(path, text.as_bytes())
 }
 
-/// Each value once, in the order in which they come.
-pub(super) fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
-    let mut seen = Vec::new();
-    for value in values {
-        if !seen.contains(&value) {
-            seen.push(value);
-        }
-    }
-    seen
-}
-
 fn variant_line(variant: &Variant) -> Result<String, CliError> {
     let options = toml::to_string(&variant.options)?;
     let options = options.lines().map(|line| format!("`{line}`"));
@@ -217,9 +211,7 @@ fn table(grid: &Grid, runs: &[Finished<'_>]) -> Table {
             Some(spread) => table::Cell::Spread(spread, quantity.decimals),
             None => table::Cell::Missing,
         });
-        let failures = of_variant(runs, name).filter_map(|run| {
-            Some(Failure { run: cell_name(run.cell), reason: run.failure()?.to_string() })
-        });
+        let failures = of_variant(runs, name).filter_map(failure);
         Row {
             cells: [table::Cell::Text(name.to_string())].into_iter().chain(spreads).collect(),
             runs: of_variant(runs, name).count(),

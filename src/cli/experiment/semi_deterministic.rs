@@ -5,15 +5,16 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     figure::{LossPanel, loss_panels_svg},
-    queue::{Finished, Outcome},
-    report::{self, cell_name, distinct, header, write},
+    queue::Finished,
+    report::{self, cell_name, header, write},
     statistics::{Spread, r_squared},
-    table::{Cell, Failure, Row, Table, csv_line},
+    table::{Cell, Row, Table, csv_line},
 };
 use crate::{
-    cli::{CliError, counted::counted, run_folder::RunFolder, train::read_metrics},
+    cli::{
+        CliError, counted::counted, distinct::distinct, run_folder::RunFolder, train::read_metrics,
+    },
     eval::EvaluationSwitches,
-    plot::CurvePoint,
 };
 
 /// One run and how well its losses follow the deterministic ones.
@@ -54,19 +55,13 @@ pub(super) fn write_results(
 }
 
 fn fits<'a>(runs: &'a [Finished<'a>]) -> Result<Vec<Fit<'a>>, CliError> {
-    let points: Result<Vec<Option<Vec<CurvePoint>>>, CliError> = runs
-        .iter()
-        .map(|run| match run.outcome {
-            Outcome::Done(_) => read_metrics(&RunFolder::open(&run.folder)?).map(Some),
-            Outcome::Failed(_) => Ok(None),
-        })
-        .collect();
     let mut trainings: BTreeMap<&str, (&Finished, Vec<f64>)> = BTreeMap::new();
     let mut fits = Vec::new();
-    for (run, points) in runs.iter().zip(points?) {
-        let points = points.unwrap_or_default();
-        let training: Vec<f64> = points.iter().map(|point| point.loss).collect();
-        if let Outcome::Done(_) = run.outcome {
+    for run in runs {
+        let mut points = Vec::new();
+        if run.done().is_some() {
+            points = read_metrics(&RunFolder::open(&run.folder)?)?;
+            let training: Vec<f64> = points.iter().map(|point| point.loss).collect();
             let (other, first) =
                 trainings.entry(&run.cell.concept).or_insert_with(|| (run, training.clone()));
             if *first != training {
@@ -186,10 +181,7 @@ fn pivot(fits: &[Fit], inputs: &[usize]) -> Table {
             let spread = Spread::of(&known.collect::<Vec<_>>());
             spread.map_or(Cell::Missing, |spread| Cell::Number(spread.median, 3))
         });
-        let failures = of_code().filter_map(|fit| {
-            let reason = fit.run.failure()?.to_string();
-            Some(Failure { run: cell_name(fit.run.cell), reason })
-        });
+        let failures = of_code().filter_map(|fit| report::failure(fit.run));
         Row {
             cells: std::iter::once(Cell::Text(redrawn(*code))).chain(medians).collect(),
             runs: of_code().count(),
@@ -206,7 +198,10 @@ fn pivot(fits: &[Fit], inputs: &[usize]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cli::experiment::grid, config::TrainOptions};
+    use crate::{
+        cli::experiment::{grid, queue::Outcome},
+        config::TrainOptions,
+    };
 
     #[test]
     fn the_figure_is_of_a_concept_that_has_losses_and_keeps_a_place_for_each_run() {

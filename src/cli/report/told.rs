@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf};
 use crate::{
     cli::{
         error::CliError,
+        input,
         run_folder::{RunFolder, folder_name},
         train::{RunResult, read_metrics_until, read_result},
     },
@@ -47,10 +48,9 @@ impl Told {
         let points = read_metrics_until(folder, result.steps)?;
         let losses: Vec<f64> = points.iter().filter_map(|point| point.eval_loss).collect();
         let window = options.stopping.window.unwrap_or(usize::MAX / 2);
-        let config = fs::read_to_string(folder.config());
         Ok(Self {
             name: folder_name(folder.path()),
-            config: config.map_err(|error| CliError::read(&folder.config(), error))?,
+            config: input::text(&folder.config())?,
             pictures: pictures(&options),
             options,
             result,

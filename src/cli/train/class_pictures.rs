@@ -1,13 +1,10 @@
 //! The pictures of the concept's class, for prior preservation: the user's, or the model's own.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::part::Part;
 use crate::{
-    cli::{CliError, counted::counted, output, run_folder::RunFolder},
+    cli::{CliError, counted::counted, input, output, run_folder::RunFolder},
     config::{MethodConfig, TrainConfig},
     data::{DataError, dataset::Dataset, picture_files, png::encode_picture, reading::CropMode},
     pipelines::BATCH,
@@ -59,11 +56,8 @@ pub(super) fn check_kept(config: &TrainConfig, run: &RunFolder) -> Result<(), Cl
 
 /// Refuses pictures that were drawn of another class, where it is known of what.
 fn check_prompt(folder: &Path, prompt: &str, files: &[PathBuf]) -> Result<(), CliError> {
-    let file = folder.join(PROMPT);
-    let drawn_of = match std::fs::read_to_string(&file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(CliError::read(&file, error)),
+    let Some(drawn_of) = input::if_there(input::text(&folder.join(PROMPT)))? else {
+        return Ok(());
     };
     let drawn_of = drawn_of.trim();
     if drawn_of == prompt.trim() || !files.iter().all(|file| is_drawn(file)) {

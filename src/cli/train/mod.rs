@@ -21,7 +21,7 @@ pub(super) use record::{RunResult, mark, read_metrics, read_metrics_until, read_
 pub(super) use run::run;
 
 use super::{
-    CliError,
+    CliError, input,
     run_folder::{RunFolder, folder_name, plain_name},
 };
 use crate::{
@@ -76,10 +76,6 @@ impl TrainArgs {
 
 /// The options of the flags, the configuration file or the resumed run, and that run's folder.
 fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliError> {
-    let read = |path: &Path| {
-        let text = std::fs::read_to_string(path).map_err(|error| CliError::read(path, error))?;
-        Ok::<_, CliError>(TrainOptions::from_toml(&text, &path.display().to_string())?)
-    };
     if let Some(run) = &args.resume {
         check_alone(args)?;
         let folder = RunFolder::resume(run)?;
@@ -92,7 +88,8 @@ fn options(args: &TrainArgs) -> Result<(TrainOptions, Option<RunFolder>), CliErr
     }
     let mut options = args.options.clone();
     if let Some(file) = &args.config {
-        options = options.over(&read(file)?)?;
+        let source = file.display().to_string();
+        options = options.over(&TrainOptions::from_toml(&input::text(file)?, &source)?)?;
     }
     if let Some(preset) = args.preset {
         options = options.over(&preset.options())?;

@@ -16,8 +16,8 @@ use crate::{
     embedding,
     pipelines::{DrawProgress, PipelineError},
     session::{
-        Best, DeviceReplicas, Drawn, Moment, NamedDevice, Observer, Phase, PreparedRun,
-        RankedWords, RunError, Session, Shown, TriedWords, WordSearch,
+        Best, DeviceReplicas, Moment, NamedDevice, Observer, Phase, PreparedRun, RankedWords,
+        RunError, Session, Shown, TriedWords, WordSearch,
     },
     trainer::{Callback, Callbacks, LocalBoxFuture, Replicas, TrainState},
 };
@@ -78,7 +78,7 @@ impl<'a> CommandLine<'a> {
     /// Saves what a run had learned that ended by an error; takes the folder back of one that could
     /// not begin.
     pub(super) fn keep_last_good(&self, error: RunError<CliError>) -> CliError {
-        let (last_good, error) = (error.last_good, CliError::of_run(error.cause));
+        let (last_good, error) = (error.last_good, error.cause.into_error());
         if self.logs.get().is_none() {
             self.folder.discard();
         }
@@ -91,31 +91,27 @@ impl<'a> CommandLine<'a> {
         }
     }
 
-    fn grid(&self, when: &str, drawn: &Drawn) -> Result<(), CliError> {
-        output::write(&self.folder.samples(when), &encode_grid(&drawn.pictures, 4)?)
-    }
-
     fn show(&self, Shown { moment, drawn, prompts }: Shown<'_>) -> Result<(), CliError> {
         let (folder, logs) = (&self.folder, self.logs()?);
+        let sheet = encode_grid(&drawn.pictures, 4)?;
         match moment {
             Moment::Before => {
-                self.grid("before", drawn)?;
-                logs.picture("samples", 0, &folder.samples("before"))
+                output::write(&folder.samples("before"), &sheet)?;
+                logs.picture("samples", 0, &sheet)
             }
             Moment::During { steps, concept } => {
                 let folder = folder.checkpoint(steps);
                 output::create_folder(&folder)?;
-                let picture = folder.join("samples.png");
-                output::write(&picture, &encode_grid(&drawn.pictures, 4)?)?;
-                logs.picture("samples", steps - 1, &picture)?;
+                output::write(&folder.join("samples.png"), &sheet)?;
+                logs.picture("samples", steps - 1, &sheet)?;
                 write_concept(&folder, concept).map_err(CliError::Part)
             }
             Moment::After { steps } => {
-                self.grid("after", drawn)?;
-                logs.picture("samples", steps, &folder.samples("after"))?;
+                output::write(&folder.samples("after"), &sheet)?;
+                logs.picture("samples", steps, &sheet)?;
                 write_each(&folder.sample_folder(), &drawn.pictures, prompts)
             }
-            Moment::Unscaled => self.grid("unscaled", drawn),
+            Moment::Unscaled => output::write(&folder.samples("unscaled"), &sheet),
         }
     }
 }

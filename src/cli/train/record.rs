@@ -5,7 +5,7 @@ use std::fmt::Display;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cli::{CliError, output, run_folder::RunFolder},
+    cli::{CliError, input, output, run_folder::RunFolder},
     data::dataset::Dataset,
     early_stopping::StopReason,
     objective::Draws,
@@ -91,8 +91,7 @@ pub(in crate::cli) fn read_metrics_until(
     folder: &RunFolder,
     steps: usize,
 ) -> Result<Vec<CurvePoint>, CliError> {
-    let path = folder.metrics();
-    let text = std::fs::read_to_string(&path).map_err(|error| CliError::read(&path, error))?;
+    let text = input::text(&folder.metrics())?;
     let points = text.lines().take(steps).map(serde_json::from_str);
     points.collect::<Result<_, serde_json::Error>>().map_err(|error| no_log(folder, &error))
 }

@@ -116,12 +116,7 @@ impl LoraLayer {
     fn added_to(&self, weight: Tensor<2>, scale: f64) -> Result<Tensor<2>, AdapterError> {
         let (found, wanted) = (weight.dims(), self.sizes());
         if found != wanted {
-            let sizes = |[input, output]: [usize; 2]| format!("{input} to {output}");
-            return Err(AdapterError::Fit {
-                layer: self.given.clone(),
-                wanted: sizes(wanted),
-                found: sizes(found),
-            });
+            return Err(AdapterError::fit(&self.given, wanted, Some(found)));
         }
         let device = weight.device();
         Ok(match &self.addition {

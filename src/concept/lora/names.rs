@@ -9,6 +9,17 @@ pub enum Part {
     TextEncoder(usize),
 }
 
+impl Part {
+    /// What diffusers calls the network; no model here has a third text encoder.
+    pub(super) fn network(self) -> &'static str {
+        match self {
+            Self::Denoiser => "unet",
+            Self::TextEncoder(0) => "text_encoder",
+            Self::TextEncoder(_) => "text_encoder_2",
+        }
+    }
+}
+
 /// Who names tensors so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoraNames {

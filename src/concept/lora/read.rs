@@ -216,12 +216,7 @@ impl Config {
     }
 
     fn get(&self, part: Part, key: &str) -> Option<&Value> {
-        let network = match part {
-            Part::Denoiser => "unet",
-            Part::TextEncoder(0) => "text_encoder",
-            Part::TextEncoder(_) => "text_encoder_2",
-        };
-        self.0.get(format!("{network}.{key}")).or_else(|| self.0.get(key))
+        self.0.get(format!("{}.{key}", part.network())).or_else(|| self.0.get(key))
     }
 
     fn alpha(&self, part: Part, layer: &str) -> Option<f64> {

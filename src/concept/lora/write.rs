@@ -76,16 +76,11 @@ impl Lora {
                     layer.given
                 ));
             };
-            let network = match part {
-                Part::Denoiser => "unet".to_string(),
-                Part::TextEncoder(0) => "text_encoder".into(),
-                Part::TextEncoder(number) => format!("text_encoder_{}", number + 1),
-            };
             let name = match part {
                 Part::Denoiser => originals.layer(name).unwrap_or_else(|| name.clone()),
                 Part::TextEncoder(_) => name.clone(),
             };
-            let name = format!("{network}.{name}");
+            let name = format!("{}.{name}", part.network());
             let scale = self.scale * alpha / down.rows() as f64;
             let (down, up) = (with_rows(down, ranks[part]), with_columns(up, ranks[part]));
             let values = scaled(&up, scale);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "cli")]
-use super::seeds;
+use super::{Switch, seeds};
 use crate::{
     data::{dataset::Pairing, reading::CropMode, templates::LearnableProperty},
     embedding::EmbeddingFormat,
@@ -22,11 +22,7 @@ pub struct DataOptions {
     pub model: Option<PathBuf>,
     /// Take the averaged (EMA) weights of a single file's denoiser instead of the last ones
     /// [default: false]
-    #[cfg_attr(
-        feature = "cli",
-        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-            default_missing_value = "true")
-    )]
+    #[cfg_attr(feature = "cli", arg(long, switch()))]
     pub ema: Option<bool>,
     /// Folder with the 3-6 pictures of the concept
     #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]

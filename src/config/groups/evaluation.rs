@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "cli")]
+use super::Switch;
 use crate::eval::EvaluationSwitches;
 
 /// The deterministic evaluation, which DVAR looks at.
@@ -20,34 +22,18 @@ pub struct EvaluationOptions {
     #[cfg_attr(feature = "cli", arg(long, value_name = "CODE"))]
     pub exp_code: Option<EvaluationSwitches>,
     /// Evaluate at the mean of the autoencoder's posterior instead of a sample from it
-    #[cfg_attr(
-        feature = "cli",
-        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-            default_missing_value = "true")
-    )]
+    #[cfg_attr(feature = "cli", arg(long, switch()))]
     pub mean_latent: Option<bool>,
     /// Evaluate without diffusion noise
-    #[cfg_attr(
-        feature = "cli",
-        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-            default_missing_value = "true")
-    )]
+    #[cfg_attr(feature = "cli", arg(long, switch()))]
     pub mean_noise: Option<bool>,
     /// Also record the evaluation of each third of the time steps
-    #[cfg_attr(
-        feature = "cli",
-        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-            default_missing_value = "true")
-    )]
+    #[cfg_attr(feature = "cli", arg(long, switch()))]
     pub triple: Option<bool>,
     /// Rounds of each deterministic evaluation, each round with time steps of its own
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub eval_gradient_accumulation_steps: Option<usize>,
     /// Also record the loss of each input of the evaluation [default: false]
-    #[cfg_attr(
-        feature = "cli",
-        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-            default_missing_value = "true")
-    )]
+    #[cfg_attr(feature = "cli", arg(long, switch()))]
     pub each_input: Option<bool>,
 }

@@ -31,3 +31,17 @@ pub use training::TrainingOptions;
 fn seeds() -> clap::builder::RangedU64ValueParser {
     clap::value_parser!(u64).range(..=i64::MAX as u64)
 }
+
+/// An option that is true where it stands alone; only behind a `=` can it have a value.
+#[cfg(feature = "cli")]
+trait Switch {
+    fn switch(self) -> Self;
+}
+
+#[cfg(feature = "cli")]
+impl Switch for clap::Arg {
+    fn switch(self) -> Self {
+        let arg = self.value_name("BOOL").num_args(0..=1);
+        arg.require_equals(true).default_missing_value("true")
+    }
+}

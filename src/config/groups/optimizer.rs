@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "cli")]
+use super::Switch;
 use crate::optim::{LrPieces, LrShape};
 
 /// The learning rate and the optimisers' settings.
@@ -13,11 +15,7 @@ pub struct OptimizerOptions {
     #[cfg_attr(feature = "cli", arg(long, value_name = "RATE"))]
     pub learning_rate: Option<f64>,
     /// Multiply the learning rate by batch size and accumulation steps
-    #[cfg_attr(
-        feature = "cli",
-        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-            default_missing_value = "true")
-    )]
+    #[cfg_attr(feature = "cli", arg(long, switch()))]
     pub scale_lr: Option<bool>,
     /// Learning-rate schedule: constant, constant_with_warmup, linear, cosine, cosine_with_restarts
     /// or polynomial
@@ -49,11 +47,7 @@ pub struct OptimizerOptions {
     #[cfg_attr(feature = "cli", arg(long, value_name = "VALUE"))]
     pub adam_weight_decay: Option<f64>,
     /// Scale SAM's ascent step by the parameters (adaptive SAM)
-    #[cfg_attr(
-        feature = "cli",
-        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-            default_missing_value = "true")
-    )]
+    #[cfg_attr(feature = "cli", arg(long, switch()))]
     pub sam_adaptive: Option<bool>,
     /// SAM's rho, the length of its ascent step
     #[cfg_attr(feature = "cli", arg(long, value_name = "LENGTH"))]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "cli")]
-use super::seeds;
+use super::{Switch, seeds};
 use crate::schedulers::SchedulerKind;
 
 /// The pictures that a run draws, and what scores them.
@@ -23,11 +23,7 @@ pub struct SampleOptions {
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub num_samples: Option<usize>,
     /// Also draw a sample grid without guidance
-    #[cfg_attr(
-        feature = "cli",
-        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-            default_missing_value = "true")
-    )]
+    #[cfg_attr(feature = "cli", arg(long, switch()))]
     pub log_unscaled: Option<bool>,
     /// Folder of the CLIP model that scores, or its name on the Hub [default: the model's `clip/`]
     #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
@@ -54,11 +50,7 @@ pub struct SampleOptions {
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
     pub eta: Option<f64>,
     /// Also score the samples that are drawn during training by CLIP-T [default: false]
-    #[cfg_attr(
-        feature = "cli",
-        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-            default_missing_value = "true")
-    )]
+    #[cfg_attr(feature = "cli", arg(long, switch()))]
     pub clip_t: Option<bool>,
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "cli")]
+use super::Switch;
 use crate::config::InitStrategy;
 
 /// Where the vectors start.
@@ -32,11 +34,7 @@ pub struct StartOptions {
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub num_vectors: Option<usize>,
     /// Also save the vectors as they were before training
-    #[cfg_attr(
-        feature = "cli",
-        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-            default_missing_value = "true")
-    )]
+    #[cfg_attr(feature = "cli", arg(long, switch()))]
     pub save_init_embeds: Option<bool>,
 }
 

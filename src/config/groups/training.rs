@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "cli")]
+use super::Switch;
 use crate::{
     config::{MixedPrecision, OptimizerKind},
     schedulers::{BetaSchedule, PredictionType},
@@ -34,19 +36,11 @@ pub struct TrainingOptions {
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE"))]
     pub mixed_precision: Option<MixedPrecision>,
     /// Compute the denoiser's activations again in the backward pass: much less memory, more time
-    #[cfg_attr(
-        feature = "cli",
-        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-            default_missing_value = "true")
-    )]
+    #[cfg_attr(feature = "cli", arg(long, switch()))]
     pub gradient_checkpointing: Option<bool>,
     /// Round the factors of f32 products to TF32 where an NVIDIA GPU has it: faster, less exact
     /// [default: false]
-    #[cfg_attr(
-        feature = "cli",
-        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-            default_missing_value = "true")
-    )]
+    #[cfg_attr(feature = "cli", arg(long, switch()))]
     pub tf32: Option<bool>,
     /// Updates between two checkpoints
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
@@ -69,10 +63,6 @@ pub struct TrainingOptions {
     pub flip: Option<f64>,
     /// Keep the norm that each vector starts with: training only changes its direction
     /// [default: false]
-    #[cfg_attr(
-        feature = "cli",
-        arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-            default_missing_value = "true")
-    )]
+    #[cfg_attr(feature = "cli", arg(long, switch()))]
     pub preserve_embedding_norm: Option<bool>,
 }

@@ -21,6 +21,9 @@ pub(super) const SDXL: [&str; 2] = ["clip_l", "clip_g"];
 pub(crate) const BUNDLE: &str = "bundle_emb.";
 pub(super) const AUTOMATIC1111: &str = ".string_to_param.*";
 
+/// What a file of a model's weights is called, all of them.
+pub(super) const CHECKPOINT: &str = "a checkpoint of a whole model";
+
 /// What a file is called that changes a model's weights.
 pub(super) const LORA: &str = "a LoRA";
 
@@ -29,10 +32,10 @@ const CUSTOM_DIFFUSION: &str = "Custom Diffusion's weights";
 
 /// Beginnings of names, and what a file with them is.
 const OTHERS: [(&str, &str); 16] = [
-    ("model.diffusion_model.", "a checkpoint of a whole model"),
-    ("cond_stage_model.", "a checkpoint of a whole model"),
-    ("conditioner.", "a checkpoint of a whole model"),
-    ("state_dict", "a checkpoint of a whole model"),
+    ("model.diffusion_model.", CHECKPOINT),
+    ("cond_stage_model.", CHECKPOINT),
+    ("conditioner.", CHECKPOINT),
+    ("state_dict", CHECKPOINT),
     ("lora_", LORA),
     ("unet.", LORA),
     ("text_encoder.", LORA),

@@ -7,7 +7,7 @@ use dvar_models::weights::torch::{TorchError, TorchFile, Value};
 use super::{
     super::FileProblem,
     contents::{Contents, Rows, size},
-    names::{LORA, Meaning, meaning},
+    names::{CHECKPOINT, LORA, Meaning, meaning},
 };
 use crate::tensor::{float_type, floats};
 
@@ -23,9 +23,9 @@ pub(super) fn contents(reader: &mut (impl Read + Seek)) -> Result<Contents, File
         return Err(FileProblem::OtherKind { kind: LORA, count });
     }
     let saved = file.root().entries();
-    if saved.contains_key("state_dict") {
-        let kind = "a checkpoint of a whole model";
-        return Err(FileProblem::OtherKind { kind, count: saved["state_dict"].entries().len() });
+    if let Some(state) = saved.get("state_dict") {
+        let count = state.entries().len();
+        return Err(FileProblem::OtherKind { kind: CHECKPOINT, count });
     }
     let params = saved.get("string_to_param").map(|params| params.entries());
     let entries = params.as_ref().unwrap_or(&saved);

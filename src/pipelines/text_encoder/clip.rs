@@ -10,7 +10,7 @@ use dvar_models::{
     weights::{self, ChangeWeight, ModelSource, change_weights},
 };
 
-use super::{TextEncoder, TextEncoderConfig, with_added_tokens};
+use super::{TextEncoder, TextEncoderConfig, with_settings};
 use crate::pipelines::PipelineError;
 
 /// Parses and checks the `config.json` of an encoder whose last layer's hidden states are taken,
@@ -48,20 +48,18 @@ pub fn projected(json: &[u8], file: &str) -> Result<Arc<dyn TextEncoderConfig>, 
 /// [`PipelineError`] if a file is missing or broken.
 pub fn tokenizer(source: &dyn ModelSource, folder: &str) -> Result<PromptTokenizer, PipelineError> {
     let path = |name: &str| format!("{folder}/{name}");
-    let config = source.read_optional(&path("tokenizer_config.json"))?;
-    let special = source.read_optional(&path("special_tokens_map.json"))?;
-    let (config, special) = (config.as_deref(), special.as_deref());
     let (vocab, merges) = (path("vocab.json"), path("merges.txt"));
-    let tokenizer = match source.read_optional(&path("tokenizer.json"))? {
-        Some(json) if !(source.has(&vocab) && source.has(&merges)) => {
-            PromptTokenizer::clip_from_json(&json, config, special)?
-        }
-        _ => {
-            let (vocab, merges) = (source.read(&vocab)?, source.read(&merges)?);
-            PromptTokenizer::clip(&vocab, &merges, config, special)?
-        }
-    };
-    with_added_tokens(tokenizer, source, folder)
+    with_settings(source, folder, |config, special| {
+        Ok(match source.read_optional(&path("tokenizer.json"))? {
+            Some(json) if !(source.has(&vocab) && source.has(&merges)) => {
+                PromptTokenizer::clip_from_json(&json, config, special)?
+            }
+            _ => {
+                let (vocab, merges) = (source.read(&vocab)?, source.read(&merges)?);
+                PromptTokenizer::clip(&vocab, &merges, config, special)?
+            }
+        })
+    })
 }
 
 /// What is taken of the tower.

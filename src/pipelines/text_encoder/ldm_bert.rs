@@ -10,7 +10,7 @@ use dvar_models::{
     weights::{self, ChangeWeight, ModelSource, change_weights},
 };
 
-use super::{TextEncoder, TextEncoderConfig, with_added_tokens};
+use super::{TextEncoder, TextEncoderConfig, with_settings};
 use crate::pipelines::PipelineError;
 
 /// Parses and checks its `config.json`; `file` is named in errors.
@@ -28,18 +28,15 @@ pub fn config(json: &[u8], file: &str) -> Result<Arc<dyn TextEncoderConfig>, Mod
 ///
 /// [`PipelineError`] if a file is missing or broken.
 pub fn tokenizer(source: &dyn ModelSource, folder: &str) -> Result<PromptTokenizer, PipelineError> {
-    let path = |name: &str| format!("{folder}/{name}");
-    let config = source.read_optional(&path("tokenizer_config.json"))?;
-    let special = source.read_optional(&path("special_tokens_map.json"))?;
-    let (config, special) = (config.as_deref(), special.as_deref());
-    let vocab = path("vocab.txt");
-    let tokenizer = match source.read_optional(&path("tokenizer.json"))? {
-        Some(json) if !source.has(&vocab) => {
-            PromptTokenizer::bert_from_json(&json, config, special)?
-        }
-        _ => PromptTokenizer::bert(&source.read(&vocab)?, config, special)?,
-    };
-    with_added_tokens(tokenizer, source, folder)
+    let (vocab, json) = (format!("{folder}/vocab.txt"), format!("{folder}/tokenizer.json"));
+    with_settings(source, folder, |config, special| {
+        Ok(match source.read_optional(&json)? {
+            Some(json) if !source.has(&vocab) => {
+                PromptTokenizer::bert_from_json(&json, config, special)?
+            }
+            _ => PromptTokenizer::bert(&source.read(&vocab)?, config, special)?,
+        })
+    })
 }
 
 impl TextEncoderConfig for LdmBertConfig {

@@ -70,14 +70,18 @@ pub trait TextEncoder: Debug + Send + Sync {
     -> Box<dyn TextEncoder>;
 }
 
-/// The tokenizer with what was added to it before it was saved, which older versions of transformers
-/// write to a file of its own.
-fn with_added_tokens(
-    tokenizer: PromptTokenizer,
+/// A tokenizer with what is saved beside it in `folder`: `open` is given `tokenizer_config.json` and
+/// `special_tokens_map.json`, where they are there. Older versions of transformers write what was added to it
+/// to a file of its own.
+fn with_settings(
     source: &dyn ModelSource,
     folder: &str,
+    open: impl FnOnce(Option<&[u8]>, Option<&[u8]>) -> Result<PromptTokenizer, PipelineError>,
 ) -> Result<PromptTokenizer, PipelineError> {
-    Ok(match source.read_optional(&format!("{folder}/added_tokens.json"))? {
+    let read = |name: &str| source.read_optional(&format!("{folder}/{name}"));
+    let (config, special) = (read("tokenizer_config.json")?, read("special_tokens_map.json")?);
+    let tokenizer = open(config.as_deref(), special.as_deref())?;
+    Ok(match read("added_tokens.json")? {
         Some(added) => tokenizer.with_added_tokens(&added)?,
         None => tokenizer,
     })

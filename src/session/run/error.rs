@@ -20,32 +20,26 @@ pub struct RunError<E> {
 }
 
 /// What ended a run.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Cause<E> {
     /// The networks, the tokens or the drawing.
-    Session(SessionError),
+    #[error("{0}")]
+    Session(#[source] SessionError),
     /// The training itself, or a callback that is not the observer's.
-    Train(TrainError),
+    #[error("{0}")]
+    Train(#[source] TrainError),
     /// The observer's error, as it gave it.
-    Observer(E),
+    #[error("{0}")]
+    Observer(#[source] E),
 }
 
-impl<E: fmt::Display> fmt::Display for Cause<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl<E: From<SessionError> + From<TrainError>> Cause<E> {
+    /// What went wrong as an error of the observer's type.
+    pub fn into_error(self) -> E {
         match self {
-            Self::Session(error) => write!(f, "{error}"),
-            Self::Train(error) => write!(f, "{error}"),
-            Self::Observer(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl<E: Error + 'static> Error for Cause<E> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Session(error) => Some(error),
-            Self::Train(error) => Some(error),
-            Self::Observer(error) => Some(error),
+            Self::Session(error) => error.into(),
+            Self::Train(error) => error.into(),
+            Self::Observer(error) => error,
         }
     }
 }

@@ -127,8 +127,7 @@ fn bad_scorings() {
 #[test]
 fn bad_methods_and_evaluations() {
     let mut messages = Messages::default();
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let train = |more: &[&str]| cli.train(&[&["-o", "run"][..], more].concat());
     for code in ["1111", "111111", "11112", ""] {
         messages.refused(&format!("exp_code `{code}`"), train(&["--exp-code", code]));
@@ -184,8 +183,7 @@ fn bad_methods_and_evaluations() {
 #[cfg(feature = "ndarray")]
 #[test]
 fn backends_that_lack_a_type_are_refused() {
-    let cli = Cli::new();
-    cli.concept("blue-umbrella", "pictures");
+    let cli = Cli::with_pictures_of("blue-umbrella");
     for precision in ["fp16", "bf16"] {
         let train = ["--device", "ndarray", "--mixed-precision", precision, "-o", "run"];
         let ran = cli.train(&train);

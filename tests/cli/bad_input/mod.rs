@@ -69,8 +69,7 @@ fn bad_pictures() {
 #[test]
 fn bad_options() {
     let mut messages = Messages::default();
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     for (case, args) in [
         ("a placeholder that is a token", ["--placeholder-token", "umbrella"]),
         ("an empty placeholder", ["--placeholder-token", ""]),
@@ -112,8 +111,7 @@ fn bad_options() {
 #[test]
 fn bad_configurations() {
     let mut messages = Messages::default();
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     messages.refused("nothing said", cli.run(&["train"]));
     for (case, text) in [
         ("an unknown key", "windw = 3"),
@@ -147,8 +145,7 @@ fn bad_configurations() {
 #[test]
 fn bad_outputs() {
     let mut messages = Messages::default();
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     messages.refused("an output folder that exists", cli.train(&["-o", "pictures"]));
     messages.refused("an output folder that is a file", cli.train(&["-o", "small.toml"]));
     messages.refused("an output folder below a file", cli.train(&["-o", "small.toml/run"]));
@@ -158,8 +155,7 @@ fn bad_outputs() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_output_folder_that_cannot_be_created_is_refused() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     // a folder of the kernel's, where not even root can create one
     let ran = cli.train(&["-o", "/proc/dvar-run"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
@@ -182,8 +178,7 @@ fn on_a_full_disk(cli: &Cli, args: &[&str]) -> Ran {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_merge_that_fails_leaves_nothing_in_the_way_of_the_next() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let lora = ["--method", "dreambooth-lora", "--max-train-steps", "1", "--num-samples", "1"];
     cli.train(&[&lora[..], &["-o", "run"]].concat()).ok();
     let ran = on_a_full_disk(&cli, &["merge", "run"]);
@@ -195,8 +190,7 @@ fn a_merge_that_fails_leaves_nothing_in_the_way_of_the_next() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_leaves_no_half_written_file() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let ran = on_a_full_disk(&cli, &crate::harness::train_args(&["-o", "run"]));
     assert!(ran.stderr.contains("cannot write `run/samples_before.png`"), "{ran:?}");
     let left: Vec<_> =

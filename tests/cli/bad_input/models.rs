@@ -13,8 +13,7 @@ type Change<'a> = &'a dyn Fn(Vec<u8>) -> Option<Vec<u8>>;
 #[test]
 fn bad_model_folders() {
     let mut messages = Messages::default();
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     messages.refused("no such model folder", cli.train(&["--model", "none"]));
     cli.copy_model("model");
     let edit = |file: &str, change: Change| {
@@ -85,8 +84,7 @@ fn bad_model_folders() {
 #[test]
 fn bad_pickled_weights() {
     let mut messages = Messages::default();
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     cli.copy_model("model");
     fs::remove_file(cli.path("model/unet/diffusion_pytorch_model.safetensors")).unwrap();
     let fixtures = root().join("tests/fixtures/torch");
@@ -116,8 +114,7 @@ fn bad_pickled_weights() {
 #[test]
 fn bad_single_files() {
     let mut messages = Messages::default();
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let header = |tensors: &[(&str, &str, &[usize])]| {
         let (mut offset, mut entries) = (0, Vec::new());
         for (name, dtype, shape) in tensors {

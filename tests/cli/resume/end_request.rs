@@ -29,8 +29,7 @@ fn interrupted(cli: &Cli, child: Child) -> Ran {
 
 #[test]
 fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let args = train_args(&["-o", "run", "--max-train-steps", "100000"]);
     let metrics = cli.path("run/metrics.jsonl");
     let child = begun(cli.command(&args), || length(&metrics) > 200);
@@ -42,8 +41,7 @@ fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
 
 #[test]
 fn a_run_that_is_told_twice_in_a_moment_still_saves_its_step() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     // steps long enough to be told twice in one
     let steps = ["--max-train-steps", "100000", "--gradient-accumulation-steps", "64"];
     let args = train_args(&[&steps[..], &["--save-steps", "50000", "-o", "run"]].concat());
@@ -61,8 +59,7 @@ fn a_run_that_is_told_twice_in_a_moment_still_saves_its_step() {
 
 #[test]
 fn a_run_that_nohup_started_outlives_its_terminal() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     // as nohup: what is ignored stays so in the program that takes the shell's place
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_dvar")]);
@@ -78,8 +75,7 @@ fn a_run_that_nohup_started_outlives_its_terminal() {
 
 #[test]
 fn ctrl_c_before_the_first_step_ends_at_once() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let common = ["train", "pictures", "--device", "cpu", "--save-init-embeds", "-o"];
     let start = |args: &[&str]| {
         let mut command = cli.command(&[&common, args].concat());
@@ -106,8 +102,7 @@ fn ctrl_c_before_the_first_step_ends_at_once() {
 
 #[test]
 fn a_run_without_a_checkpoint_that_cannot_go_on_keeps_its_folder() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     // it tries all words, on more inputs than can be computed meanwhile
     let begin = ["train", "pictures", "--eval-batch-size", "1024", "-o", "run"];
     let start = |args: &[&str]| {
@@ -129,8 +124,7 @@ fn a_run_without_a_checkpoint_that_cannot_go_on_keeps_its_folder() {
 
 #[test]
 fn ctrl_c_ends_the_drawing_of_class_pictures_too() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let custom = ["--method", "custom-diffusion", "--class-prompt", "bear"];
     let args = [&custom[..], &["--num-class-images", "5000", "-o", "run"]].concat();
     let first = cli.path("run/class_pictures/class-0000.png");

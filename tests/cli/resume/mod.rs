@@ -35,8 +35,7 @@ fn instants() -> Vec<f64> {
 
 #[test]
 fn a_run_killed_at_ten_random_instants_ends_in_the_bytes_of_one_that_was_not() {
-    let cli = Cli::new();
-    cli.concept("blue-umbrella", "pictures");
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let steps = ["--max-train-steps", "40", "-o"];
     let started = Instant::now();
     cli.train(&[&steps[..], &["whole"]].concat()).ok();
@@ -70,8 +69,7 @@ fn a_run_killed_at_ten_random_instants_ends_in_the_bytes_of_one_that_was_not() {
 
 #[test]
 fn a_finished_run_goes_on_beyond_its_end_and_ends_as_a_longer_one() {
-    let cli = Cli::new();
-    cli.concept("blue-umbrella", "pictures");
+    let cli = Cli::with_pictures_of("blue-umbrella");
     let go_on = |run: &str, steps: &str| {
         cli.run(&["train", "--resume", run, "--max-train-steps", steps, "--device", "cpu"])
     };
@@ -124,8 +122,7 @@ fn a_finished_run_goes_on_beyond_its_end_and_ends_as_a_longer_one() {
 
 #[test]
 fn an_interrupted_run_goes_on_under_its_criterion_to_another_end() {
-    let cli = Cli::new();
-    cli.concept("blue-umbrella", "pictures");
+    let cli = Cli::with_pictures_of("blue-umbrella");
     // its criterion would stop it at once, and may not until it has been killed
     let steps = ["--min-train-steps", "50000", "--max-train-steps", "100000"];
     let args = [&["-o", "run", "--threshold", "0.99"], &steps[..]].concat();

@@ -37,8 +37,7 @@ fn a_run_goes_on_from_its_checkpoint_only_with_the_same_options_and_pictures() {
 
 #[test]
 fn a_run_goes_on_only_with_the_vectors_of_the_file_that_it_started_from() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let short = ["--max-train-steps", "1", "--num-samples", "1", "-o"];
     let go_on =
         |run| cli.run(&["train", "--resume", run, "--max-train-steps", "2", "--device", "cpu"]);
@@ -76,8 +75,7 @@ const VALUE: usize = 15;
 
 #[test]
 fn a_run_goes_on_only_with_the_model_that_it_began_with() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let model = cli.copy_model("model");
     let short = ["--max-train-steps", "1", "--num-samples", "1", "-o"];
     cli.train(&[&["--model", "model"][..], &short, &["run"]].concat()).ok();
@@ -142,8 +140,7 @@ fn other_pictures_are_refused_before_the_networks_are_loaded_and_a_broken_state_
 
 #[test]
 fn a_log_that_is_gone_is_a_fault_of_the_folder() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     let few = ["--max-train-steps", "2", "--num-samples", "1"];
     cli.train(&[&["-o", "run", "--logger", "wandb"][..], &few].concat()).ok();
     fs::remove_dir_all(cli.path("run/logs")).unwrap();
@@ -166,8 +163,7 @@ fn a_folder_with_another_program_s_configuration_is_no_run_and_stays_as_it_is() 
 
 #[test]
 fn a_run_s_own_options_are_told_with_their_file_and_not_with_a_flag_that_is_refused() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     fs::create_dir(cli.path("run")).unwrap();
     let options = "train_data_dir = 'pictures'\nplaceholder_token = '<a>'\n\
                    initializer_token = 'bear'\nwindow = 1\n";
@@ -185,8 +181,7 @@ fn a_run_s_own_options_are_told_with_their_file_and_not_with_a_flag_that_is_refu
 
 #[test]
 fn a_broken_file_of_the_time_is_told_and_without_it_the_run_goes_on() {
-    let cli = Cli::new();
-    cli.concept("koala", "pictures");
+    let cli = Cli::with_pictures_of("koala");
     cli.train(&["-o", "run", "--max-train-steps", "1", "--num-samples", "1"]).ok();
     let go_on = |steps| {
         cli.run(&["train", "--resume", "run", "--max-train-steps", steps, "--device", "cpu"])

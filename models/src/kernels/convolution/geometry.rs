@@ -36,6 +36,19 @@ impl Convolution {
         self.channels_in * self.taps()
     }
 
+    /// How far below and right of the first tap this one lies.
+    pub(super) fn offset(&self, tap: usize) -> [usize; 2] {
+        [tap / self.kernel[1], tap % self.kernel[1]]
+    }
+
+    /// Which row (`axis` 0) or column (1) of the input one of the output meets at a tap's offset; none in
+    /// the padding.
+    #[inline]
+    pub(super) fn source(&self, axis: usize, output: usize, offset: usize) -> Option<usize> {
+        let place = (output * self.stride[axis] + offset).checked_sub(self.padding[axis])?;
+        (place < self.input[axis]).then_some(place)
+    }
+
     /// The sizes of the convolution that leads back; nothing where no convolution does.
     pub(super) fn reversed(&self) -> Option<Self> {
         let [above, left] =

@@ -36,7 +36,7 @@ impl Convolution {
     }
 
     fn gather_plane(&self, plane: &[f32], tap: usize, rows: Range<usize>, patch: &mut [f32]) {
-        let (down, right) = (tap / self.kernel[1], tap % self.kernel[1]);
+        let [down, right] = self.offset(tap);
         let width = self.output[1];
         if let Some(shifted) = self.shifted(tap, &rows) {
             patch[shifted.patch.clone()].copy_from_slice(&plane[shifted.plane]);
@@ -46,15 +46,13 @@ impl Convolution {
             return;
         }
         for (row, patch) in rows.zip(patch.chunks_exact_mut(width)) {
-            let y = (row * self.stride[0] + down).checked_sub(self.padding[0]);
-            let Some(y) = y.filter(|y| *y < self.input[0]) else {
+            let Some(y) = self.source(0, row, down) else {
                 patch.fill(0.0);
                 continue;
             };
             let line = &plane[y * self.input[1]..][..self.input[1]];
             for (column, value) in patch.iter_mut().enumerate() {
-                let x = (column * self.stride[1] + right).checked_sub(self.padding[1]);
-                *value = x.and_then(|x| line.get(x)).copied().unwrap_or(0.0);
+                *value = self.source(1, column, right).map_or(0.0, |x| line[x]);
             }
         }
     }
@@ -67,7 +65,7 @@ impl Convolution {
         rows: Range<usize>,
         plane: &mut [f32],
     ) {
-        let (down, right) = (tap / self.kernel[1], tap % self.kernel[1]);
+        let [down, right] = self.offset(tap);
         let width = self.output[1];
         if let Some(shifted) = self.shifted(tap, &rows) {
             clear_wrapped(patch, width, right as isize - self.padding[1] as isize);
@@ -78,13 +76,11 @@ impl Convolution {
             return;
         }
         for (row, patch) in rows.zip(patch.chunks_exact(width)) {
-            let y = (row * self.stride[0] + down).checked_sub(self.padding[0]);
-            let Some(y) = y.filter(|y| *y < self.input[0]) else { continue };
+            let Some(y) = self.source(0, row, down) else { continue };
             let line = &mut plane[y * self.input[1]..][..self.input[1]];
             for (column, value) in patch.iter().enumerate() {
-                let x = (column * self.stride[1] + right).checked_sub(self.padding[1]);
-                if let Some(to) = x.and_then(|x| line.get_mut(x)) {
-                    *to += value;
+                if let Some(x) = self.source(1, column, right) {
+                    line[x] += value;
                 }
             }
         }
@@ -96,7 +92,7 @@ impl Convolution {
         if self.stride != [1, 1] || self.output[1] != self.input[1] {
             return None;
         }
-        let (down, right) = (tap / self.kernel[1], tap % self.kernel[1]);
+        let [down, right] = self.offset(tap);
         let shift = (down as isize - self.padding[0] as isize) * self.input[1] as isize
             + right as isize
             - self.padding[1] as isize;

@@ -124,10 +124,9 @@ impl Convolution {
     fn place(&self, pixel: usize, tap: usize) -> Option<usize> {
         let (picture, pixel) = (pixel / self.pixels_out(), pixel % self.pixels_out());
         let (row, column) = (pixel / self.output[1], pixel % self.output[1]);
-        let (down, right) = (tap / self.kernel[1], tap % self.kernel[1]);
-        let y = (row * self.stride[0] + down).checked_sub(self.padding[0])?;
-        let x = (column * self.stride[1] + right).checked_sub(self.padding[1])?;
-        let inside = picture < self.batch_size && y < self.input[0] && x < self.input[1];
-        inside.then(|| picture * self.channels_in * self.pixels_in() + y * self.input[1] + x)
+        let [down, right] = self.offset(tap);
+        let (y, x) = (self.source(0, row, down)?, self.source(1, column, right)?);
+        (picture < self.batch_size)
+            .then(|| picture * self.channels_in * self.pixels_in() + y * self.input[1] + x)
     }
 }
