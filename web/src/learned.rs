@@ -11,7 +11,8 @@ pub fn files(concept: &LearnedConcept) -> Result<JsValue, JsValue> {
     if let Some(adapter) = &concept.adapter {
         let bytes = adapter.to_bytes().map_err(|error| Error::new(&error.to_string()))?;
         let name = JsValue::from(adapter.file_name());
-        set(&files, "adapter", &object([("file", name), ("bytes", file(&bytes))])?)?;
+        let adapter = object([("file", name), ("bytes", file(&bytes))])?;
+        set(&files, "adapter", &adapter)?;
     }
     Ok(files.into())
 }
