@@ -33,7 +33,7 @@ pub(super) fn run(args: &InfoArgs) -> Result<(), CliError> {
         file(path)
     } else if is_run(path) {
         training_run(path)
-    } else if path.is_dir() && !has_model(path) {
+    } else if path.is_dir() && !has_model(path) && model::checkpoint_in(path).is_none() {
         Err(CliError::Input(format!(
             "`{}` is the folder of neither a run, which has a `config.toml`, nor a model, which has a `unet`; \
              give one of these, or a file",

@@ -69,7 +69,7 @@ pub(super) fn open(model: Option<&Path>, ema: bool) -> Result<ModelFolder, CliEr
 }
 
 /// What may be a checkpoint in a folder that is not in diffusers' layout.
-fn checkpoint_in(folder: &Path) -> Option<PathBuf> {
+pub(super) fn checkpoint_in(folder: &Path) -> Option<PathBuf> {
     if ["model_index.json", "unet/config.json"].iter().any(|file| folder.join(file).is_file()) {
         return None;
     }
