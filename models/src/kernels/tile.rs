@@ -1,8 +1,8 @@
-//! Products of matrices that lie in panels: the left factor [`ROWS`] rows at a time, the right one
-//! [`COLUMNS`] columns, each panel `inner` steps long, so that both are read from front to back. Every
-//! element of a product is the sum over the inner index from first to last, each term by one fused
-//! multiplication and addition where the processor has them: the same bits however the work is cut,
-//! and however wide the vectors are.
+//! Products of matrices that lie in panels: the left factor [`ROWS`] rows at a time, unless it is
+//! [plain](Panels::Plain), the right one [`COLUMNS`] columns, each panel `inner` steps long, so that both
+//! are read from front to back. Every element of a product is the sum over the inner index from first to
+//! last, each term by one fused multiplication and addition where the processor has them: the same bits
+//! however the work is cut, and however wide the vectors are.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -21,7 +21,7 @@ pub(super) const fn panels(length: usize, width: usize) -> usize {
     length.div_ceil(width)
 }
 
-/// A left factor in panels that begin `apart` steps from each other.
+/// A left factor, as a rule in panels that begin `apart` steps from each other.
 #[derive(Clone, Copy)]
 pub(super) enum Panels<'a> {
     /// Not in panels: its rows, which begin `apart` values from each other. What is read once or a few
