@@ -11,8 +11,8 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::{
     TorchError,
-    objects::Object,
-    pickle::{self, Foreign, Pickle},
+    objects::{Foreign, Object},
+    pickle::{self, Pickle},
 };
 
 /// The first pickle of the older container: protocol 2 and `torch.serialization.MAGIC_NUMBER`.
@@ -101,13 +101,8 @@ fn open_zip(
         let name = entry.name().map_err(damaged)?.into_owned();
         entries.insert(name, Place { start, length: entry.size(), checksum });
     }
-    let is_pickle = |name: &&String| name.ends_with("/data.pkl");
-    // The shortest, so that it is the archive's own and not one inside another folder of it.
-    let name = entries.keys().filter(is_pickle).min_by_key(|name| (name.len(), *name));
-    let folder = name.and_then(|name| name.strip_suffix("data.pkl")).map(str::to_owned);
-    let folder = folder.ok_or(TorchError::Container)?;
-
-    let mut content = |name: &str, limit: usize| match entries.get(&format!("{folder}{name}")) {
+    let entries = in_folder(&entries)?;
+    let mut content = |name: &str, limit: usize| match entries.get(name) {
         Some(place) if place.length > limit as u64 => Err(damaged(format!("`{name}` is too long"))),
         Some(place) => place.read(&mut *reader, 0, place.length as usize).map(Some),
         None => Ok(None),
@@ -117,16 +112,21 @@ fn open_zip(
     }
     let bytes = content("data.pkl", pickle::MAX_BYTES)?.ok_or(TorchError::Container)?;
     let pickle = pickle::load(&bytes, foreign)?;
-    // by their keys alone: the folder's name may be long, and a pickle can name a storage again and again
-    let data = format!("{folder}data/");
-    let stored: HashMap<&str, Place> = entries
-        .iter()
-        .filter_map(|(name, place)| Some((name.strip_prefix(&*data)?, *place)))
-        .collect();
-    let storages = pickle.objects.storages();
-    let storages = storages.filter_map(|(key, _)| Some((key.to_owned(), *stored.get(key)?)));
-    let storages = storages.collect();
+    let place = |key: &str| Some((key.to_owned(), *entries.get(&*format!("data/{key}"))?));
+    let storages = pickle.objects.storages().filter_map(|(key, _)| place(key)).collect();
     Ok((pickle, storages))
+}
+
+/// What lies in the pickle's folder, by its name there: the folder's own may be long, and a pickle can name a
+/// storage again and again.
+fn in_folder(entries: &HashMap<String, Place>) -> Result<HashMap<&str, Place>, TorchError> {
+    let is_pickle = |name: &&String| name.ends_with("/data.pkl");
+    // The shortest, so that it is the archive's own and not one inside another folder of it.
+    let name = entries.keys().filter(is_pickle).min_by_key(|name| (name.len(), *name));
+    let folder = name.and_then(|name| name.strip_suffix("data.pkl"));
+    let folder = folder.ok_or(TorchError::Container)?;
+    let inside = entries.iter();
+    Ok(inside.filter_map(|(name, place)| Some((name.strip_prefix(folder)?, *place))).collect())
 }
 
 fn damaged(error: impl ToString) -> TorchError {
@@ -177,4 +177,24 @@ fn open_legacy(
         storages.insert(key.to_owned(), place);
     }
     Ok((saved, storages))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zips_entries_are_called_without_their_folder_however_long_its_name_is() {
+        let folder = "a".repeat(60_000);
+        let entry = |(name, length): (&str, u64)| {
+            (format!("{folder}/{name}"), Place { start: 0, length, checksum: None })
+        };
+        let mut entries: HashMap<String, Place> =
+            [("data.pkl", 1), ("data/0", 2), ("inner/data.pkl", 3)].map(entry).into();
+        entries.insert("beside".into(), Place { start: 0, length: 4, checksum: None });
+        let mut inside: Vec<_> = in_folder(&entries).unwrap().into_iter().collect();
+        inside.sort_by_key(|(name, _)| *name);
+        let inside: Vec<_> = inside.iter().map(|(name, place)| (*name, place.length)).collect();
+        assert_eq!(inside, [("data.pkl", 1), ("data/0", 2), ("inner/data.pkl", 3)]);
+    }
 }

@@ -46,6 +46,16 @@ pub(super) enum Object {
     ParameterDict(Option<Index>),
 }
 
+/// What becomes of Python objects that tensors do not need.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// The file is refused.
+    #[default]
+    Refused,
+    /// They stand for nothing: a trainer's callbacks and settings.
+    Skipped,
+}
+
 /// The globals that may occur.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Global {
@@ -60,23 +70,29 @@ pub(super) enum Global {
 }
 
 impl Global {
-    pub fn named(module: &str, name: &str) -> Result<Self, TorchError> {
-        // no more of them than is told: a pickle can name the same long ones again and again
-        let foreign = || {
-            let name = module.chars().chain(['.']).chain(name.chars());
-            TorchError::ForeignGlobal(name.take(SHOWN).collect())
-        };
-        Ok(match (module, name) {
-            ("collections", "OrderedDict") => Global::OrderedDict,
-            ("__builtin__" | "builtins", "set") => Global::Set,
-            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Global::RebuildTensor,
+    pub fn named(module: &str, name: &str, foreign: Foreign) -> Result<Self, TorchError> {
+        let known = match (module, name) {
+            ("collections", "OrderedDict") => Some(Global::OrderedDict),
+            ("__builtin__" | "builtins", "set") => Some(Global::Set),
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => {
+                Some(Global::RebuildTensor)
+            }
             // by which alone PyTorch saves types without a storage of their own
             ("torch._utils", "_rebuild_tensor_v3") => return Err(TorchError::Type),
-            ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
-            ("torch.nn.modules.container", "ParameterDict") => Global::ParameterDict,
-            ("torch", class) => Global::Storage(storage_type(class).ok_or_else(foreign)?),
-            _ => return Err(foreign()),
-        })
+            ("torch._utils", "_rebuild_parameter") => Some(Global::RebuildParameter),
+            ("torch.nn.modules.container", "ParameterDict") => Some(Global::ParameterDict),
+            ("torch", class) => storage_type(class).map(Global::Storage),
+            _ => None,
+        };
+        match (known, foreign) {
+            (Some(global), _) => Ok(global),
+            (None, Foreign::Skipped) => Ok(Global::Foreign),
+            // made but once, as it ends the reading: a pickle can name the same long ones again and again
+            (None, Foreign::Refused) => {
+                let name = format!("{module}.{name}");
+                Err(TorchError::ForeignGlobal(name.chars().take(SHOWN).collect()))
+            }
+        }
     }
 }
 
@@ -231,9 +247,8 @@ impl Objects {
     pub fn entries(&self, index: Index) -> HashMap<&str, Index> {
         match self.get(index) {
             Object::Dict(pairs) => {
-                let (mut entries, mut seen) = (HashMap::new(), HashSet::new());
-                // by place first: a long text may be the key of many pairs
-                for (key, value) in pairs.iter().rev().filter(|(key, _)| seen.insert(*key)) {
+                let mut entries = HashMap::new();
+                for (key, value) in last_of_each(pairs) {
                     if let Some(text) = self.text(*key) {
                         entries.entry(text).or_insert(*value);
                     }
@@ -252,4 +267,11 @@ impl Objects {
             _ => HashMap::new(),
         }
     }
+}
+
+/// The pairs from the last to the first, each key once: a long text may be the key of many, and is told from
+/// others by its place first.
+pub(super) fn last_of_each(pairs: &[(Index, Index)]) -> impl Iterator<Item = &(Index, Index)> {
+    let mut seen = HashSet::new();
+    pairs.iter().rev().filter(move |(key, _)| seen.insert(*key))
 }
