@@ -33,7 +33,7 @@ pub(super) fn run(args: &InfoArgs) -> Result<(), CliError> {
         file(path)
     } else if is_run(path) {
         training_run(path)
-    } else if path.is_dir() && !has_model(path) && model::checkpoint_in(path).is_none() {
+    } else if path.is_dir() && !model::may_be_in(path) {
         Err(CliError::Input(format!(
             "`{}` is the folder of neither a run, which has a `config.toml`, nor a model, which has a `unet`; \
              give one of these, or a file",
@@ -47,11 +47,6 @@ pub(super) fn run(args: &InfoArgs) -> Result<(), CliError> {
             path.display()
         )))
     }
-}
-
-/// Whether a folder has what tells a model's from any other; it may lack the rest.
-fn has_model(folder: &Path) -> bool {
-    ["model_index.json", "unet"].iter().any(|part| folder.join(part).exists())
 }
 
 /// What a file is: one that is no model may be an embedding, or hold one.

@@ -12,7 +12,7 @@ use burn::tensor::Device;
 use dvar_models::ModelError;
 use dvar_models::{single_file::SingleFile, weights::Folder};
 
-use super::CliError;
+use super::{CliError, run_folder::is_run};
 #[cfg(feature = "hub")]
 use crate::pipelines::PipelineError;
 use crate::{
@@ -68,9 +68,17 @@ pub(super) fn open(model: Option<&Path>, ema: bool) -> Result<ModelFolder, CliEr
     }
 }
 
-/// What may be a checkpoint in a folder that is not in diffusers' layout.
-pub(super) fn checkpoint_in(folder: &Path) -> Option<PathBuf> {
-    if ["model_index.json", "unet/config.json"].iter().any(|file| folder.join(file).is_file()) {
+/// Whether a folder has what tells a model's from any other, which may lack the rest, or checkpoints, of
+/// which [`open`] says to give one.
+pub(super) fn may_be_in(folder: &Path) -> bool {
+    ["model_index.json", "unet"].iter().any(|part| folder.join(part).exists())
+        || checkpoint_in(folder).is_some()
+}
+
+/// What may be a checkpoint in a folder that is not in diffusers' layout; what a run learned is none.
+fn checkpoint_in(folder: &Path) -> Option<PathBuf> {
+    let in_layout = ["model_index.json", "unet/config.json"];
+    if is_run(folder) || in_layout.iter().any(|file| folder.join(file).is_file()) {
         return None;
     }
     let files = folder.read_dir().ok()?.filter_map(|entry| Some(entry.ok()?.path()));

@@ -137,10 +137,11 @@ fn check_model(
         return Ok(());
     }
     let CheckedOptions { options, config, model } = checked;
-    let embedded = options.data.model.as_deref().and_then(model::place).is_none();
     let (clip, remedy) = match &config.clip {
         Some(clip) => (format!(", or of its CLIP, `{}`,", clip.display()), "put those back"),
-        None if embedded => (String::new(), "go on with the version of dvar that began it"),
+        None if model::is_embedded(options.data.model.as_deref()) => {
+            (String::new(), "go on with the version of dvar that began it")
+        }
         None => (String::new(), "put those back"),
     };
     Err(CliError::Input(format!(

@@ -258,6 +258,11 @@ fn a_folder_of_checkpoints_is_told_to_give_one() {
     let file = Path::new("models").join("a.safetensors");
     let told = format!("give the file, such as `{}`", file.display());
     assert!(refused.stderr.contains(&told), "{refused:?}");
+    // what a run learned is no checkpoint
+    fs::write(cli.path("models/config.toml"), "").unwrap();
+    let refused = cli.run(&["generate", "--model", "models", "--prompt", "a cat"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("the model lacks `"), "{refused:?}");
 }
 
 #[test]
