@@ -9,15 +9,39 @@ import { NAMED_GPU, openWithPrefix } from "./worker_prefix.js";
 const it = site();
 const tiny = { max_train_steps: 12, train_batch_size: 1, eval_batch_size: 1, window: 50, initializer_token: "a", num_inference_steps: 2, validation_prompt: "a {}" };
 
-/** A page that has trained and draws so many pictures, which takes longer than the next click on any number of workers. */
-async function drawing(count) {
-  const page = await trained(it, tiny);
-  await page.locator("#draw-count").fill(String(count));
-  await page.locator("#draw-num_inference_steps").fill("500");
+/** Keeps from the worker what it is asked to draw, and to train after that, before a test calls its `letIn` of either. */
+const HOLD = `
+  {
+    const held = [];
+    globalThis.letIn = async (type) => {
+      let found;
+      while (!(found = held.find(({ data }) => data.type === type))) await new Promise((resolve) => setTimeout(resolve, 10));
+      self.onmessage(found);
+    };
+    addEventListener("message", (event) => {
+      const { type, id } = event.data ?? {};
+      const waits = type === "draw" || (type === "train" && held.length > 0);
+      // what is asked of the workers that compute for this one has no number
+      if (id === undefined || !waits) return;
+      event.stopImmediatePropagation();
+      held.push(event);
+    });
+  }`;
+
+/** A page that has trained and is asked to draw, of which its worker does not hear before `letIn`. */
+async function drawing() {
+  const page = await openWithPrefix(it, HOLD);
+  await ready(page);
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
   await page.getByRole("button", { name: "Draw", exact: true }).click();
-  await page.waitForFunction(() => document.querySelector("#draw-bar").value > 0);
+  await page.locator("#draw-status").getByText("Drawing", { exact: true }).waitFor();
   return page;
 }
+
+// the first worker is the page's
+const letIn = (page, type) => page.workers()[0].evaluate((type) => globalThis.letIn(type), type);
 
 test("the bar of the first visit never goes back", async () => {
   const page = await it.open();
@@ -70,10 +94,11 @@ test("devices are measured to the end also where the rule would stop before", as
 });
 
 test("a drawing that is under way when a training begins moves its own bar", async () => {
-  const page = await drawing(16);
+  const page = await drawing();
   await goOnTo(page, 24);
   const bars = () => page.evaluate(() => ["draw", "training"].map((name) => document.querySelector(`#${name}-bar`).value));
   const before = await bars();
+  await letIn(page, "draw");
   await page.waitForFunction(
     (before) => ["draw", "training"].some((name, i) => document.querySelector(`#${name}-bar`).value !== before[i]),
     before,
@@ -84,8 +109,23 @@ test("a drawing that is under way when a training begins moves its own bar", asy
   await page.context().close();
 });
 
+test("where an earlier drawing goes on, it is said why nothing else can be drawn, until it has ended", async () => {
+  const page = await drawing();
+  await goOnTo(page, 24);
+  await letIn(page, "train");
+  await finished(page);
+  const status = page.locator("#draw-status");
+  assert.ok(await page.locator("#draw-button").isDisabled());
+  assert.equal(await status.textContent(), "What was asked for before is still being drawn");
+  await letIn(page, "draw");
+  await page.waitForFunction(() => !document.querySelector("#draw-button").disabled);
+  assert.equal(await status.textContent(), "");
+  assert.equal(await page.locator("#drawn img").count(), 0);
+  await page.context().close();
+});
+
 test("a drawing that the visitor leaves is ended, and another training does not wait for it", async () => {
-  const page = await drawing(64);
+  const page = await drawing();
   await page.getByRole("button", { name: "Learn something else" }).click();
   await page.waitForFunction(() => document.querySelector("#draw-status").textContent === "The drawing was ended.");
   await ready(page);

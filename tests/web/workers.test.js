@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { downloaded, finished, reached, ready, set, site, train } from "./page.js";
+import { downloaded, figure, finished, reached, ready, set, site, train } from "./page.js";
 import { machine, openWithPrefix } from "./worker_prefix.js";
 
 const it = site();
@@ -39,7 +39,7 @@ test("where a trial finds that one worker is as fast, the others are let go", as
   const page = await begin(machine(2, ONE), 300);
   const [helper] = await together(page, 2);
   await helper.waitForEvent("close");
-  await figure(page, "1");
+  await working(page, 1);
   assert.equal((await helpers(page)).length, 0);
 });
 
@@ -57,7 +57,7 @@ test("a phone works with one worker", async () => {
   const phone = "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36";
   const page = await begin(machine(8, ALL), 40, { userAgent: phone, isMobile: true });
   await finished(page);
-  await figure(page, "1");
+  await working(page, 1);
   assert.equal(page.workers().length, 1);
 });
 
@@ -88,14 +88,15 @@ async function begin(prefix, max_train_steps = options.max_train_steps, context 
 async function together(page, count) {
   await page.locator("#status").getByText("Learning", { exact: true }).waitFor();
   await page.getByRole("button", { name: "Pause" }).click();
-  await figure(page, String(count));
+  await working(page, count);
   const all = await helpers(page);
   await page.getByRole("button", { name: "Go on" }).click();
   return all;
 }
 
-const workers = (page) => page.locator("#figures div").filter({ hasText: "Workers" }).locator("dd");
-const figure = (page, text) => workers(page).getByText(text, { exact: true }).waitFor();
+const workers = (page) => figure(page, "Workers");
+/** Waits until the page says that so many work. */
+const working = (page, count) => workers(page).getByText(String(count), { exact: true }).waitFor();
 
 /** The workers beside the one that trains. */
 async function helpers(page) {
