@@ -103,10 +103,8 @@ fn serve(cli: &Cli) -> String {
     endpoint
 }
 
-/// An address at which nothing answers.
-fn nowhere() -> String {
-    format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
-}
+/// An address at which nothing answers. A port that was free a moment ago may be another test's by now.
+const NOWHERE: &str = "http://127.0.0.1:1";
 
 /// A command that asks the server at `endpoint` and keeps its cache in the folder `hub`.
 fn asking(cli: &Cli, endpoint: &str, args: &[&str]) -> Command {
@@ -233,7 +231,7 @@ fn a_model_is_downloaded_once_by_its_name_and_trains() {
     train("someone/pickled", "pickled").ok();
     assert_eq!(train("some one/none", "refused").code, Some(2));
     // where nothing answers, what is in the cache is enough
-    let offline = |args: &[&str]| ask(&cli, &nowhere(), args);
+    let offline = |args: &[&str]| ask(&cli, NOWHERE, args);
     let cached = offline(&short("someone/tiny-emoji", "cached"));
     let note = "`someone/tiny-emoji` is its copy in the cache";
     assert!(cached.stderr.contains(note), "{cached:?}");
@@ -259,7 +257,7 @@ fn a_model_is_downloaded_once_by_its_name_and_trains() {
 fn without_a_connection_the_model_is_missed_after_whatever_needs_none() {
     let cli = Cli::with_pictures_of("koala");
     cli.concept("koala", "run");
-    let offline = |args: &[&str]| ask(&cli, &nowhere(), args);
+    let offline = |args: &[&str]| ask(&cli, NOWHERE, args);
     let none = offline(&short("someone/none", "none"));
     assert!(none.stderr.contains("check the connection"), "{none:?}");
     assert!(none.stderr.contains("there is no folder `someone/none` here"), "{none:?}");

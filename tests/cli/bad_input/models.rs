@@ -1,6 +1,6 @@
 //! Model folders and their weights.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use safetensors::{Dtype, tensor::TensorView};
 
@@ -255,9 +255,8 @@ fn a_folder_of_checkpoints_is_told_to_give_one() {
     }
     let refused = cli.run(&["info", "models"]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
-    let file = Path::new("models").join("a.safetensors");
-    let told = format!("give the file, such as `{}`", file.display());
-    assert!(refused.stderr.contains(&told), "{refused:?}");
+    let told = "give the file, such as `models/a.safetensors`";
+    assert!(refused.stderr.contains(told), "{refused:?}");
     // what a run learned is no checkpoint
     fs::write(cli.path("models/config.toml"), "").unwrap();
     let refused = cli.run(&["generate", "--model", "models", "--prompt", "a cat"]);
