@@ -45,7 +45,8 @@ fn expected(reason: &(dyn Error + 'static)) -> Option<String> {
         let expected = match reason.kind() {
             IntErrorKind::PosOverflow => "the number is too large",
             IntErrorKind::Zero => "expected a whole number, 1 or more",
-            _ => "expected a whole number, 0 or more",
+            // the least of many options is 1, which is checked later
+            _ => "expected a whole number that is not negative",
         };
         return Some(expected.into());
     }
@@ -71,8 +72,8 @@ mod tests {
     #[test]
     fn what_is_no_number_is_refused_with_what_it_may_be() {
         for (flag, value, told) in [
-            ("--max-train-steps", "1e3", " <N>': expected a whole number, 0 or more\n"),
-            ("--seed", "-1", " <N>': expected a whole number, 0 or more\n"),
+            ("--max-train-steps", "1e3", " <N>': expected a whole number that is not negative\n"),
+            ("--seed", "-1", " <N>': expected a whole number that is not negative\n"),
             ("--seed", "18446744073709551615", ": expected a whole number from 0 to 922"),
             ("--window", "99999999999999999999", ": the number is too large\n"),
             ("--learning-rate", "5e-3x", " <RATE>': expected a number\n"),

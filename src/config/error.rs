@@ -87,8 +87,8 @@ impl ConfigError {
 /// What the parser says, whose last words may name a type as Rust does.
 fn in_words(said: &str) -> String {
     const TYPES: [(&str, &str); 7] = [
-        ("expected usize", "expected a whole number, 0 or more"),
-        ("expected u64", "expected a whole number, 0 or more"),
+        ("expected usize", "expected a whole number that is not negative"),
+        ("expected u64", "expected a whole number that is not negative"),
         ("expected f64", "expected a number"),
         ("expected a boolean", "expected `true` or `false`"),
         ("expected path string", "expected a path between quotes"),
