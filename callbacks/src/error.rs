@@ -1,18 +1,43 @@
 //! Why a run ended otherwise than by its criterion.
 
-use std::error::Error;
+use std::{error::Error, fmt};
 
 use crate::{DeviceError, early_stopping::CriterionError};
+
+/// What is no longer a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Quantity {
+    /// The training loss of a step, before its update.
+    TrainingLoss,
+    /// The length of its gradient.
+    Gradient,
+    /// How far the trained vectors have moved.
+    Distance,
+    /// A trained weight.
+    Weight,
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TrainingLoss => "training loss",
+            Self::Gradient => "gradient",
+            Self::Distance => "distance from the initial vectors",
+            Self::Weight => "trained weight",
+        })
+    }
+}
 
 /// An error that ends a run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// The training loss or its gradient is no longer a number.
-    #[error("the {what} is {value} at step {}; {}", .step.saturating_add(1), remedy(what, *step))]
+    /// The training loss, or what is computed of it, is no longer a number.
+    #[error("the {what} is {value} at step {}; {}", .step.saturating_add(1), remedy(*what, *step))]
     NonFinite {
-        /// Loss, gradient, distance or weight.
-        what: &'static str,
+        /// Which number.
+        what: Quantity,
         /// NaN or an infinity.
         value: f64,
         /// The step's index, from 0; the message counts from 1.
@@ -72,7 +97,7 @@ impl TrainError {
     /// The option to change, by its name in a configuration file, where one is.
     pub fn option(&self) -> Option<&'static str> {
         match self {
-            Self::NonFinite { what, step, .. } if is_of_model(what, *step) => None,
+            Self::NonFinite { what, step, .. } if is_of_model(*what, *step) => None,
             Self::NonFinite { .. } => Some("learning_rate"),
             Self::Criterion(error) => error.option(),
             Self::Callback { .. } | Self::Replica { .. } | Self::State(_) | Self::Device(_) => None,
@@ -81,11 +106,11 @@ impl TrainError {
 }
 
 /// Whether the model itself gives what is no number: nothing was learned before the first loss.
-fn is_of_model(what: &str, step: usize) -> bool {
-    what == "training loss" && step == 0
+fn is_of_model(what: Quantity, step: usize) -> bool {
+    what == Quantity::TrainingLoss && step == 0
 }
 
-fn remedy(what: &str, step: usize) -> &'static str {
+fn remedy(what: Quantity, step: usize) -> &'static str {
     if is_of_model(what, step) {
         "nothing was learned yet, so the model's own weights are no numbers, or it overflows in fp16: take \
          another copy of it, or bf16"
@@ -100,12 +125,17 @@ mod tests {
 
     #[test]
     fn a_loss_that_is_no_number_names_its_step_from_1_and_its_option() {
-        let error = TrainError::NonFinite { what: "training loss", value: f64::NAN, step: 3 };
+        let error =
+            TrainError::NonFinite { what: Quantity::TrainingLoss, value: f64::NAN, step: 3 };
         assert!(error.to_string().starts_with("the training loss is NaN at step 4; "), "{error}");
         assert_eq!(error.option(), Some("learning_rate"));
-        let first = TrainError::NonFinite { what: "training loss", value: f64::NAN, step: 0 };
+        let first =
+            TrainError::NonFinite { what: Quantity::TrainingLoss, value: f64::NAN, step: 0 };
         assert!(first.to_string().contains("at step 1; nothing was learned yet"), "{first}");
         assert_eq!(first.option(), None, "no learning rate has been at work");
+        let gradient = TrainError::NonFinite { what: Quantity::Gradient, value: f64::NAN, step: 0 };
+        assert!(gradient.to_string().contains("at step 1; lower the learning rate"), "{gradient}");
+        assert_eq!(gradient.option(), Some("learning_rate"));
         let refused = CriterionError::Window { window: 1 };
         assert_eq!(TrainError::from(refused).option(), Some("window"));
         assert_eq!(TrainError::callback("disk", "it is full").option(), None);

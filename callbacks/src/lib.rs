@@ -77,7 +77,7 @@ pub use {
     callback::{Callback, LocalBoxFuture, Record, RunState, StepContext},
     deterministic_eval::{DeterministicEval, Evaluation, OnBatch},
     device_error::DeviceError,
-    error::TrainError,
+    error::{Quantity, TrainError},
     factors::{FactorStreams, Factors},
     interrupt::Interrupt,
     score_monitor::{ScoreMonitor, Scores},

@@ -204,7 +204,7 @@ mod tests {
     use super::*;
     use crate::{
         concept::AdapterError, config::ConfigError, data::DataError,
-        early_stopping::CriterionError, session::SessionError,
+        early_stopping::CriterionError, session::SessionError, trainer::Quantity,
     };
 
     fn code(error: impl Into<CliError>) -> u8 {
@@ -239,7 +239,8 @@ mod tests {
         }
         let lost = CliError::from(DeviceError::new("the device was lost"));
         assert!(lost.is_of_device() && lost.hint().is_none());
-        let diverged = TrainError::NonFinite { what: "training loss", value: f64::NAN, step: 3 };
+        let diverged =
+            TrainError::NonFinite { what: Quantity::TrainingLoss, value: f64::NAN, step: 3 };
         assert!(!kept(diverged).is_of_device());
     }
 
@@ -261,7 +262,8 @@ mod tests {
 
     #[test]
     fn a_run_that_diverges_a_full_disk_or_a_lost_network_is_1() {
-        let diverged = TrainError::NonFinite { what: "training loss", value: f64::NAN, step: 3 };
+        let diverged =
+            TrainError::NonFinite { what: Quantity::TrainingLoss, value: f64::NAN, step: 3 };
         assert_eq!(code(diverged), 1);
         let (file, reason) = ("someone/model".into(), "connection refused".into());
         assert_eq!(code(ModelError::Download { file, reason, remedy: "wait" }), 1);

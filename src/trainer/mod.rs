@@ -9,7 +9,7 @@ mod state;
 mod train;
 
 pub use dvar_callbacks::{
-    Callback, LocalBoxFuture, Record, RunState, StepContext, TrainError, callback_runner,
+    Callback, LocalBoxFuture, Quantity, Record, RunState, StepContext, TrainError, callback_runner,
 };
 pub use replicas::{Part, Replicas, Task};
 pub use state::TrainState;

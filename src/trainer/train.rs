@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::{Callback, Part, Record, Replicas, Task, TrainError, TrainState, callback_runner};
+use super::{
+    Callback, Part, Quantity, Record, Replicas, Task, TrainError, TrainState, callback_runner,
+};
 use crate::{
     concept::{Concept, HostTensor},
     early_stopping::StopReason,
@@ -185,7 +187,7 @@ impl<'a> Trainer<'a> {
             scaler.update(updated);
         }
         let distance = read(self.concept.distance()).await?[0].into();
-        finite("distance from the initial vectors", distance, self.step)?;
+        finite(Quantity::Distance, distance, self.step)?;
         record.set("embedding_distance", distance);
         callback_runner::after_update(callbacks, &self.concept, &mut record, &mut stops).await?;
         self.step += 1;
@@ -252,9 +254,9 @@ impl<'a> Trainer<'a> {
         let norm = total(Tensor::cat(squares.collect(), 0)).sqrt();
         let figures = read(Tensor::cat(vec![loss, norm], 0)).await?;
         let (loss, norm) = (f64::from(figures[0]), f64::from(figures[1]));
-        finite("training loss", loss, self.step)?;
+        finite(Quantity::TrainingLoss, loss, self.step)?;
         if !self.loss_scaler.as_ref().is_some_and(LossScaler::may_overflow) {
-            finite("gradient", norm, self.step)?;
+            finite(Quantity::Gradient, norm, self.step)?;
         }
         Ok(Gradient { loss, norm, gradients })
     }
@@ -292,7 +294,7 @@ impl<'a> Trainer<'a> {
         if let Some(value) = values.find(|value| !value.is_finite()) {
             self.concept.set(self.last_good.clone());
             let (value, step) = (f64::from(*value), self.step - 1);
-            return Err(TrainError::NonFinite { what: "trained weight", value, step });
+            return Err(TrainError::NonFinite { what: Quantity::Weight, value, step });
         }
         let (mut optimizer, memory) = (Vec::new(), self.optimizer.memory());
         for (i, parameter) in parameters.iter().enumerate() {
@@ -376,6 +378,6 @@ fn slot_name(parameter: &str, slot: &str) -> String {
     format!("{parameter}/{slot}")
 }
 
-fn finite(what: &'static str, value: f64, step: usize) -> Result<(), TrainError> {
+fn finite(what: Quantity, value: f64, step: usize) -> Result<(), TrainError> {
     if value.is_finite() { Ok(()) } else { Err(TrainError::NonFinite { what, value, step }) }
 }
