@@ -6,7 +6,7 @@ use burn::tensor::DType;
 use dvar_models::weights::with_replaced;
 
 use super::{
-    CliError, device, model,
+    CliError, device, model, model_mark,
     output::{self, OwnFolder},
     run_folder::RunFolder,
 };
@@ -33,6 +33,7 @@ pub(super) fn run(args: &MergeArgs) -> Result<(), CliError> {
         ))
     })?;
     let checked = model::of_run(&run.options()?).map_err(|error| run.of_options(error))?;
+    model_mark::warn_of_other_files(&run, &checked)?;
     let model = checked.model.with_precision(DType::F32);
     let own = OwnFolder::new(args.output_dir.as_deref(), || "merged".into())?;
     let unet = own.path.join("unet");

@@ -1,4 +1,5 @@
-//! What stands for a model's files, so that a run, or a grid, notices when others lie in their place.
+//! What stands for a model's files, so that whatever goes by a run, or a grid, notices when others lie in their
+//! place.
 
 use std::{
     collections::BTreeMap,
@@ -10,9 +11,10 @@ use std::{
 use dvar_models::weights::{Folder, ModelSource, NETWORKS, weight_files};
 
 use crate::{
-    cli::{CliError, model},
+    cli::{CliError, model, run_folder::RunFolder},
     config::TrainOptions,
     fingerprint::Fingerprint,
+    session::{CheckedOptions, ModelMark},
 };
 
 /// How much is read of a file, and at how many places: all of one of 256 KiB, and of one of gigabytes as
@@ -71,6 +73,42 @@ pub(super) fn mark(path: Option<&Path>, clip: Option<&Folder>) -> Result<String,
         hash = with_network(hash, clip, ".")?;
     }
     Ok(format!("{:016x}", hash.0))
+}
+
+/// Warns where what a run has learned is applied to other files of its model than it began with. Only a run that
+/// goes on is refused there: those who put them there may want just that.
+pub(super) fn warn_of_other_files(
+    run: &RunFolder,
+    checked: &CheckedOptions,
+) -> Result<(), CliError> {
+    let Some(state) = run.read_state()? else { return Ok(()) };
+    let CheckedOptions { options, config, .. } = checked;
+    let clip = config.clip.as_deref().and_then(model::place).map(Folder);
+    if config.clip.is_some() && clip.is_none() {
+        // one number stands for it and the model together
+        return Ok(());
+    }
+    if !ModelMark(mark(options.data.model.as_deref(), clip.as_ref())?).is_of(&state)? {
+        eprintln!("warning: {}, or the result may be another one", other_files(run, checked));
+    }
+    Ok(())
+}
+
+/// What is said of a run whose model, or CLIP, has other files than it began with.
+pub(super) fn other_files(run: &RunFolder, checked: &CheckedOptions) -> String {
+    let CheckedOptions { options, config, model } = checked;
+    let (clip, remedy) = match &config.clip {
+        Some(clip) => (format!(", or of its CLIP, `{}`,", clip.display()), "put those back"),
+        None if model::is_embedded(options.data.model.as_deref()) => {
+            (String::new(), "take the version of dvar that began it")
+        }
+        None => (String::new(), "put those back"),
+    };
+    format!(
+        "the run `{}` was begun with other files of its model, `{}`{clip} than are there now; {remedy}",
+        run.path().display(),
+        model.name()
+    )
 }
 
 fn with_network(

@@ -151,6 +151,35 @@ fn a_run_is_scored_by_what_it_learned_as_the_training_did() {
 }
 
 #[test]
+fn a_run_whose_model_has_other_weights_by_now_is_scored_with_a_warning() {
+    let cli = Cli::with_pictures_of("koala");
+    let model = cli.copy_model("model");
+    cli.copy_folder(&golden().join("models/tiny-clip"), "clip");
+    let few = ["--model", "model", "--max-train-steps", "1", "--num-samples", "1"];
+    cli.train(&[&few[..], &["-o", "run"]].concat()).ok();
+    cli.train(&[&few[..], &["-o", "scored", "--clip", "clip"]].concat()).ok();
+    let warns = |args: &[&str]| {
+        let ran = evaluate(&cli, args);
+        let told = format!("warning: the run `{}` was begun with other files of its", args[0]);
+        let warns = ran.stderr.contains(&told);
+        ran.ok();
+        warns
+    };
+    assert!(!warns(&["run"]) && !warns(&["scored"]));
+    let weights = model.join("unet/diffusion_pytorch_model.safetensors");
+    let mut others = fs::read(&weights).unwrap();
+    *others.last_mut().unwrap() ^= 1;
+    fs::write(&weights, others).unwrap();
+    assert!(warns(&["run"]) && warns(&["scored"]));
+    let clip = ["run", "--clip", "clip"];
+    assert!(!warns(&clip), "the saved pictures and a CLIP beside the model");
+    assert!(warns(&[&clip[..], &["--n-images-per-prompt", "1"]].concat()));
+    // with its CLIP somewhere else, nothing tells which of both has changed
+    fs::rename(cli.path("clip"), cli.path("moved")).unwrap();
+    assert!(!warns(&["scored", "--clip", "moved", "--n-images-per-prompt", "1"]));
+}
+
+#[test]
 fn a_clip_of_its_own_scores_in_place_of_the_default() {
     let cli = Cli::new();
     cli.concept("koala", "references");

@@ -116,11 +116,18 @@ fn lora_is_learned_drawn_with_and_merged() {
     let adapted = draw("model", "adapted", &["--adapter", adapter]);
     let plain = draw("model", "plain", &[]);
     assert!(difference(&adapted, &plain) > 2, "the adapter changes the picture");
-    let said = cli.run(&["merge", "run", "-o", "merged"]).ok();
+    let other = "warning: the run `run` was begun with other files of its model, `";
+    let ran = cli.run(&["merge", "run", "-o", "merged"]);
+    assert!(!ran.stderr.contains(other), "{ran:?}");
+    let said = ran.ok();
     assert!(said.contains("weights of") && said.contains("merged"), "{said}");
     fs::remove_dir_all(cli.path("model/unet")).unwrap();
     fs::rename(cli.path("merged/unet"), cli.path("model/unet")).unwrap();
     assert!(difference(&adapted, &draw("model", "again", &[])) <= 1);
+    // which has it twice then
+    let ran = cli.run(&["merge", "run", "-o", "twice"]);
+    assert!(ran.stderr.contains(other), "{ran:?}");
+    ran.ok();
 }
 
 /// The largest difference of two pictures' values.

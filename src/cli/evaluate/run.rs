@@ -14,6 +14,7 @@ use crate::{
         error::CliError,
         learned::{read_each, read_embedding},
         model,
+        model_mark::warn_of_other_files,
         prompts::{Words, say_cut},
         run_folder::RunFolder,
         sample_files::{Named, PROMPTS},
@@ -35,7 +36,7 @@ pub(super) fn subject(args: &EvaluateArgs, run: &RunFolder) -> Result<Subject, C
     }
     let checked = model::of_run(&run.options()?).map_err(|error| run.of_options(error))?;
     let size = checked.size();
-    let CheckedOptions { model, config, .. } = checked;
+    let CheckedOptions { model, config, .. } = &checked;
     model.check_size(size, size)?;
     let references = match &args.references {
         Some(folder) => pictures::all(folder)?,
@@ -52,10 +53,15 @@ pub(super) fn subject(args: &EvaluateArgs, run: &RunFolder) -> Result<Subject, C
             dataset.round().iter().map(|picture| dataset.pictures()[*picture].clone()).collect()
         }
     };
-    let generated = match saved(run, &config)? {
+    let generated = match saved(run, config)? {
         Some(groups) if !draws(args) => Generated::Saved(groups),
-        _ => Generated::ToDraw(Box::new(drawing(args, run, &config, &model)?)),
+        _ => Generated::ToDraw(Box::new(drawing(args, run, config, model)?)),
     };
+    // of saved pictures that another CLIP scores nothing is the model's
+    if args.clip.is_none() || matches!(generated, Generated::ToDraw(_)) {
+        warn_of_other_files(run, &checked)?;
+    }
+    let CheckedOptions { model, config, .. } = checked;
     Ok(Subject { generated, references, clip: config.clip, model: Some(model) })
 }
 

@@ -7,8 +7,14 @@ use dvar_models::weights::ModelSource;
 use super::{TrainArgs, class_pictures, options};
 use crate::{
     cli::{
-        CliError, counted::counted, device, learned::read_embedding, model, model_mark::mark,
-        output, run_folder::RunFolder,
+        CliError,
+        counted::counted,
+        device,
+        learned::read_embedding,
+        model,
+        model_mark::{mark, other_files},
+        output,
+        run_folder::RunFolder,
     },
     config::TrainOptions,
     data::{DataError, dataset::Dataset, picture_files},
@@ -136,20 +142,7 @@ fn check_model(
     if mark.is_of(state)? {
         return Ok(());
     }
-    let CheckedOptions { options, config, model } = checked;
-    let (clip, remedy) = match &config.clip {
-        Some(clip) => (format!(", or of its CLIP, `{}`,", clip.display()), "put those back"),
-        None if model::is_embedded(options.data.model.as_deref()) => {
-            (String::new(), "go on with the version of dvar that began it")
-        }
-        None => (String::new(), "put those back"),
-    };
-    Err(CliError::Input(format!(
-        "the run `{}` was begun with other files of its model, `{}`{clip} than are there now; \
-         {remedy}, or start a new run",
-        run.path().display(),
-        model.name()
-    )))
+    Err(CliError::Input(format!("{}, or start a new run", other_files(run, checked))))
 }
 
 /// A run that goes on takes its own pictures alone, from where they were.

@@ -108,10 +108,7 @@ fn a_run_goes_on_only_with_the_model_that_it_began_with() {
 
     cli.train(&[&short[..], &["default"]].concat()).ok();
     change_mark(&cli, "default", VALUE);
-    refused(
-        go_on("default", "2"),
-        &["(embedded)`", "go on with the version of dvar that began it"],
-    );
+    refused(go_on("default", "2"), &["(embedded)`", "take the version of dvar that began it"]);
     change_mark(&cli, "default", VALUE);
     go_on("default", "2").ok();
 }
