@@ -16,6 +16,7 @@ use dvar::{
     concept::Method,
     config::MixedPrecision,
     pipelines::{ModelFolder, TimeIds},
+    schedulers::PredictionType,
 };
 use dvar_models::{
     ModelError,
@@ -196,6 +197,25 @@ fn a_file_of_stable_diffusion_2_that_does_not_say_what_it_predicts_is_told_by_a_
     assert_eq!(kind(0.12, None), Kind::StableDiffusion2);
     assert_eq!(kind(0.05, Some("v")), Kind::StableDiffusion2);
     assert_eq!(kind(0.12, Some("epsilon")), Kind::StableDiffusion2Base);
+}
+
+#[test]
+fn a_file_of_stable_diffusion_1_with_both_marks_has_no_signal_at_its_end_and_is_drawn_from_there() {
+    let bytes = fs::read(golden::more().join("files/single/sd1.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mark = |name: &str| {
+        (name.to_string(), TensorView::new(Dtype::F32, vec![0], &[]).expect("an empty tensor"))
+    };
+    let tensors = file.tensors().into_iter().chain(["v_pred", "ztsnr"].map(mark));
+    let single = of_bytes(safetensors::serialize(tensors, None).unwrap());
+    assert_eq!(single.kind(), Kind::StableDiffusion1ZeroSnr);
+    let model = open(single);
+    let scheduler = model.scheduler();
+    let schedule = scheduler.noise_schedule();
+    assert_eq!(schedule.prediction_type(), PredictionType::VPrediction);
+    assert_eq!(schedule.alpha_prod(999), 0.0);
+    let drawn = scheduler.build(scheduler.kind().unwrap(), 8, 0.0).unwrap();
+    assert_eq!(drawn.timesteps()[..2], [999.0, 874.0]);
 }
 
 #[test]

@@ -44,6 +44,10 @@ impl Kind {
                 scheduler: include_str!("configs/sd-v1/scheduler_velocity.json"),
                 ..Self::StableDiffusion1.configs()
             },
+            Self::StableDiffusion1ZeroSnr => Configs {
+                scheduler: include_str!("configs/sd-v1/scheduler_zero_snr.json"),
+                ..Self::StableDiffusion1.configs()
+            },
             Self::StableDiffusion2 => Configs {
                 model_index: STABLE_DIFFUSION,
                 text_encoders: &[TextEncoder {

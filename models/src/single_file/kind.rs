@@ -23,8 +23,8 @@ pub(super) const XL_CLIP: &str = "conditioner.embedders.0.transformer.";
 /// The tensors of SDXL's second text encoder, OpenCLIP's tower.
 pub(super) const XL_OPEN_CLIP: &str = "conditioner.embedders.1.model.";
 
-/// The empty tensor by which ComfyUI marks a model of SDXL without signal at its last timestep, where
-/// [`VELOCITY`] stands beside it.
+/// The empty tensor by which AUTOMATIC1111 knows a model without signal at its last timestep, and ComfyUI one of
+/// SDXL.
 const ZERO_SNR: &str = "ztsnr";
 /// The empty tensor by which ComfyUI marks a model of the velocity.
 const VELOCITY: &str = "v_pred";
@@ -37,6 +37,8 @@ pub enum Kind {
     StableDiffusion1,
     /// The same, trained on to predict the velocity.
     StableDiffusion1Velocity,
+    /// The same, with no signal left at the last timestep (zero terminal SNR).
+    StableDiffusion1ZeroSnr,
     /// Stable Diffusion 2.x, which predicts the velocity.
     StableDiffusion2,
     /// Stable Diffusion 2.x base, for 512 pixels, which predicts the noise.
@@ -55,6 +57,9 @@ impl Kind {
         match self {
             Self::StableDiffusion1 => "Stable Diffusion 1.x",
             Self::StableDiffusion1Velocity => "Stable Diffusion 1.x by velocity",
+            Self::StableDiffusion1ZeroSnr => {
+                "Stable Diffusion 1.x by velocity with zero terminal SNR"
+            }
             Self::StableDiffusion2 => "Stable Diffusion 2.x",
             Self::StableDiffusion2Base => "Stable Diffusion 2.x base",
             Self::StableDiffusionXl => "Stable Diffusion XL",
@@ -67,7 +72,10 @@ impl Kind {
 
     /// Whether it is Stable Diffusion 1.x.
     pub(super) fn is_first(self) -> bool {
-        matches!(self, Self::StableDiffusion1 | Self::StableDiffusion1Velocity)
+        matches!(
+            self,
+            Self::StableDiffusion1 | Self::StableDiffusion1Velocity | Self::StableDiffusion1ZeroSnr
+        )
     }
 
     /// Whether it is SDXL.
@@ -93,8 +101,16 @@ impl Kind {
         }
         let has = |prefix: &str| has(shapes, prefix);
         let velocity = predicts_velocity(shapes, metadata);
+        let zero_snr = shapes.contains_key(ZERO_SNR);
+        if zero_snr && !(velocity == Some(true) && (has(CLIP) || has(XL_CLIP))) {
+            return Err(
+                "it was trained with zero terminal SNR, which dvar supports with Stable Diffusion 1.x and XL by \
+                 velocity (`v_pred`) alone; give a model without it",
+            );
+        }
         if has(UNET) && has(VAE) && has(CLIP) {
             return Ok(match velocity {
+                Some(true) if zero_snr => Self::StableDiffusion1ZeroSnr,
                 Some(true) => Self::StableDiffusion1Velocity,
                 _ => Self::StableDiffusion1,
             });
@@ -107,7 +123,7 @@ impl Kind {
         }
         if has(UNET) && has(VAE) && has(XL_CLIP) && has(XL_OPEN_CLIP) {
             return Ok(match velocity {
-                Some(true) if shapes.contains_key(ZERO_SNR) => Self::StableDiffusionXlZeroSnr,
+                Some(true) if zero_snr => Self::StableDiffusionXlZeroSnr,
                 Some(true) => Self::StableDiffusionXlVelocity,
                 _ => Self::StableDiffusionXl,
             });
@@ -154,7 +170,7 @@ pub(super) fn predicts_velocity(
 type Other = (fn(&Shapes) -> bool, &'static str);
 
 /// What people have under such a name, the first that fits.
-const OTHERS: [Other; 21] = [
+const OTHERS: [Other; 20] = [
     (is_lora, IS_LORA),
     (is_embedding, IS_EMBEDDING),
     (
@@ -198,10 +214,6 @@ const OTHERS: [Other; 21] = [
     (
         |s| has(s, "cond_stage_model.transformer.token_emb."),
         "it is LDM text-to-image in the original names, which dvar reads in diffusers' layout alone; give `CompVis/ldm-text2im-large-256` by its name on the Hub, or its folder",
-    ),
-    (
-        |s| s.contains_key(ZERO_SNR) && !(s.contains_key(VELOCITY) && has(s, XL_CLIP)),
-        "it was trained with zero terminal SNR, which dvar supports with SDXL by velocity (`v_pred`) alone; give a model without it",
     ),
     (
         |s| ["edm_mean", "edm_std", "edm_vpred.sigma_max"].iter().any(|key| s.contains_key(*key)),
@@ -373,10 +385,13 @@ mod tests {
             shapes.insert(VELOCITY.into(), vec![0]);
             Kind::of(&shapes, &BTreeMap::new())
         };
-        let without_end = |parts: &[&str]| {
+        let without_end = |parts: &[&str], told: Option<&str>| {
             let mut shapes = with(parts);
-            shapes.extend([VELOCITY, ZERO_SNR].map(|mark| (mark.to_string(), vec![0])));
-            Kind::of(&shapes, &BTreeMap::new())
+            shapes.insert(ZERO_SNR.into(), vec![0]);
+            let told = told.map(|told| (PREDICTION.into(), told.into()));
+            let by_metadata = Kind::of(&shapes, &told.into_iter().collect());
+            shapes.insert(VELOCITY.into(), vec![0]);
+            [by_metadata, Kind::of(&shapes, &BTreeMap::new())]
         };
         let first = [UNET, VAE, CLIP];
         assert_eq!(kind(&first, None), Ok(Kind::StableDiffusion1));
@@ -392,7 +407,12 @@ mod tests {
         assert_eq!(kind(&xl, None), Ok(Kind::StableDiffusionXl));
         assert_eq!(kind(&xl, Some("v")), Ok(Kind::StableDiffusionXlVelocity));
         assert_eq!(marked(&xl), Ok(Kind::StableDiffusionXlVelocity));
-        assert_eq!(without_end(&xl), Ok(Kind::StableDiffusionXlZeroSnr));
-        assert!(without_end(&first).unwrap_err().contains("zero terminal SNR"));
+        assert_eq!(without_end(&first, Some("v")), [Ok(Kind::StableDiffusion1ZeroSnr); 2]);
+        assert_eq!(without_end(&xl, Some("v")), [Ok(Kind::StableDiffusionXlZeroSnr); 2]);
+        let [of_noise, _] = without_end(&first, Some("epsilon"));
+        let [untold, _] = without_end(&first, None);
+        for refused in [of_noise, untold].into_iter().chain(without_end(&second, Some("v"))) {
+            assert!(refused.unwrap_err().contains("zero terminal SNR"));
+        }
     }
 }
