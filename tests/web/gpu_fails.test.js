@@ -28,19 +28,29 @@ async function lose(page) {
   assert.ok(told.some(({ value }) => value));
 }
 
-/** A page that has trained and draws so many pictures, which takes longer than what comes next. */
-async function drawing(count) {
-  const page = await open(NAMED_GPU);
+/** Keeps from a worker on the GPU what it is asked to draw. */
+const HOLD = `
+  {
+    let onGpu = false;
+    addEventListener("message", (event) => {
+      const { type, device } = event.data ?? {};
+      if (type === "open") onGpu = device === "webgpu";
+      if (type === "draw" && onGpu) event.stopImmediatePropagation();
+    });
+  }`;
+
+/** A page that has trained and draws on the GPU, which comes to no end. */
+async function drawing() {
+  // before the name, which has the CPU asked in place of the GPU
+  const page = await open(HOLD + NAMED_GPU);
   await ready(page);
   await page.locator("#pictures img").first().waitFor();
   await set(page, tiny);
   await train(page);
   await finished(page);
   assert.ok(!(await onCpu(page)));
-  await page.locator("#draw-count").fill(String(count));
-  await page.locator("#draw-num_inference_steps").fill("200");
   await page.getByRole("button", { name: "Draw", exact: true }).click();
-  await page.waitForFunction(() => document.querySelector("#draw-bar").value > 0);
+  await page.locator("#draw-status").getByText("Drawing", { exact: true }).waitFor();
   return page;
 }
 
@@ -68,7 +78,7 @@ test("a training that waits for a GPU that is then refused begins on the CPU", a
 });
 
 test("pictures that a GPU does not draw to the end are drawn on the CPU", async () => {
-  const page = await drawing(4);
+  const page = await drawing();
   await lose(page);
   await told(page, "The GPU failed: the GPU was lost. The pictures are drawn on the CPU.");
   await page.locator("#drawn img").nth(3).waitFor();
@@ -78,7 +88,7 @@ test("pictures that a GPU does not draw to the end are drawn on the CPU", async 
 });
 
 test("a training and a drawing that lose the same GPU both go on", async () => {
-  const page = await drawing(16);
+  const page = await drawing();
   await goOnTo(page, 400);
   await lose(page);
   await told(page, "The training goes on from step");
