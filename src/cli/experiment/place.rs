@@ -107,7 +107,7 @@ impl Place {
         Some((fs::metadata(self.failed()).ok()?.modified().ok()?, reason.trim().to_string()))
     }
 
-    /// Takes the run for this process, until the file is closed by it and by the run's process;
+    /// Takes the run for this process, until the file is closed by it and on Unix by the run's process too;
     /// none if another has it.
     pub(super) fn lock(&self) -> Result<Option<File>, CliError> {
         let path = self.0.with_extension("lock");
@@ -152,8 +152,9 @@ impl Place {
         let log = File::options().create(true).append(true).open(self.log());
         let log = log.map_err(|error| CliError::write(&self.log(), error))?;
         let stderr = log.try_clone()?;
-        // As the run's standard input, which it does not read, the lock outlives this process if
-        // only that is killed: no other then goes on with a run that still runs.
+        // As the run's standard input, which it does not read, the lock outlives this process on Unix
+        // if only that is killed: no other then goes on with a run that still runs. On Windows only
+        // who took a lock has it; there the run keeps others out by its folder's, and they take it for failed.
         command.args(["--device", device]).stdin(lock).stdout(log).stderr(stderr);
         apart(&mut command);
         let status = wait(command.spawn()?, interrupts)?;
