@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::ModelError;
 
@@ -23,8 +24,30 @@ pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
 ///
 /// [`ModelError::Invalid`] says where it is broken.
 pub fn parse<T: DeserializeOwned>(json: &[u8], file: &str) -> Result<T, ModelError> {
-    serde_json::from_slice(without_mark(json))
-        .map_err(|error| ModelError::Invalid { file: file.into(), reason: error.to_string() })
+    read(json).map_err(|reason| ModelError::Invalid { file: file.into(), reason })
+}
+
+/// Parses JSON.
+///
+/// # Errors
+///
+/// Where it is broken, in words that fit after a file's name.
+pub fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
+    let json = without_mark(json);
+    serde_json::from_slice(json)
+        .map_err(|error| wrong_value::<T>(json).unwrap_or_else(|| error.to_string()))
+}
+
+/// The first key whose value does not parse, which serde's own error does not name, and why; none where
+/// the values are right or this is no object.
+fn wrong_value<T: DeserializeOwned>(json: &[u8]) -> Option<String> {
+    let object: Map<String, Value> = serde_json::from_slice(json).ok()?;
+    object.into_iter().find_map(|(key, value)| {
+        let alone = Value::Object(Map::from_iter([(key.clone(), value)]));
+        let problem = serde_json::from_value::<T>(alone).err()?.to_string();
+        // it is alone here, and lacks all others
+        (!problem.starts_with("missing field")).then(|| format!("`{key}`: {problem}"))
+    })
 }
 
 /// Makes the errors for one configuration file.
@@ -141,5 +164,32 @@ impl<'a> Checks<'a> {
             self.size(key, *c)?;
             self.divides("norm_num_groups", groups, *c)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Sizes {
+        width: usize,
+        #[serde(default)]
+        depth: usize,
+    }
+
+    #[test]
+    fn a_value_of_another_kind_is_told_by_its_key() {
+        let sizes: Sizes = read(br#"{"width": 3, "depth": 2}"#).unwrap();
+        assert_eq!((sizes.width, sizes.depth), (3, 2));
+        let told = |json: &str| read::<Sizes>(json.as_bytes()).unwrap_err();
+        let list = "`depth`: invalid type: sequence, expected usize";
+        assert_eq!(told(r#"{"width": 3, "depth": [1, 2]}"#), list);
+        assert_eq!(told(r#"{"depth": [1, 2]}"#), list);
+        assert_eq!(told(r#"{"width": null}"#), "`width`: invalid type: null, expected usize");
+        assert!(told(r#"{"depth": 2}"#).starts_with("missing field `width`"));
+        assert!(told(r#"{"width": 3"#).starts_with("EOF"));
     }
 }

@@ -97,7 +97,7 @@ pub mod weights;
 
 pub use activation::Activation;
 #[doc(hidden)] // shared with the package `dvar`
-pub use config_checks::parse as parse_json;
+pub use config_checks::{parse as parse_json, read as read_json};
 pub use error::ModelError;
 #[cfg(feature = "flex")]
 pub use kernels::{KernelKind, Spent, count_kernels, on_cores, spent_in_kernels, threads};

@@ -166,9 +166,10 @@ mod tests {
             refusal("PNDMScheduler", json!({ "beta_end": 1.5 })),
             "`beta_end` in the scheduler configuration is `1.5`, but must be between 0 and 1"
         );
-        assert!(
-            refusal("PNDMScheduler", json!({ "beta_schedule": "sigmoid" })).contains("sigmoid")
-        );
+        for (key, value) in [("beta_schedule", "sigmoid"), ("prediction_type", "sample")] {
+            let refused = refusal("PNDMScheduler", json!({ key: value }));
+            assert!(refused.contains(&format!("`{key}`: unknown variant `{value}`")), "{refused}");
+        }
         assert!(
             refusal("PNDMScheduler", json!({ "trained_betas": [0.1] })).contains("a list of 1")
         );

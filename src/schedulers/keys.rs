@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dvar_models::read_json;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -39,10 +40,9 @@ impl Keys {
     /// # Errors
     /// When it is no JSON, or one of the keys that every sampler reads is of the wrong type.
     pub(super) fn from_json(text: &str) -> Result<Self, SchedulerError> {
-        let text = text.trim_start_matches('\u{feff}'); // some editors' byte-order mark
         // Python writes an infinity that JSON does not have, for `lambda_min_clipped`.
-        serde_json::from_str(&text.replace(": -Infinity", ": null"))
-            .map_err(|error| SchedulerError::Json(error.to_string()))
+        let text = text.replace(": -Infinity", ": null");
+        read_json(text.as_bytes()).map_err(SchedulerError::Json)
     }
 
     /// Whether it says where the betas begin and end.

@@ -212,6 +212,33 @@ fn the_seventh_roots_of_karras_sigmas_are_evenly_spaced() {
     }
 }
 
+/// By the numbers of diffusers 0.35, whose DPM-Solver++ rounds the timesteps.
+#[test]
+fn karras_sigmas_end_where_the_file_says() {
+    let keys = json!({ "use_karras_sigmas": true, "sigma_min": 0.1, "sigma_max": 10.0 });
+    let file = config("EulerDiscreteScheduler", keys);
+    let timesteps: [f64; 5] = [933.50665, 748.32983, 467.03787, 139.50237, 10.38217];
+    for (name, rounded) in [("euler", false), ("dpm++", true), ("unipc", true)] {
+        let scheduler = file.build(kind(name), 5, 0.0).unwrap();
+        for (found, want) in scheduler.timesteps().iter().zip(timesteps) {
+            let want = if rounded { want.round() } else { want };
+            assert!((found - want).abs() < 1e-3, "{name}: {found} for {want}");
+        }
+    }
+    let mut euler = file.build(kind("euler"), 5, 0.0).unwrap();
+    assert!((euler.init_noise_sigma() - 10.0).abs() < 1e-6);
+    let mut sample = scalar(0.0);
+    for (index, sigma) in [4.0701, 1.45073, 0.43245, 0.1, 0.0].into_iter().enumerate() {
+        sample = euler.step(scalar(1.0), index, sample, None);
+        let found = f64::from(sample.clone().into_scalar::<f32>());
+        assert!((found - (sigma - 10.0)).abs() < 1e-3, "{index}: {found}");
+    }
+    let refused = file.build(kind("lms"), 5, 0.0).unwrap_err().to_string();
+    assert!(refused.contains("`sigma_max`"), "{refused}");
+    let wrong = read("PNDMScheduler", json!({ "sigma_min": 0 })).unwrap_err().to_string();
+    assert!(wrong.contains("`sigma_min`") && wrong.contains("above 0"), "{wrong}");
+}
+
 #[test]
 fn a_scheduler_runs_twice_alike() {
     for kind in SchedulerKind::all() {

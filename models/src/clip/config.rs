@@ -114,6 +114,7 @@ impl Default for ClipConfig {
 #[derive(Deserialize)]
 struct Whole {
     text_config: Option<ClipTextConfig>,
+    use_attention_mask: Option<bool>,
 }
 
 impl ClipTextConfig {
@@ -124,6 +125,9 @@ impl ClipTextConfig {
     /// [`ModelError`] says what does not fit.
     pub fn parse(json: &[u8], file: &str) -> Result<Self, ModelError> {
         let whole: Whole = crate::config_checks::parse(json, file)?;
+        // diffusers would hide a text's padding
+        let masked = whole.use_attention_mask == Some(true);
+        Checks::new(file).plain(&[("use_attention_mask", !masked)])?;
         let config = match whole.text_config {
             Some(text) => text,
             None => crate::config_checks::parse(json, file)?,
@@ -165,5 +169,27 @@ impl ClipConfig {
         check.divides("patch_size", vision.patch_size, vision.image_size)?;
         check.divides("num_attention_heads", vision.num_attention_heads, vision.hidden_size)?;
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_a_texts_states_in_another_way_is_refused_by_its_key() {
+        let parse = |json: &str| ClipTextConfig::parse(json.as_bytes(), "text_encoder/config.json");
+        for json in ["{}", r#"{"use_attention_mask": null}"#, r#"{"use_attention_mask": false}"#] {
+            assert_eq!(parse(json).unwrap(), ClipTextConfig::default());
+        }
+        for (json, key) in [
+            (r#"{"use_attention_mask": true}"#, "use_attention_mask"),
+            (r#"{"hidden_act": "gelu_new"}"#, "`hidden_act`: unknown variant `gelu_new`"),
+            (r#"{"text_config": {"hidden_act": "gelu_new"}}"#, "`text_config`: unknown variant"),
+            (r#"{"num_attention_heads": 5}"#, "num_attention_heads"),
+        ] {
+            let error = parse(json).unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains("`text_encoder/config.json`"), "{error}");
+        }
     }
 }

@@ -1,9 +1,8 @@
 //! `unet/config.json`.
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
-use super::TimeIds;
+use super::{TimeIds, variants};
 use crate::{ModelError, config_checks::Checks};
 
 /// One level of the UNet, on the way down or up.
@@ -96,29 +95,12 @@ pub struct UNet2DConditionConfig {
     /// Attention in f32 whatever the weights' type (SD 2.1). Default: false
     #[serde(deserialize_with = "null_is_false")]
     pub upcast_attention: bool,
-    freq_shift: f64,
-    downsample_padding: usize,
     attention_head_dim: PerLevel,
     num_attention_heads: Option<PerLevel>,
-    act_fn: String,
-    center_input_sample: bool,
-    mid_block_scale_factor: f64,
-    mid_block_type: Option<String>,
-    only_cross_attention: Value,
-    dual_cross_attention: bool,
-    class_embed_type: Option<String>,
     addition_embed_type: Option<AdditionEmbedding>,
     addition_time_embed_dim: Option<usize>,
     projection_class_embeddings_input_dim: Option<usize>,
-    encoder_hid_dim: Option<usize>,
-    time_cond_proj_dim: Option<usize>,
-    resnet_time_scale_shift: String,
-    time_embedding_type: String,
     transformer_layers_per_block: PerLevel,
-    reverse_transformer_layers_per_block: Option<Value>,
-    resnet_out_scale_factor: f64,
-    resnet_skip_time_act: bool,
-    timestep_post_act: Option<String>,
     /// What wrote the file.
     #[serde(rename = "_diffusers_version")]
     diffusers_version: Option<String>,
@@ -139,31 +121,14 @@ impl Default for UNet2DConditionConfig {
             norm_num_groups: 32,
             norm_eps: 1e-5,
             flip_sin_to_cos: true,
-            freq_shift: 0.0,
-            downsample_padding: 1,
             use_linear_projection: false,
             upcast_attention: false,
             attention_head_dim: PerLevel::One(8),
             num_attention_heads: None,
-            act_fn: "silu".into(),
-            center_input_sample: false,
-            mid_block_scale_factor: 1.0,
-            mid_block_type: Some("UNetMidBlock2DCrossAttn".into()),
-            only_cross_attention: Value::Bool(false),
-            dual_cross_attention: false,
-            class_embed_type: None,
             addition_embed_type: None,
             addition_time_embed_dim: None,
             projection_class_embeddings_input_dim: None,
-            encoder_hid_dim: None,
-            time_cond_proj_dim: None,
-            resnet_time_scale_shift: "default".into(),
-            time_embedding_type: "positional".into(),
             transformer_layers_per_block: PerLevel::One(1),
-            reverse_transformer_layers_per_block: None,
-            resnet_out_scale_factor: 1.0,
-            resnet_skip_time_act: false,
-            timestep_post_act: None,
             diffusers_version: None,
         }
     }
@@ -181,6 +146,13 @@ impl UNet2DConditionConfig {
     /// Transformer blocks of each attention of a level, finest first.
     pub(super) fn transformer_layers(&self, level: usize) -> usize {
         self.transformer_layers_per_block.at(level)
+    }
+
+    /// Whether a level, finest first, attends to the text anywhere; below the coarsest, the middle does.
+    fn attends(&self, level: usize) -> bool {
+        let last = self.block_out_channels.len() - 1;
+        let kinds = [self.down_block_types[level], self.up_block_types[last - level]];
+        level == last || kinds.contains(&UpDownBlock::CrossAttention)
     }
 
     /// What is added to the time embedding; none but for SDXL.
@@ -219,6 +191,7 @@ impl UNet2DConditionConfig {
     ///
     /// [`ModelError`] says what does not fit.
     pub fn parse(json: &[u8], file: &str) -> Result<Self, ModelError> {
+        variants::check(json, file)?;
         let config: Self = crate::config_checks::parse(json, file)?;
         let check = Checks::new(file);
         let levels = config.block_out_channels.len();
@@ -230,23 +203,10 @@ impl UNet2DConditionConfig {
         check.layers("layers_per_block", config.layers_per_block)?;
         check.side("sample_size", config.sample_size)?;
         check.positive("norm_eps", config.norm_eps)?;
-        check.one_of("downsample_padding", &config.downsample_padding.to_string(), &["1"])?;
-        check.one_of("freq_shift", &config.freq_shift.to_string(), &["0"])?;
         check.size("cross_attention_dim", config.cross_attention_dim)?;
-        if !config.block_out_channels[0].is_multiple_of(2) {
-            // the time embedding has as many sines as cosines
-            let first = config.block_out_channels[0];
-            return Err(check.unsupported("block_out_channels[0]", first, "even numbers there"));
-        }
-        for (level, channels) in config.block_out_channels.iter().enumerate() {
+        let each = config.block_out_channels.iter().enumerate();
+        for (level, channels) in each.filter(|(level, _)| config.attends(*level)) {
             check.divides("attention_head_dim", config.heads(level), *channels)?;
-        }
-        check.one_of("act_fn", &config.act_fn, &["silu", "swish"])?;
-        check.one_of("resnet_time_scale_shift", &config.resnet_time_scale_shift, &["default"])?;
-        check.one_of("time_embedding_type", &config.time_embedding_type, &["positional"])?;
-        let mid = config.mid_block_type.as_deref().unwrap_or("null");
-        check.one_of("mid_block_type", mid, &["UNetMidBlock2DCrossAttn"])?;
-        for level in 0..levels {
             let layers = config.transformer_layers(level);
             check.layers("transformer_layers_per_block", layers)?;
             // so that no short file asks for a million of them
@@ -254,38 +214,7 @@ impl UNet2DConditionConfig {
             check.layers(key, config.layers_per_block * layers)?;
         }
         config.check_added(&check)?;
-        config.check_variants(&check)?;
         Ok(config)
-    }
-
-    /// Whether the network is of no variant that is not implemented.
-    fn check_variants(&self, check: &Checks<'_>) -> Result<(), ModelError> {
-        if self.time_cond_proj_dim.is_some() {
-            // the guidance scale is an input there
-            return Err(check.unsupported(
-                "time_cond_proj_dim",
-                "a number, as latent consistency models (LCM) have it",
-                "models that are guided while they draw",
-            ));
-        }
-        check.plain(&[
-            ("center_input_sample", !self.center_input_sample),
-            ("dual_cross_attention", !self.dual_cross_attention),
-            (
-                "only_cross_attention",
-                matches!(self.only_cross_attention, Value::Bool(false) | Value::Null),
-            ),
-            ("class_embed_type", self.class_embed_type.is_none()),
-            (
-                "reverse_transformer_layers_per_block",
-                self.reverse_transformer_layers_per_block.is_none(),
-            ),
-            ("encoder_hid_dim", self.encoder_hid_dim.is_none()),
-            ("mid_block_scale_factor", self.mid_block_scale_factor == 1.0),
-            ("resnet_out_scale_factor", self.resnet_out_scale_factor == 1.0),
-            ("resnet_skip_time_act", !self.resnet_skip_time_act),
-            ("timestep_post_act", self.timestep_post_act.is_none()),
-        ])
     }
 
     fn check_added(&self, check: &Checks<'_>) -> Result<(), ModelError> {
@@ -295,9 +224,6 @@ impl UNet2DConditionConfig {
         let key = "addition_time_embed_dim";
         let size = self.addition_time_embed_dim.unwrap_or(0);
         check.size(key, size)?;
-        if !size.is_multiple_of(2) {
-            return Err(check.unsupported(key, size, "even numbers"));
-        }
         let key = "projection_class_embeddings_input_dim";
         let input = self.projection_class_embeddings_input_dim.unwrap_or(0);
         check.size(key, input)?;
@@ -314,10 +240,52 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_odd_first_level_is_named_by_its_key() {
-        let json = br#"{"block_out_channels": [3, 6, 12, 12], "norm_num_groups": 1}"#;
-        let error = UNet2DConditionConfig::parse(json, "config.json").unwrap_err().to_string();
-        assert!(error.contains("block_out_channels[0] = 3"), "{error}");
+    fn widths_may_be_odd() {
+        let json = br#"{
+            "block_out_channels": [3, 9, 15, 15], "norm_num_groups": 3, "attention_head_dim": 3,
+            "addition_embed_type": "text_time", "addition_time_embed_dim": 5,
+            "projection_class_embeddings_input_dim": 37
+        }"#;
+        let config = UNet2DConditionConfig::parse(json, "config.json").unwrap();
+        assert_eq!((config.time_embed_dim(), config.pooled_width()), (12, Some(7)));
+    }
+
+    #[test]
+    fn heads_and_depths_are_checked_where_there_is_attention_alone() {
+        let config = |heads: &str, depths: &str| {
+            let json = format!(
+                r#"{{
+                    "block_out_channels": [10, 12, 16], "norm_num_groups": 2,
+                    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+                    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+                    "attention_head_dim": {heads}, "transformer_layers_per_block": {depths}
+                }}"#
+            );
+            let parsed = UNet2DConditionConfig::parse(json.as_bytes(), "config.json");
+            parsed.map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!(config("4", "[0, 1, 2]"), Ok(()));
+        for (heads, depths, told) in [
+            ("[1, 5, 4]", "1", "attention_head_dim = 5"),
+            ("[1, 4, 3]", "1", "attention_head_dim = 3"), // in the middle
+            ("4", "[1, 1, 0]", "transformer_layers_per_block = 0"),
+        ] {
+            let refused = config(heads, depths).unwrap_err();
+            assert!(refused.contains(told), "{refused}");
+        }
+    }
+
+    #[test]
+    fn lists_where_there_is_one_number_for_all_levels_are_named_by_their_keys() {
+        for (key, value) in [
+            ("layers_per_block", "[2, 2, 2, 2]"),
+            ("cross_attention_dim", "[768, 768, 768, 768]"),
+            ("sample_size", "[64, 96]"),
+        ] {
+            let json = format!(r#"{{"{key}": {value}}}"#);
+            let error = UNet2DConditionConfig::parse(json.as_bytes(), "config.json").unwrap_err();
+            assert!(error.to_string().contains(&format!("`{key}`: invalid type")), "{error}");
+        }
     }
 
     #[test]

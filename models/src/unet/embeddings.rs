@@ -9,7 +9,7 @@ use burn::{
 use super::UNet2DConditionConfig;
 use crate::{Activation, kernels::activate, layers::linear, product};
 
-/// Sinusoids of each time step or size, computed in f32 in torch's order so that the last bits agree.
+/// Sinusoids of each time step or size.
 ///
 /// # Shapes
 ///
@@ -20,20 +20,23 @@ pub(super) fn time_proj(
     timesteps: &[f64],
     device: &Device,
 ) -> Tensor<2> {
+    let of = |time: &f64| sinusoids(width, *time, config.flip_sin_to_cos);
+    let values: Vec<f32> = timesteps.iter().flat_map(of).collect();
+    Tensor::from_data(TensorData::new(values, [timesteps.len(), width]), device)
+}
+
+/// Those of one, computed in f32 in torch's order so that the last bits agree.
+fn sinusoids(width: usize, time: f64, cosines_first: bool) -> Vec<f32> {
     let half = width / 2;
     let base = -f32::ln(10_000.0);
-    let mut values = Vec::with_capacity(timesteps.len() * width);
-    for time in timesteps {
-        let angles = (0..half).map(|i| *time as f32 * (i as f32 * base / half as f32).exp());
-        if config.flip_sin_to_cos {
-            values.extend(angles.clone().map(f32::cos));
-            values.extend(angles.map(f32::sin));
-        } else {
-            values.extend(angles.clone().map(f32::sin));
-            values.extend(angles.map(f32::cos));
-        }
-    }
-    Tensor::from_data(TensorData::new(values, [timesteps.len(), width]), device)
+    let angles = (0..half).map(|i| time as f32 * (i as f32 * base / half as f32).exp());
+    let (sines, cosines) = (angles.clone().map(f32::sin), angles.map(f32::cos));
+    let mut values: Vec<f32> = match cosines_first {
+        true => cosines.chain(sines).collect(),
+        false => sines.chain(cosines).collect(),
+    };
+    values.resize(width, 0.0); // an odd width has one place more
+    values
 }
 
 /// Two linear layers on top of the sinusoids.
@@ -60,5 +63,26 @@ impl TimestepEmbedding {
             &self.linear_2,
             activate(Activation::Silu, product::linear(&self.linear_1, sinusoids)),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_odd_width_ends_in_a_zero() {
+        let sines = [2_f32.sin(), 0.02_f32.sin()];
+        let cosines = [2_f32.cos(), 0.02_f32.cos()];
+        for (cosines_first, [first, second]) in
+            [(true, [cosines, sines]), (false, [sines, cosines])]
+        {
+            let want = [first[0], first[1], second[0], second[1], 0.0];
+            let found = sinusoids(5, 2.0, cosines_first);
+            assert_eq!(found.len(), want.len());
+            for (found, want) in found.iter().zip(want) {
+                assert!((found - want).abs() < 1e-6, "{found} {want}");
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@ mod model;
 mod passes;
 mod projections;
 mod transformer;
+mod variants;
 
 pub use conditioning::{AddedConditioning, Conditioning, TimeIds};
 pub use config::{UNet2DConditionConfig, UpDownBlock};

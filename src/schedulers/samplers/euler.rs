@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::sigmas::{KARRAS, SigmaRun};
+use super::sigmas::{KARRAS, KARRAS_ENDS, SigmaRun};
 use crate::schedulers::{
     keys::ZERO_SNR,
     scheduler::Scheduler,
@@ -17,6 +17,8 @@ pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
     keys: &[
         Key::Flag(ZERO_SNR),
         Key::Flag(KARRAS),
+        Key::Positive(KARRAS_ENDS[0]),
+        Key::Positive(KARRAS_ENDS[1]),
         Key::Only("use_exponential_sigmas", "false"),
         Key::Only("use_beta_sigmas", "false"),
         Key::Only("final_sigmas_type", "zero"),

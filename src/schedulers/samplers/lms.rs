@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use burn::tensor::Tensor;
 
-use super::sigmas::{KARRAS, SigmaRun};
+use super::sigmas::{KARRAS, KARRAS_ENDS, SigmaRun};
 use crate::schedulers::{
     keys::ZERO_SNR,
     scheduler::Scheduler,
@@ -19,6 +19,8 @@ pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
     timestep_spacing: TimestepSpacing::Linspace,
     keys: &[
         Key::Flag(KARRAS),
+        Key::Only(KARRAS_ENDS[0], "null"), // diffusers does not have them
+        Key::Only(KARRAS_ENDS[1], "null"),
         Key::Only(ZERO_SNR, "false"),
         Key::Only("use_exponential_sigmas", "false"),
         Key::Only("use_beta_sigmas", "false"),

@@ -8,6 +8,8 @@ use crate::schedulers::{
 
 /// The key of a configuration that asks for sigmas which are dense where there is little noise.
 pub(super) const KARRAS: &str = "use_karras_sigmas";
+/// The keys of the first and the last of these, where they are not those of the timesteps.
+pub(super) const KARRAS_ENDS: [&str; 2] = ["sigma_max", "sigma_min"];
 
 /// A run in the variables of <https://arxiv.org/abs/2206.00364>: samples are the clean ones plus
 /// `sigma` times noise, so their scale grows with the noise.
@@ -54,7 +56,8 @@ impl SigmaRun {
 }
 
 /// The timesteps with their sigmas, and the 0 that the last step goes to. Where there are `ends` and the
-/// configuration asks for Karras' sigmas, these run between those of `ends`, and the timesteps are theirs.
+/// configuration asks for Karras' sigmas, these run between those of `ends`, or as far as it says, and the
+/// timesteps are theirs.
 pub(super) fn with_sigmas(
     run: &SamplingRun,
     timesteps: Vec<f64>,
@@ -63,9 +66,14 @@ pub(super) fn with_sigmas(
     let schedule = run.noise_schedule();
     let ends = ends.filter(|_| run.flag(KARRAS) == Some(true));
     let (timesteps, mut sigmas): (Vec<f64>, Vec<f64>) = match ends {
-        Some(ends) => karras(ends.map(|timestep| schedule.sigma(timestep)), timesteps.len())
-            .map(|sigma| (schedule.timestep(sigma), f64::from(sigma as f32)))
-            .unzip(),
+        Some([first, last]) => {
+            let [largest, smallest] = KARRAS_ENDS.map(|key| run.number(key));
+            let largest = largest.unwrap_or_else(|| schedule.sigma(first));
+            let smallest = smallest.unwrap_or_else(|| schedule.sigma(last));
+            karras([largest, smallest], timesteps.len())
+                .map(|sigma| (schedule.timestep(sigma), f64::from(sigma as f32)))
+                .unzip()
+        }
         None => timesteps.into_iter().map(|timestep| (timestep, schedule.sigma(timestep))).unzip(),
     };
     sigmas.push(0.0);
