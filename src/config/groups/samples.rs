@@ -55,6 +55,13 @@ pub struct SampleOptions {
 }
 
 impl SampleOptions {
+    /// These as they lie under others: where those say how many pictures a grid has, these do not say how many
+    /// each prompt has.
+    pub(in crate::config) fn under(&self, others: &Self) -> Self {
+        let each = self.n_images_per_val_prompt.filter(|_| others.num_samples.is_none());
+        Self { n_images_per_val_prompt: each, ..self.clone() }
+    }
+
     /// Those that a page has: no files.
     pub(in crate::config) fn on_page(self) -> Self {
         Self { clip: None, log_unscaled: None, ..self }
