@@ -19,7 +19,8 @@ pub struct SampleOptions {
     /// Pictures of each validation prompt [default: as many as fill the grid]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub n_images_per_val_prompt: Option<usize>,
-    /// Pictures in a sample grid, unless their number for each validation prompt is given
+    /// Pictures in a sample grid, but at least one of each validation prompt; unless their number for
+    /// each is given
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub num_samples: Option<usize>,
     /// Also draw a sample grid without guidance
