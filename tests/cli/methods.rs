@@ -214,6 +214,13 @@ fn vectors_start_from_a_text_or_a_file() {
     let file = ["file", "--initializer-file", "text/initial_embeds.safetensors"];
     train(&[&start[..], &file[..]].concat()).ok();
     assert_eq!(cli.read("file/initial_embeds.safetensors"), initial);
+    // a word of a file's or a preset's that the strategy does not ask for
+    let more = ["beside", "--init-strategy", "text", "--initializer-text", "a blue umbrella"];
+    let word = ["--initializer-token", "koala"];
+    train(&[&start[..], &more, &word].concat()).ok();
+    assert_eq!(cli.read("beside/initial_embeds.safetensors"), initial);
+    let page = String::from_utf8(cli.read("beside/report.html")).unwrap();
+    assert!(page.contains("learned &lt;umb&gt;; stopped after its only step"), "{page}");
 }
 
 #[test]
