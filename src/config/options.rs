@@ -137,8 +137,10 @@ impl TrainOptions {
             }
         }
         let stopping = chosen.stopping.stopping.or(advised.stopping.stopping);
-        for (criterion, differs) in of_criteria {
+        for (criterion, mut differs) in of_criteria {
             if stopping == Some(criterion) {
+                // what is advised for another criterion is not meant for this one
+                differs.stopping.stopping = stopping;
                 advised = differs.over(&advised)?;
             }
         }
@@ -163,15 +165,26 @@ impl TrainOptions {
         Ok(toml::to_string(&InOrder(self.table()?))?)
     }
 
-    /// These options where they are set, `under` elsewhere. Where these name what the vectors start from,
-    /// no other start is taken from `under`.
+    /// These options where they are set, `under` elsewhere, but for what would speak against these: where these
+    /// name what the vectors start from, another criterion, other rates or how many pictures a grid has, `under`
+    /// gives no other start, no threshold, no other kind of rates, and no number for each prompt.
     ///
     /// # Errors
     ///
     /// [`ConfigError::OutOfRange`] or [`ConfigError::Unwritable`] for what TOML cannot hold.
     pub fn over(&self, under: &Self) -> Result<Self, ConfigError> {
-        let start = under.start.under(&self.start);
-        let mut merged = Self { start, ..under.clone() }.table()?;
+        self.merged(&Self {
+            start: under.start.under(&self.start),
+            optimizer: under.optimizer.under(&self.optimizer),
+            stopping: under.stopping.under(&self.stopping),
+            samples: under.samples.under(&self.samples),
+            ..under.clone()
+        })
+    }
+
+    /// Each of these options where it is set, that of `under` elsewhere.
+    fn merged(&self, under: &Self) -> Result<Self, ConfigError> {
+        let mut merged = under.table()?;
         merged.extend(self.table()?);
         Self::from_table(merged)
     }
@@ -191,7 +204,7 @@ impl TrainOptions {
         if self.stopping.stopping == Some(Stopping::Plateau) {
             defaults.stopping.threshold = Some(PLATEAU_THRESHOLD);
         }
-        self.over(&defaults)
+        self.merged(&defaults)
     }
 
     /// Those that a page in a browser has: neither files nor logs for other programs.

@@ -124,6 +124,19 @@ pub fn picture_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(pictures)
 }
 
+/// The pictures that are read of a folder, each once: its own, or with `kohya_folders` those of the folders in
+/// it that kohya's names count.
+///
+/// # Errors
+///
+/// Those of [`picture_files`], [`DataError::NoRepeats`] and [`DataError::TooManyRepeats`].
+pub fn read_files(folder: &Path, kohya_folders: bool) -> Result<Vec<PathBuf>, DataError> {
+    if !kohya_folders {
+        return picture_files(folder);
+    }
+    Ok(repeated_files(folder)?.into_iter().flat_map(|(pictures, _)| pictures).collect())
+}
+
 /// The pictures of a folder that are left out, since nothing here reads them, in words; none where
 /// there are none. With `kohya_folders` also those of the folders in it that are read.
 ///

@@ -18,4 +18,4 @@ pub mod templates;
 
 pub use error::DataError;
 #[cfg(not(target_arch = "wasm32"))]
-pub use folder::{captioned, left_out, picture_files, uncounted};
+pub use folder::{captioned, left_out, picture_files, read_files, uncounted};

@@ -45,10 +45,12 @@ impl CheckedOptions {
         starts.chain(self.of_stopping()).chain(self.of_training()).chain(self.of_samples_and_logs())
     }
 
-    fn of_method_and_start(&self) -> [Rule; 6] {
+    fn of_method_and_start(&self) -> [Rule; 7] {
         let Self { config, .. } = self;
         let start = &config.initializer;
         let ranks_words = matches!(start, Initializer::Best | Initializer::Worst);
+        let custom = matches!(config.method, MethodConfig::CustomDiffusion { .. });
+        let varies_tags = config.shuffle_tags || config.tag_dropout > 0.0;
         [
             (
                 &["lora_rank", "lora_scale"],
@@ -57,8 +59,13 @@ impl CheckedOptions {
             ),
             (
                 &["class_prompt", "class_data_dir", "num_class_images", "prior_loss_weight"],
-                matches!(config.method, MethodConfig::CustomDiffusion { .. }),
+                custom,
                 "it is for the method `custom-diffusion`",
+            ),
+            (
+                &["pairing"],
+                !custom && (config.caption_templates.len() != 1 || varies_tags),
+                "the run has one caption template",
             ),
             (
                 &["learnable_property"],
@@ -126,10 +133,12 @@ impl CheckedOptions {
         ]
     }
 
-    fn of_samples_and_logs(&self) -> [Rule; 5] {
+    fn of_samples_and_logs(&self) -> [Rule; 6] {
         let Self { options, config, model } = self;
         let sampler = config.scheduler.or(model.scheduler().kind().ok()).map(|kind| kind.name());
         let scored = config.clip.is_some() || model.has_clip();
+        let most = config.trainer.max_train_steps;
+        let on_the_way = config.sample_frequency.is_some_and(|every| every <= most);
         [
             (&["n_images_per_val_prompt"], self.has_prompts(), "no `validation_prompt` is given"),
             (
@@ -138,11 +147,8 @@ impl CheckedOptions {
                 "`n_images_per_val_prompt` takes its place",
             ),
             (&["eta"], sampler == Some("ddim"), "it is for the `scheduler` `ddim`"),
-            (
-                &["clip_t"],
-                config.sample_frequency.is_some() && scored,
-                "no samples are scored on the way",
-            ),
+            (&["sample_frequency"], on_the_way, "the run has fewer steps"),
+            (&["clip_t"], on_the_way && scored, "no samples are scored on the way"),
             (
                 &["project_name", "exp_name", "wandb"],
                 config.logger == Logger::Wandb,
@@ -212,10 +218,25 @@ mod tests {
                  validation_prompt = ['a {}']",
                 &["learnable_property"],
             ),
+            ("pairing = 'official'", &[]),
+            ("pairing = 'official'\ncaption_template = ['a {}']", &["pairing"]),
+            (
+                "pairing = 'official'\nshuffle_tags = true\ncaption_template = ['{}, [caption]']",
+                &[],
+            ),
+            (
+                "pairing = 'official'\nmethod = 'custom-diffusion'\nclass_prompt = 'cat'",
+                &["pairing"],
+            ),
             ("eta = 0.5\nscheduler = 'ddim'", &[]),
             ("eta = 0.5\nscheduler = 'euler'", &["eta"]),
             ("clip_t = true", &["clip_t"]),
             ("clip_t = true\nsample_frequency = 2", &[]),
+            (
+                "clip_t = true\nsample_frequency = 9\nmax_train_steps = 8",
+                &["clip_t", "sample_frequency"],
+            ),
+            ("clip_t = true\nsample_frequency = 8\nmax_train_steps = 8", &[]),
             ("exp_name = 'a'\nwandb = 'b'", &["exp_name", "wandb"]),
             ("exp_name = 'a'\nlogger = 'wandb'", &[]),
             ("sam_adaptive = false\nlr_warmup_steps = 0\nmin_delta = 0.0", &[]),

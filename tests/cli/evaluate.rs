@@ -180,6 +180,35 @@ fn a_run_whose_model_has_other_weights_by_now_is_scored_with_a_warning() {
 }
 
 #[test]
+fn a_negative_prompt_that_a_run_without_guidance_does_not_hear_is_told() {
+    let cli = Cli::with_pictures_of("koala");
+    let few = ["--max-train-steps", "1", "--num-samples", "1", "-o"];
+    for (scale, run, told) in [("1", "plain", true), ("2", "guided", false)] {
+        cli.train(&[&few[..], &[run, "--guidance-scale", scale]].concat()).ok();
+        let ran = evaluate(&cli, &[run, "--negative-prompt", "a dog"]);
+        let said =
+            "`--negative-prompt` does nothing here: the run's `guidance_scale`, 1, is without";
+        assert_eq!(ran.stderr.contains(said), told, "{ran:?}");
+        ran.ok();
+    }
+}
+
+/// ndarray computes in f32 alone.
+#[cfg(feature = "ndarray")]
+#[test]
+fn a_run_is_not_drawn_on_a_device_that_lacks_its_precision() {
+    let cli = Cli::with_pictures_of("koala");
+    let few = ["--max-train-steps", "1", "--num-samples", "1", "-o", "run"];
+    cli.train(&[&few[..], &["--mixed-precision", "bf16"]].concat()).ok();
+    let draw = ["evaluate", "run", "--n-images-per-prompt", "1", "--device", "ndarray"];
+    let ran = cli.run(&draw);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let said = "error: the run draws in bf16, in which device `ndarray` does not compute; give another one \
+                with `--device`\n";
+    assert_eq!(ran.stderr, said);
+}
+
+#[test]
 fn a_clip_of_its_own_scores_in_place_of_the_default() {
     let cli = Cli::new();
     cli.concept("koala", "references");

@@ -182,6 +182,23 @@ fn a_broken_picture_of_the_class_is_told_before_the_vocabulary_is_searched() {
 }
 
 #[test]
+fn the_colour_behind_transparent_parts_lies_behind_those_of_the_class_too() {
+    let cli = Cli::with_pictures_of("blue-umbrella");
+    fs::create_dir(cli.path("class")).unwrap();
+    let sheer = image::RgbaImage::from_pixel(64, 64, image::Rgba([200, 30, 30, 0]));
+    sheer.save(cli.path("class/0.png")).unwrap();
+    let losses = |run: &'static str, background: &'static str| {
+        let custom = ["--method", "custom-diffusion", "--class-prompt", "bear", "-o", run];
+        let class = ["--class-data-dir", "class", "--background", background];
+        let few = ["--max-train-steps", "1", "--num-samples", "1"];
+        cli.train(&[&custom[..], &class, &few].concat()).ok();
+        cli.metrics(run)[0]["loss"].as_f64().unwrap()
+    };
+    // the concept's own pictures have no such parts
+    assert_ne!(losses("light", "white"), losses("dark", "black"));
+}
+
+#[test]
 fn pictures_that_were_drawn_of_one_class_are_not_taken_for_another() {
     let cli = Cli::with_pictures_of("blue-umbrella");
     let train = |run: &'static str, class: &'static str, folder: &'static str| {
@@ -221,6 +238,13 @@ fn vectors_start_from_a_text_or_a_file() {
     let file = ["file", "--initializer-file", "text/initial_embeds.safetensors"];
     train(&[&start[..], &file[..]].concat()).ok();
     assert_eq!(cli.read("file/initial_embeds.safetensors"), initial);
+    // a word of a file's or a preset's that the strategy does not ask for
+    let more = ["beside", "--init-strategy", "text", "--initializer-text", "a blue umbrella"];
+    let word = ["--initializer-token", "koala"];
+    train(&[&start[..], &more, &word].concat()).ok();
+    assert_eq!(cli.read("beside/initial_embeds.safetensors"), initial);
+    let page = String::from_utf8(cli.read("beside/report.html")).unwrap();
+    assert!(page.contains("learned &lt;umb&gt;; stopped after its only step"), "{page}");
 }
 
 #[test]

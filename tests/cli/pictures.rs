@@ -304,6 +304,8 @@ fn folders_of_kohya_count_by_their_numbers_and_what_is_hidden_or_unread_is_left_
     assert!(said.contains("left out   `phone.HEIC`, `scan.avif`:"), "{said}");
     let beside = "left out   `more`: only pictures in folders such as `10_mycat` are read";
     assert!(said.contains(beside), "{said}");
+    let page = String::from_utf8(cli.read("kohya/report.html")).unwrap();
+    assert_eq!(page.matches("alt=\"the concept\"").count(), 5);
     fs::remove_dir_all(cli.path("pictures/10_mine")).unwrap();
     fs::remove_dir_all(cli.path("pictures/5_others")).unwrap();
     assert!(refused(&cli, &["--kohya-folders"]).contains("no folders such as `10_mycat`"));

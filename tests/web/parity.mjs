@@ -90,6 +90,16 @@ function source(folder) {
   };
 }
 
+/** The same with other texts in place of some files. */
+function changed(folder, texts) {
+  const { size, read } = source(folder);
+  const files = Object.fromEntries(Object.entries(texts).map(([path, text]) => [path, new TextEncoder().encode(text)]));
+  return {
+    size: (path) => files[path]?.length ?? size(path),
+    read: (path, offset, length) => files[path]?.slice(offset, offset + length) ?? read(path, offset, length),
+  };
+}
+
 async function openStudio() {
   const pkg = join(root, "web/page/pkg");
   const { initSync, on_panic, Replica, Studio } = await import(join(pkg, "dvar_web.js"));
@@ -99,7 +109,7 @@ async function openStudio() {
     process.exit(1);
   });
   const studio = await Studio.open("cpu", source(model), "dvar-tiny-emoji");
-  return { studio, Replica, memory: () => wasm.memory.buffer.byteLength };
+  return { studio, Replica, Studio, memory: () => wasm.memory.buffer.byteLength };
 }
 
 /** Collects a run; `stopAfter` ends it by hand. */
@@ -137,7 +147,7 @@ function pace(times) {
 }
 
 const native = runCli();
-const { studio, Replica, memory } = await openStudio();
+const { studio, Replica, Studio, memory } = await openStudio();
 const run = { options, pictures: concept() };
 assert.deepEqual(studio.check(options, run.pictures), { refused: [], transparent: 0 });
 
@@ -263,6 +273,18 @@ assert.equal(drawn.length, 2);
 assert.deepEqual(progress, [[1, 4], [2, 4], [3, 4], [4, 4]]);
 await fails("InputError", "<blue-umbrella>", () =>
   studio.generate(new Uint8Array(native.learned), { ...request, prompt: "a cat" }, {}));
+
+// A model that its advice, and not its scheduler's file, calls one of the velocity is drawn with as such.
+const text = (file) => readFileSync(join(model, file), "utf8");
+const [advice, scheduler] = ["dvar.toml", "scheduler/scheduler_config.json"];
+const drawnWith = async (texts) => {
+  const other = await Studio.open("cpu", changed(model, texts), "dvar-tiny-emoji");
+  return other.generate(new Uint8Array(native.learned), request, { progress() {} });
+};
+const byAdvice = await drawnWith({ [advice]: `prediction_type = "v_prediction"\n${text(advice)}` });
+const asVelocity = { ...JSON.parse(text(scheduler)), prediction_type: "v_prediction" };
+assert.deepEqual(byAdvice, await drawnWith({ [scheduler]: JSON.stringify(asVelocity) }));
+assert.notDeepEqual(byAdvice, drawn);
 
 // What a file holds is told with the token that the CLI knows it by.
 const { token, adapter, learned } = studio.held(new Uint8Array(native.learned), "some-file.safetensors");

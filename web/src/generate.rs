@@ -5,7 +5,7 @@ use dvar::{
     config::{DrawingAdvice, TrainOptions},
     data::templates::fill,
     embedding,
-    pipelines::{DrawProgress, PipelineError, SamplingOptions},
+    pipelines::{DrawProgress, ModelFolder, PipelineError, SamplingOptions},
     session::{Generator, RunError, advice, check_sampling},
     trainer::LocalBoxFuture,
 };
@@ -43,8 +43,12 @@ pub async fn generate(
             "the prompt does not contain `{token}`, the token of this concept; write it, or `{{}}` in its place"
         )));
     }
-    let options = sampling_options(studio, request)?;
-    check_sampling(&options, &studio.model)?;
+    let advised = advice(&studio.model, &TrainOptions::default())?;
+    // as a run takes them
+    let model = studio.model.clone().with_beta_schedule(advised.training.beta_schedule)?;
+    let model = model.with_prediction_type(advised.training.prediction_type)?;
+    let options = sampling_options(&model, &advised, request)?;
+    check_sampling(&options, &model)?;
     let count = whole(request, "count")?.unwrap_or(1);
     if !(1..=MOST).contains(&count) {
         let message = format!("`count` is {count}; it must be from 1 to {MOST}");
@@ -54,8 +58,7 @@ pub async fn generate(
     let first = whole(request, "first")?.map_or(0, |first| first as usize);
     let end = whole(request, "end")?.map_or(count, |end| count.min(end as usize));
 
-    let model = &studio.model;
-    let generator = Generator::load(model, &[embedding], adapter.as_ref(), &studio.device)?;
+    let generator = Generator::load(&model, &[embedding], adapter.as_ref(), &studio.device)?;
     let page = Page::new(host);
     let files = Array::new();
     for number in first..end {
@@ -74,9 +77,12 @@ fn ended(error: PipelineError) -> PageError {
     crate::device::blame(PageError::ended(RunError::from(error)))
 }
 
-fn sampling_options(studio: &Studio, request: &JsValue) -> Result<SamplingOptions, PageError> {
-    let model = &studio.model;
-    let advice = DrawingAdvice::new(&advice(model, &TrainOptions::default())?)?;
+fn sampling_options(
+    model: &ModelFolder,
+    advised: &TrainOptions,
+    request: &JsValue,
+) -> Result<SamplingOptions, PageError> {
+    let advice = DrawingAdvice::new(advised)?;
     let size = model.native_resolution();
     let steps = whole(request, "num_inference_steps")?.map(|steps| steps as usize);
     let guidance_scale = property(request, "guidance_scale").as_f64();

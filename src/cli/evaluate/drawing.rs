@@ -7,7 +7,7 @@ use crate::{
     cli::{bar::Bar, counted::counted, error::CliError, prompts::Words, run_folder::RunFolder},
     config::TrainConfig,
     data::templates::fill,
-    pipelines::ModelFolder,
+    pipelines::{ModelFolder, PipelineError},
     session::{Generator, sampling_options},
 };
 
@@ -25,6 +25,19 @@ pub(super) struct Drawing {
 }
 
 impl Drawing {
+    /// Refuses a device that does not compute in the run's precision, which no flag of this command changes.
+    pub(super) fn check_device(&self, device: &Device, name: &str) -> Result<(), CliError> {
+        match self.model.check_precision(device, &format!("device `{name}`")) {
+            Err(PipelineError::Precision { device, precision, .. }) => {
+                Err(CliError::Input(format!(
+                    "the run draws in {precision}, in which {device} does not compute; give another one \
+                     with `--device`"
+                )))
+            }
+            checked => Ok(checked?),
+        }
+    }
+
     pub(super) fn draw(&self, device: &Device) -> Result<Vec<Group>, CliError> {
         let Self { config, model, run, token, words, negative_prompt, prompts } = self;
         let adapter = run.read_adapter()?;

@@ -44,6 +44,9 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<(), CliError> {
         folder::subject(args)?
     };
     let (device, device_name) = device::open(&args.device)?;
+    if let Generated::ToDraw(drawing) = &subject.generated {
+        drawing.check_device(&device, &device_name)?;
+    }
     device::run(&device, || {
         let clip = args.clip.as_deref().or(subject.clip.as_deref());
         let scorers = scorers(args, clip, subject.model.as_ref(), &device)?;

@@ -92,6 +92,12 @@ fn drawing(
     let all = filled.iter().chain(&negative_prompt).map(String::as_str);
     words.check_used(all.clone())?;
     say_cut(&words.tokenizers, all);
+    if negative_prompt.is_some() && !(model.family().is_guided)(config.guidance_scale) {
+        let scale = config.guidance_scale;
+        eprintln!(
+            "warning: `--negative-prompt` does nothing here: the run's `guidance_scale`, {scale}, is without guidance"
+        );
+    }
     let (config, model, run) = (config.clone(), model.clone(), run.clone());
     Ok(Drawing { config, model, run, token, words, negative_prompt, prompts })
 }

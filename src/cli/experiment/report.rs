@@ -98,7 +98,7 @@ pub(super) fn write_runs(folder: &Path, runs: &[Finished<'_>]) -> Result<(), Cli
         let result = run.done().map(|done| &done.result);
         let number = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
         let count = |value: Option<usize>| value.map_or_else(String::new, |v| v.to_string());
-        let token = result.and_then(|result| result.initializer_token.clone());
+        let found = result.and_then(|result| result.initializer_token.as_deref());
         csv_line(&[
             format!("runs/{}", cell.run),
             cell.concept.clone(),
@@ -109,7 +109,7 @@ pub(super) fn write_runs(folder: &Path, runs: &[Finished<'_>]) -> Result<(), Cli
             number(result.and_then(|result| result.clip_i_before)),
             number(result.and_then(|result| result.clip_i)),
             number(run.done().map(|done| done.seconds / 60.0)),
-            token.or_else(|| run.options.start.initializer_token.clone()).unwrap_or_default(),
+            found.or(run.options.start.word()).unwrap_or_default().to_string(),
             result.map_or_else(String::new, |result| result.stop.to_string()),
             run.failure().unwrap_or_default().to_string(),
         ])

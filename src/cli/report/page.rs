@@ -105,8 +105,7 @@ fn in_words(run: &Told) -> String {
         (Some(before), Some(after)) => format!(" CLIP-I went from {before:.3} to {after:.3}."),
         _ => String::new(),
     };
-    let start = &run.options.start;
-    let start = result.initializer_token.as_ref().or(start.initializer_token.as_ref());
+    let start = result.initializer_token.as_deref().or(run.options.start.word());
     let start = start.map_or(String::new(), |word| format!(" from `{word}`"));
     let method = match run.options.method.method {
         Some(Method::DreamboothLora) => " by DreamBooth-LoRA",

@@ -10,7 +10,7 @@ use crate::{
         train::{RunResult, read_metrics_until, read_result},
     },
     config::TrainOptions,
-    data::{decode::decode, picture_files, png::encode_picture, resize::Filter},
+    data::{decode::decode, png::encode_picture, read_files, resize::Filter},
     session::Fall,
 };
 
@@ -70,7 +70,8 @@ impl Told {
 /// The concept's pictures, small; what cannot be read any more is left out.
 fn pictures(options: &TrainOptions) -> Vec<Vec<u8>> {
     let folder = options.data.train_data_dir.as_deref();
-    let files = folder.and_then(|folder| picture_files(folder).ok()).unwrap_or_default();
+    let kohya = options.pictures.kohya_folders == Some(true);
+    let files = folder.and_then(|folder| read_files(folder, kohya).ok()).unwrap_or_default();
     let small = |file: &PathBuf| {
         let picture = decode(&fs::read(file).ok()?, "").ok()?.into_rgb();
         let long = picture.width().max(picture.height());

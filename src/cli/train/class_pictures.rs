@@ -6,7 +6,7 @@ use super::part::Part;
 use crate::{
     cli::{CliError, counted::counted, input, output, run_folder::RunFolder},
     config::{MethodConfig, TrainConfig},
-    data::{DataError, dataset::Dataset, picture_files, png::encode_picture, reading::CropMode},
+    data::{DataError, dataset::Dataset, picture_files, png::encode_picture, reading::Reading},
     pipelines::BATCH,
     session::{CheckedOptions, PreparedRun, class_pictures, draw_class},
 };
@@ -99,7 +99,9 @@ pub(super) async fn load(
     }
     let mut files = picture_files(&folder)?;
     files.truncate(count);
-    Ok(Some(Dataset::from_files(&files, run.checked.size(), CropMode::Center)?))
+    // the user's own may be transparent too
+    let reading = Reading { background: config.reading.background, ..Reading::default() };
+    Ok(Some(Dataset::from_files(&files, run.checked.size(), reading)?))
 }
 
 /// The user's folder of class pictures.

@@ -21,8 +21,8 @@ pub struct MethodOptions {
     /// the vectors start from it if no other start is given
     #[cfg_attr(feature = "cli", arg(long, value_name = "TEXT"))]
     pub class_prompt: Option<String>,
-    /// custom-diffusion: folder with pictures of the class; what is missing is drawn by the model
-    /// [default: in the run's folder]
+    /// custom-diffusion: folder with pictures of the class; what is missing is drawn by the model, but
+    /// not into a folder with pictures of your own [default: in the run's folder]
     #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
     pub class_data_dir: Option<PathBuf>,
     /// custom-diffusion: number of class pictures

@@ -56,3 +56,17 @@ pub struct OptimizerOptions {
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
     pub sam_momentum: Option<f64>,
 }
+
+impl OptimizerOptions {
+    /// These as they lie under others: rates step by step and one rate with its schedule take each other's
+    /// place.
+    pub(in crate::config) fn under(&self, others: &Self) -> Self {
+        let mut left = self.clone();
+        if others.lr_schedule.is_some() {
+            left.lr_scheduler = None;
+        } else if others.learning_rate.is_some() || others.lr_scheduler.is_some() {
+            left.lr_schedule = None;
+        }
+        left
+    }
+}

@@ -19,7 +19,8 @@ pub struct SampleOptions {
     /// Pictures of each validation prompt [default: as many as fill the grid]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub n_images_per_val_prompt: Option<usize>,
-    /// Pictures in a sample grid, unless their number for each validation prompt is given
+    /// Pictures in a sample grid, but at least one of each validation prompt; unless their number for
+    /// each is given
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub num_samples: Option<usize>,
     /// Also draw a sample grid without guidance
@@ -55,6 +56,13 @@ pub struct SampleOptions {
 }
 
 impl SampleOptions {
+    /// These as they lie under others: where those say how many pictures a grid has, these do not say how many
+    /// each prompt has.
+    pub(in crate::config) fn under(&self, others: &Self) -> Self {
+        let each = self.n_images_per_val_prompt.filter(|_| others.num_samples.is_none());
+        Self { n_images_per_val_prompt: each, ..self.clone() }
+    }
+
     /// Those that a page has: no files.
     pub(in crate::config) fn on_page(self) -> Self {
         Self { clip: None, log_unscaled: None, ..self }

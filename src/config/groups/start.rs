@@ -47,6 +47,13 @@ impl StartOptions {
             && self.initializer_file.is_none()
     }
 
+    /// The word that the vectors start from, where it is named here: one that stands beside another
+    /// `init_strategy` is not asked for.
+    pub fn word(&self) -> Option<&str> {
+        let starts = matches!(self.init_strategy, None | Some(InitStrategy::Token));
+        self.initializer_token.as_deref().filter(|_| starts)
+    }
+
     /// These as they lie under others: where those name another start, nothing is left of this one.
     pub(in crate::config) fn under(&self, others: &Self) -> Self {
         if others.is_open() || others.init_strategy.is_some() {

@@ -32,3 +32,13 @@ pub struct StoppingOptions {
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub sample_frequency: Option<usize>,
 }
+
+impl StoppingOptions {
+    /// These as they lie under others: the plateau's threshold is of another ratio than DVAR's, and where
+    /// those name the other criterion, this one's is left out.
+    pub(in crate::config) fn under(&self, others: &Self) -> Self {
+        let plateau = |options: &Self| options.stopping.map(|how| how == Stopping::Plateau);
+        let other = plateau(self).zip(plateau(others)).is_some_and(|(own, theirs)| own != theirs);
+        Self { threshold: self.threshold.filter(|_| !other), ..self.clone() }
+    }
+}

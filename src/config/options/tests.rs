@@ -106,6 +106,36 @@ fn an_initializer_takes_the_place_of_another_start_below_it() {
 }
 
 #[test]
+fn what_lies_below_does_not_speak_against_what_lies_above_it() {
+    let read = |text: &str| TrainOptions::from_toml(text, "config.toml").unwrap();
+    for (upper, lower, merged) in [
+        // a threshold belongs to its criterion, a window to any
+        ("stopping = 'plateau'", "stopping = 'dvar'\nwindow = 60\nthreshold = 0.39", "window = 60"),
+        ("stopping = 'dvar'", "stopping = 'plateau'\nthreshold = 0.05", ""),
+        ("stopping = 'few-iters'", "stopping = 'dvar'\nthreshold = 0.39", "threshold = 0.39"),
+        ("stopping = 'plateau'", "threshold = 0.1", "threshold = 0.1"),
+        ("stopping = 'plateau'\nthreshold = 0.2", "stopping = 'dvar'\nthreshold = 0.39", ""),
+        ("learning_rate = 0.1", "lr_schedule = '0.5:9, 0.2'\nlr_power = 2.0", "lr_power = 2.0"),
+        ("lr_scheduler = 'cosine'", "lr_schedule = '0.5'", ""),
+        (
+            "lr_schedule = '0.5'",
+            "lr_scheduler = 'cosine'\nlearning_rate = 0.1",
+            "learning_rate = 0.1",
+        ),
+        ("adam_beta1 = 0.5", "lr_schedule = '0.5'", "lr_schedule = '0.5'"),
+        ("num_samples = 4", "n_images_per_val_prompt = 2", ""),
+        ("num_samples = 4\nn_images_per_val_prompt = 1", "n_images_per_val_prompt = 2", ""),
+        ("seed = 1", "n_images_per_val_prompt = 2", "n_images_per_val_prompt = 2"),
+    ] {
+        let wanted = read(&format!("{upper}\n{merged}"));
+        assert_eq!(read(upper).over(&read(lower)).unwrap(), wanted, "{upper} over {lower}");
+    }
+    // the defaults speak against nothing
+    let whole = read("lr_schedule = '0.5'\nstopping = 'clip-s'").with_defaults().unwrap();
+    assert!(whole.optimizer.lr_scheduler.is_some() && whole.stopping.threshold.is_some());
+}
+
+#[test]
 fn a_wrong_key_or_value_in_a_file_is_told_with_its_line() {
     for (text, parts) in [
         ("seed = 1\nwindw = 3\n", ["line 2", "windw", "did you mean `window`?"]),
@@ -258,4 +288,20 @@ fn a_model_advises_each_criterion_its_own_window_and_threshold() {
     assert_eq!(advised(None, Some(Stopping::Dvar)), (Some(38), Some(0.39)));
     assert_eq!(advised(lora, Some(Stopping::Plateau)), (Some(30), None));
     assert_eq!(advised(None, Some(Stopping::ClipS)), (Some(9), None));
+}
+
+#[test]
+fn what_a_model_advises_a_criterion_is_taken_by_a_run_that_chooses_it_and_by_no_other() {
+    let text = "stopping = 'plateau'\nthreshold = 0.1\n[dvar]\nwindow = 38\n[plateau]\nwindow = 30\n\
+                [dreambooth-lora]\nstopping = 'dvar'\nthreshold = 0.3\n[clip-s]\npatience = 2\n";
+    let threshold = |method, stopping| {
+        let chosen = chosen(method, stopping);
+        let advised = TrainOptions::from_advice(text, &chosen, "dvar.toml").unwrap();
+        chosen.over(&advised).unwrap().with_defaults().unwrap().stopping.threshold
+    };
+    let lora = Some(Method::DreamboothLora);
+    assert_eq!(threshold(None, None), Some(0.1));
+    assert_eq!(threshold(None, Some(Stopping::Dvar)), Some(0.39), "the 0.1 is the plateau's");
+    assert_eq!(threshold(lora, None), Some(0.3));
+    assert_eq!(threshold(lora, Some(Stopping::Plateau)), Some(0.05), "the 0.3 is DVAR's");
 }

@@ -122,6 +122,24 @@ fn a_table_sums_up_the_run_folders() {
 }
 
 #[test]
+fn a_run_s_line_names_the_word_that_it_started_from_and_none_that_was_not_asked_for() {
+    let cells = cells();
+    let start = |text: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let options = TrainOptions::from_toml(text, "grid.toml").unwrap();
+        let outcome = Outcome::Failed("it burnt".into());
+        let run = Finished { cell: &cells[0], folder: "gone".into(), options, outcome };
+        write_runs(folder.path(), &[run]).unwrap();
+        let text = fs::read_to_string(folder.path().join("runs.csv")).unwrap();
+        text.lines().nth(1).unwrap().split(',').nth(9).unwrap().to_string()
+    };
+    assert_eq!(start("initializer_token = 'car'"), "car");
+    assert_eq!(start("initializer_token = 'car'\ninit_strategy = 'token'"), "car");
+    let text = "initializer_token = 'car'\ninit_strategy = 'text'\ninitializer_text = 'red car'";
+    assert_eq!(start(text), "");
+}
+
+#[test]
 fn the_table_names_the_clip_that_scored() {
     let cells = cells();
     let scored_by = |clips: [Option<&str>; 2]| {
