@@ -19,6 +19,11 @@ impl Part {
         Self { bar: Bar::new(name), interrupt: interrupt.clone() }
     }
 
+    /// Shows that it begins.
+    pub(super) fn begin(&self) {
+        self.bar.begin();
+    }
+
     /// Shows that `done` of `total` are made.
     ///
     /// # Errors
@@ -26,6 +31,7 @@ impl Part {
     /// [`CliError::Interrupted`] once the user asked for the end.
     pub(super) fn told(&self, done: usize, total: usize) -> Result<(), CliError> {
         if self.interrupt.0.load(Ordering::Relaxed) {
+            self.bar.end();
             return Err(CliError::Interrupted);
         }
         self.bar.show(done, total);
