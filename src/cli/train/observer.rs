@@ -3,11 +3,12 @@
 use std::{
     cell::{Cell, OnceCell},
     io,
+    time::Instant,
 };
 
 use super::{class_pictures, part::Part, progress::Progress, record, search};
 use crate::{
-    callbacks::{Checkpoint, Interrupt, MetricsLog, Timing, write_concept},
+    callbacks::{Checkpoint, Interrupt, MetricsLog, Saves, Timing, write_concept},
     cli::{CliError, device, logs::Logs, output, run_folder::RunFolder, sample_files::write_each},
     concept::Concept,
     config::TrainConfig,
@@ -34,6 +35,9 @@ pub(super) struct CommandLine<'a> {
     words: Part,
     class: Part,
     samples: Part,
+    saves: Saves,
+    /// When this process began: pictures that took long to draw are saved with the first step.
+    begun: Instant,
     /// Whether steps are made, and samples drawn between them.
     trains: Cell<bool>,
     /// In place of the progress line.
@@ -60,6 +64,8 @@ impl<'a> CommandLine<'a> {
             words: Part::new("words", &interrupt),
             class: Part::new("class pictures", &interrupt),
             samples: Part::new("samples", &interrupt),
+            saves: Saves::every(config.save_steps),
+            begun: Instant::now(),
             interrupt,
             trains: Cell::new(false),
             dashboard,
@@ -71,7 +77,8 @@ impl<'a> CommandLine<'a> {
         if let Some(logs) = self.logs.get() {
             return Ok(logs);
         }
-        let logs = Logs::open(self.config, &self.folder, self.resumed.unwrap_or(0))?;
+        let step = self.resumed.unwrap_or(0);
+        let logs = Logs::open(self.config, &self.folder, step, self.saves.clone())?;
         Ok(self.logs.get_or_init(|| logs))
     }
 
@@ -193,13 +200,13 @@ impl Observer for CommandLine<'_> {
         resumed: Option<&TrainState>,
     ) -> Result<Callbacks<'a>, CliError> {
         let Self { folder, config, .. } = self;
-        let (step, save_steps) = (self.resumed.unwrap_or(0), config.save_steps);
-        let metrics = MetricsLog::open(&folder.metrics(), step, save_steps);
+        let (step, saves) = (self.resumed.unwrap_or(0), || self.saves.clone());
+        let metrics = MetricsLog::open(&folder.metrics(), step, saves());
         let metrics = metrics.map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => record::no_log(folder, &error),
             _ => CliError::write(&folder.metrics(), error),
         })?;
-        let timing = Timing::open(&folder.timing(), save_steps, resumed.is_some())
+        let timing = Timing::open(&folder.timing(), saves(), resumed.is_some())
             .map_err(|error| match error.kind() {
                 io::ErrorKind::InvalidData => CliError::Input(format!(
                     "`{}` does not tell how long the run took so far: {error}; remove it, and the time \
@@ -212,12 +219,13 @@ impl Observer for CommandLine<'_> {
         callbacks.extend(self.logs()?.callback());
         callbacks.push(Box::new(self.interrupt.clone()));
         callbacks.push(Box::new(timing));
+        callbacks.push(Box::new(self.saves.clock(self.begun)));
         callbacks.push(Box::new(Checkpoint {
             state: folder.state(),
             folder: folder.path().to_path_buf(),
             placeholder_token: config.placeholder_token.clone(),
             adapter: config.method.adapter(),
-            interval: save_steps,
+            saves: saves(),
         }));
         if resumed.and_then(|state| config.trainer.end_of(state)).is_none() {
             let steps = config.trainer.max_train_steps;
