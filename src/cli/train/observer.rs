@@ -6,7 +6,9 @@ use std::{
     time::Instant,
 };
 
-use super::{class_pictures, part::Part, progress::Progress, record, search};
+use super::{
+    class_pictures, part::Part, progress::Progress, record, search, step_trial::StepTrial,
+};
 use crate::{
     callbacks::{Checkpoint, Interrupt, MetricsLog, Saves, Timing, write_concept},
     cli::{CliError, device, logs::Logs, output, run_folder::RunFolder, sample_files::write_each},
@@ -32,6 +34,7 @@ pub(super) struct CommandLine<'a> {
     /// Steps that were made before the run was resumed, if it was.
     resumed: Option<usize>,
     interrupt: Interrupt,
+    loading: Part,
     words: Part,
     class: Part,
     samples: Part,
@@ -61,6 +64,7 @@ impl<'a> CommandLine<'a> {
             config,
             other_devices,
             resumed,
+            loading: Part::new("loading the model and encoding the pictures", &interrupt),
             words: Part::new("words", &interrupt),
             class: Part::new("class pictures", &interrupt),
             samples: Part::new("samples", &interrupt),
@@ -127,8 +131,13 @@ impl Observer for CommandLine<'_> {
     type Error = CliError;
 
     async fn phase(&self, phase: Phase) -> Result<(), CliError> {
-        if phase == Phase::Training {
-            self.trains.set(true);
+        self.loading.end();
+        match phase {
+            Phase::Encoding => self.loading.begin()?,
+            // between steps the progress line is there
+            Phase::Drawing if !self.trains.get() => self.samples.begin()?,
+            Phase::Training => self.trains.set(true),
+            Phase::Loading | Phase::Searching | Phase::Drawing => {}
         }
         Ok(())
     }
@@ -143,6 +152,7 @@ impl Observer for CommandLine<'_> {
     }
 
     fn tried(&self, words: &TriedWords) -> Result<(), CliError> {
+        self.loading.end();
         let next = words.best.iter().skip(1).take(3);
         let next: Vec<String> = next.map(|(word, loss)| format!("`{word}` {loss:.4}")).collect();
         if let Some((word, loss)) = words.best.first() {
@@ -160,6 +170,7 @@ impl Observer for CommandLine<'_> {
     }
 
     fn ready(&self, session: &Session) -> Result<(), CliError> {
+        self.loading.end();
         self.folder.set_options()?;
         self.logs()?;
         if self.config.save_init_embeds && self.resumed.is_none() {
@@ -186,11 +197,21 @@ impl Observer for CommandLine<'_> {
         Ok(Some(Box::new(replicas)))
     }
 
+    fn tries_step<'a>(&'a self, run: &'a PreparedRun) -> Option<Box<dyn FnOnce() + 'a>> {
+        if !self.other_devices.is_empty() {
+            // each computes a part of a step, and they are not there yet
+            return None;
+        }
+        let trial = StepTrial::begin(&run.checked)?;
+        Some(Box::new(move || trial.end()))
+    }
+
     fn drawing(&self) -> Option<&dyn DrawProgress> {
         Some(self)
     }
 
     async fn samples(&self, shown: Shown<'_>) -> Result<(), CliError> {
+        self.samples.end();
         self.show(shown)
     }
 
@@ -258,8 +279,13 @@ impl DrawProgress for CommandLine<'_> {
         done: usize,
         total: usize,
     ) -> LocalBoxFuture<'a, Result<(), PipelineError>> {
-        // between steps the progress line is there, and an end comes after a step
-        let told = if self.trains.get() { Ok(()) } else { self.samples.told(done, total) };
+        let told = match self.trains.get() {
+            // between steps the progress line is there, and an end comes after a step
+            true => Ok(()),
+            // they are yet to be decoded
+            false if done == total => self.samples.begin(),
+            false => self.samples.told(done, total),
+        };
         Box::pin(async { told.map_err(|error| RunError::observer(error).through_drawing()) })
     }
 }
