@@ -265,7 +265,12 @@ impl Observer for CommandLine<'_> {
     fn concludes(&self, stop: &StopReason) -> bool {
         // the steps are over, and their line is gone
         self.trains.set(false);
-        !matches!(stop, StopReason::Interrupted { .. })
+        let concludes = !matches!(stop, StopReason::Interrupted { .. });
+        if concludes {
+            // now: the last samples may take long
+            println!("stop       {stop}");
+        }
+        concludes
     }
 
     fn keep(&self, best: &Best) -> Result<(), CliError> {
