@@ -151,7 +151,7 @@ impl Observer for Trying {
     }
 
     fn tries_step<'a>(&'a self, _: &'a PreparedRun) -> Option<Box<dyn FnOnce() + 'a>> {
-        Some(Box::new(|| self.seen.borrow_mut().push("a step")))
+        Some(Box::new(move || self.seen.borrow_mut().push("a step")))
     }
 
     async fn samples(&self, Shown { moment, .. }: Shown<'_>) -> Result<(), Infallible> {
