@@ -17,7 +17,7 @@ use burn::{
 };
 use dvar::{
     burn_train::StepwiseLearningStrategy,
-    callbacks::{DeterministicEval, FactorStreams, Factors, MetricsLog},
+    callbacks::{DeterministicEval, FactorStreams, Factors, MetricsLog, Saves},
     early_stopping::{Control, Dvar},
     plot::{CurvePoint, Watched, curve_svg},
 };
@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let strategy = StepwiseLearningStrategy::<Denoiser>::new(device.clone())
         .with_loss(|output| output.loss.clone())
         .with_callback(eval)
-        .with_callback(MetricsLog::open(&metrics, 0, 100)?);
+        .with_callback(MetricsLog::open(&metrics, 0, Saves::every(100))?);
     let outcome = strategy.outcome();
 
     let model = Denoiser::new(&device.clone().autodiff());

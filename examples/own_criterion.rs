@@ -18,7 +18,7 @@ use burn::{
 };
 use dvar::{
     burn_train::StepwiseLearningStrategy,
-    callbacks::{DeterministicEval, MetricsLog},
+    callbacks::{DeterministicEval, MetricsLog, Saves},
     concept::Concept,
     config::TrainOptions,
     data::dataset::Dataset,
@@ -74,7 +74,7 @@ async fn learn_concept(metrics: &Path) -> Result<StopReason, Box<dyn Error>> {
     let losses = |concept: &Concept, evaluation| session.evaluation_losses(concept, evaluation);
     let mut callbacks: Callbacks<'_> = vec![
         Box::new(DeterministicEval::from_losses(losses).stop_when(SlowFall::new(10, 0.2))),
-        Box::new(MetricsLog::open(metrics, 0, 100)?),
+        Box::new(MetricsLog::open(metrics, 0, Saves::every(100))?),
     ];
     Ok(session.trainer(&config).train(&mut callbacks).await?)
 }
@@ -92,7 +92,7 @@ fn learn_digits(folder: &Path, metrics: &Path) -> Result<StopReason, Box<dyn Err
         .with_callback(
             DeterministicEval::new(fixed_batch, Denoiser::loss).stop_when(SlowFall::new(50, 0.1)),
         )
-        .with_callback(MetricsLog::open(metrics, 0, 100)?);
+        .with_callback(MetricsLog::open(metrics, 0, Saves::every(100))?);
     let outcome = strategy.outcome();
     let result = SupervisedTraining::new(folder, loader(digits()), loader(digits()))
         .num_epochs(40)

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Saves;
 use crate::{
     concept::{AdapterConfig, Concept, LearnedConcept},
     early_stopping::StopReason,
@@ -10,8 +11,7 @@ use crate::{
     trainer::{Callback, TrainError, TrainState},
 };
 
-/// Every `interval` steps and at the end, writes the concept and then the state for resuming; each
-/// file is whole at every instant.
+/// Writes the concept and then the state for resuming, at the end too; each file is whole at every instant.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// The state's file.
@@ -22,8 +22,8 @@ pub struct Checkpoint {
     pub placeholder_token: String,
     /// What is trained beside the vectors.
     pub adapter: AdapterConfig,
-    /// Steps between two checkpoints.
-    pub interval: usize,
+    /// When there is one.
+    pub saves: Saves,
 }
 
 impl Checkpoint {
@@ -67,7 +67,7 @@ impl Callback<Concept, TrainState> for Checkpoint {
     }
 
     fn wants_state(&self, steps: usize, stop: Option<&StopReason>) -> bool {
-        stop.is_some() || steps.is_multiple_of(self.interval)
+        self.saves.wants(steps, stop)
     }
 
     fn on_state(&mut self, state: &TrainState) -> Result<(), TrainError> {

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::Saves;
 use crate::{
     early_stopping::{Control, StopReason},
     files::{if_supported, write_atomic},
@@ -18,17 +19,17 @@ use crate::{
 pub struct MetricsLog {
     path: PathBuf,
     file: File,
-    interval: usize,
+    saves: Saves,
 }
 
 impl MetricsLog {
     /// Opens the log of a run that goes on at `step`: later lines, and one that was cut off, are
-    /// dropped first, by a whole new file. Every `interval` steps the lines so far reach the disk.
+    /// dropped first, by a whole new file. With each saved state the lines so far reach the disk.
     ///
     /// # Errors
     ///
     /// If the file cannot be read or written, or has fewer whole lines than the run has steps.
-    pub fn open(path: &Path, step: usize, interval: usize) -> io::Result<Self> {
+    pub fn open(path: &Path, step: usize, saves: Saves) -> io::Result<Self> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -42,7 +43,7 @@ impl MetricsLog {
         }
         write_atomic(path, kept.concat().as_bytes())?;
         let file = File::options().append(true).open(path)?;
-        Ok(Self { path: path.to_path_buf(), file, interval })
+        Ok(Self { path: path.to_path_buf(), file, saves })
     }
 
     fn failed(&self, error: io::Error) -> TrainError {
@@ -64,7 +65,7 @@ impl<M, S> Callback<M, S> for MetricsLog {
     }
 
     fn wants_state(&self, steps: usize, stop: Option<&StopReason>) -> bool {
-        stop.is_some() || steps.is_multiple_of(self.interval)
+        self.saves.wants(steps, stop)
     }
 
     /// The log reaches the disk before the state that counts its lines.

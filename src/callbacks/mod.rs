@@ -7,6 +7,8 @@ pub mod loggers;
 #[cfg(not(target_arch = "wasm32"))]
 mod metrics;
 #[cfg(not(target_arch = "wasm32"))]
+mod saves;
+#[cfg(not(target_arch = "wasm32"))]
 mod timing;
 
 pub use dvar_callbacks::{
@@ -17,5 +19,7 @@ pub use dvar_callbacks::{
 pub use checkpoint::{Checkpoint, write_concept};
 #[cfg(not(target_arch = "wasm32"))]
 pub use metrics::MetricsLog;
+#[cfg(not(target_arch = "wasm32"))]
+pub use saves::{SaveClock, Saves};
 #[cfg(not(target_arch = "wasm32"))]
 pub use timing::{Seconds, Timing};

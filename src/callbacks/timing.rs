@@ -8,6 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::Saves;
 use crate::{
     early_stopping::StopReason,
     files::write_atomic,
@@ -19,7 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Timing {
     path: PathBuf,
-    interval: usize,
+    saves: Saves,
     before: f64,
     start: Instant,
 }
@@ -37,7 +38,7 @@ impl Timing {
     /// # Errors
     ///
     /// If that file is there and cannot be read; [`io::ErrorKind::InvalidData`] if it is none of a run's.
-    pub fn open(path: &Path, interval: usize, resumed: bool) -> io::Result<Self> {
+    pub fn open(path: &Path, saves: Saves, resumed: bool) -> io::Result<Self> {
         let broken = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         let before = match std::fs::read(path) {
             Ok(bytes) if resumed => {
@@ -47,7 +48,7 @@ impl Timing {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0.0,
             Err(error) => return Err(error),
         };
-        Ok(Self { path: path.to_path_buf(), interval, before, start: Instant::now() })
+        Ok(Self { path: path.to_path_buf(), saves, before, start: Instant::now() })
     }
 }
 
@@ -57,7 +58,7 @@ impl<M, S> Callback<M, S> for Timing {
     }
 
     fn wants_state(&self, steps: usize, stop: Option<&StopReason>) -> bool {
-        stop.is_some() || steps.is_multiple_of(self.interval)
+        self.saves.wants(steps, stop)
     }
 
     fn on_state(&mut self, _state: &S) -> Result<(), TrainError> {

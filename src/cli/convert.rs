@@ -192,10 +192,24 @@ pub(super) fn write_formats(
         for file in format.write(embedding) {
             let path = with_ending(&stem, &file.ending);
             write(&path, &file.bytes)?;
-            println!("embedding  {}, for {}", path.display(), format.name());
+            let word = match format.is_named_by_file() {
+                true => plain_name(embedding.placeholder_token()),
+                false => embedding.placeholder_token().into(),
+            };
+            let (to, word) = (place(*format), in_prompts(*format, &word));
+            println!("embedding  {}, for {to}; in prompts {word}", path.display());
         }
     }
     Ok(())
+}
+
+/// The program, or its folder for embeddings where that is well known.
+fn place(format: EmbeddingFormat) -> &'static str {
+    match format {
+        EmbeddingFormat::A1111 => "A1111's folder `embeddings`",
+        EmbeddingFormat::Comfyui => "ComfyUI's folder `models/embeddings`",
+        _ => format.name(),
+    }
 }
 
 /// Writes a run's LoRA in the forms that it was asked for, each in a folder of its name.

@@ -139,12 +139,15 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let drawn = device::run(&device, || {
         let Words { embeddings, tokenizers, .. } = words;
         let adapter = adapter.as_ref();
+        let loading = Bar::new("loading the model");
+        loading.begin();
         let generator =
             Generator::with_tokenizers(&model, tokenizers, &embeddings, adapter, &device)?;
         let generator = loras
             .into_iter()
             .map(LearnedAdapter::Lora)
             .try_fold(generator, |generator, lora| generator.with_adapter(&lora))?;
+        loading.end();
         device::say(&args.device, &device_name);
         draw(args, asked, negative.as_deref(), &generator, &options, &own.path)
     });
@@ -187,6 +190,7 @@ fn draw(
     let prompts: Vec<String> =
         asked.into_iter().flat_map(|prompt| vec![prompt; args.count]).collect();
     let (count, bar) = (prompts.len(), Bar::new("drawing"));
+    bar.begin();
     let (mut drawn, mut sheet) = (0, Vec::new());
     for prompts in prompts.chunks(BATCH) {
         let watch = Batch { bar: &bar, drawn, of: count, now: prompts.len() };

@@ -5,7 +5,10 @@ use super::{
     run_folder::{RunFolder, folder_name},
 };
 use crate::{
-    callbacks::loggers::{EventLogger, LoggerError, RunName},
+    callbacks::{
+        Saves,
+        loggers::{EventLogger, LoggerError, RunName},
+    },
     config::{Logger, TrainConfig},
     trainer::Callback,
 };
@@ -19,6 +22,7 @@ impl Logs {
         config: &TrainConfig,
         folder: &RunFolder,
         step: usize,
+        saves: Saves,
     ) -> Result<Self, CliError> {
         let options = toml::from_str(&input::text(&folder.config())?)?;
         let logs = folder.logs();
@@ -30,10 +34,8 @@ impl Logs {
         };
         let logger = match config.logger {
             Logger::None => return Ok(Self(None)),
-            Logger::Tensorboard => {
-                EventLogger::tensorboard(&logs, &options, step, config.save_steps)
-            }
-            Logger::Wandb => EventLogger::wandb(&logs, &name, &options, step, config.save_steps),
+            Logger::Tensorboard => EventLogger::tensorboard(&logs, &options, step, saves),
+            Logger::Wandb => EventLogger::wandb(&logs, &name, &options, step, saves),
         };
         let logger = logger.map_err(|error| match error {
             LoggerError::File { path, source } => CliError::write(&path, source),

@@ -46,6 +46,7 @@ mod official;
 #[cfg(test)]
 mod options_page;
 mod output;
+mod pace;
 mod prompts;
 mod report;
 mod run_folder;

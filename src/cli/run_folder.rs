@@ -111,15 +111,8 @@ impl RunFolder {
 
     /// The command that goes on with the run, as it is typed.
     pub(super) fn go_on(&self) -> String {
-        let mut path = self.path.display().to_string();
-        if path.starts_with('-') {
-            // else it would be read as a flag
-            path.insert_str(0, "./");
-        }
-        let plain = |c: char| c.is_alphanumeric() || r"-_./\:".contains(c);
-        let path = if path.chars().all(plain) { path } else { format!("\"{path}\"") };
         let device = self.device.as_ref().map(|name| format!(" --device {name}"));
-        format!("dvar train --resume {path}{}", device.unwrap_or_default())
+        format!("dvar train --resume {}{}", typed(&self.path), device.unwrap_or_default())
     }
 
     pub(super) fn config(&self) -> PathBuf {
@@ -250,6 +243,17 @@ impl RunFolder {
     pub(super) fn samples(&self, when: &str) -> PathBuf {
         self.path.join(format!("samples_{when}.png"))
     }
+}
+
+/// A path as it is typed on a command line.
+pub(super) fn typed(path: &Path) -> String {
+    let mut path = path.display().to_string();
+    if path.starts_with('-') {
+        // else it would be read as a flag
+        path.insert_str(0, "./");
+    }
+    let plain = |c: char| c.is_alphanumeric() || r"-_./\:".contains(c);
+    if path.chars().all(plain) { path } else { format!("\"{path}\"") }
 }
 
 /// Whether a folder is a run's: it has its configuration, which is written before anything else.

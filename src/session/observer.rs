@@ -112,6 +112,13 @@ pub trait Observer {
         Ok(None)
     }
 
+    /// Whether a step is tried before the first samples are drawn, of which nothing is kept. Where both take
+    /// long, it shows first whether the memory suffices, and how long the steps will take; what is given
+    /// here is called when it is made.
+    fn tries_step<'a>(&'a self, _run: &'a PreparedRun) -> Option<Box<dyn FnOnce() + 'a>> {
+        None
+    }
+
     /// Told of each denoising step of the samples, if anyone is.
     fn drawing(&self) -> Option<&dyn DrawProgress> {
         None

@@ -3,6 +3,8 @@
 
 mod error;
 
+use burn::tensor::Tensor;
+
 pub use error::{Cause, RunError};
 
 use super::{
@@ -13,10 +15,11 @@ use super::{
 use crate::{
     callbacks::{ScoreMonitor, Scores},
     concept::{Concept, ConceptWeights, LearnedConcept},
-    config::Stopping,
+    config::{Stopping, TrainConfig},
     early_stopping::StopReason,
     eval::ClipScorer,
-    trainer::{Callbacks, Replicas, Trainer},
+    tensor::read,
+    trainer::{Callbacks, Replicas, TrainError, Trainer},
 };
 
 /// What came of a run.
@@ -79,6 +82,12 @@ pub async fn run<O: Observer>(
     };
     let gallery = Gallery { samples, observer };
     let trainer = session.trainer(config).with_fingerprint(fingerprint);
+    if prepared.draws_before
+        && let Some(tried) = observer.tries_step(prepared)
+    {
+        try_step(config, &session, &trainer).await?;
+        tried();
+    }
     let before = if prepared.draws_before {
         let clip_i = gallery.show(Moment::Before, &trainer.concept().plain()).await?;
         Some(SamplesBefore { clip_i })
@@ -171,6 +180,19 @@ async fn try_words<O: Observer>(
     };
     observer.tried(&tried).map_err(RunError::observer)?;
     Ok(FoundWord::best_of(tried))
+}
+
+/// Computes a step's gradient and its evaluation, and keeps neither.
+async fn try_step(
+    config: &TrainConfig,
+    session: &Session,
+    trainer: &Trainer<'_>,
+) -> Result<(), TrainError> {
+    trainer.try_gradient().await?;
+    if config.stopping.evaluates() {
+        read(Tensor::cat(session.evaluation_losses(trainer.concept(), 0), 0)).await?;
+    }
+    Ok(())
 }
 
 /// Trains from the start or from the saved state, and finds the best concept on the way.

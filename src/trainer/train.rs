@@ -228,6 +228,15 @@ impl<'a> Trainer<'a> {
         }
     }
 
+    /// Computes the gradient of the next step and forgets it: nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError`] where the loss is not finite or the device fails, as for lack of memory.
+    pub async fn try_gradient(&self) -> Result<(), TrainError> {
+        self.gradient().await.map(drop)
+    }
+
     /// The mean gradient over the step's micro-batches.
     async fn gradient(&self) -> Result<Gradient, TrainError> {
         let micro_batches = self.config.gradient_accumulation_steps;

@@ -7,11 +7,18 @@ use crate::harness::{Cli, golden, initializer, train_args};
 #[test]
 fn train_stops_by_dvar_and_leaves_what_generate_and_info_read() {
     let cli = Cli::with_pictures_of("blue-umbrella");
-    let said = cli
-        .train(&["-o", "run", "--window", "2", "--threshold", "0.99", "--max-train-steps", "40"])
-        .ok();
-    assert!(said.contains("DVAR stopped after"), "{said}");
+    let stop = ["-o", "run", "--window", "2", "--threshold", "0.99", "--max-train-steps", "40"];
+    let said = cli.train(&[&stop[..], &["--embedding-format", "a1111,comfyui"]].concat()).ok();
     assert!(said.contains("CLIP-I"), "{said}");
+    // what is found, where it belongs and what is typed then; the stop before the last samples
+    let told = [
+        "stop       DVAR stopped after",
+        "run/embeddings/a1111/umb.pt, for A1111's folder `embeddings`; in prompts `umb`",
+        "for ComfyUI's folder `models/embeddings`; in prompts `embedding:umb`",
+        "draw       dvar generate --embedding run/learned_embeds.safetensors --prompt \"a photo of",
+    ];
+    let told = told.map(|told| said.find(told).unwrap_or_else(|| panic!("{told}: {said}")));
+    assert!(told.is_sorted(), "{said}");
     for file in [
         "config.toml",
         "learned_embeds.safetensors",

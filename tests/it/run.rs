@@ -134,6 +134,45 @@ fn a_run_that_nobody_watches_gives_its_outcome() {
     assert_eq!(outcome.kept(), &outcome.last);
 }
 
+/// Wants a step tried, and keeps the order of what comes.
+#[derive(Default)]
+struct Trying {
+    seen: RefCell<Vec<&'static str>>,
+}
+
+impl Observer for Trying {
+    type Error = Infallible;
+
+    async fn class_pictures(
+        &self,
+        _: &PreparedRun,
+    ) -> Result<Option<Dataset>, RunError<Infallible>> {
+        Ok(None)
+    }
+
+    fn tries_step<'a>(&'a self, _: &'a PreparedRun) -> Option<Box<dyn FnOnce() + 'a>> {
+        Some(Box::new(move || self.seen.borrow_mut().push("a step")))
+    }
+
+    async fn samples(&self, Shown { moment, .. }: Shown<'_>) -> Result<(), Infallible> {
+        if matches!(moment, Moment::Before) {
+            self.seen.borrow_mut().push("the first samples");
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_step_that_is_tried_comes_before_the_samples_and_changes_nothing() {
+    let mut options = small();
+    options.stopping.stopping = Some(Stopping::Dvar); // which evaluates
+    let trying = Trying::default();
+    let tried = pollster::block_on(run(&prepared(options.clone()), &trying)).unwrap();
+    assert_eq!(trying.seen.take(), ["a step", "the first samples"]);
+    let untried = pollster::block_on(run(&prepared(options), &Nobody)).unwrap();
+    assert_eq!(tried.last, untried.last);
+}
+
 #[test]
 fn an_observer_s_error_comes_out_as_it_was_with_the_last_good_concept() {
     let whole = made(small(), &Observing::new(Failing::Nothing)).unwrap();

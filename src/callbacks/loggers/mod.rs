@@ -11,6 +11,7 @@ use std::{cell::RefCell, path::Path, rc::Rc, time::SystemTime};
 
 use serde_json::{Map, Value};
 
+use super::Saves;
 use crate::{
     early_stopping::{Control, StopReason},
     trainer::{Callback, StepContext, TrainError},
@@ -30,7 +31,7 @@ use wandb::Wandb;
 pub struct EventLogger {
     sink: Rc<RefCell<dyn Sink>>,
     first: usize,
-    interval: usize,
+    saves: Saves,
 }
 
 impl EventLogger {
@@ -38,7 +39,7 @@ impl EventLogger {
     /// as text.
     ///
     /// A run that goes on at `step` gets a file of its own, whose beginning tells TensorBoard to
-    /// forget the later steps of the files before. Every `interval` steps the log reaches the disk.
+    /// forget the later steps of the files before. With each saved state the log reaches the disk.
     ///
     /// # Errors
     ///
@@ -47,15 +48,15 @@ impl EventLogger {
         folder: &Path,
         config: &Map<String, Value>,
         step: usize,
-        interval: usize,
+        saves: Saves,
     ) -> Result<Self, LoggerError> {
-        Ok(Self::new(TensorBoard::open(folder, config, step, now())?, step, interval))
+        Ok(Self::new(TensorBoard::open(folder, config, step, now())?, step, saves))
     }
 
     /// Logs to an offline run in `folder`, `wandb/offline-run-TIME-ID`, for `wandb sync`.
     ///
-    /// A run that goes on at `step` goes on in the same run: later steps are cut off first. Every
-    /// `interval` steps the log reaches the disk.
+    /// A run that goes on at `step` goes on in the same run: later steps are cut off first.
+    /// With each saved state the log reaches the disk.
     ///
     /// # Errors
     ///
@@ -66,13 +67,13 @@ impl EventLogger {
         name: &RunName<'_>,
         config: &Map<String, Value>,
         step: usize,
-        interval: usize,
+        saves: Saves,
     ) -> Result<Self, LoggerError> {
-        Ok(Self::new(Wandb::open(folder, name, config, step, now())?, step, interval))
+        Ok(Self::new(Wandb::open(folder, name, config, step, now())?, step, saves))
     }
 
-    fn new(sink: impl Sink + 'static, first: usize, interval: usize) -> Self {
-        Self { sink: Rc::new(RefCell::new(sink)), first, interval }
+    fn new(sink: impl Sink + 'static, first: usize, saves: Saves) -> Self {
+        Self { sink: Rc::new(RefCell::new(sink)), first, saves }
     }
 
     /// Logs a picture, given as a PNG file's bytes. `step` is that of the step's record within a
@@ -114,7 +115,7 @@ impl<M, S> Callback<M, S> for EventLogger {
     }
 
     fn wants_state(&self, steps: usize, stop: Option<&StopReason>) -> bool {
-        stop.is_some() || steps.is_multiple_of(self.interval)
+        self.saves.wants(steps, stop)
     }
 
     /// The log reaches the disk before the state that counts its steps.
@@ -136,7 +137,8 @@ mod tests {
     #[test]
     fn a_picture_that_is_no_png_is_refused_and_one_of_before_the_resumed_step_is_left_out() {
         let folder = tempfile::tempdir().unwrap();
-        let logger = EventLogger::tensorboard(folder.path(), &Map::new(), 7, 1).unwrap();
+        let logger =
+            EventLogger::tensorboard(folder.path(), &Map::new(), 7, Saves::every(1)).unwrap();
         let file = folder.path().join("events.out.tfevents.0000000000.dvar");
         let before = std::fs::read(&file).unwrap();
         let png = encode_png(3, 2, &[9; 18]).unwrap();

@@ -47,6 +47,7 @@ impl Drawing {
         eprintln!("drawing {}", counted(prompts.len(), "picture"));
         let filled: Vec<String> = prompts.iter().map(|prompt| fill(prompt, token)).collect();
         let (bar, negative) = (Bar::new("drawing"), negative_prompt.as_deref());
+        bar.begin();
         let drawn = generator.draw(0, &filled, negative, &options, Some(&bar));
         let drawn = pollster::block_on(drawn)?;
         let drawn = prompts.iter().map(|prompt| fill(prompt, "")).zip(drawn);

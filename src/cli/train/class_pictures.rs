@@ -139,6 +139,7 @@ async fn draw(
     }
     let drawn = counted(missing.len(), "picture");
     println!("class      drawing {drawn} of `{prompt}` to {}", folder.display());
+    part.begin()?;
     let PreparedRun { checked: CheckedOptions { config, model, .. }, device, .. } = run;
     let mut done = 0;
     draw_class(config, model, device, &missing, None, |number, picture| {

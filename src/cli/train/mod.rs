@@ -13,6 +13,7 @@ mod record;
 mod report;
 mod run;
 mod search;
+mod step_trial;
 
 use std::path::{Path, PathBuf};
 

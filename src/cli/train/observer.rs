@@ -3,11 +3,14 @@
 use std::{
     cell::{Cell, OnceCell},
     io,
+    time::Instant,
 };
 
-use super::{class_pictures, part::Part, progress::Progress, record, search};
+use super::{
+    class_pictures, part::Part, progress::Progress, record, search, step_trial::StepTrial,
+};
 use crate::{
-    callbacks::{Checkpoint, Interrupt, MetricsLog, Timing, write_concept},
+    callbacks::{Checkpoint, Interrupt, MetricsLog, Saves, Timing, write_concept},
     cli::{CliError, device, logs::Logs, output, run_folder::RunFolder, sample_files::write_each},
     concept::Concept,
     config::TrainConfig,
@@ -31,9 +34,13 @@ pub(super) struct CommandLine<'a> {
     /// Steps that were made before the run was resumed, if it was.
     resumed: Option<usize>,
     interrupt: Interrupt,
+    loading: Part,
     words: Part,
     class: Part,
     samples: Part,
+    saves: Saves,
+    /// When this process began: pictures that took long to draw are saved with the first step.
+    begun: Instant,
     /// Whether steps are made, and samples drawn between them.
     trains: Cell<bool>,
     /// In place of the progress line.
@@ -57,9 +64,12 @@ impl<'a> CommandLine<'a> {
             config,
             other_devices,
             resumed,
+            loading: Part::new("loading the model and encoding the pictures", &interrupt),
             words: Part::new("words", &interrupt),
             class: Part::new("class pictures", &interrupt),
             samples: Part::new("samples", &interrupt),
+            saves: Saves::every(config.save_steps),
+            begun: Instant::now(),
             interrupt,
             trains: Cell::new(false),
             dashboard,
@@ -71,7 +81,8 @@ impl<'a> CommandLine<'a> {
         if let Some(logs) = self.logs.get() {
             return Ok(logs);
         }
-        let logs = Logs::open(self.config, &self.folder, self.resumed.unwrap_or(0))?;
+        let step = self.resumed.unwrap_or(0);
+        let logs = Logs::open(self.config, &self.folder, step, self.saves.clone())?;
         Ok(self.logs.get_or_init(|| logs))
     }
 
@@ -120,8 +131,13 @@ impl Observer for CommandLine<'_> {
     type Error = CliError;
 
     async fn phase(&self, phase: Phase) -> Result<(), CliError> {
-        if phase == Phase::Training {
-            self.trains.set(true);
+        self.loading.end();
+        match phase {
+            Phase::Encoding => self.loading.begin()?,
+            // between steps the progress line is there
+            Phase::Drawing if !self.trains.get() => self.samples.begin()?,
+            Phase::Training => self.trains.set(true),
+            Phase::Loading | Phase::Searching | Phase::Drawing => {}
         }
         Ok(())
     }
@@ -136,6 +152,7 @@ impl Observer for CommandLine<'_> {
     }
 
     fn tried(&self, words: &TriedWords) -> Result<(), CliError> {
+        self.loading.end();
         let next = words.best.iter().skip(1).take(3);
         let next: Vec<String> = next.map(|(word, loss)| format!("`{word}` {loss:.4}")).collect();
         if let Some((word, loss)) = words.best.first() {
@@ -153,6 +170,7 @@ impl Observer for CommandLine<'_> {
     }
 
     fn ready(&self, session: &Session) -> Result<(), CliError> {
+        self.loading.end();
         self.folder.set_options()?;
         self.logs()?;
         if self.config.save_init_embeds && self.resumed.is_none() {
@@ -179,11 +197,21 @@ impl Observer for CommandLine<'_> {
         Ok(Some(Box::new(replicas)))
     }
 
+    fn tries_step<'a>(&'a self, run: &'a PreparedRun) -> Option<Box<dyn FnOnce() + 'a>> {
+        if !self.other_devices.is_empty() {
+            // each computes a part of a step, and they are not there yet
+            return None;
+        }
+        let trial = StepTrial::begin(&run.checked)?;
+        Some(Box::new(move || trial.end()))
+    }
+
     fn drawing(&self) -> Option<&dyn DrawProgress> {
         Some(self)
     }
 
     async fn samples(&self, shown: Shown<'_>) -> Result<(), CliError> {
+        self.samples.end();
         self.show(shown)
     }
 
@@ -193,13 +221,13 @@ impl Observer for CommandLine<'_> {
         resumed: Option<&TrainState>,
     ) -> Result<Callbacks<'a>, CliError> {
         let Self { folder, config, .. } = self;
-        let (step, save_steps) = (self.resumed.unwrap_or(0), config.save_steps);
-        let metrics = MetricsLog::open(&folder.metrics(), step, save_steps);
+        let (step, saves) = (self.resumed.unwrap_or(0), || self.saves.clone());
+        let metrics = MetricsLog::open(&folder.metrics(), step, saves());
         let metrics = metrics.map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => record::no_log(folder, &error),
             _ => CliError::write(&folder.metrics(), error),
         })?;
-        let timing = Timing::open(&folder.timing(), save_steps, resumed.is_some())
+        let timing = Timing::open(&folder.timing(), saves(), resumed.is_some())
             .map_err(|error| match error.kind() {
                 io::ErrorKind::InvalidData => CliError::Input(format!(
                     "`{}` does not tell how long the run took so far: {error}; remove it, and the time \
@@ -212,12 +240,13 @@ impl Observer for CommandLine<'_> {
         callbacks.extend(self.logs()?.callback());
         callbacks.push(Box::new(self.interrupt.clone()));
         callbacks.push(Box::new(timing));
+        callbacks.push(Box::new(self.saves.clock(self.begun)));
         callbacks.push(Box::new(Checkpoint {
             state: folder.state(),
             folder: folder.path().to_path_buf(),
             placeholder_token: config.placeholder_token.clone(),
             adapter: config.method.adapter(),
-            interval: save_steps,
+            saves: saves(),
         }));
         if resumed.and_then(|state| config.trainer.end_of(state)).is_none() {
             let steps = config.trainer.max_train_steps;
@@ -236,7 +265,12 @@ impl Observer for CommandLine<'_> {
     fn concludes(&self, stop: &StopReason) -> bool {
         // the steps are over, and their line is gone
         self.trains.set(false);
-        !matches!(stop, StopReason::Interrupted { .. })
+        let concludes = !matches!(stop, StopReason::Interrupted { .. });
+        if concludes {
+            // now: the last samples may take long
+            println!("stop       {stop}");
+        }
+        concludes
     }
 
     fn keep(&self, best: &Best) -> Result<(), CliError> {
@@ -250,8 +284,13 @@ impl DrawProgress for CommandLine<'_> {
         done: usize,
         total: usize,
     ) -> LocalBoxFuture<'a, Result<(), PipelineError>> {
-        // between steps the progress line is there, and an end comes after a step
-        let told = if self.trains.get() { Ok(()) } else { self.samples.told(done, total) };
+        let told = match self.trains.get() {
+            // between steps the progress line is there, and an end comes after a step
+            true => Ok(()),
+            // they are yet to be decoded
+            false if done == total => self.samples.begin(),
+            false => self.samples.told(done, total),
+        };
         Box::pin(async { told.map_err(|error| RunError::observer(error).through_drawing()) })
     }
 }

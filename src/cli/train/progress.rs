@@ -1,27 +1,27 @@
 //! The progress line of a run.
 
-use std::{
-    fmt::Write,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
+    cli::{bar::TURNING, pace::Pace},
     early_stopping::Control,
     trainer::{Callback, StepContext, TrainError},
 };
 
-/// Shows step, steps per second, the last ratio against its threshold, losses, and the time left at
-/// most. On a terminal the line is redrawn; elsewhere it is printed now and then.
+/// Shows step, speed, the time left at most, the last ratio against its threshold, and losses. On a
+/// terminal the line is redrawn; elsewhere it is printed now and then.
 pub(super) struct Progress {
     bar: ProgressBar,
     pace: Pace,
     threshold: f64,
     /// What the last evaluation gave, which stands until the next one.
     evaluated: String,
-    /// Steps between two lines where there is no terminal.
-    print_every: Option<usize>,
+    /// Steps of the whole run, at most.
+    steps: usize,
+    /// The first step that this process makes.
+    first: usize,
 }
 
 const LINES_WITHOUT_TERMINAL: usize = 20;
@@ -30,25 +30,22 @@ impl Progress {
     /// A line on standard error for a run of at most `steps`, of which `done` are made.
     pub fn new(steps: usize, done: usize, threshold: f64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
-        let hidden = bar.is_hidden();
-        let style = ProgressStyle::with_template(
-            "{spinner:.cyan} step {pos}/{len}{speed}  {wide_msg}{left}",
-        );
-        let pace = Pace { begun: Instant::now(), done: done as u64 };
-        if let Ok(style) = style {
-            // a line that cannot be shown is no reason to end a run
-            let speed = move |state: &ProgressState, line: &mut dyn Write| {
-                let _ = line.write_str(&pace.speed(state.pos()));
-            };
-            let left = move |state: &ProgressState, line: &mut dyn Write| {
-                let _ = line.write_str(&pace.left(state.pos(), state.len().unwrap_or(0)));
-            };
-            bar.set_style(style.with_key("speed", speed).with_key("left", left));
+        // a line that cannot be shown is no reason to end a run
+        if let Ok(style) =
+            ProgressStyle::with_template("{spinner:.cyan} step {pos}/{len}{prefix}  {wide_msg}")
+        {
+            bar.set_style(style.tick_chars(TURNING));
         }
         bar.set_position(done as u64);
         bar.enable_steady_tick(Duration::from_millis(100));
-        let print_every = hidden.then(|| steps.div_ceil(LINES_WITHOUT_TERMINAL).max(1));
-        Self { bar, pace, threshold, evaluated: String::new(), print_every }
+        Self {
+            bar,
+            pace: Pace::new(done),
+            threshold,
+            evaluated: String::new(),
+            steps,
+            first: done + 1,
+        }
     }
 
     /// The ratio first: a narrow terminal shows only the beginning.
@@ -64,31 +61,19 @@ impl Progress {
         }
         format!("{}loss {:.4}", self.evaluated, record.get("loss").unwrap_or(f64::NAN))
     }
-}
 
-/// How fast the steps of this process are made; nothing is said before the first one.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    begun: Instant,
-    /// Steps that were made before.
-    done: u64,
-}
-
-impl Pace {
-    fn per_second(&self, made: u64) -> Option<f64> {
-        let seconds = self.begun.elapsed().as_secs_f64();
-        let made = made.saturating_sub(self.done) as f64;
-        Some(made / seconds).filter(|speed| *speed > 0.0 && speed.is_finite())
+    /// Speed and time left, in front of all that a narrow terminal may not show.
+    fn time(&self, made: usize) -> String {
+        let left = self.pace.left(made, self.steps);
+        let left = left.map_or(String::new(), |left| format!("  at most {left:#} left"));
+        format!("  {}{left}", self.pace.speed(made))
     }
 
-    fn speed(&self, made: u64) -> String {
-        self.per_second(made).map_or(String::new(), |speed| format!("  {speed:.2} steps/s"))
-    }
-
-    fn left(&self, made: u64, steps: u64) -> String {
-        let left = self.per_second(made).map(|speed| steps.saturating_sub(made) as f64 / speed);
-        let left = left.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        left.map_or(String::new(), |left| format!("  at most {:#} left", HumanDuration(left)))
+    /// Whether a line is due where there is no terminal: the first step tells how long all will take, and
+    /// steps may take minutes.
+    fn is_due(&mut self, made: usize) -> bool {
+        let every = self.steps.div_ceil(LINES_WITHOUT_TERMINAL).max(1);
+        self.pace.is_due() || made == self.first || made.is_multiple_of(every)
     }
 }
 
@@ -106,15 +91,12 @@ impl<M, S> Callback<M, S> for Progress {
                 eprintln!("step {made} skipped: its gradient overflows at loss scale {scale}");
             });
         }
-        let line = self.line(step.record);
-        match self.print_every {
-            Some(every) if made.is_multiple_of(every) => {
-                let (now, steps) = (made as u64, self.bar.length().unwrap_or(0));
-                let (speed, left) = (self.pace.speed(now), self.pace.left(now, steps));
-                eprintln!("step {made}/{steps}{speed}  {line}{left}");
-            }
-            _ => self.bar.set_message(line),
+        let (time, line) = (self.time(made), self.line(step.record));
+        if self.bar.is_hidden() && self.is_due(made) {
+            eprintln!("step {made}/{}{time}  {line}", self.steps);
         }
+        self.bar.set_prefix(time);
+        self.bar.set_message(line);
         self.bar.set_position(made as u64);
         Ok(Control::Continue)
     }
@@ -131,11 +113,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_step_tells_its_own_pace_and_nothing_is_told_before_it() {
-        let begun = Instant::now().checked_sub(Duration::from_secs(2)).unwrap();
-        let pace = Pace { begun, done: 10 };
-        assert_eq!((pace.speed(10), pace.left(10, 30)), (String::new(), String::new()));
-        assert_eq!(pace.speed(11), "  0.50 steps/s");
-        assert_eq!(pace.left(11, 30), "  at most 38s left");
+    fn a_log_has_the_first_step_of_a_process_and_some_of_the_others() {
+        let mut progress = Progress::new(6100, 50, 0.0);
+        let due: Vec<usize> = (51..=700).filter(|made| progress.is_due(*made)).collect();
+        assert_eq!(due, [51, 305, 610]);
     }
 }

@@ -5,12 +5,19 @@ use super::{
     record::RunResult,
 };
 use crate::{
-    cli::{CliError, counted::counted, output, run_folder::RunFolder},
-    config::{Stopping, TrainConfig},
+    cli::{
+        CliError,
+        counted::counted,
+        model::is_embedded,
+        output,
+        run_folder::{RunFolder, typed},
+    },
+    config::{Stopping, TrainConfig, TrainOptions},
+    data::templates::fill,
     early_stopping::StopReason,
     optim::LrSchedule,
     plot::{CurvePoint, Watched, curve_svg},
-    session::Fall,
+    session::{CheckedOptions, Fall},
 };
 
 pub(super) fn write_curve(
@@ -42,7 +49,6 @@ pub(super) fn report(
 ) -> Result<(), CliError> {
     let json = serde_json::to_string_pretty(result)?;
     output::write(&folder.result(), format!("{json}\n").as_bytes())?;
-    println!("stop       {}", result.stop);
     let losses: Vec<f64> = points.iter().filter_map(|point| point.eval_loss).collect();
     let fall = Fall::new(&losses, config.window);
     if let Some(fall) = &fall {
@@ -90,8 +96,69 @@ pub(super) fn report(
     Ok(())
 }
 
+/// Says how to draw with what was learned, here and in other programs.
+pub(super) fn say_how_to_draw(folder: &RunFolder, checked: &CheckedOptions) {
+    let CheckedOptions { config, options, .. } = checked;
+    println!("draw       {}", draw_with(folder, config, options));
+    if config.embedding_formats.is_empty() && !is_embedded(options.data.model.as_deref()) {
+        let file = typed(&folder.embedding());
+        println!("elsewhere  dvar convert {file} --to a1111, or comfyui, makes a file for that");
+    }
+}
+
+/// The command that draws with what was learned, as it is typed.
+fn draw_with(folder: &RunFolder, config: &TrainConfig, options: &TrainOptions) -> String {
+    let (data, training) = (&options.data, &options.training);
+    let mut words = vec!["dvar generate".to_string()];
+    if let Some(model) = data.model.as_deref().filter(|model| !is_embedded(Some(*model))) {
+        words.push(format!("--model {}", typed(model)));
+    }
+    if data.ema == Some(true) {
+        words.push("--ema".into());
+    }
+    words.extend(training.beta_schedule.map(|name| format!("--beta-schedule {name}")));
+    words.extend(training.prediction_type.map(|name| format!("--prediction-type {name}")));
+    words.push(format!("--embedding {}", typed(&folder.embedding())));
+    words.extend(folder.adapter().map(|file| format!("--adapter {}", typed(&file))));
+    let prompt = config.validation_prompts.first().map_or("{}", String::as_str);
+    words.push(format!("--prompt \"{}\"", fill(prompt, &config.placeholder_token)));
+    words.join(" ")
+}
+
 /// Whether a run with these rates can be made so long.
 fn can_reach(rates: &LrSchedule, steps: usize) -> bool {
     let end = rates.pieces.as_ref().and_then(|rates| rates.pieces.end());
     !rates.kind.follows_length() && end.is_none_or(|end| end >= steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::schedulers::PredictionType;
+
+    #[test]
+    fn the_command_that_draws_names_all_that_the_pictures_depend_on() {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = |name: &str| fs::write(scratch.path().join(name), "").unwrap();
+        file("config.toml");
+        let folder = RunFolder::open(scratch.path()).unwrap();
+        let mut options = TrainOptions::default();
+        options.data.train_data_dir = Some("my-cat".into());
+        options.data.placeholder_token = Some("<my-cat>".into());
+        options.start.initializer_token = Some("cat".into());
+        let config = TrainConfig::new(&options).unwrap();
+        let plain = draw_with(&folder, &config, &options);
+        assert!(plain.starts_with("dvar generate --embedding "), "{plain}");
+        assert!(plain.ends_with(" --prompt \"a photo of a <my-cat>\""), "{plain}");
+
+        file("pytorch_lora_weights.safetensors");
+        options.data.model = Some("my models/dream.safetensors".into());
+        options.data.ema = Some(true);
+        options.training.prediction_type = Some(PredictionType::VPrediction);
+        let all = draw_with(&folder, &config, &options);
+        let model = "--model \"my models/dream.safetensors\" --ema --prediction-type v_prediction";
+        assert!(all.contains(model) && all.contains(" --adapter "), "{all}");
+    }
 }

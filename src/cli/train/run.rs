@@ -8,7 +8,7 @@ use super::{
     observer::CommandLine,
     plan,
     record::{RunResult, mark, read_metrics},
-    report::{report, write_curve},
+    report::{report, say_how_to_draw, write_curve},
 };
 use crate::{
     callbacks::Interrupt,
@@ -63,6 +63,10 @@ async fn make(
     observer.folder.set_options()?;
     // one that could not begin is gone
     if observer.folder.config().is_file() {
+        let embedding = observer.folder.embedding();
+        if embedding.is_file() {
+            println!("embedding  {}, as learned so far", embedding.display());
+        }
         println!("stop       {when}; go on with: {}", observer.folder.go_on());
     } else {
         println!("stop       {when}; nothing is kept");
@@ -92,6 +96,7 @@ fn conclude(
     report(folder, config, &points, &result)?;
     write_own(folder)?;
     println!("report     {}", folder.report().display());
+    say_how_to_draw(folder, &prepared.checked);
     Ok(())
 }
 

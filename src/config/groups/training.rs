@@ -42,7 +42,7 @@ pub struct TrainingOptions {
     /// [default: false]
     #[cfg_attr(feature = "cli", arg(long, switch()))]
     pub tf32: Option<bool>,
-    /// Updates between two checkpoints
+    /// Updates between two checkpoints; where they take longer, one comes every ten minutes
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub save_steps: Option<usize>,
     /// Noise schedule of training: linear, scaled_linear or squaredcos_cap_v2

@@ -35,6 +35,8 @@ fn ctrl_c_ends_after_the_step_and_says_how_to_go_on() {
     let child = begun(cli.command(&args), || length(&metrics) > 200);
     let ran = interrupted(&cli, child);
     assert!(ran.stdout.ends_with("go on with: dvar train --resume run --device cpu\n"), "{ran:?}");
+    let embedding = "embedding  run/learned_embeds.safetensors, as learned so far\n";
+    assert!(ran.stdout.contains(embedding), "{ran:?}");
     let said = cli.run(&["info", "run"]).ok();
     assert!(said.contains("interrupted") && said.contains("dvar train --resume run"), "{said}");
 }
