@@ -15,26 +15,54 @@ const TAPS: usize = 9;
 pub(super) fn transform(weight: &[f32], channels_in: usize) -> Vec<f32> {
     let length = PLACES * channels_in * ROWS;
     let channels_out = weight.len() / (TAPS * channels_in);
-    let mut filters = vec![0.0; panels(channels_out, ROWS) * length + ROWS * ROWS];
-    for_each_piece(&mut filters, length, 4, |panel, filters| {
-        let weight = &weight[(panel * ROWS).min(channels_out) * channels_in * TAPS..];
-        let (filters, _) = filters.as_chunks_mut::<ROWS>();
+    let count = panels(channels_out, ROWS);
+    let mut filters = vec![0.0; count * length + ROWS * ROWS];
+    let weight = Filters { weight, channels: [channels_out, channels_in], reversed: false };
+    for_each_piece(&mut filters[..count * length], length, 4, |panel, filters| {
+        weight.transform(panel, filters.as_chunks_mut().0);
+    });
+    filters
+}
+
+/// The filters of one convolution.
+#[derive(Clone, Copy)]
+pub(super) struct Filters<'a> {
+    /// `[channels_out, channels_in, 3, 3]`
+    pub weight: &'a [f32],
+    /// Out and in, as the weights have them.
+    pub channels: [usize; 2],
+    /// Whether the convolution leads back, from `channels_out` to `channels_in`.
+    pub reversed: bool,
+}
+
+impl Filters<'_> {
+    /// Eight filters for each channel that the convolution starts from: those of panel `panel` of the
+    /// channels that it leads to. The 16 places lie as far from each other as `filters` has room for.
+    pub fn transform(&self, panel: usize, filters: &mut [Left]) {
+        let step = filters.len() / PLACES;
+        let [out, into] = self.channels;
+        let (rows, row_step, inner, inner_step) = match self.reversed {
+            false => (out, into * TAPS, into, TAPS),
+            true => (into, TAPS, out, into * TAPS),
+        };
+        let first = panel * ROWS;
+        let rows = ROWS.min(rows - first);
+        let weight = &self.weight[first * row_step..];
         vectorized(
             #[inline(always)]
             || {
-                for input in 0..channels_in.min(filters.len() / PLACES) {
+                for k in 0..inner {
                     let mut taps = [[0.0; ROWS]; TAPS];
-                    for (i, weight) in weight.chunks(channels_in * TAPS).take(ROWS).enumerate() {
-                        let weight = &weight[input * TAPS..][..TAPS];
-                        taps.iter_mut().zip(weight).for_each(|(taps, tap)| taps[i] = *tap);
+                    for row in 0..rows {
+                        let weight = &weight[row * row_step + k * inner_step..][..TAPS];
+                        taps.iter_mut().zip(weight).for_each(|(taps, tap)| taps[row] = *tap);
                     }
-                    let places = filters.iter_mut().skip(input).step_by(channels_in);
+                    let places = filters[k..].iter_mut().step_by(step);
                     places.zip(transformed(&taps)).for_each(|(place, value)| *place = value);
                 }
             },
         );
-    });
-    filters
+    }
 }
 
 /// `G g Gᵀ` of eight filters.
