@@ -94,6 +94,12 @@ pub(super) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     if let Some(simd) = pulp::x86::V4::try_new() {
         return pulp::Simd::vectorize(simd, work);
     }
+    without_avx512(work)
+}
+
+/// The same without AVX-512, by which the compiler scatters what is transposed: slower than single values.
+#[inline(always)]
+pub(super) fn without_avx512<R>(work: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
     if let Some(simd) = pulp::x86::V3::try_new() {
         return pulp::Simd::vectorize(simd, work);

@@ -166,25 +166,27 @@ proptest! {
 }
 
 /// Of weights that are too many to be laid out once: by patches of few pixels, of so many that they are
-/// cut into blocks, which reach over the pictures' ends, and by Winograd's way in the last case, which has
-/// just enough tiles for it.
+/// cut into blocks, which reach over the pictures' ends, and by Winograd's way: the first such case has just
+/// enough tiles for it, and the last one more than are held at once.
 #[test]
 fn a_convolution_by_many_weights_is_burns() {
     for (channels, kernel, stride, padding, [batch_size, height, width]) in [
-        (730, 1, 1, [0; 4], [2, 3, 5]),
-        (250, 3, 1, [1; 4], [2, 5, 7]),
-        (250, 3, 2, [0, 0, 1, 1], [1, 6, 7]),
-        (104, 7, 1, [3; 4], [2, 21, 17]),
-        (250, 3, 1, [1; 4], [1, 32, 32]),
+        ([730, 731], 1, 1, [0; 4], [2, 3, 5]),
+        ([250, 251], 3, 1, [1; 4], [2, 5, 7]),
+        ([250, 251], 3, 2, [0, 0, 1, 1], [1, 6, 7]),
+        ([104, 104], 7, 1, [3; 4], [2, 21, 17]),
+        ([230, 260], 3, 1, [1; 4], [1, 16, 16]),
+        ([300, 203], 3, 1, [0, 1, 2, 1], [2, 20, 20]),
+        ([1040, 60], 3, 1, [1; 4], [3, 32, 32]),
     ] {
-        assert!(!is_small(channels * channels * kernel * kernel));
+        assert!(!is_small(channels[0] * channels[1] * kernel * kernel));
         let [top, left, bottom, right] = padding;
-        let layer = Conv2dConfig::new([channels; 2], [kernel; 2])
+        let layer = Conv2dConfig::new(channels, [kernel; 2])
             .with_stride([stride; 2])
             .with_padding(PaddingConfig2d::Explicit(top, left, bottom, right))
             .init(&Device::flex())
             .no_grad();
-        let x = tensor([batch_size, channels, height, width], 3);
+        let x = tensor([batch_size, channels[0], height, width], 3);
         check([x], |[x]| conv2d(&layer, x), |[x]| layer.forward(x)).expect("the same numbers");
     }
 }

@@ -12,7 +12,7 @@ use super::{
         kept::{self, Layout, is_kept},
         spent::KernelKind,
     },
-    filters,
+    filters::{self, Filters},
     geometry::Convolution,
     small,
     winograd::Winograd,
@@ -80,6 +80,12 @@ impl FrozenConvolution {
     ) -> Option<Vec<f32>> {
         let kept = is_kept(&self.weight);
         if let Some(winograd) = Winograd::new(sizes, kept) {
+            if !kept {
+                let channels = [self.sizes.channels_out, self.sizes.channels_in];
+                let weight = widened_values(&self.weight);
+                let filters = Filters { weight: &weight, channels, reversed };
+                return Some(winograd.convolve_by_channels(x, filters, bias));
+            }
             let filters = kept::of(&self.weight, Layout::Filters, || {
                 filters::transform(&widened_values(&self.weight), self.sizes.channels_in)
             });

@@ -6,9 +6,10 @@ use std::ops::Range;
 
 use super::{
     super::{
-        parallel::{self, vectorized, with_scratch},
+        parallel::{self, for_each_piece, vectorized, with_scratch},
         tile::{COLUMNS, Panels, ROWS, Right, multiply, panels},
     },
+    filters::Filters,
     geometry::{Convolution, Rows},
 };
 
@@ -16,6 +17,10 @@ use super::{
 pub(super) const PLACES: usize = 16;
 /// How many transformed values a block of tiles may have: 1 MiB.
 const BLOCK: usize = 1 << 18;
+/// How many transformed values of an input there may be where filters are not kept: 32 MiB.
+const INPUTS: usize = 1 << 23;
+/// Output channels whose filters are transformed together.
+const TOGETHER: usize = 2 * ROWS;
 
 /// One convolution: from what to what, in tiles of 2x2 output pixels.
 pub(super) struct Winograd {
@@ -48,7 +53,7 @@ impl Winograd {
             && padding[0] < 3
             && padding[1] < 3
             && sizes.channels_in.min(sizes.channels_out) >= 16
-            && (kept || sizes.batch_size * height / 2 * width / 2 >= 256);
+            && (kept || sizes.batch_size * height / 2 * width / 2 >= 64);
         fits.then_some(Self { sizes: *sizes, tiles: [height / 2, width / 2] })
     }
 
@@ -83,7 +88,7 @@ impl Winograd {
             with_scratch(PLACES * (input_step + output_step) * COLUMNS, |scratch| {
                 let (scratch, _) = scratch.as_chunks_mut();
                 let (inputs, products) = scratch.split_at_mut(PLACES * input_step);
-                self.transform_input(x, rows, channels_in, inputs);
+                self.transform_input(x, rows, channels_in, 0..4, inputs);
                 let places = inputs.chunks_exact(input_step);
                 let outputs = products.chunks_exact_mut(output_step);
                 for (place, (input, output)) in places.zip(outputs).enumerate() {
@@ -99,10 +104,67 @@ impl Winograd {
                         output[panel * channels_out + row] = *sums;
                     });
                 }
-                self.transform_output(products, &mut pixels);
+                self.transform_output(products, channels_out, &mut pixels);
             });
             pixels
         });
+        Rows { channels: channels_out, size: output, rows: 2 * rows, blocks }.join(batch_size, bias)
+    }
+
+    /// The convolution of `x` by filters of which nothing is kept: each thread transforms those of a few
+    /// channels and multiplies by them while they are near.
+    pub fn convolve_by_channels(
+        &self,
+        x: &[f32],
+        filters: Filters,
+        bias: Option<&[f32]>,
+    ) -> Vec<f32> {
+        let Convolution { batch_size, channels_in, channels_out, output, .. } = self.sizes;
+        let all_rows = batch_size * self.tiles[0];
+        let rows = (INPUTS / (PLACES * channels_in * self.tiles[1])).clamp(1, all_rows);
+        // Two filters more for each place, for the reason that `convolve` has.
+        let filter_step = channels_in + 2;
+        let blocks = (0..all_rows).step_by(rows).map(|first| {
+            let rows = first..all_rows.min(first + rows);
+            let tiles = rows.len() * self.tiles[1];
+            let panels = panels(tiles, COLUMNS);
+            let input_step = channels_in * panels + 1;
+            let mut inputs = vec![0.0; PLACES * input_step * COLUMNS];
+            for_each_piece(&mut inputs, 4 * input_step * COLUMNS, 4, |line, inputs| {
+                let (inputs, _) = inputs.as_chunks_mut();
+                self.transform_input(x, rows.clone(), channels_in, line..line + 1, inputs);
+            });
+            let (inputs, _) = inputs.as_chunks();
+            let mut pixels = vec![0.0; channels_out * 4 * tiles];
+            let length = TOGETHER * 4 * tiles;
+            for_each_piece(&mut pixels, length, PLACES * channels_in, |piece, pixels| {
+                let channels = pixels.len() / (4 * tiles);
+                let product_step = channels * panels + 1;
+                let room = channels.div_ceil(ROWS) * PLACES * filter_step * ROWS;
+                with_scratch(room + PLACES * product_step * COLUMNS, |scratch| {
+                    let (left, products) = scratch.split_at_mut(room);
+                    let (left, _) = left.as_chunks_mut();
+                    let (products, _) = products.as_chunks_mut();
+                    for (i, left) in left.chunks_exact_mut(PLACES * filter_step).enumerate() {
+                        filters.transform(piece * (TOGETHER / ROWS) + i, left);
+                    }
+                    let places = inputs.chunks_exact(input_step);
+                    let outputs = products.chunks_exact_mut(product_step);
+                    for (place, (input, output)) in places.zip(outputs).enumerate() {
+                        let place = if filters.reversed { turned(place) } else { place };
+                        let values = &left[place * filter_step..];
+                        let left = Panels::Rows { values, apart: PLACES * filter_step };
+                        let input = &input[..channels_in * panels];
+                        multiply(left, input, channels_in, channels, |row, panel, sums| {
+                            output[panel * channels + row] = *sums;
+                        });
+                    }
+                    self.transform_output(products, channels, pixels);
+                });
+            });
+            pixels
+        });
+        let blocks = blocks.collect();
         Rows { channels: channels_out, size: output, rows: 2 * rows, blocks }.join(batch_size, bias)
     }
 
@@ -120,11 +182,18 @@ impl Winograd {
         })
     }
 
-    /// Some rows of tiles, counted over all pictures, as 16 times `[panels, depth]` and a vector between
-    /// them; what more there is of each panel than channels is 0.
-    fn transform_input(&self, x: &[f32], rows: Range<usize>, depth: usize, inputs: &mut [Right]) {
+    /// Some rows of tiles, counted over all pictures, as `[panels, depth]` and a vector after it for each
+    /// place of some `lines` of the four; what more there is of each panel than channels is 0.
+    fn transform_input(
+        &self,
+        x: &[f32],
+        rows: Range<usize>,
+        depth: usize,
+        lines: Range<usize>,
+        inputs: &mut [Right],
+    ) {
         let Convolution { channels_in, input: [height, width], padding, .. } = self.sizes;
-        let step = inputs.len() / PLACES;
+        let step = inputs.len() / (4 * lines.len());
         if depth > channels_in {
             let panels =
                 inputs.chunks_exact_mut(step).flat_map(|place| place.chunks_exact_mut(depth));
@@ -145,8 +214,8 @@ impl Winograd {
                 || {
                     for channel in 0..channels_in {
                         let plane = &x[(picture * channels_in + channel) * height * width..];
-                        let lines = padded.chunks_exact_mut(line).take(2 * here + 2);
-                        for (i, padded) in lines.enumerate() {
+                        let padded_lines = padded.chunks_exact_mut(line).take(2 * here + 2);
+                        for (i, padded) in padded_lines.enumerate() {
                             let padded = &mut padded[padding[1]..][..width_used];
                             match (2 * first + i).checked_sub(padding[0]).filter(|y| *y < height) {
                                 Some(y) => {
@@ -157,14 +226,16 @@ impl Winograd {
                         }
                         for row in 0..here {
                             add_lines(&padded[2 * row * line..][..4 * line], &mut summed);
+                            let summed = &summed[lines.start * line..lines.end * line];
                             for run in self.runs(start - rows.start + row) {
                                 let inputs = &mut inputs[run.panel * depth + channel..];
                                 match run.length {
-                                    16 => add_columns::<16>(&summed, run, inputs, step),
-                                    8 => add_columns::<8>(&summed, run, inputs, step),
-                                    4 => add_columns::<4>(&summed, run, inputs, step),
-                                    _ => run
-                                        .each(|tile| add_columns::<1>(&summed, tile, inputs, step)),
+                                    16 => add_columns::<16>(summed, line, run, inputs, step),
+                                    8 => add_columns::<8>(summed, line, run, inputs, step),
+                                    4 => add_columns::<4>(summed, line, run, inputs, step),
+                                    _ => run.each(|tile| {
+                                        add_columns::<1>(summed, line, tile, inputs, step)
+                                    }),
                                 }
                             }
                         }
@@ -175,10 +246,9 @@ impl Winograd {
         }
     }
 
-    /// Products, 16 times `[panels, channels_out]` and a vector between them, as pixels
-    /// `[channels_out, rows, width]`.
-    fn transform_output(&self, products: &[Right], pixels: &mut [f32]) {
-        let (channels, across) = (self.sizes.channels_out, self.tiles[1]);
+    /// Products, 16 times `[panels, channels]` and a vector after it, as pixels `[channels, rows, width]`.
+    fn transform_output(&self, products: &[Right], channels: usize, pixels: &mut [f32]) {
+        let across = self.tiles[1];
         let step = products.len() / PLACES;
         let rows = pixels.len() / (channels * 4 * across);
         vectorized(
@@ -237,10 +307,17 @@ fn add_lines(lines: &[f32], summed: &mut [f32]) {
     }
 }
 
-/// `N` tiles of four such lines, their columns combined too: place `p` goes to `inputs[p * step]`.
+/// `N` tiles of such lines, each of some `length`, their columns combined too: place `p` goes to
+/// `inputs[p * step]`.
 #[inline(always)]
-fn add_columns<const N: usize>(summed: &[f32], run: Run, inputs: &mut [Right], step: usize) {
-    for (r, line) in summed.chunks_exact(summed.len() / 4).enumerate() {
+fn add_columns<const N: usize>(
+    summed: &[f32],
+    length: usize,
+    run: Run,
+    inputs: &mut [Right],
+    step: usize,
+) {
+    for (r, line) in summed.chunks_exact(length).enumerate() {
         let (pairs, _) = line[2 * run.column..][..2 * N + 2].as_chunks::<2>();
         let mut places = [[0.0; N]; 4];
         for i in 0..N {
