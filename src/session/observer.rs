@@ -113,9 +113,9 @@ pub trait Observer {
     }
 
     /// Whether a step is tried before the first samples are drawn, of which nothing is kept. Where both take
-    /// long, it shows first whether the memory suffices, and how long the steps will take; what is given
-    /// here is called when it is made.
-    fn tries_step<'a>(&'a self, _run: &'a PreparedRun) -> Option<Box<dyn FnOnce() + 'a>> {
+    /// long, it shows first whether the memory suffices, and how long the steps will take. What is given
+    /// here is called when it is made, and says whether to make it again.
+    fn tries_step<'a>(&'a self, _run: &'a PreparedRun) -> Option<Box<dyn FnMut() -> bool + 'a>> {
         None
     }
 

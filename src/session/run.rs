@@ -83,10 +83,12 @@ pub async fn run<O: Observer>(
     let gallery = Gallery { samples, observer };
     let trainer = session.trainer(config).with_fingerprint(fingerprint);
     if prepared.draws_before
-        && let Some(tried) = observer.tries_step(prepared)
+        && let Some(mut again) = observer.tries_step(prepared)
     {
         try_step(config, &session, &trainer).await?;
-        tried();
+        while again() {
+            try_step(config, &session, &trainer).await?;
+        }
     }
     let before = if prepared.draws_before {
         let clip_i = gallery.show(Moment::Before, &trainer.concept().plain()).await?;

@@ -150,8 +150,12 @@ impl Observer for Trying {
         Ok(None)
     }
 
-    fn tries_step<'a>(&'a self, _: &'a PreparedRun) -> Option<Box<dyn FnOnce() + 'a>> {
-        Some(Box::new(move || self.seen.borrow_mut().push("a step")))
+    fn tries_step<'a>(&'a self, _: &'a PreparedRun) -> Option<Box<dyn FnMut() -> bool + 'a>> {
+        Some(Box::new(move || {
+            let mut seen = self.seen.borrow_mut();
+            seen.push("a step");
+            seen.len() == 1
+        }))
     }
 
     async fn samples(&self, Shown { moment, .. }: Shown<'_>) -> Result<(), Infallible> {
@@ -168,7 +172,7 @@ fn a_step_that_is_tried_comes_before_the_samples_and_changes_nothing() {
     options.stopping.stopping = Some(Stopping::Dvar); // which evaluates
     let trying = Trying::default();
     let tried = pollster::block_on(run(&prepared(options.clone()), &trying)).unwrap();
-    assert_eq!(trying.seen.take(), ["a step", "the first samples"]);
+    assert_eq!(trying.seen.take(), ["a step", "a step", "the first samples"]);
     let untried = pollster::block_on(run(&prepared(options), &Nobody)).unwrap();
     assert_eq!(tried.last, untried.last);
 }

@@ -197,13 +197,13 @@ impl Observer for CommandLine<'_> {
         Ok(Some(Box::new(replicas)))
     }
 
-    fn tries_step<'a>(&'a self, run: &'a PreparedRun) -> Option<Box<dyn FnOnce() + 'a>> {
+    fn tries_step<'a>(&'a self, run: &'a PreparedRun) -> Option<Box<dyn FnMut() -> bool + 'a>> {
         if !self.other_devices.is_empty() {
             // each computes a part of a step, and they are not there yet
             return None;
         }
-        let trial = StepTrial::begin(&run.checked)?;
-        Some(Box::new(move || trial.end()))
+        let mut trial = StepTrial::begin(&run.checked)?;
+        Some(Box::new(move || trial.made()))
     }
 
     fn drawing(&self) -> Option<&dyn DrawProgress> {

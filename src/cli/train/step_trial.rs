@@ -18,6 +18,9 @@ const LARGE: f64 = 1e11;
 /// Of a run that may take longer it is told what makes it shorter.
 const LONG: f64 = 3600.0;
 
+/// A first step that took less is made again: it may have been long because a GPU's kernels were compiled.
+const SHORT: Duration = Duration::from_secs(60);
+
 /// Arithmetic of the denoiser.
 struct Work {
     /// In a step with its evaluation.
@@ -51,6 +54,7 @@ pub(super) struct StepTrial<'a> {
     resolution: usize,
     work: Work,
     begun: Instant,
+    is_first: bool,
 }
 
 impl<'a> StepTrial<'a> {
@@ -70,20 +74,25 @@ impl<'a> StepTrial<'a> {
             with_less_memory(config)
         );
         let resolution = model.native_resolution();
-        Some(Self { config, resolution, work, begun: Instant::now() })
+        Some(Self { config, resolution, work, begun: Instant::now(), is_first: true })
     }
 
-    /// Says how long the run will take.
-    pub(super) fn end(self) {
-        let Self { config, resolution, work, begun } = self;
-        let step = begun.elapsed().as_secs_f64();
-        println!("step       {}", times(config, &work, step));
+    /// Says how long the run will take; or that the step is to be made again first.
+    pub(super) fn made(&mut self) -> bool {
+        let took = self.begun.elapsed();
+        if std::mem::take(&mut self.is_first) && took < SHORT {
+            self.begun = Instant::now();
+            return true;
+        }
+        let (config, step) = (self.config, took.as_secs_f64());
+        println!("step       {}", times(config, &self.work, step));
         if step * config.trainer.max_train_steps as f64 > LONG {
             eprintln!(
                 "note: {} make a run shorter; see that the computer does not go to sleep",
-                with_less_time(config, resolution)
+                with_less_time(config, self.resolution)
             );
         }
+        false
     }
 }
 
