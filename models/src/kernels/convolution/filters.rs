@@ -1,13 +1,12 @@
 //! Winograd's filters: 3x3 weights transformed to 4x4, in panels.
 
-use super::{
-    super::{
-        parallel::{for_each_piece, without_avx512},
-        tile::{Left, ROWS, panels},
-    },
-    winograd::PLACES,
+use super::super::{
+    parallel::{for_each_piece, without_avx512},
+    tile::{Left, ROWS, panels},
 };
 
+/// Places of a transformed tile or filter, 4 x 4.
+pub(super) const PLACES: usize = 16;
 const TAPS: usize = 9;
 /// Filters whose taps are gathered before the first of them is transformed: what was written in single values
 /// is slow to read in vectors right after.

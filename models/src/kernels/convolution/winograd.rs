@@ -9,12 +9,10 @@ use super::{
         parallel::{self, for_each_piece, vectorized, with_scratch},
         tile::{COLUMNS, Panels, ROWS, Right, multiply, panels},
     },
-    filters::Filters,
+    filters::{Filters, PLACES},
     geometry::{Convolution, Rows},
 };
 
-/// Places of a transformed tile or filter, 4 x 4.
-pub(super) const PLACES: usize = 16;
 /// How many transformed values a block of tiles may have: 1 MiB.
 const BLOCK: usize = 1 << 18;
 /// How many transformed values of an input there may be where filters are not kept: 32 MiB.
