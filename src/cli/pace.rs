@@ -83,7 +83,7 @@ mod tests {
     fn a_step_of_minutes_is_no_step_in_0_seconds() {
         let pace = begun(2 * 150, 0);
         assert_eq!(pace.speed(2), "150 s a step");
-        assert_eq!(format!("{:#}", pace.left(2, 6100).unwrap()), "11d");
+        assert_eq!(format!("{:#}", pace.left(2, 4002).unwrap()), "7d");
     }
 
     #[test]

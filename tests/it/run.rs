@@ -171,7 +171,8 @@ fn a_step_that_is_tried_comes_before_the_samples_and_changes_nothing() {
     let mut options = small();
     options.stopping.stopping = Some(Stopping::Dvar); // which evaluates
     let trying = Trying::default();
-    let tried = pollster::block_on(run(&prepared(options.clone()), &trying)).unwrap();
+    let draws_before = PreparedRun { draws_before: true, ..prepared(options.clone()) };
+    let tried = pollster::block_on(run(&draws_before, &trying)).unwrap();
     assert_eq!(trying.seen.take(), ["a step", "a step", "the first samples"]);
     let untried = pollster::block_on(run(&prepared(options), &Nobody)).unwrap();
     assert_eq!(tried.last, untried.last);
