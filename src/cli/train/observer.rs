@@ -134,10 +134,11 @@ impl Observer for CommandLine<'_> {
         self.loading.end();
         match phase {
             Phase::Encoding => self.loading.begin()?,
+            Phase::Searching => self.words.begin()?,
             // between steps the progress line is there
             Phase::Drawing if !self.trains.get() => self.samples.begin()?,
             Phase::Training => self.trains.set(true),
-            Phase::Loading | Phase::Searching | Phase::Drawing => {}
+            Phase::Loading | Phase::Drawing => {}
         }
         Ok(())
     }

@@ -38,6 +38,7 @@ pub(super) async fn search(
             found
         }
     };
+    part.end();
     let (word, score) = search.choose(&found.scores)?;
     println!("words      `{word}` of {}, CLIP {score:.3}", found.scores.len());
     Ok(found.scores)
