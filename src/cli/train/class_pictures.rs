@@ -1,14 +1,21 @@
 //! The pictures of the concept's class, for prior preservation: the user's, or the model's own.
 
-use std::path::{Path, PathBuf};
+use std::{
+    cell::Cell,
+    path::{Path, PathBuf},
+};
 
 use super::part::Part;
 use crate::{
     cli::{CliError, counted::counted, input, output, run_folder::RunFolder},
     config::{MethodConfig, TrainConfig},
-    data::{DataError, dataset::Dataset, picture_files, png::encode_picture, reading::Reading},
-    pipelines::BATCH,
-    session::{CheckedOptions, PreparedRun, class_pictures, draw_class},
+    data::{
+        DataError, dataset::Dataset, image::Picture, picture_files, png::encode_picture,
+        reading::Reading,
+    },
+    pipelines::{BATCH, DrawProgress, PipelineError},
+    session::{CheckedOptions, PreparedRun, RunError, class_pictures, draw_class},
+    trainer::LocalBoxFuture,
 };
 
 /// Names of drawn pictures begin so, and go on with a number; a folder with others is the user's, and never
@@ -71,7 +78,7 @@ fn check_prompt(folder: &Path, prompt: &str, files: &[PathBuf]) -> Result<(), Cl
 }
 
 /// The class' pictures, of which missing ones are drawn first; none for methods without. An interrupt
-/// ends it after a picture.
+/// ends it after a denoising step.
 pub(super) async fn load(
     run: &PreparedRun,
     default_folder: PathBuf,
@@ -141,16 +148,36 @@ async fn draw(
     println!("class      drawing {drawn} of `{prompt}` to {}", folder.display());
     part.begin()?;
     let PreparedRun { checked: CheckedOptions { config, model, .. }, device, .. } = run;
-    let mut done = 0;
-    draw_class(config, model, device, &missing, None, |number, picture| {
-        let (png, path) = (encode_picture(picture)?, path(number));
-        if !path.is_file() {
-            output::write(&path, &png)?;
-        }
-        done += 1;
-        part.told(done, missing.len())
-    })
-    .await
+    let drawing = Drawing { part, done: Cell::new(0), of: missing.len() };
+    let keep = |number: usize, picture: &Picture| -> Result<(), CliError> {
+        drawing.done.update(|done| done + 1);
+        let path = path(number);
+        if path.is_file() { Ok(()) } else { output::write(&path, &encode_picture(picture)?) }
+    };
+    let drawn = draw_class(config, model, device, &missing, Some(&drawing), |number, picture| {
+        keep(number, picture).map_err(RunError::observer)
+    });
+    drawn.await.map_err(|error: RunError<CliError>| error.cause.into_error())
+}
+
+/// The pictures of the class, as they are drawn.
+struct Drawing<'a> {
+    part: &'a Part,
+    done: Cell<usize>,
+    of: usize,
+}
+
+impl DrawProgress for Drawing<'_> {
+    fn denoised<'a>(
+        &'a self,
+        step: usize,
+        steps: usize,
+    ) -> LocalBoxFuture<'a, Result<(), PipelineError>> {
+        // only the last batch may be smaller
+        let (done, now) = (self.done.get(), BATCH.min(self.of - self.done.get()));
+        let told = self.part.told(done * steps + now * step, self.of * steps);
+        Box::pin(async { told.map_err(|error| RunError::observer(error).through_drawing()) })
+    }
 }
 
 #[cfg(test)]

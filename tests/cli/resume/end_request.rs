@@ -134,4 +134,12 @@ fn ctrl_c_ends_the_drawing_of_class_pictures_too() {
     let ran = interrupted(&cli, child);
     assert!(ran.stdout.contains("dvar train --resume run"), "{ran:?}");
     assert!(!cli.path("run/class_pictures/class-4999.png").exists());
+
+    // and that of the first ones, in more steps than can be made meanwhile
+    let args = [&custom[..], &["--num-inference-steps", "900", "-o", "long"]].concat();
+    let folder = cli.path("long/class_pictures");
+    let child = begun(cli.command(&train_args(&args)), || folder.is_dir());
+    let ran = interrupted(&cli, child);
+    assert!(ran.stdout.contains("dvar train --resume long"), "{ran:?}");
+    assert!(!folder.join("class-0000.png").exists());
 }
