@@ -104,9 +104,14 @@ fn lora_is_learned_drawn_with_and_merged() {
     let cli = Cli::with_pictures_of("blue-umbrella");
     cli.copy_model("model");
     let train = ["-o", "run", "--method", "dreambooth-lora", "--model", "model"];
-    cli.train(&[&train[..], &["--max-train-steps", "3", "--learning-rate", "0.02"]].concat()).ok();
+    let few = ["--max-train-steps", "3", "--learning-rate", "0.02"];
+    let said = cli.train(&[&train[..], &few].concat()).ok();
     let adapter = "run/pytorch_lora_weights.safetensors";
     assert!(cli.path(adapter).is_file());
+    for file in ["run/learned_embeds.safetensors", adapter] {
+        let told = format!("elsewhere  dvar convert {file} --to a1111 makes it A1111's");
+        assert!(said.contains(&told), "{said}");
+    }
     let draw = |model: &str, output: &str, more: &[&str]| {
         let base = ["generate", "--embedding", "run/learned_embeds.safetensors", "-n", "1"];
         let rest = ["--prompt", "a <umb>", "--steps", "3", "--model", model, "-o", output];

@@ -12,10 +12,11 @@ use crate::{
         output,
         run_folder::{RunFolder, typed},
     },
-    config::{Stopping, TrainConfig, TrainOptions},
+    config::{MethodConfig, Stopping, TrainConfig, TrainOptions},
     data::templates::fill,
     early_stopping::StopReason,
     optim::LrSchedule,
+    pipelines::LATENT_DIFFUSION,
     plot::{CurvePoint, Watched, curve_svg},
     session::{CheckedOptions, Fall},
 };
@@ -98,11 +99,20 @@ pub(super) fn report(
 
 /// Says how to draw with what was learned, here and in other programs.
 pub(super) fn say_how_to_draw(folder: &RunFolder, checked: &CheckedOptions) {
-    let CheckedOptions { config, options, .. } = checked;
+    let CheckedOptions { config, options, model } = checked;
     println!("draw       {}", draw_with(folder, config, options));
-    if config.embedding_formats.is_empty() && !is_embedded(options.data.model.as_deref()) {
-        let file = typed(&folder.embedding());
-        println!("elsewhere  dvar convert {file} --to a1111, or comfyui, makes a file for that");
+    let asked_for = !config.embedding_formats.is_empty() || !config.lora_formats.is_empty();
+    // A1111 and ComfyUI draw with none of these
+    let for_none = is_embedded(options.data.model.as_deref())
+        || *model.family() == LATENT_DIFFUSION
+        || matches!(config.method, MethodConfig::CustomDiffusion { .. });
+    if !asked_for && !for_none {
+        for file in [Some(folder.embedding()), folder.adapter()].into_iter().flatten() {
+            let file = typed(&file);
+            println!(
+                "elsewhere  dvar convert {file} --to a1111 makes it A1111's, --to comfyui ComfyUI's"
+            );
+        }
     }
 }
 
