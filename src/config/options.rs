@@ -166,8 +166,8 @@ impl TrainOptions {
     }
 
     /// These options where they are set, `under` elsewhere, but for what would speak against these: where these
-    /// name what the vectors start from, another criterion, other rates or how many pictures a grid has, `under`
-    /// gives no other start, no threshold, no other kind of rates, and no number for each prompt.
+    /// name what the vectors start from, other rates or how many pictures a grid has, `under` gives no other start,
+    /// no other kind of rates and no number for each prompt; and no threshold, where only one of both is a plateau's.
     ///
     /// # Errors
     ///

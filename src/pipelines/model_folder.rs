@@ -13,7 +13,8 @@ use dvar_models::{
 
 use super::{
     EmbeddingWidths, ModelFamily, PipelineError, PromptEncoder, PromptTokenizers, STABLE_DIFFUSION,
-    TextEncoderPart, text_encoder::TextEncoderConfig, text_to_image::check_size,
+    STABLE_DIFFUSION_XL, TextEncoderPart, text_encoder::TextEncoderConfig,
+    text_to_image::check_size,
 };
 use crate::data::framing::STEPS;
 use crate::schedulers::{BetaSchedule, PredictionType, SchedulerConfig};
@@ -67,8 +68,12 @@ impl ModelFolder {
         let shown = |file: &str| files.display(file);
         // before the parts that another model may lack
         let unet = "unet/config.json";
-        let denoiser = UNet2DConditionConfig::parse(&read(unet)?, &shown(unet))?;
+        let mut denoiser = UNet2DConditionConfig::parse(&read(unet)?, &shown(unet))?;
         family.check_denoiser(&denoiser, &files)?;
+        if *family == STABLE_DIFFUSION_XL {
+            // 1024 pixels, for which SDXL was made; the size that its autoencoders name is often 512
+            denoiser.sample_size.get_or_insert(128);
+        }
         let text_encoders = (family.text_encoders)(&files).into_iter().map(|part| {
             let file = format!("{}/config.json", part.folder);
             let config = (part.config)(&read(&file)?, &shown(&file))?;

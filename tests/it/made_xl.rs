@@ -200,6 +200,19 @@ fn run_options(precision: MixedPrecision, method: Method, steps: usize) -> Train
 }
 
 #[test]
+fn a_denoiser_that_names_no_size_is_as_large_as_those_of_sdxl() {
+    let (folder, named) = made();
+    assert_eq!(named.native_resolution(), 16);
+    let file = folder.path().join("unet/config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    config["sample_size"] = Value::Null;
+    fs::write(&file, config.to_string()).unwrap();
+    let open = ModelFolder::open(folder.path()).unwrap();
+    // latents of 128, which this autoencoder halves and SDXL's own makes an eighth
+    assert_eq!(open.native_resolution(), 256);
+}
+
+#[test]
 fn runs_of_all_methods_go_on_where_they_were_with_the_bytes_of_whole_ones() {
     let (_folder, model) = made();
     for method in [Method::TextualInversion, Method::DreamboothLora, Method::CustomDiffusion] {
