@@ -1,7 +1,7 @@
 //! Work over the cores and over the lanes of one. What a piece of work is depends on the shapes
 //! alone, so that results do not depend on the number of threads.
 
-use std::{cell::Cell, ops::Range};
+use std::{cell::RefCell, ops::Range};
 
 use rayon::prelude::*;
 
@@ -75,15 +75,16 @@ fn alone(cost: usize) -> bool {
     cost < 2 * WORTH || rayon::current_num_threads() == 1
 }
 
-/// Calls `work` with `length` values of any content, which this thread keeps for the next call.
+/// Calls `work` with `length` values of any content, which this thread keeps for the next call. Calls in
+/// `work` get others.
 pub(super) fn with_scratch<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    thread_local!(static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) });
-    let mut scratch = SCRATCH.take();
+    thread_local!(static KEPT: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) });
+    let mut scratch = KEPT.with_borrow_mut(Vec::pop).unwrap_or_default();
     if scratch.len() < length {
         scratch.resize(length, 0.0);
     }
     let result = work(&mut scratch[..length]);
-    SCRATCH.set(scratch);
+    KEPT.with_borrow_mut(|kept| kept.push(scratch));
     result
 }
 

@@ -120,50 +120,63 @@ impl Winograd {
         let Convolution { batch_size, channels_in, channels_out, output, .. } = self.sizes;
         let all_rows = batch_size * self.tiles[0];
         let rows = (INPUTS / (PLACES * channels_in * self.tiles[1])).clamp(1, all_rows);
-        // Two filters more for each place, for the reason that `convolve` has.
-        let filter_step = channels_in + 2;
         let blocks = (0..all_rows).step_by(rows).map(|first| {
             let rows = first..all_rows.min(first + rows);
             let tiles = rows.len() * self.tiles[1];
-            let panels = panels(tiles, COLUMNS);
-            let input_step = channels_in * panels + 1;
-            let mut inputs = vec![0.0; PLACES * input_step * COLUMNS];
-            for_each_piece(&mut inputs, 4 * input_step * COLUMNS, 4, |line, inputs| {
-                let (inputs, _) = inputs.as_chunks_mut();
-                self.transform_input(x, rows.clone(), channels_in, line..line + 1, inputs);
-            });
-            let (inputs, _) = inputs.as_chunks();
-            let mut pixels = vec![0.0; channels_out * 4 * tiles];
-            let length = TOGETHER * 4 * tiles;
-            for_each_piece(&mut pixels, length, PLACES * channels_in, |piece, pixels| {
-                let channels = pixels.len() / (4 * tiles);
-                let product_step = channels * panels + 1;
-                let room = channels.div_ceil(ROWS) * PLACES * filter_step * ROWS;
-                with_scratch(room + PLACES * product_step * COLUMNS, |scratch| {
-                    let (left, products) = scratch.split_at_mut(room);
-                    let (left, _) = left.as_chunks_mut();
-                    let (products, _) = products.as_chunks_mut();
-                    for (i, left) in left.chunks_exact_mut(PLACES * filter_step).enumerate() {
-                        filters.transform(piece * (TOGETHER / ROWS) + i, left);
-                    }
-                    let places = inputs.chunks_exact(input_step);
-                    let outputs = products.chunks_exact_mut(product_step);
-                    for (place, (input, output)) in places.zip(outputs).enumerate() {
-                        let place = if filters.reversed { turned(place) } else { place };
-                        let values = &left[place * filter_step..];
-                        let left = Panels::Rows { values, apart: PLACES * filter_step };
-                        let input = &input[..channels_in * panels];
-                        multiply(left, input, channels_in, channels, |row, panel, sums| {
-                            output[panel * channels + row] = *sums;
-                        });
-                    }
-                    self.transform_output(products, channels, pixels);
+            let step = channels_in * panels(tiles, COLUMNS) + 1;
+            with_scratch(PLACES * step * COLUMNS, |inputs| {
+                for_each_piece(inputs, 4 * step * COLUMNS, 4, |line, inputs| {
+                    let (inputs, _) = inputs.as_chunks_mut();
+                    self.transform_input(x, rows.clone(), channels_in, line..line + 1, inputs);
                 });
-            });
-            pixels
+                let (inputs, _) = inputs.as_chunks();
+                let mut pixels = vec![0.0; channels_out * 4 * tiles];
+                let length = TOGETHER * 4 * tiles;
+                for_each_piece(&mut pixels, length, PLACES * channels_in, |piece, pixels| {
+                    let first = piece * (TOGETHER / ROWS);
+                    self.multiply_channels(inputs, tiles, filters, first, pixels);
+                });
+                pixels
+            })
         });
         let blocks = blocks.collect();
         Rows { channels: channels_out, size: output, rows: 2 * rows, blocks }.join(batch_size, bias)
+    }
+
+    /// The pixels of some output channels, those of the filters from panel `first` on.
+    fn multiply_channels(
+        &self,
+        inputs: &[Right],
+        tiles: usize,
+        filters: Filters,
+        first: usize,
+        pixels: &mut [f32],
+    ) {
+        let (inner, panels) = (self.sizes.channels_in, panels(tiles, COLUMNS));
+        let channels = pixels.len() / (4 * tiles);
+        // Two filters more for each place, and one vector, for the reason that `convolve` has.
+        let (filter_step, output_step) = (inner + 2, channels * panels + 1);
+        let room = channels.div_ceil(ROWS) * PLACES * filter_step * ROWS;
+        with_scratch(room + PLACES * output_step * COLUMNS, |scratch| {
+            let (left, products) = scratch.split_at_mut(room);
+            let (left, _) = left.as_chunks_mut();
+            let (products, _) = products.as_chunks_mut();
+            for (i, left) in left.chunks_exact_mut(PLACES * filter_step).enumerate() {
+                filters.transform(first + i, left);
+            }
+            let places = inputs.chunks_exact(inputs.len() / PLACES);
+            let outputs = products.chunks_exact_mut(output_step);
+            for (place, (input, output)) in places.zip(outputs).enumerate() {
+                let place = if filters.reversed { turned(place) } else { place };
+                let values = &left[place * filter_step..];
+                let left = Panels::Rows { values, apart: PLACES * filter_step };
+                let input = &input[..inner * panels];
+                multiply(left, input, inner, channels, |row, panel, sums| {
+                    output[panel * channels + row] = *sums;
+                });
+            }
+            self.transform_output(products, channels, pixels);
+        });
     }
 
     /// The runs of row `row` of a block.
