@@ -77,7 +77,8 @@ mod tests {
     /// Whether a clone wants the state after this many steps, as it is told within the last of them.
     fn wanted(clock: &mut dyn Callback<(), ()>, clone: &Saves, steps: usize) -> bool {
         let mut record = Record::new(steps - 1);
-        clock.after_update(StepContext { model: &(), record: &mut record }).unwrap();
+        let control = clock.after_update(StepContext { model: &(), record: &mut record }).unwrap();
+        assert!(matches!(control, Control::Continue));
         let wanted = clone.wants(steps, None);
         assert_eq!(clock.wants_state(steps, None), wanted);
         if wanted {
