@@ -193,6 +193,20 @@ fn a_negative_prompt_that_a_run_without_guidance_does_not_hear_is_told() {
     }
 }
 
+/// The saved pictures are scored first, and then those that the same weights draw anew.
+#[test]
+#[ignore = "wants an NVIDIA GPU of compute capability 8.0 or more: `DVAR_DEVICE` names it"]
+fn a_run_with_tf32_is_drawn_anew_with_it() {
+    let cli = Cli::with_pictures_of("koala");
+    let device = std::env::var("DVAR_DEVICE").expect("`DVAR_DEVICE`");
+    let few = ["train", "pictures", "-o", "run", "--max-train-steps", "1", "--num-samples", "4"];
+    cli.run(&[&few[..], &["--tf32", "--device", device.as_str()]].concat()).ok();
+    let scores = || json(cli.run(&["evaluate", "run", "--json", "--device", device.as_str()]));
+    let saved = scores();
+    fs::rename(cli.path("run/samples"), cli.path("saved")).unwrap();
+    assert_eq!(scores(), saved);
+}
+
 /// ndarray computes in f32 alone.
 #[cfg(feature = "ndarray")]
 #[test]

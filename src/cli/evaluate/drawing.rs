@@ -1,6 +1,7 @@
 //! A run's pictures drawn anew, by what it learned.
 
 use burn::tensor::Device;
+use dvar_models::product::allow_tf32;
 
 use super::pictures::{Group, Pictures, by_prompt};
 use crate::{
@@ -40,6 +41,8 @@ impl Drawing {
 
     pub(super) fn draw(&self, device: &Device) -> Result<Vec<Group>, CliError> {
         let Self { config, model, run, token, words, negative_prompt, prompts } = self;
+        // as the run's own samples were, also where a LoRA enters the weights
+        allow_tf32(config.tf32);
         let adapter = run.read_adapter()?;
         let generator = Generator::load(model, &words.embeddings, adapter.as_ref(), device)?;
         let options = sampling_options(config, model)?;
@@ -50,6 +53,8 @@ impl Drawing {
         bar.begin();
         let drawn = generator.draw(0, &filled, negative, &options, Some(&bar));
         let drawn = pollster::block_on(drawn)?;
+        // not the scores, which are compared with those of saved pictures
+        allow_tf32(false);
         let drawn = prompts.iter().map(|prompt| fill(prompt, "")).zip(drawn);
         let group = |(prompt, pictures)| Group {
             prompt: Some(prompt),
