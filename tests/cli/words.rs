@@ -132,6 +132,15 @@ fn a_run_is_evaluated_with_further_embeddings() {
     let ran = cli.run(&["evaluate", "run", "--device", "cpu", "--embedding", "hands.pt"]);
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("no prompt contains `badhandV4`"), "{ran:?}");
+
+    let weighted = ["evaluate", "run", "--device", "cpu", "--negative-prompt", "(bad:1.3)"];
+    let ran = cli.run(&weighted);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let told = "`(bad:1.3)` weighs words, which dvar does not";
+    assert!(ran.stderr.contains(told) && ran.stderr.contains("--literal-prompts"), "{ran:?}");
+    cli.run(&[&weighted[..], &["--literal-prompts"]].concat()).ok();
+    let named = ["--embedding", "hands.pt", "--negative-prompt", "embedding:hands"];
+    assert_eq!(evaluate(&named), evaluate(&hands), "as `dvar generate` understands it");
 }
 
 #[test]

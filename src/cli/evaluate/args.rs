@@ -37,6 +37,10 @@ pub(in crate::cli) struct EvaluateArgs {
     /// What a run's pictures should not show
     #[arg(long, value_name = "TEXT")]
     pub negative_prompt: Option<String>,
+    /// Take the negative prompt as it stands, even if it contains `(word:1.2)`, `embedding:name` or
+    /// `<lora:name:1>`, to which A1111 and ComfyUI give a meaning
+    #[arg(long, requires = "negative_prompt")]
+    pub literal_prompts: bool,
     /// Print JSON in place of the table
     #[arg(long)]
     pub json: bool,

@@ -86,7 +86,10 @@ fn drawing(
         files.insert(0, run.embedding().display().to_string());
     }
     let words = Words::new(embeddings, &files, model, LongPrompts::Cut)?;
-    let negative_prompt = args.negative_prompt.clone();
+    let understood = |prompt: &String| {
+        if args.literal_prompts { Ok(prompt.clone()) } else { words.understood(prompt) }
+    };
+    let negative_prompt = args.negative_prompt.as_ref().map(understood).transpose()?;
     let prompts = prompts(config, args.n_images_per_prompt);
     let filled: Vec<String> = prompts.iter().map(|prompt| fill(prompt, &token)).collect();
     let all = filled.iter().chain(&negative_prompt).map(String::as_str);
