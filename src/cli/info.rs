@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
+
 use super::{
     CliError,
     learned::{is_about_adapter, is_about_numbers, read_adapter, read_embedding},
@@ -10,8 +12,8 @@ use super::{
     train::read_result,
 };
 use crate::{
-    concept::{LearnedAdapter, LoraLayer, Part},
-    config::TrainOptions,
+    concept::{LearnedAdapter, LoraLayer, Method, Part},
+    config::{Stopping, TrainOptions},
     pipelines::ModelFolder,
     session,
 };
@@ -177,8 +179,30 @@ fn model_folder(model: &ModelFolder) -> Result<(), CliError> {
     }
     println!("predicts   {}", model.scheduler().noise_schedule().prediction_type());
     println!("scorer     {}", if model.files().has("clip/config.json") { "clip/" } else { "none" });
-    for option in session::advice(model, &TrainOptions::default())?.to_toml()?.lines() {
+    let advice = |chosen: &TrainOptions| {
+        let advised = session::advice(model, chosen)?.to_toml()?;
+        Ok::<_, CliError>(advised.lines().map(String::from).collect::<Vec<_>>())
+    };
+    let plain = advice(&TrainOptions::default())?;
+    for option in &plain {
         println!("advises    {option}");
+    }
+    // what is different where another method or criterion is chosen
+    let methods = Method::value_variants().iter().map(|method| {
+        let mut chosen = TrainOptions::default();
+        chosen.method.method = Some(*method);
+        (method.to_possible_value(), chosen)
+    });
+    let criteria = Stopping::value_variants().iter().map(|stopping| {
+        let mut chosen = TrainOptions::default();
+        chosen.stopping.stopping = Some(*stopping);
+        (stopping.to_possible_value(), chosen)
+    });
+    for (name, chosen) in methods.chain(criteria) {
+        let name = name.as_ref().map_or("", |name| name.get_name());
+        for option in advice(&chosen)?.iter().filter(|option| !plain.contains(*option)) {
+            println!("advises    {option}, for {name}");
+        }
     }
     Ok(())
 }

@@ -59,7 +59,17 @@ fn train_stops_by_dvar_and_leaves_what_generate_and_info_read() {
     assert!(ran.stderr.contains("`pictures` is the folder of neither a run"), "{ran:?}");
     let model = cli.run(&["info", "embedded"]).ok();
     assert!(model.contains("64 x 64 pixels"), "{model}");
-    assert!(model.contains("advises    window = 30"), "{model}");
+    for advised in [
+        "window = 30\n",
+        "learning_rate = 0.001, for dreambooth-lora\n",
+        "learning_rate = 0.003, for custom-diffusion\n",
+        "window = 38, for dvar\n",
+    ] {
+        assert!(model.contains(&format!("advises    {advised}")), "{model}");
+    }
+    let lines = model.lines().filter(|line| line.starts_with("advises "));
+    assert!(lines.clone().all(|line| !line.ends_with(", for plateau")), "{model}");
+    assert!(lines.clone().all(|line| !line.ends_with(", for clip-s")), "{model}");
     assert!(cli.run(&["devices"]).ok().contains("cpu"));
 }
 
