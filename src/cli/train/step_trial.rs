@@ -8,7 +8,7 @@ use indicatif::HumanDuration;
 
 use crate::{
     cli::counted::counted,
-    config::{MethodConfig, MixedPrecision, Stopping, TrainConfig},
+    config::{MethodConfig, MixedPrecision, Stopping, TrainConfig, TrainOptions},
     session::CheckedOptions,
 };
 
@@ -50,6 +50,7 @@ impl Work {
 /// A step that is being tried.
 pub(super) struct StepTrial<'a> {
     config: &'a TrainConfig,
+    options: &'a TrainOptions,
     /// Of the pictures that the model was trained on.
     resolution: usize,
     work: Work,
@@ -61,7 +62,7 @@ impl<'a> StepTrial<'a> {
     /// Says that a step is tried, and what helps where the memory does not suffice: the system may end the
     /// program without a word. None where steps are short.
     pub(super) fn begin(checked: &'a CheckedOptions) -> Option<Self> {
-        let CheckedOptions { config, model, .. } = checked;
+        let CheckedOptions { config, options, model } = checked;
         let side = checked.size() / model.vae_config().downscale();
         let one = model.unet_config().operations([side; 2], model.text_length());
         let work = Work::new(config, one, (model.family().is_guided)(config.guidance_scale));
@@ -74,7 +75,7 @@ impl<'a> StepTrial<'a> {
             with_less_memory(config)
         );
         let resolution = model.native_resolution();
-        Some(Self { config, resolution, work, begun: Instant::now(), is_first: true })
+        Some(Self { config, options, resolution, work, begun: Instant::now(), is_first: true })
     }
 
     /// Says how long the run will take; or that the step is to be made again first.
@@ -89,7 +90,7 @@ impl<'a> StepTrial<'a> {
         if step * config.trainer.max_train_steps as f64 > LONG {
             eprintln!(
                 "note: {} make a run shorter; see that the computer does not go to sleep",
-                with_less_time(config, self.resolution)
+                with_less_time(config, self.options, self.resolution)
             );
         }
         false
@@ -141,18 +142,30 @@ fn with_less_memory(config: &TrainConfig) -> String {
 }
 
 /// The options that take less time than these, for a model that was trained at a resolution.
-fn with_less_time(config: &TrainConfig, resolution: usize) -> String {
+fn with_less_time(config: &TrainConfig, options: &TrainOptions, resolution: usize) -> String {
     let mut less = Vec::new();
     if config.train_batch_size > 1 {
         less.push("`--train-batch-size 1`".to_string());
     }
-    if config.validation_prompts.len() > 2 {
-        less.push("`--num-samples 2`".into());
-    }
+    less.extend(with_fewer_samples(options, config.validation_prompts.len()));
     less.push("fewer `--num-inference-steps`".into());
     let smaller = "a smaller `--resolution` (half of it is a quarter of the work, but the model was \
                    trained at";
     format!("{} and {smaller} {resolution})", less.join(", "))
+}
+
+/// The option that makes the grid of `drawn` samples smaller, if one does.
+fn with_fewer_samples(options: &TrainOptions, drawn: usize) -> Option<String> {
+    let prompts = options.samples.validation_prompt.as_ref().map_or(0, Vec::len);
+    match options.samples.n_images_per_val_prompt {
+        // it takes the place of their number
+        Some(each) if prompts > 0 => (each > 1).then(|| "`--n-images-per-val-prompt 1`".into()),
+        _ => {
+            // each prompt is drawn in any case
+            let fewest = prompts.max(2);
+            (drawn > fewest).then(|| format!("`--num-samples {fewest}`"))
+        }
+    }
 }
 
 fn human(seconds: f64) -> String {
@@ -165,15 +178,18 @@ mod tests {
     use dvar_models::unet::UNet2DConditionConfig;
 
     use super::*;
-    use crate::config::TrainOptions;
 
     fn config(change: impl FnOnce(&mut TrainOptions)) -> TrainConfig {
+        TrainConfig::new(&options(change)).unwrap()
+    }
+
+    fn options(change: impl FnOnce(&mut TrainOptions)) -> TrainOptions {
         let mut options = TrainOptions::default();
         options.data.train_data_dir = Some("my-cat".into());
         options.data.placeholder_token = Some("<my-cat>".into());
         options.start.initializer_token = Some("cat".into());
         change(&mut options);
-        TrainConfig::new(&options).unwrap()
+        options
     }
 
     #[test]
@@ -209,20 +225,44 @@ mod tests {
 
     #[test]
     fn what_is_advised_is_not_what_the_run_has_already() {
-        let least = config(|options| {
+        let options = options(|options| {
             options.training.gradient_checkpointing = Some(true);
             options.training.train_batch_size = Some(1);
             options.training.mixed_precision = Some(MixedPrecision::Bf16);
             options.samples.num_samples = Some(2);
         });
+        let least = TrainConfig::new(&options).unwrap();
         assert_eq!(with_less_memory(&least), "a smaller `--resolution`");
         let default = config(|_| {});
         for option in ["--gradient-checkpointing", "--train-batch-size 1", "--mixed-precision"] {
             assert!(with_less_memory(&default).contains(option), "{option}");
         }
-        let advised = with_less_time(&least, 512);
+        let advised = with_less_time(&least, &options, 512);
         assert!(advised.starts_with("fewer `--num-inference-steps` and a smaller"), "{advised}");
         assert!(advised.ends_with("trained at 512)"), "{advised}");
-        assert!(with_less_time(&default, 512).contains("`--num-samples 2`"));
+        let advised = with_less_time(&default, &TrainOptions::default(), 512);
+        assert!(advised.contains("`--num-samples 2`"), "{advised}");
+    }
+
+    #[test]
+    fn fewer_samples_are_advised_by_the_option_that_the_run_hears() {
+        for (prompts, each, number, advised) in [
+            (0, None, None, Some("`--num-samples 2`")),
+            (0, Some(4), None, Some("`--num-samples 2`")),
+            (0, None, Some(2), None),
+            (3, None, None, Some("`--num-samples 3`")),
+            (3, None, Some(2), None),
+            (3, Some(4), None, Some("`--n-images-per-val-prompt 1`")),
+            (3, Some(1), None, None),
+        ] {
+            let options = options(|options| {
+                options.samples.validation_prompt = Some(vec!["a {}".into(); prompts]);
+                options.samples.n_images_per_val_prompt = each;
+                options.samples.num_samples = number;
+            });
+            let drawn = TrainConfig::new(&options).unwrap().validation_prompts.len();
+            let found = with_fewer_samples(&options, drawn);
+            assert_eq!(found.as_deref(), advised, "{prompts} prompts, {each:?} and {number:?}");
+        }
     }
 }
