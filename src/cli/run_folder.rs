@@ -252,8 +252,17 @@ pub(super) fn typed(path: &Path) -> String {
         // else it would be read as a flag
         path.insert_str(0, "./");
     }
-    let plain = |c: char| c.is_alphanumeric() || r"-_./\:".contains(c);
-    if path.chars().all(plain) { path } else { format!("\"{path}\"") }
+    // a POSIX shell takes a backslash away
+    let plain =
+        |c: char| c.is_alphanumeric() || "-_./:".contains(c) || (cfg!(windows) && c == '\\');
+    if path.chars().all(plain) { path } else { quoted(&path) }
+}
+
+/// A text as it is typed on a command line, in quotes.
+pub(super) fn quoted(text: &str) -> String {
+    // these mean something to a POSIX shell between double quotes; the last one only to bash and zsh
+    let has_meaning = !cfg!(windows) && text.contains(['"', '$', '`', '\\', '!']);
+    if has_meaning { format!("'{}'", text.replace('\'', r"'\''")) } else { format!("\"{text}\"") }
 }
 
 /// Whether a folder is a run's: it has its configuration, which is written before anything else.
@@ -319,6 +328,21 @@ mod tests {
         assert_eq!(go_on("runs/my-cat", "auto"), "dvar train --resume runs/my-cat");
         assert_eq!(go_on("My Cat #1", "auto"), "dvar train --resume \"My Cat #1\"");
         assert_eq!(go_on("-cat", "cpu,cpu"), "dvar train --resume ./-cat --device cpu,cpu");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_shell_gives_back_what_is_typed() {
+        for text in
+            ["my cat", "a \"big\" cat", "it's $HOME", "a `cat`", r"a\cat\", "it's", "cat!", "#"]
+        {
+            let words = [quoted(text), typed(Path::new(text))];
+            let command = format!("printf '%s|' {}", words.join(" "));
+            let shell = std::process::Command::new("sh").arg("-c").arg(command).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&shell.stdout), format!("{text}|{text}|"));
+        }
+        assert_eq!(quoted("it's"), "\"it's\"");
+        assert_eq!(quoted("wow!"), "'wow!'");
     }
 
     #[test]

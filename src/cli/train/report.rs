@@ -10,7 +10,7 @@ use crate::{
         counted::counted,
         model::is_embedded,
         output,
-        run_folder::{RunFolder, typed},
+        run_folder::{RunFolder, quoted, typed},
     },
     config::{MethodConfig, Stopping, TrainConfig, TrainOptions},
     data::templates::fill,
@@ -131,7 +131,7 @@ fn draw_with(folder: &RunFolder, config: &TrainConfig, options: &TrainOptions) -
     words.push(format!("--embedding {}", typed(&folder.embedding())));
     words.extend(folder.adapter().map(|file| format!("--adapter {}", typed(&file))));
     let prompt = config.validation_prompts.first().map_or("{}", String::as_str);
-    words.push(format!("--prompt \"{}\"", fill(prompt, &config.placeholder_token)));
+    words.push(format!("--prompt {}", quoted(&fill(prompt, &config.placeholder_token))));
     words.join(" ")
 }
 
@@ -170,5 +170,12 @@ mod tests {
         let all = draw_with(&folder, &config, &options);
         let model = "--model \"my models/dream.safetensors\" --ema --prediction-type v_prediction";
         assert!(all.contains(model) && all.contains(" --adapter "), "{all}");
+
+        options.samples.validation_prompt = Some(vec!["a \"{}\" for $5".into()]);
+        let config = TrainConfig::new(&options).unwrap();
+        let quoted = draw_with(&folder, &config, &options);
+        if cfg!(unix) {
+            assert!(quoted.ends_with(" --prompt 'a \"<my-cat>\" for $5'"), "{quoted}");
+        }
     }
 }
