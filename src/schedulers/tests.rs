@@ -235,6 +235,12 @@ fn karras_sigmas_end_where_the_file_says() {
     }
     let refused = file.build(kind("lms"), 5, 0.0).unwrap_err().to_string();
     assert!(refused.contains("`sigma_max`"), "{refused}");
+    // without Karras' sigmas they say nothing
+    let timesteps = |keys| {
+        let file = config("EulerDiscreteScheduler", keys);
+        file.build(kind("lms"), 5, 0.0).unwrap().timesteps().to_vec()
+    };
+    assert_eq!(timesteps(json!({ "sigma_min": 0.1, "sigma_max": 10.0 })), timesteps(json!({})));
     let wrong = read("PNDMScheduler", json!({ "sigma_min": 0 })).unwrap_err().to_string();
     assert!(wrong.contains("`sigma_min`") && wrong.contains("above 0"), "{wrong}");
 }

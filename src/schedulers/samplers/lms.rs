@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 
 use super::sigmas::{KARRAS, KARRAS_ENDS, SigmaRun};
 use crate::schedulers::{
+    error::SchedulerError,
     keys::ZERO_SNR,
     scheduler::Scheduler,
     spec::{Key, SchedulerSpec},
@@ -19,13 +20,17 @@ pub(super) static SPEC: SchedulerSpec = SchedulerSpec {
     timestep_spacing: TimestepSpacing::Linspace,
     keys: &[
         Key::Flag(KARRAS),
-        Key::Only(KARRAS_ENDS[0], "null"), // diffusers does not have them
-        Key::Only(KARRAS_ENDS[1], "null"),
         Key::Only(ZERO_SNR, "false"),
         Key::Only("use_exponential_sigmas", "false"),
         Key::Only("use_beta_sigmas", "false"),
     ],
     build: |run| {
+        let ends = KARRAS_ENDS.into_iter().find_map(|key| Some((key, run.number(key)?)));
+        // diffusers' LMS does not know these ends, and nothing but Karras' sigmas has them
+        if let (Some(true), Some((key, value))) = (run.flag(KARRAS), ends) {
+            let (value, scheduler, supported) = (value.to_string(), run.name, "null");
+            return Err(SchedulerError::Unsupported { key, value, scheduler, supported });
+        }
         Ok(Box::new(LmsScheduler { run: SigmaRun::new(run, true)?, derivatives: VecDeque::new() }))
     },
 };
