@@ -84,7 +84,11 @@ impl DrawProgress for Bar {
         done: usize,
         total: usize,
     ) -> LocalBoxFuture<'a, Result<(), PipelineError>> {
-        self.show(done, total);
+        match done == total {
+            // they are yet to be decoded
+            true => self.begin(),
+            false => self.show(done, total),
+        }
         Box::pin(async { Ok(()) })
     }
 }
@@ -108,6 +112,18 @@ mod tests {
         bar.show(1, 400);
         assert_eq!(length(), Some(Some(400)));
         bar.show(400, 400);
+        assert_eq!(length(), None);
+    }
+
+    #[test]
+    fn a_drawing_is_shown_until_its_last_pictures_are_decoded() {
+        let bar = Bar::new("drawing");
+        let length = || bar.shown.borrow().as_ref().map(ProgressBar::length);
+        pollster::block_on(bar.denoised(3, 4)).unwrap();
+        assert_eq!(length(), Some(Some(4)));
+        pollster::block_on(bar.denoised(4, 4)).unwrap();
+        assert_eq!(length(), Some(None), "it goes on, and nothing is counted any more");
+        bar.end();
         assert_eq!(length(), None);
     }
 }

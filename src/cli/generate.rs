@@ -204,6 +204,7 @@ fn draw(
             }
         }
     }
+    bar.end();
     let grid = folder.join("grid.png");
     output::write(&grid, &encode_grid(&sheet, args.count.min(COLUMNS))?)?;
     let first = if drawn > ON_SHEET { format!("the first {ON_SHEET} ") } else { String::new() };
