@@ -212,11 +212,13 @@ fn place(format: EmbeddingFormat) -> &'static str {
     }
 }
 
-/// Writes a run's LoRA in the forms that it was asked for, each in a folder of its name.
+/// Writes a run's LoRA, for a denoiser with so many residual blocks in each level, in the forms that it was
+/// asked for, each in a folder of its name.
 pub(super) fn write_lora_formats(
     folder: &Path,
     formats: &[LoraFormat],
     concept: &LearnedConcept,
+    layers_per_block: usize,
 ) -> Result<(), CliError> {
     let Some(LearnedAdapter::Lora(lora)) = &concept.adapter else { return Ok(()) };
     for format in formats {
@@ -224,8 +226,8 @@ pub(super) fn write_lora_formats(
         create_folder(&folder)?;
         let name = plain_name(concept.embedding.placeholder_token());
         let path = folder.join(format!("{name}.safetensors"));
-        let bytes = format.write(lora, &concept.embedding).map_err(CliError::Failed)?;
-        write(&path, &bytes)?;
+        let bytes = format.write(lora, &concept.embedding, layers_per_block);
+        write(&path, &bytes.map_err(CliError::Failed)?)?;
         println!("lora       {}, for {}", path.display(), format.name());
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dvar::{
-    concept::{LearnedAdapter, Lora, LoraNames, Part},
+    concept::{LearnedAdapter, Lora, LoraFormat, LoraNames, Part},
     embedding::{self, LearnedEmbedding},
     pipelines::{ModelFolder, PromptIds, TimeIds},
 };
@@ -357,6 +357,34 @@ fn what_is_no_lora_is_refused_by_its_name() {
     let said = LearnedAdapter::from_bytes(&fs::read(pickled).unwrap(), "a.bin").unwrap_err();
     // it is read, and not run
     assert!(said.to_string().contains("`type.bool` is stored as Bool"), "{said}");
+}
+
+/// sd-scripts' names of SDXL count all layers of the levels before.
+#[test]
+fn a_file_for_sd_scripts_counts_the_layers_of_its_own_denoiser() {
+    let of_block = |block: &str| {
+        let [down, up] = ["lora_A", "lora_B"]
+            .map(|piece| format!("unet.{block}.transformer_blocks.1.attn2.to_k.{piece}.weight"));
+        lora(&File::default().with(&down, &[1, 1], &[0.5]).with(&up, &[1, 1], &[0.5]).bytes())
+    };
+    let learned = LearnedEmbedding::new("<my-cat>", vec![0.5; 3], 1, 3).unwrap();
+    for (layers, block, want) in [
+        (1, "down_blocks.1.attentions.0", "input_blocks_3_1"),
+        (2, "down_blocks.1.attentions.0", "input_blocks_4_1"),
+        (1, "up_blocks.1.attentions.1", "output_blocks_3_1"),
+        (2, "up_blocks.1.attentions.1", "output_blocks_4_1"),
+        (3, "down_blocks.1.attentions.2", "input_blocks_7_1"),
+    ] {
+        let written = LoraFormat::Kohya.write(&of_block(block), &learned, layers).unwrap();
+        let name = format!("lora_unet_{want}_transformer_blocks_1_attn2_to_k.alpha");
+        assert!(File::read(&written).tensors.contains_key(&name), "{name}");
+    }
+    // that of a file alone is not known: it is taken for SDXL's
+    for block in ["down_blocks.1.attentions.2", "up_blocks.1.attentions.3"] {
+        let refused = of_block(block).to_kohya(None).unwrap_err();
+        assert!(refused.contains("more than 2 residual blocks in a level"), "{refused}");
+    }
+    assert!(of_block("up_blocks.1.attentions.2").to_kohya(None).is_ok());
 }
 
 #[test]

@@ -83,7 +83,8 @@ fn conclude(
     let (config, folder) = (&prepared.checked.config, &observer.folder);
     let formats = &config.embedding_formats;
     write_formats(&folder.embeddings(), formats, &outcome.kept().embedding)?;
-    write_lora_formats(&folder.loras(), &config.lora_formats, outcome.kept())?;
+    let layers = prepared.checked.model.unet_config().layers_per_block;
+    write_lora_formats(&folder.loras(), &config.lora_formats, outcome.kept(), layers)?;
     let Outcome { steps, stop, best, clip_i_before, clip_i, initializer_token, .. } = outcome;
     let scores = [("clip_i_before", clip_i_before), ("clip_i_after", clip_i)];
     observer.logs()?.finish(steps, &scores)?;

@@ -32,16 +32,22 @@ impl LoraFormat {
         }
     }
 
-    /// The file. `embedding` lies in a [`Bundle`](Self::Bundle) alone. Equal input gives equal bytes.
+    /// The file of a LoRA for a denoiser with so many residual blocks in each level. `embedding` lies in a
+    /// [`Bundle`](Self::Bundle) alone. Equal input gives equal bytes.
     ///
     /// # Errors
     ///
     /// Those of [`Lora::to_peft`] and [`Lora::to_kohya`].
-    pub fn write(self, lora: &Lora, embedding: &LearnedEmbedding) -> Result<Vec<u8>, String> {
+    pub fn write(
+        self,
+        lora: &Lora,
+        embedding: &LearnedEmbedding,
+        layers_per_block: usize,
+    ) -> Result<Vec<u8>, String> {
         let bundled = (self == Self::Bundle).then_some(embedding);
         match self {
             Self::Diffusers => lora.to_peft(),
-            Self::Kohya | Self::Bundle => lora.to_kohya(bundled),
+            Self::Kohya | Self::Bundle => lora.to_kohya_of_layers(layers_per_block, bundled),
         }
     }
 }
@@ -112,10 +118,19 @@ impl Lora {
     ///
     /// # Errors
     ///
-    /// If it changes more than two text encoders, or if a tensor's values and shape disagree, in words that
-    /// fit after the file's name.
+    /// If it changes more than two text encoders, if it is of a denoiser with more residual blocks in a level
+    /// than SDXL, or if a tensor's values and shape disagree, in words that fit after the file's name.
     pub fn to_kohya(&self, bundled: Option<&LearnedEmbedding>) -> Result<Vec<u8>, String> {
-        let originals = UNetNames::of_layers(PUBLISHED_LAYERS);
+        self.to_kohya_of_layers(PUBLISHED_LAYERS, bundled)
+    }
+
+    /// The same for a denoiser with so many residual blocks in each level, by which the original code counts.
+    fn to_kohya_of_layers(
+        &self,
+        layers_per_block: usize,
+        bundled: Option<&LearnedEmbedding>,
+    ) -> Result<Vec<u8>, String> {
+        let originals = UNetNames::of_layers(layers_per_block);
         let is_xl = self.is_xl();
         let mut tensors: Vec<Named<'_>> = Vec::new();
         for ((part, name), layer) in &self.layers {
@@ -123,6 +138,14 @@ impl Lora {
             let mut starts = FLAT.iter().filter(|(_, of)| of == part).map(|(start, _)| *start);
             let start = if is_xl { starts.next_back() } else { starts.next() };
             let start = start.ok_or("it changes a third text encoder, which sd-scripts has not")?;
+            let needed = if is_xl { layers_for(name) } else { 0 };
+            if *part == Part::Denoiser && needed > layers_per_block {
+                return Err(format!(
+                    "`{}` is of a denoiser with more than {layers_per_block} residual blocks in a level; \
+                     sd-scripts' names count these, and the file does not say how many there are",
+                    layer.given
+                ));
+            }
             let name = match part {
                 Part::Denoiser if is_xl => originals.original_layer(name),
                 Part::Denoiser => originals.layer(name),
@@ -190,6 +213,21 @@ impl Lora {
             LoraNames::Lycoris => "LyCORIS",
             LoraNames::Original => "ComfyUI",
         }
+    }
+}
+
+/// The fewest residual blocks in a level with which there is a layer of this name, by diffusers' names.
+fn layers_for(name: &str) -> usize {
+    let mut words = name.split('.');
+    let (blocks, kind, index) = (words.next(), words.nth(1), words.next());
+    let index = index.and_then(|index| index.parse::<usize>().ok());
+    match (blocks, kind, index) {
+        (Some("down_blocks"), Some("resnets" | "attentions"), Some(index)) => {
+            index.saturating_add(1)
+        }
+        // on the way up there is one more
+        (Some("up_blocks"), Some("resnets" | "attentions"), Some(index)) => index,
+        _ => 0,
     }
 }
 
