@@ -191,17 +191,19 @@ fn model_folder(model: &ModelFolder) -> Result<(), CliError> {
     let methods = Method::value_variants().iter().map(|method| {
         let mut chosen = TrainOptions::default();
         chosen.method.method = Some(*method);
-        (method.to_possible_value(), chosen)
+        ("method", method.to_possible_value(), chosen)
     });
     let criteria = Stopping::value_variants().iter().map(|stopping| {
         let mut chosen = TrainOptions::default();
         chosen.stopping.stopping = Some(*stopping);
-        (stopping.to_possible_value(), chosen)
+        ("stopping", stopping.to_possible_value(), chosen)
     });
-    for (name, chosen) in methods.chain(criteria) {
+    for (chooses, name, chosen) in methods.chain(criteria) {
         let name = name.as_ref().map_or("", |name| name.get_name());
-        for option in advice(&chosen)?.iter().filter(|option| !plain.contains(*option)) {
-            println!("advises    {option}, for {name}");
+        for option in advice(&chosen)? {
+            if !plain.contains(&option) && !option.starts_with(chooses) {
+                println!("advises    {option}, for {name}");
+            }
         }
     }
     Ok(())
