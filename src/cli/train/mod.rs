@@ -48,8 +48,8 @@ pub(super) struct TrainArgs {
     /// File with options; flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Go on with this run, by its own options: with an interrupted one, or with any up to a larger
-    /// `--max-train-steps`; give the same `--device` again for the same bytes
+    /// Go on with an interrupted run, or with any run up to a larger `--max-train-steps`, by the run's own
+    /// options; give the same `--device` again for the same bytes
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
     /// cpu, wgpu, cuda:0, ... (see `dvar devices`), or auto: the best GPU there is, else the CPU;
