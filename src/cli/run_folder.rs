@@ -16,14 +16,12 @@ use super::{
 use crate::{
     concept::{LearnedAdapter, LearnedConcept},
     config::TrainOptions,
+    embedding,
     session::option_of,
     trainer::TrainState,
 };
 
 const CONFIG: &str = "config.toml";
-const EMBEDDING: &str = "learned_embeds.safetensors";
-const LORA: &str = "pytorch_lora_weights.safetensors";
-const CUSTOM_DIFFUSION: &str = "pytorch_custom_diffusion_weights.safetensors";
 
 /// Paths inside one run's folder.
 #[derive(Clone, Debug)]
@@ -144,7 +142,7 @@ impl RunFolder {
     }
 
     pub(super) fn embedding(&self) -> PathBuf {
-        self.path.join(EMBEDDING)
+        self.path.join(embedding::FILE_NAME)
     }
 
     /// The embedding as other tools read it, a folder for each.
@@ -175,7 +173,7 @@ impl RunFolder {
     /// The concept that was scored after so many updates.
     pub(super) fn read_checkpoint(&self, steps: usize) -> Result<LearnedConcept, CliError> {
         let folder = self.checkpoint(steps);
-        let embedding = read_embedding(&folder.join(EMBEDDING))?;
+        let embedding = read_embedding(&folder.join(embedding::FILE_NAME))?;
         Ok(LearnedConcept { embedding, adapter: adapter_in(&folder)? })
     }
 
@@ -276,7 +274,7 @@ fn adapter_in(folder: &Path) -> Result<Option<LearnedAdapter>, CliError> {
 }
 
 fn adapter_file(folder: &Path) -> Option<PathBuf> {
-    let files = [LORA, CUSTOM_DIFFUSION].map(|name| folder.join(name));
+    let files = LearnedAdapter::FILE_NAMES.map(|name| folder.join(name));
     files.into_iter().find(|file| file.is_file())
 }
 
