@@ -147,7 +147,7 @@ impl CheckedOptions {
     fn check_evaluation(&self) -> Result<(), SessionError> {
         let config = &self.config;
         let steps = timesteps(config, &self.model)?.len();
-        let inputs = config.eval_batch_size * config.eval_rounds;
+        let inputs = config.eval_inputs();
         let most = EvaluationDraws::most_triple_inputs(steps);
         if config.triple && inputs > most {
             return Err(SessionError::TooManyInputs { inputs, most });
@@ -208,8 +208,7 @@ pub fn begun_with(options: &TrainOptions) -> Result<String, ConfigError> {
 }
 
 /// A number that stands for the options that a run was begun with and for its pictures, with their
-/// captions and masks: saved
-/// states carry it, so that no other run goes on from them.
+/// captions and masks: saved states carry it, so that no other run goes on from them.
 pub fn fingerprint<'a>(options: &str, pictures: impl IntoIterator<Item = &'a Dataset>) -> u64 {
     let mut hash = Fingerprint::of(options.as_bytes());
     for dataset in pictures {
