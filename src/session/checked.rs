@@ -90,6 +90,11 @@ impl CheckedOptions {
         self.config.resolution.unwrap_or(self.model.native_resolution())
     }
 
+    /// Whether there is a CLIP that scores: the user's, or one that the model brings.
+    pub(super) fn has_scorer(&self) -> bool {
+        self.config.clip.is_some() || self.model.has_clip()
+    }
+
     /// Checks the options against the model and each other, and says where the vectors start.
     /// `read` reads the learned embedding that they start from, where one is named.
     ///
@@ -166,7 +171,7 @@ impl CheckedOptions {
         } else {
             return Ok(());
         };
-        if config.clip.is_some() || model.has_clip() {
+        if self.has_scorer() {
             return Ok(());
         }
         Err(SessionError::NoScorer { option, what, model: model.name().into() })
