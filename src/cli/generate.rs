@@ -22,6 +22,9 @@ use crate::{
     trainer::LocalBoxFuture,
 };
 
+/// The sheet of the pictures, beside them.
+pub(super) const GRID: &str = "grid.png";
+
 /// Pictures in a row of the sheet, at most.
 const COLUMNS: usize = 8;
 
@@ -205,7 +208,7 @@ fn draw(
         }
     }
     bar.end();
-    let grid = folder.join("grid.png");
+    let grid = folder.join(GRID);
     output::write(&grid, &encode_grid(&sheet, args.count.min(COLUMNS))?)?;
     let first = if drawn > ON_SHEET { format!("the first {ON_SHEET} ") } else { String::new() };
     let drawn = counted(drawn, "picture");
