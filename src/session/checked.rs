@@ -17,7 +17,7 @@ use crate::{
     eval::EvaluationDraws,
     fingerprint::Fingerprint,
     optim::LrShape,
-    pipelines::ModelFolder,
+    pipelines::{ModelFolder, PipelineError},
 };
 
 /// What Custom Diffusion's concept is one of, if the model has one token for it. Among all words that of
@@ -42,8 +42,7 @@ fn class_word(options: &TrainOptions, model: &ModelFolder) -> Result<Option<Stri
 pub fn advice(model: &ModelFolder, chosen: &TrainOptions) -> Result<TrainOptions, SessionError> {
     const FILE: &str = "dvar.toml";
     let files = model.files();
-    let Some(bytes) = files.read_optional(FILE).map_err(crate::pipelines::PipelineError::from)?
-    else {
+    let Some(bytes) = files.read_optional(FILE).map_err(PipelineError::from)? else {
         return Ok(TrainOptions::default());
     };
     Ok(TrainOptions::from_advice(&String::from_utf8_lossy(&bytes), chosen, &files.display(FILE))?)
