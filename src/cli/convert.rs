@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::{
     CliError,
     learned::{is_about_adapter, is_about_numbers, read_adapter, read_named, split},
+    names::plain_name,
     output::{check_new, create_folder, write},
-    run_folder::plain_name,
 };
 use crate::{
     concept::{LearnedAdapter, LearnedConcept, Lora, LoraFormat},

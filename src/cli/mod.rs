@@ -41,6 +41,7 @@ mod logs;
 mod merge;
 mod model;
 mod model_mark;
+mod names;
 mod numbers;
 mod official;
 #[cfg(test)]
@@ -51,6 +52,7 @@ mod prompts;
 mod report;
 mod run_folder;
 mod sample_files;
+mod shell;
 mod stdout;
 mod train;
 

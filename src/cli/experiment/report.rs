@@ -11,7 +11,7 @@ use super::{
     variant::Variant,
 };
 use crate::{
-    cli::{CliError, distinct::distinct, output, run_folder::folder_name},
+    cli::{CliError, distinct::distinct, names::folder_name, output},
     config::TrainOptions,
 };
 

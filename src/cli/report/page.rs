@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::told::Told;
 use crate::{
-    cli::{counted::counted, model::is_embedded, run_folder::folder_name},
+    cli::{counted::counted, model::is_embedded, names::folder_name},
     concept::Method,
     config::TrainOptions,
 };
