@@ -47,6 +47,7 @@ mod official;
 #[cfg(test)]
 mod options_page;
 mod output;
+mod own_folder;
 mod pace;
 mod prompts;
 mod report;

@@ -10,7 +10,8 @@ use super::{
     CliError, input,
     learned::{read_adapter, read_embedding},
     names::plain_name,
-    output::{OwnFolder, create_folder, write},
+    output::{create_folder, write},
+    own_folder::OwnFolder,
     shell::typed,
 };
 use crate::{

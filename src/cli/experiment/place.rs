@@ -115,8 +115,7 @@ impl Place {
     /// none if another has it.
     pub(super) fn lock(&self) -> Result<Option<File>, CliError> {
         let path = self.lock_file();
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(|error| CliError::write(&path, error))?;
+        let file = output::open_lock(&path).map_err(|error| CliError::write(&path, error))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
