@@ -25,7 +25,7 @@ use crate::{
 const CONFIG: &str = "config.toml";
 
 /// Paths inside one run's folder.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RunFolder {
     path: PathBuf,
     /// Where this process writes to it.
@@ -49,7 +49,7 @@ impl RunFolder {
         let default = || Path::new("runs").join(plain_name(placeholder_token));
         let own = OwnFolder::new(named, default)?;
         let (path, own) = (own.path.clone(), Some(own.into()));
-        let run = Self { path, own, new: true, device: None, other_options: None };
+        let run = Self { path, own, new: true, ..Self::default() };
         // the configuration before anything else: what has it can be resumed
         let begun = write(&run.config(), config.as_bytes()).and_then(|()| {
             fs::create_dir(run.path.join("state"))
@@ -91,7 +91,7 @@ impl RunFolder {
     pub(super) fn open(folder: &Path) -> Result<Self, CliError> {
         let path = folder.to_path_buf();
         if is_run(folder) {
-            return Ok(Self { path, own: None, new: false, device: None, other_options: None });
+            return Ok(Self { path, ..Self::default() });
         }
         Err(CliError::Input(format!(
             "`{}` is no run folder: it has no `config.toml`; give the folder that `dvar train` wrote",
@@ -266,8 +266,7 @@ mod tests {
     #[test]
     fn the_command_that_goes_on_holds_for_any_folder_and_device() {
         let go_on = |path: &str, device: &str| {
-            let path = path.into();
-            let run = RunFolder { path, own: None, new: false, device: None, other_options: None };
+            let run = RunFolder { path: path.into(), ..RunFolder::default() };
             run.on_device(device).go_on()
         };
         assert_eq!(go_on("runs/my-cat", "auto"), "dvar train --resume runs/my-cat");
