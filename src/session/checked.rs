@@ -77,11 +77,11 @@ impl CheckedOptions {
         }
         let model = model.with_beta_schedule(options.training.beta_schedule)?;
         let model = model.with_prediction_type(options.training.prediction_type)?;
-        let mut config = TrainConfig::new(&options)?;
-        let resolution = config.resolution.unwrap_or(model.native_resolution());
-        config.reading.multiple = model.side_multiple(resolution);
+        let config = TrainConfig::new(&options)?;
         let model = model.with_precision(config.mixed_precision.dtype());
-        Ok(Self { options, config, model })
+        let mut checked = Self { options, config, model };
+        checked.config.reading.multiple = checked.model.side_multiple(checked.size());
+        Ok(checked)
     }
 
     /// Height and width of the training pictures, where they are square; the root of their area else.
