@@ -52,7 +52,7 @@ pub fn write_concept(
         let file = folder.join(adapter.file_name());
         write_atomic(&file, &adapter.to_bytes()?).map_err(|e| at(&file, e))?;
     }
-    let file = folder.join("learned_embeds.safetensors");
+    let file = folder.join(embedding::FILE_NAME);
     write_atomic(&file, &embedding::write(&concept.embedding)).map_err(|e| at(&file, e))?;
     Ok(())
 }

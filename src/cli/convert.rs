@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::{
     CliError,
     learned::{is_about_adapter, is_about_numbers, read_adapter, read_named, split},
+    names::plain_name,
     output::{check_new, create_folder, write},
-    run_folder::plain_name,
 };
 use crate::{
     concept::{LearnedAdapter, LearnedConcept, Lora, LoraFormat},
@@ -54,11 +54,7 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
         Some(lora) => Some((lora_bytes(&lora, args.to, &lora_path)?, lora)),
         None => None,
     };
-    let word = if args.to.is_named_by_file() {
-        stem.file_name().unwrap_or_default().to_string_lossy().into_owned()
-    } else {
-        embedding.placeholder_token().to_owned()
-    };
+    let word = word(args.to, &stem, &embedding);
     let ends = |c: char| c.is_whitespace() || "<[".contains(c);
     if args.to == EmbeddingFormat::Comfyui && word.contains(ends) {
         return Err(CliError::Input(format!(
@@ -139,6 +135,15 @@ fn write_lora(lora: &Lora, bytes: &[u8], to: EmbeddingFormat, path: &Path) -> Re
     Ok(())
 }
 
+/// What a tool calls the embedding in the files of this path.
+fn word(to: EmbeddingFormat, stem: &Path, embedding: &LearnedEmbedding) -> String {
+    if to.is_named_by_file() {
+        stem.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    } else {
+        embedding.placeholder_token().to_owned()
+    }
+}
+
 /// How the word is written in a prompt.
 fn in_prompts(format: EmbeddingFormat, word: &str) -> String {
     match format {
@@ -189,14 +194,11 @@ pub(super) fn write_formats(
         let folder = folder.join(format.name());
         create_folder(&folder)?;
         let stem = folder.join(plain_name(embedding.placeholder_token()));
+        let word = in_prompts(*format, &word(*format, &stem, embedding));
         for file in format.write(embedding) {
             let path = with_ending(&stem, &file.ending);
             write(&path, &file.bytes)?;
-            let word = match format.is_named_by_file() {
-                true => plain_name(embedding.placeholder_token()),
-                false => embedding.placeholder_token().into(),
-            };
-            let (to, word) = (place(*format), in_prompts(*format, &word));
+            let to = place(*format);
             println!("embedding  {}, for {to}; in prompts {word}", path.display());
         }
     }

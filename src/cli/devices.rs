@@ -53,7 +53,8 @@ fn each<T>(
     }
     let mut said: Vec<String> = failed.iter().map(ToString::to_string).collect();
     said.dedup();
-    Err(with_code(failed.iter().map(CliError::exit_code).min(), said.join("; ")))
+    let code = failed.iter().map(CliError::exit_code).min().unwrap_or(1);
+    Err(CliError::with_code(code, said.join("; ")))
 }
 
 /// Compiles what a run in this precision wants of a GPU.
@@ -71,16 +72,11 @@ fn compile(
     });
     ran.map_err(|error| {
         let said = format!("`{name}` lacks the kernels of a run in {dtype}: {error}");
-        with_code(Some(error.exit_code()), said)
+        CliError::with_code(error.exit_code(), said)
     })?;
     device::check_kept()?;
     println!("{name:8} has the kernels of a run in {dtype}");
     Ok(())
-}
-
-/// An error that ends with the same code as others that it tells of.
-fn with_code(code: Option<u8>, said: String) -> CliError {
-    if code == Some(2) { CliError::Input(said) } else { CliError::Failed(said) }
 }
 
 /// One step and one picture, of Textual Inversion on made-up pictures.
@@ -129,7 +125,7 @@ mod tests {
             let ended = each(["f32", "f16", "bf16"], |name| {
                 done.push(name);
                 let failure = fails.iter().find(|(failing, _)| *failing == name);
-                failure.map_or(Ok(()), |(_, code)| Err(with_code(Some(*code), name.into())))
+                failure.map_or(Ok(()), |(_, code)| Err(CliError::with_code(*code, name.into())))
             });
             assert_eq!(done, ["f32", "f16", "bf16"]);
             ended.map_err(|error| (error.to_string(), error.exit_code()))

@@ -52,6 +52,11 @@ pub enum CliError {
 }
 
 impl CliError {
+    /// An error that ends with the same code as the one or the others that it tells of.
+    pub(super) fn with_code(code: u8, said: String) -> Self {
+        if code == 2 { Self::Input(said) } else { Self::Failed(said) }
+    }
+
     /// 2: what the user gave cannot be used. 1: something else failed, such as the device, the disk
     /// or a process. 130: the user ended the command.
     pub fn exit_code(&self) -> u8 {

@@ -8,8 +8,8 @@ use super::{
     counted::counted,
     device,
     learned::{read_adapter, read_each, read_lora, split},
-    model,
-    output::{self, OwnFolder},
+    model, output,
+    own_folder::{OwnFolder, check_free},
     prompts::{Words, say_cut, say_unknown},
 };
 use crate::{
@@ -21,6 +21,9 @@ use crate::{
     session::{self, Generator},
     trainer::LocalBoxFuture,
 };
+
+/// The sheet of the pictures, beside them.
+pub(super) const GRID: &str = "grid.png";
 
 /// Pictures in a row of the sheet, at most.
 const COLUMNS: usize = 8;
@@ -107,7 +110,7 @@ pub(super) struct GenerateArgs {
 
 pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     // first what needs no model, which may have to be downloaded
-    args.output_dir.as_deref().map_or(Ok(()), output::check_free)?;
+    args.output_dir.as_deref().map_or(Ok(()), check_free)?;
     let embeddings = read_each(&args.embedding)?;
     let adapter = args.adapter.as_deref().map(read_adapter).transpose()?;
     let loras = args.lora.iter().map(|given| read_lora(given));
@@ -205,7 +208,7 @@ fn draw(
         }
     }
     bar.end();
-    let grid = folder.join("grid.png");
+    let grid = folder.join(GRID);
     output::write(&grid, &encode_grid(&sheet, args.count.min(COLUMNS))?)?;
     let first = if drawn > ON_SHEET { format!("the first {ON_SHEET} ") } else { String::new() };
     let drawn = counted(drawn, "picture");

@@ -178,7 +178,7 @@ fn model_folder(model: &ModelFolder) -> Result<(), CliError> {
         Err(error) => println!("scheduler  none that dvar draws by: {error}"),
     }
     println!("predicts   {}", model.scheduler().noise_schedule().prediction_type());
-    println!("scorer     {}", if model.files().has("clip/config.json") { "clip/" } else { "none" });
+    println!("scorer     {}", if model.has_clip() { "clip/" } else { "none" });
     let advice = |chosen: &TrainOptions| {
         let advised = session::advice(model, chosen)?.to_toml()?;
         Ok::<_, CliError>(advised.lines().map(String::from).collect::<Vec<_>>())

@@ -1,9 +1,6 @@
 //! The log of a run that another program shows, if one is wanted.
 
-use super::{
-    CliError, input,
-    run_folder::{RunFolder, folder_name},
-};
+use super::{CliError, input, names::folder_name, run_folder::RunFolder};
 use crate::{
     callbacks::{
         Saves,

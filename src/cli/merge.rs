@@ -6,9 +6,7 @@ use burn::tensor::DType;
 use dvar_models::weights::with_replaced;
 
 use super::{
-    CliError, device, model, model_mark,
-    output::{self, OwnFolder},
-    run_folder::RunFolder,
+    CliError, device, model, model_mark, output, own_folder::OwnFolder, run_folder::RunFolder,
 };
 use crate::{concept::LearnedAdapter, pipelines::ModelFolder};
 

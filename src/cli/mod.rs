@@ -41,16 +41,19 @@ mod logs;
 mod merge;
 mod model;
 mod model_mark;
+mod names;
 mod numbers;
 mod official;
 #[cfg(test)]
 mod options_page;
 mod output;
+mod own_folder;
 mod pace;
 mod prompts;
 mod report;
 mod run_folder;
 mod sample_files;
+mod shell;
 mod stdout;
 mod train;
 

@@ -6,27 +6,26 @@ use std::{
     sync::Arc,
 };
 
-use dvar_models::tokenizer::composed;
-
 use super::{
     CliError, input,
     learned::{read_adapter, read_embedding},
-    output::{OwnFolder, create_folder, write},
+    names::plain_name,
+    output::{create_folder, write},
+    own_folder::OwnFolder,
+    shell::typed,
 };
 use crate::{
     concept::{LearnedAdapter, LearnedConcept},
     config::TrainOptions,
+    embedding,
     session::option_of,
     trainer::TrainState,
 };
 
 const CONFIG: &str = "config.toml";
-const EMBEDDING: &str = "learned_embeds.safetensors";
-const LORA: &str = "pytorch_lora_weights.safetensors";
-const CUSTOM_DIFFUSION: &str = "pytorch_custom_diffusion_weights.safetensors";
 
 /// Paths inside one run's folder.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RunFolder {
     path: PathBuf,
     /// Where this process writes to it.
@@ -50,7 +49,7 @@ impl RunFolder {
         let default = || Path::new("runs").join(plain_name(placeholder_token));
         let own = OwnFolder::new(named, default)?;
         let (path, own) = (own.path.clone(), Some(own.into()));
-        let run = Self { path, own, new: true, device: None, other_options: None };
+        let run = Self { path, own, new: true, ..Self::default() };
         // the configuration before anything else: what has it can be resumed
         let begun = write(&run.config(), config.as_bytes()).and_then(|()| {
             fs::create_dir(run.path.join("state"))
@@ -92,7 +91,7 @@ impl RunFolder {
     pub(super) fn open(folder: &Path) -> Result<Self, CliError> {
         let path = folder.to_path_buf();
         if is_run(folder) {
-            return Ok(Self { path, own: None, new: false, device: None, other_options: None });
+            return Ok(Self { path, ..Self::default() });
         }
         Err(CliError::Input(format!(
             "`{}` is no run folder: it has no `config.toml`; give the folder that `dvar train` wrote",
@@ -144,7 +143,7 @@ impl RunFolder {
     }
 
     pub(super) fn embedding(&self) -> PathBuf {
-        self.path.join(EMBEDDING)
+        self.path.join(embedding::FILE_NAME)
     }
 
     /// The embedding as other tools read it, a folder for each.
@@ -175,7 +174,7 @@ impl RunFolder {
     /// The concept that was scored after so many updates.
     pub(super) fn read_checkpoint(&self, steps: usize) -> Result<LearnedConcept, CliError> {
         let folder = self.checkpoint(steps);
-        let embedding = read_embedding(&folder.join(EMBEDDING))?;
+        let embedding = read_embedding(&folder.join(embedding::FILE_NAME))?;
         Ok(LearnedConcept { embedding, adapter: adapter_in(&folder)? })
     }
 
@@ -245,26 +244,6 @@ impl RunFolder {
     }
 }
 
-/// A path as it is typed on a command line.
-pub(super) fn typed(path: &Path) -> String {
-    let mut path = path.display().to_string();
-    if path.starts_with('-') {
-        // else it would be read as a flag
-        path.insert_str(0, "./");
-    }
-    // a POSIX shell takes a backslash away
-    let plain =
-        |c: char| c.is_alphanumeric() || "-_./:".contains(c) || (cfg!(windows) && c == '\\');
-    if path.chars().all(plain) { path } else { quoted(&path) }
-}
-
-/// A text as it is typed on a command line, in quotes.
-pub(super) fn quoted(text: &str) -> String {
-    // these mean something to a POSIX shell between double quotes; the last one only to bash and zsh
-    let has_meaning = !cfg!(windows) && text.contains(['"', '$', '`', '\\', '!']);
-    if has_meaning { format!("'{}'", text.replace('\'', r"'\''")) } else { format!("\"{text}\"") }
-}
-
 /// Whether a folder is a run's: it has its configuration, which is written before anything else.
 pub(super) fn is_run(folder: &Path) -> bool {
     folder.join(CONFIG).is_file()
@@ -276,42 +255,8 @@ fn adapter_in(folder: &Path) -> Result<Option<LearnedAdapter>, CliError> {
 }
 
 fn adapter_file(folder: &Path) -> Option<PathBuf> {
-    let files = [LORA, CUSTOM_DIFFUSION].map(|name| folder.join(name));
+    let files = LearnedAdapter::FILE_NAMES.map(|name| folder.join(name));
     files.into_iter().find(|file| file.is_file())
-}
-
-/// What a folder is called: `.` and `..` have a name only once they are resolved.
-pub(super) fn folder_name(folder: &Path) -> String {
-    let resolved = folder.file_name().is_none().then(|| folder.canonicalize().ok()).flatten();
-    let folder = resolved.as_deref().unwrap_or(folder);
-    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// The longest name in bytes that is made of a word: with what files begin and end in behind it, all
-/// systems take it.
-const LONGEST_NAME: usize = 100;
-
-/// Letters and digits with hyphens between, as in a file's name: `<my cat>` gives `my-cat`.
-pub(super) fn plain_name(name: &str) -> String {
-    let name: String = composed(name)
-        .chars()
-        .map(|c| if c.is_alphanumeric() || c == '-' || c == '_' { c } else { ' ' })
-        .collect();
-    let mut name = name.split_whitespace().collect::<Vec<_>>().join("-");
-    name.truncate(name.floor_char_boundary(LONGEST_NAME));
-    match &name[..] {
-        "" => "concept".into(),
-        reserved if is_reserved(reserved) => format!("{name}-concept"),
-        _ => name,
-    }
-}
-
-/// Whether Windows keeps the name for a device, whatever its ending.
-fn is_reserved(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let port = ["com", "lpt"].iter().find_map(|kind| name.strip_prefix(kind));
-    ["con", "prn", "aux", "nul"].contains(&&*name)
-        || port.is_some_and(|number| matches!(number.as_bytes(), [b'1'..=b'9']))
 }
 
 #[cfg(test)]
@@ -321,58 +266,11 @@ mod tests {
     #[test]
     fn the_command_that_goes_on_holds_for_any_folder_and_device() {
         let go_on = |path: &str, device: &str| {
-            let path = path.into();
-            let run = RunFolder { path, own: None, new: false, device: None, other_options: None };
+            let run = RunFolder { path: path.into(), ..RunFolder::default() };
             run.on_device(device).go_on()
         };
         assert_eq!(go_on("runs/my-cat", "auto"), "dvar train --resume runs/my-cat");
         assert_eq!(go_on("My Cat #1", "auto"), "dvar train --resume \"My Cat #1\"");
         assert_eq!(go_on("-cat", "cpu,cpu"), "dvar train --resume ./-cat --device cpu,cpu");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_shell_gives_back_what_is_typed() {
-        for text in
-            ["my cat", "a \"big\" cat", "it's $HOME", "a `cat`", r"a\cat\", "it's", "cat!", "#"]
-        {
-            let words = [quoted(text), typed(Path::new(text))];
-            let command = format!("printf '%s|' {}", words.join(" "));
-            let shell = std::process::Command::new("sh").arg("-c").arg(command).output().unwrap();
-            assert_eq!(String::from_utf8_lossy(&shell.stdout), format!("{text}|{text}|"));
-        }
-        assert_eq!(quoted("it's"), "\"it's\"");
-        assert_eq!(quoted("wow!"), "'wow!'");
-    }
-
-    #[test]
-    fn a_folder_is_called_as_it_is_however_it_is_named() {
-        let scratch = tempfile::tempdir().unwrap();
-        let cat = scratch.path().join("my cat");
-        fs::create_dir_all(cat.join("deeper")).unwrap();
-        for path in [cat.clone(), cat.join("."), cat.join("deeper/..")] {
-            assert_eq!(folder_name(&path), "my cat");
-        }
-        let here = std::env::current_dir().unwrap();
-        assert_eq!(folder_name(Path::new(".")), here.file_name().unwrap().to_string_lossy());
-        assert_eq!(folder_name(Path::new("none/cat")), "cat");
-    }
-
-    #[test]
-    fn a_name_holds_letters_and_digits_and_is_none_that_windows_keeps() {
-        for (token, name) in [
-            ("<my cat>", "my-cat"),
-            ("*", "concept"),
-            ("<con>", "con-concept"),
-            ("Nul", "Nul-concept"),
-            ("<com1>", "com1-concept"),
-            ("<com10>", "com10"),
-            ("<cone>", "cone"),
-            // as macOS' Finder names a folder
-            ("<ma\u{308}dchen>", "m\u{e4}dchen"),
-        ] {
-            assert_eq!(plain_name(token), name);
-        }
-        assert_eq!(plain_name(&format!("<{}>", "猫".repeat(100))), "猫".repeat(33));
     }
 }

@@ -93,12 +93,17 @@ fn pairs(trained: Vec<HostTensor>, scale: f64) -> BTreeMap<String, (HostTensor, 
 }
 
 impl LearnedAdapter {
-    /// The usual name of such a file: what diffusers' `load_lora_weights` and `load_attn_procs`
-    /// look for.
+    /// The usual name of a LoRA's file and of Custom Diffusion's: what diffusers' `load_lora_weights`
+    /// and `load_attn_procs` look for.
+    pub const FILE_NAMES: [&'static str; 2] =
+        ["pytorch_lora_weights.safetensors", "pytorch_custom_diffusion_weights.safetensors"];
+
+    /// The usual name of its file.
     pub fn file_name(&self) -> &'static str {
+        let [lora, custom_diffusion] = Self::FILE_NAMES;
         match self {
-            Self::Lora(_) => "pytorch_lora_weights.safetensors",
-            Self::CustomDiffusion(_) => "pytorch_custom_diffusion_weights.safetensors",
+            Self::Lora(_) => lora,
+            Self::CustomDiffusion(_) => custom_diffusion,
         }
     }
 

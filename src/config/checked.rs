@@ -234,6 +234,21 @@ impl TrainConfig {
             wandb: o.logs.wandb,
         })
     }
+
+    /// Inputs of the deterministic evaluation in all its rounds.
+    pub fn eval_inputs(&self) -> usize {
+        self.eval_batch_size * self.eval_rounds
+    }
+
+    /// Evaluations that it takes until the deterministic loss can end the run; without end where it does
+    /// not decide.
+    pub fn evaluations_to_stop(&self) -> usize {
+        match self.stopping {
+            Stopping::Dvar => self.window.saturating_add(1),
+            Stopping::Plateau => self.window.saturating_mul(2),
+            Stopping::ClipS | Stopping::FewIters | Stopping::Baseline => usize::MAX,
+        }
+    }
 }
 
 /// Whom a LoRA is written for too; refused where none is learned.

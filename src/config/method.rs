@@ -46,6 +46,14 @@ impl MethodConfig {
         }
     }
 
+    /// Inputs for each picture of a batch: with prior preservation one of the class goes with it.
+    pub fn inputs_per_picture(&self) -> usize {
+        match self {
+            Self::TextualInversion | Self::DreamboothLora { .. } => 1,
+            Self::CustomDiffusion { .. } => 2,
+        }
+    }
+
     pub(super) fn new(o: &TrainOptions) -> Result<Self, ConfigError> {
         Ok(match set("method", o.method.method) {
             Method::TextualInversion => Self::TextualInversion,

@@ -24,10 +24,6 @@ const DEFAULTS: &str = include_str!("defaults.toml");
 /// still that brings a third of its fall in each window.
 const PLATEAU_THRESHOLD: f64 = 0.05;
 
-/// Options that say where files of the user's lie or are written to, which is none of a model's to say.
-const PLACES: [&str; 5] =
-    ["model", "train_data_dir", "output_dir", "class_data_dir", "initializer_file"];
-
 /// Options of `dvar train`, each of which may be left open.
 ///
 /// The same names serve as flags (`--train-batch-size`), as keys of a configuration file
@@ -81,6 +77,10 @@ pub struct TrainOptions {
 }
 
 impl TrainOptions {
+    /// Options that say where files of the user's lie or are written to.
+    pub const PLACES: [&'static str; 6] =
+        ["model", "train_data_dir", "output_dir", "class_data_dir", "initializer_file", "clip"];
+
     /// Reads a configuration file's text.
     ///
     /// # Errors
@@ -108,7 +108,9 @@ impl TrainOptions {
             let mut tables = all.values().filter_map(toml::Value::as_table);
             all.contains_key(*name) || tables.any(|table| table.contains_key(*name))
         };
-        if let Some(place) = PLACES.into_iter().find(holds) {
+        // but for the CLIP that scores, which a model may name
+        let mut places = Self::PLACES.into_iter().filter(|place| *place != "clip");
+        if let Some(place) = places.find(holds) {
             let reason =
                 format!("`{place}` is for the user to choose, and no model's; leave it out");
             return Err(unparsable(de::Error::custom(reason)));

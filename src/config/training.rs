@@ -23,8 +23,7 @@ pub(super) fn trainer(
         return Err(out_of_range("min_train_steps", min_train_steps, "at most `max_train_steps`"));
     }
     let custom = matches!(method, MethodConfig::CustomDiffusion { .. });
-    // the pictures of the class are inputs too
-    let inputs = train_batch_size * gradient_accumulation_steps * if custom { 2 } else { 1 };
+    let inputs = train_batch_size * gradient_accumulation_steps * method.inputs_per_picture();
     let scale = if set("scale_lr", o.optimizer.scale_lr) { inputs } else { 1 };
     let optimizer = set("optimizer", o.training.optimizer).settings(&o.optimizer)?;
     let max_grad_norm =

@@ -9,5 +9,5 @@ mod learned;
 pub(crate) use error::TAKE_ITS_MODEL;
 pub use error::{EmbeddingError, FileProblem};
 pub(crate) use format::{BUNDLE, is_numbered};
-pub use format::{EmbeddingFormat, Written, read, read_from, write};
+pub use format::{EmbeddingFormat, FILE_NAME, Written, read, read_from, write};
 pub use learned::{EncoderVectors, LearnedEmbedding};

@@ -118,26 +118,6 @@ impl ClipScorer {
             texts.iter().map(|text| self.tokenizer.encode(text, length)).collect();
         Features::new(self.model.text_features(&ids))
     }
-
-    /// CLIP-I: the mean cosine similarity over all pairs of a reference and a generated picture.
-    /// Who scores against the same references again keeps their
-    /// [`image_features`](Self::image_features).
-    ///
-    /// # Panics
-    ///
-    /// If there are no references or no pictures.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Device`] if the result cannot be read.
-    pub async fn image_similarity(
-        &self,
-        references: &[Picture],
-        generated: &[Picture],
-    ) -> Result<f64, PipelineError> {
-        let references = self.image_features(references);
-        references.mean_similarity(&self.image_features(generated)).await
-    }
 }
 
 /// A prompt as CLIP can read it: the learned word is unknown to it, so that it is left out, as the

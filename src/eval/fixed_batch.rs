@@ -69,20 +69,15 @@ impl FixedBatch {
         Self { each_input: true, ..self }
     }
 
-    /// How many of the [`losses`](Self::losses) are means over inputs; those of single inputs follow.
-    pub fn means(&self) -> usize {
-        if self.triple { 1 + INTERVALS.len() } else { 1 }
-    }
-
     /// The mean objective over the inputs of all rounds, without gradient, reduced in f32, and each
-    /// interval's after it, each `[1]`; at the end, where they are asked for, the objective of each input of a
+    /// interval's after it, each `[1]`; beside them, where they are asked for, the objective of each input of a
     /// round, `[batch_size]` for each round. `evaluation` counts the evaluations of the run from 0.
     pub fn losses(
         &self,
         objective: &DiffusionObjective,
         weights: &ConceptWeights,
         evaluation: usize,
-    ) -> Vec<Tensor<1>> {
+    ) -> (Vec<Tensor<1>>, Vec<Tensor<1>>) {
         let (mut losses, mut inputs) = (Vec::new(), Vec::new());
         for (part, rounds) in self.batches(objective, evaluation).iter().enumerate() {
             let mut means = Vec::new();
@@ -99,8 +94,7 @@ impl FixedBatch {
             }
             losses.push(Tensor::cat(means, 0).mean());
         }
-        losses.extend(inputs);
-        losses
+        (losses, inputs)
     }
 
     /// The mean objective of a run's first evaluation under each of several concepts that leave the UNet

@@ -33,7 +33,7 @@ impl FixedBatches {
         self.prepared.borrow_mut().clear();
     }
 
-    /// The means over a share's inputs, then the losses of single inputs: see [`FixedBatch::losses`].
+    /// The means over a share's inputs, and the losses of single inputs: see [`FixedBatch::losses`].
     pub(crate) fn losses(
         &self,
         objective: &DiffusionObjective,
@@ -41,10 +41,7 @@ impl FixedBatches {
         evaluation: usize,
         share: Share,
     ) -> (Vec<Tensor<1>>, Vec<Tensor<1>>) {
-        let batch = self.share(objective, share, self.triple);
-        let mut means = batch.losses(objective, weights, evaluation);
-        let inputs = means.split_off(batch.means());
-        (means, inputs)
+        self.share(objective, share, self.triple).losses(objective, weights, evaluation)
     }
 
     /// A share's mean loss under each concept, of the whole schedule alone: see

@@ -16,9 +16,11 @@ use super::{
     STABLE_DIFFUSION_XL, TextEncoderPart, text_encoder::TextEncoderConfig,
     text_to_image::check_size,
 };
-use crate::data::framing::STEPS;
-use crate::schedulers::{BetaSchedule, PredictionType, SchedulerConfig};
-use crate::tensor::computes_in;
+use crate::{
+    data::framing::STEPS,
+    schedulers::{BetaSchedule, PredictionType, SchedulerConfig},
+    tensor::computes_in,
+};
 
 /// A model folder with its configurations, all checked; weights are yet to be loaded.
 #[derive(Clone, Debug)]

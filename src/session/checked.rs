@@ -17,7 +17,7 @@ use crate::{
     eval::EvaluationDraws,
     fingerprint::Fingerprint,
     optim::LrShape,
-    pipelines::ModelFolder,
+    pipelines::{ModelFolder, PipelineError},
 };
 
 /// What Custom Diffusion's concept is one of, if the model has one token for it. Among all words that of
@@ -42,8 +42,7 @@ fn class_word(options: &TrainOptions, model: &ModelFolder) -> Result<Option<Stri
 pub fn advice(model: &ModelFolder, chosen: &TrainOptions) -> Result<TrainOptions, SessionError> {
     const FILE: &str = "dvar.toml";
     let files = model.files();
-    let Some(bytes) = files.read_optional(FILE).map_err(crate::pipelines::PipelineError::from)?
-    else {
+    let Some(bytes) = files.read_optional(FILE).map_err(PipelineError::from)? else {
         return Ok(TrainOptions::default());
     };
     Ok(TrainOptions::from_advice(&String::from_utf8_lossy(&bytes), chosen, &files.display(FILE))?)
@@ -78,16 +77,21 @@ impl CheckedOptions {
         }
         let model = model.with_beta_schedule(options.training.beta_schedule)?;
         let model = model.with_prediction_type(options.training.prediction_type)?;
-        let mut config = TrainConfig::new(&options)?;
-        let resolution = config.resolution.unwrap_or(model.native_resolution());
-        config.reading.multiple = model.side_multiple(resolution);
+        let config = TrainConfig::new(&options)?;
         let model = model.with_precision(config.mixed_precision.dtype());
-        Ok(Self { options, config, model })
+        let mut checked = Self { options, config, model };
+        checked.config.reading.multiple = checked.model.side_multiple(checked.size());
+        Ok(checked)
     }
 
     /// Height and width of the training pictures, where they are square; the root of their area else.
     pub fn size(&self) -> usize {
         self.config.resolution.unwrap_or(self.model.native_resolution())
+    }
+
+    /// Whether there is a CLIP that scores: the user's, or one that the model brings.
+    pub(super) fn has_scorer(&self) -> bool {
+        self.config.clip.is_some() || self.model.has_clip()
     }
 
     /// Checks the options against the model and each other, and says where the vectors start.
@@ -147,7 +151,7 @@ impl CheckedOptions {
     fn check_evaluation(&self) -> Result<(), SessionError> {
         let config = &self.config;
         let steps = timesteps(config, &self.model)?.len();
-        let inputs = config.eval_batch_size * config.eval_rounds;
+        let inputs = config.eval_inputs();
         let most = EvaluationDraws::most_triple_inputs(steps);
         if config.triple && inputs > most {
             return Err(SessionError::TooManyInputs { inputs, most });
@@ -166,7 +170,7 @@ impl CheckedOptions {
         } else {
             return Ok(());
         };
-        if config.clip.is_some() || model.has_clip() {
+        if self.has_scorer() {
             return Ok(());
         }
         Err(SessionError::NoScorer { option, what, model: model.name().into() })
@@ -208,8 +212,7 @@ pub fn begun_with(options: &TrainOptions) -> Result<String, ConfigError> {
 }
 
 /// A number that stands for the options that a run was begun with and for its pictures, with their
-/// captions and masks: saved
-/// states carry it, so that no other run goes on from them.
+/// captions and masks: saved states carry it, so that no other run goes on from them.
 pub fn fingerprint<'a>(options: &str, pictures: impl IntoIterator<Item = &'a Dataset>) -> u64 {
     let mut hash = Fingerprint::of(options.as_bytes());
     for dataset in pictures {

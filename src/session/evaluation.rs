@@ -37,8 +37,7 @@ impl Session {
         replicas: Option<&'a dyn Replicas>,
     ) -> Box<dyn Callback<Concept, TrainState> + 'a> {
         let intervals = if config.triple { &INTERVALS[..] } else { &[] };
-        let inputs =
-            if config.each_input { config.eval_batch_size * config.eval_rounds } else { 0 };
+        let inputs = if config.each_input { config.eval_inputs() } else { 0 };
         let parts = intervals.iter().map(ToString::to_string);
         let parts = parts.chain((0..inputs).map(|input| format!("input_{input}")));
         let eval = DeterministicEval::from_losses(OfRun { session: self, replicas });

@@ -136,7 +136,6 @@ impl CheckedOptions {
     fn of_samples_and_logs(&self) -> [Rule; 6] {
         let Self { options, config, model } = self;
         let sampler = config.scheduler.or(model.scheduler().kind().ok()).map(|kind| kind.name());
-        let scored = config.clip.is_some() || model.has_clip();
         let most = config.trainer.max_train_steps;
         let on_the_way = config.sample_frequency.is_some_and(|every| every <= most);
         [
@@ -148,7 +147,7 @@ impl CheckedOptions {
             ),
             (&["eta"], sampler == Some("ddim"), "it is for the `scheduler` `ddim`"),
             (&["sample_frequency"], on_the_way, "the run has fewer steps"),
-            (&["clip_t"], on_the_way && scored, "no samples are scored on the way"),
+            (&["clip_t"], on_the_way && self.has_scorer(), "no samples are scored on the way"),
             (
                 &["project_name", "exp_name", "wandb"],
                 config.logger == Logger::Wandb,

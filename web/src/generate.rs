@@ -30,7 +30,7 @@ pub async fn generate(
     request: &JsValue,
     host: JsValue,
 ) -> Result<JsValue, PageError> {
-    let embedding = embedding::read(learned, "learned_embeds.safetensors")?;
+    let embedding = embedding::read(learned, embedding::FILE_NAME)?;
     embedding.check_fit(&studio.model)?;
     let adapter = bytes(&property(request, "adapter"), "`adapter`")?
         .map(|adapter| LearnedAdapter::from_bytes(&adapter, "the adapter"))

@@ -63,6 +63,12 @@ pub(super) struct BenchArgs {
 const WARM_UP: usize = 3;
 
 pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
+    if !(1..=100_000).contains(&args.steps) {
+        return Err(CliError::Input(format!(
+            "`--steps` is {}; it must be from 1 to 100000",
+            args.steps
+        )));
+    }
     let eval_batch = args.eval_batch_size.unwrap_or(args.train_batch_size);
     let mut options = TrainOptions::default();
     options.data.train_data_dir = Some(PathBuf::new());
@@ -73,12 +79,6 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
     options.training.mixed_precision = Some(args.mixed_precision);
     options.training.gradient_checkpointing = Some(args.gradient_checkpointing);
     options.evaluation.eval_batch_size = Some(eval_batch);
-    if !(1..=100_000).contains(&args.steps) {
-        return Err(CliError::Input(format!(
-            "`--steps` is {}; it must be from 1 to 100000",
-            args.steps
-        )));
-    }
     let config = TrainConfig::new(&options)?;
     let model = match args.random_weights {
         Some(sizes) => random_weights::model(sizes)?,

@@ -8,12 +8,9 @@ use super::{
     subject::{Generated, Subject},
 };
 use crate::{
-    cli::{counted::counted, error::CliError, model},
+    cli::{counted::counted, error::CliError, generate::GRID, model},
     data::{DataError, picture_files},
 };
-
-/// The sheet that `dvar generate` puts beside its pictures.
-const GRID: &str = "grid.png";
 
 pub(super) fn subject(args: &EvaluateArgs) -> Result<Subject, CliError> {
     if args.n_images_per_prompt.is_some() {

@@ -136,10 +136,7 @@ impl Grid {
                     self.source, variant.name, concept.name
                 );
                 // a model that cannot be downloaded now is no fault of the grid's
-                match error.exit_code() {
-                    2 => CliError::Input(message),
-                    _ => CliError::Failed(message),
-                }
+                CliError::with_code(error.exit_code(), message)
             })
         });
         cells.collect()

@@ -60,6 +60,10 @@ impl Place {
         self.0.with_extension("toml")
     }
 
+    fn lock_file(&self) -> PathBuf {
+        self.0.with_extension("lock")
+    }
+
     fn failed(&self) -> PathBuf {
         self.0.with_extension("failed")
     }
@@ -110,9 +114,8 @@ impl Place {
     /// Takes the run for this process, until the file is closed by it and on Unix by the run's process too;
     /// none if another has it.
     pub(super) fn lock(&self) -> Result<Option<File>, CliError> {
-        let path = self.0.with_extension("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(|error| CliError::write(&path, error))?;
+        let path = self.lock_file();
+        let file = output::open_lock(&path).map_err(|error| CliError::write(&path, error))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -125,7 +128,7 @@ impl Place {
 
     /// Whether a process makes the run now.
     pub(super) fn is_taken(&self) -> Result<bool, CliError> {
-        Ok(self.0.with_extension("lock").exists() && self.lock()?.is_none())
+        Ok(self.lock_file().exists() && self.lock()?.is_none())
     }
 
     /// Makes the run, or goes on with it, by `dvar train` in a process of its own, and keeps the

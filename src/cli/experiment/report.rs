@@ -11,7 +11,7 @@ use super::{
     variant::Variant,
 };
 use crate::{
-    cli::{CliError, distinct::distinct, output, run_folder::folder_name},
+    cli::{CliError, distinct::distinct, names::folder_name, output},
     config::TrainOptions,
 };
 
@@ -154,16 +154,9 @@ pub(super) fn options(runs: &[Finished<'_>], variants: &[String]) -> Result<Stri
     let tables = tables?;
     let mut shared = tables.first().cloned().unwrap_or_default();
     // of one concept, or named above, or a path of this machine
-    const LEFT_OUT: [&str; 6] = [
-        "model",
-        "clip",
-        "train_data_dir",
-        "class_data_dir",
-        "placeholder_token",
-        "initializer_file",
-    ];
+    let left_out = |key: &str| key == "placeholder_token" || TrainOptions::PLACES.contains(&key);
     shared.retain(|key, value| {
-        !LEFT_OUT.contains(&key)
+        !left_out(key)
             && defaults.get(key) != Some(value)
             && tables.iter().all(|table| table.get(key) == Some(value))
     });

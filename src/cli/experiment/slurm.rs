@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::grid::Cell;
-use crate::cli::{CliError, counted::counted, output};
+use crate::cli::{CliError, counted::counted, output, shell::single_quoted};
 
 /// Most tasks of a job array: Slurm takes no more where its `MaxArraySize` is left as it is.
 const MOST_TASKS: usize = 1000;
@@ -48,7 +48,7 @@ impl Jobs<'_> {
         let mut lines = String::new();
         for task in tasks {
             let runs: Vec<_> = task.iter().flat_map(|cell| ["--run", &*cell.run]).collect();
-            lines += &format!("    {}\n", quoted(&runs.join(" ")));
+            lines += &format!("    {}\n", single_quoted(&runs.join(" ")));
         }
         let head = self.head(&format!("#SBATCH --array=0-{}\n", tasks.len() - 1), "%A_%a")?;
         let work = self.work(
@@ -65,7 +65,8 @@ impl Jobs<'_> {
     /// Runs the command with `more` behind it. When the time of the job, which Slurm calls `id`, is
     /// nearly up, the command saves, and the job goes back into the queue.
     fn work(&self, more: &str, id: &str) -> String {
-        let command = self.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+        let command =
+            self.command.iter().map(|word| single_quoted(word)).collect::<Vec<_>>().join(" ");
         format!(
             "{command}{more} &
 child=$!
@@ -170,11 +171,6 @@ fn levels<'a>(cells: &[&'a Cell]) -> Vec<Vec<&'a Cell>> {
         levels[level].push(cell);
     }
     levels
-}
-
-/// A word as a shell takes it whole.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// The command line of a whole grid, with paths that hold in any folder.

@@ -6,8 +6,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::told::Told;
 use crate::{
-    cli::{counted::counted, model::is_embedded, run_folder::folder_name},
+    cli::{counted::counted, model::is_embedded, names::folder_name},
     concept::Method,
+    config::TrainOptions,
 };
 
 const STYLE: &str = "\
@@ -132,13 +133,12 @@ fn model(model: Option<&Path>) -> String {
     }
 }
 
-/// Options that name places on the user's disks.
-const PLACES: [&str; 5] = ["train_data_dir", "class_data_dir", "initializer_file", "clip", "model"];
-
 /// Plain text, for a forum or an issue: with all options but those that name the user's folders.
 fn post(run: &Told) -> String {
-    let shown = |line: &&str| !PLACES.iter().any(|place| line.starts_with(&format!("{place} = ")));
-    let options = run.config.lines().filter(shown).collect::<Vec<_>>().join("\n");
+    let is_place = |line: &str| {
+        TrainOptions::PLACES.iter().any(|name| line.starts_with(&format!("{name} = ")))
+    };
+    let options = run.config.lines().filter(|line| !is_place(line)).collect::<Vec<_>>().join("\n");
     let version = env!("CARGO_PKG_VERSION");
     let pictures = match run.pictures.len() {
         0 => String::new(),

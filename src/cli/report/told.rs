@@ -6,7 +6,8 @@ use crate::{
     cli::{
         error::CliError,
         input,
-        run_folder::{RunFolder, folder_name},
+        names::folder_name,
+        run_folder::RunFolder,
         train::{RunResult, read_metrics_until, read_result},
     },
     config::TrainOptions,

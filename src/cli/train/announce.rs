@@ -131,8 +131,8 @@ fn method(method: &MethodConfig) -> String {
 pub(super) fn criterion(config: &TrainConfig) -> String {
     let every = config.sample_frequency.unwrap_or(0);
     match config.stopping {
-        Stopping::Dvar => watched(config, "DVAR", config.window.saturating_add(1)),
-        Stopping::Plateau => watched(config, "plateau", config.window.saturating_mul(2)),
+        Stopping::Dvar => watched(config, "DVAR"),
+        Stopping::Plateau => watched(config, "plateau"),
         Stopping::ClipS | Stopping::Baseline if every > config.trainer.max_train_steps => {
             format!("a fixed number of steps: scores come every {every}, which it does not reach")
         }
@@ -150,9 +150,9 @@ pub(super) fn criterion(config: &TrainConfig) -> String {
     }
 }
 
-/// A criterion that watches the deterministic loss, and whether it can stop the run; it judges from so
-/// many evaluations on.
-fn watched(config: &TrainConfig, name: &str, needed: usize) -> String {
+/// A criterion that watches the deterministic loss, and whether it can stop the run.
+fn watched(config: &TrainConfig, name: &str) -> String {
+    let needed = config.evaluations_to_stop();
     let evaluations = config.trainer.max_train_steps.div_ceil(config.eval_interval);
     let criterion = format!("{name}, window {}, threshold {}", config.window, config.threshold);
     if config.threshold == 0.0 {

@@ -23,7 +23,8 @@ pub(super) use run::run;
 
 use super::{
     CliError, input,
-    run_folder::{RunFolder, folder_name, plain_name},
+    names::{folder_name, plain_name},
+    run_folder::RunFolder,
 };
 use crate::{
     config::{Preset, TrainOptions, TrainingOptions},

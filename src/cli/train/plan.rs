@@ -13,7 +13,7 @@ use crate::{
         learned::read_embedding,
         model,
         model_mark::{mark, other_files},
-        output,
+        own_folder::check_free,
         run_folder::RunFolder,
     },
     config::TrainOptions,
@@ -61,7 +61,7 @@ pub(super) fn prepare(
 ) -> Result<(PreparedRun, RunFolder, Vec<NamedDevice>), CliError> {
     let (options, resumed) = options(args)?;
     if let (Some(folder), None) = (&options.data.output_dir, &resumed) {
-        output::check_free(folder)?;
+        check_free(folder)?;
     }
     if let Some(run) = &resumed {
         check_places(&options, run)?;

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::{
     cli::{bar::TURNING, pace::Pace},
     early_stopping::Control,
-    trainer::{Callback, StepContext, TrainError},
+    trainer::{Callback, Record, StepContext, TrainError},
 };
 
 /// Shows step, speed, the time left at most, the last ratio against its threshold, and losses. On a
@@ -49,7 +49,7 @@ impl Progress {
     }
 
     /// The ratio first: a narrow terminal shows only the beginning.
-    fn line(&mut self, record: &crate::trainer::Record) -> String {
+    fn line(&mut self, record: &Record) -> String {
         if let (Some(eval_loss), Some(ratio)) = (record.get("eval_loss"), record.get("ratio")) {
             // a threshold of 0 only watches
             let stops = if self.threshold > 0.0 {

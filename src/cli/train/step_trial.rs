@@ -8,7 +8,7 @@ use indicatif::HumanDuration;
 
 use crate::{
     cli::counted::counted,
-    config::{MethodConfig, MixedPrecision, Stopping, TrainConfig, TrainOptions},
+    config::{MixedPrecision, TrainConfig, TrainOptions},
     session::CheckedOptions,
 };
 
@@ -32,12 +32,9 @@ struct Work {
 impl Work {
     /// `one` is that of one input.
     fn new(config: &TrainConfig, one: Operations, guided: bool) -> Self {
-        let custom = matches!(config.method, MethodConfig::CustomDiffusion { .. });
-        // the pictures of the class are inputs too
-        let kinds = if custom { 2 } else { 1 };
-        let inputs = kinds * config.train_batch_size * config.trainer.gradient_accumulation_steps;
-        let evaluates = config.stopping.evaluates();
-        let evaluated = if evaluates { config.eval_batch_size * config.eval_rounds } else { 0 };
+        let pictures = config.train_batch_size * config.trainer.gradient_accumulation_steps;
+        let inputs = pictures * config.method.inputs_per_picture();
+        let evaluated = if config.stopping.evaluates() { config.eval_inputs() } else { 0 };
         let drawn = config.validation_prompts.len() * config.num_inference_steps;
         let sides = if guided { 2 } else { 1 };
         Self {
@@ -115,12 +112,8 @@ fn times(config: &TrainConfig, work: &Work, step: f64) -> String {
 
 /// The number of steps after which the deterministic loss can end the run for the first time, if it can.
 fn first_stop(config: &TrainConfig) -> Option<usize> {
-    let evaluations = match config.stopping {
-        Stopping::Dvar => config.window,
-        Stopping::Plateau => config.window.saturating_mul(2).saturating_sub(1),
-        Stopping::ClipS | Stopping::FewIters | Stopping::Baseline => return None,
-    };
-    let steps = evaluations.saturating_mul(config.eval_interval).saturating_add(1);
+    let before = config.evaluations_to_stop() - 1;
+    let steps = before.saturating_mul(config.eval_interval).saturating_add(1);
     let steps = steps.max(config.trainer.min_train_steps.saturating_add(1));
     (config.threshold > 0.0 && steps < config.trainer.max_train_steps).then_some(steps)
 }
@@ -178,6 +171,7 @@ mod tests {
     use dvar_models::unet::UNet2DConditionConfig;
 
     use super::*;
+    use crate::config::Stopping;
 
     fn config(change: impl FnOnce(&mut TrainOptions)) -> TrainConfig {
         TrainConfig::new(&options(change)).unwrap()

@@ -17,4 +17,4 @@ mod torch_zip;
 pub(crate) use names::{BUNDLE, is_numbered};
 pub use peer::{EmbeddingFormat, Written};
 pub use read::{read, read_from};
-pub use safetensors::write;
+pub use safetensors::{FILE_NAME, write};

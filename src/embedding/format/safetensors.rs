@@ -13,6 +13,9 @@ use super::{
 };
 use crate::tensor::{floats, to_safetensors};
 
+/// What diffusers calls the file of an embedding.
+pub const FILE_NAME: &str = "learned_embeds.safetensors";
+
 /// The metadata's key for what the tensors of several text encoders are.
 const METADATA: &str = "dvar";
 

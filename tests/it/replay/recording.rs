@@ -206,7 +206,7 @@ impl Recording {
         let concept = Concept::new(&initial, &self.objective.device());
         let evaluation = self.evaluation();
         let objective =
-            |concept: &Concept, step| evaluation.losses(&self.objective, &concept.plain(), step);
+            |concept: &Concept, step| evaluation.losses(&self.objective, &concept.plain(), step).0;
         let parts: &[&str] = match self.config("triple").as_bool() {
             Some(true) => &INTERVALS,
             _ => &[],
