@@ -106,6 +106,7 @@ pub fn curve_svg(
     } else {
         (figure, watched.label, Some(watched.threshold).filter(|t| t.is_finite()))
     };
+    let name = escape(name);
     let loss_scale = TOP_PANEL.scale(&loss, &[0.0]);
     let eval_loss_scale = TOP_PANEL.scale(&eval_loss, &[]);
     let mut anchors = threshold.map_or(Vec::new(), |threshold| vec![0.0, threshold]);
@@ -123,7 +124,7 @@ pub fn curve_svg(
     if shows_loss {
         legend.push(("training loss (right axis)".into(), PALE_GREY, ""));
     }
-    legend.push((name.into(), ORANGE, ""));
+    legend.push((name.clone(), ORANGE, ""));
     if let Some(threshold) = threshold {
         legend.push((format!("threshold {threshold}"), INK, "6 4"));
     }
@@ -138,7 +139,7 @@ pub fn curve_svg(
     if shows_loss {
         svg += &right_axis(&loss_scale, "training loss");
     }
-    svg += &left_axis(&watched_scale, name, ORANGE);
+    svg += &left_axis(&watched_scale, &name, ORANGE);
     svg += &step_axis(&steps);
 
     svg += &curve(&loss, &steps, &loss_scale, PALE_GREY, 0.7);
@@ -349,7 +350,9 @@ mod tests {
 
     #[test]
     fn titles_and_labels_are_escaped() {
-        let svg = curve_svg(&run(2), &Watched::dvar(0.39), Some("a & b"), "<cat-toy>\u{1}");
+        let watched = Watched { label: "b < a", ..Watched::dvar(0.39) };
+        let svg = curve_svg(&run(2), &watched, Some("a & b"), "<cat-toy>\u{1}");
         assert!(svg.contains(">&lt;cat-toy&gt; </text>") && svg.contains(">a &amp; b</text>"));
+        assert_eq!(svg.matches(">b &lt; a</text>").count(), 2, "legend and axis");
     }
 }
