@@ -81,8 +81,9 @@ const RED: &str = "#b3261e";
 /// Draws `points`, which are in the order of their steps, as an SVG document of 900 x 520 pixels.
 ///
 /// The upper panel holds the deterministic loss (blue, left axis) and the training loss (grey, an
-/// axis of its own on the right), as far as they were recorded, the lower one the `watched` figure (orange) and its threshold
-/// (dashed), or, where it was never computed but samples were scored, CLIP-I.
+/// axis of its own on the right), as far as they were recorded, the lower one the `watched` figure
+/// (orange) and its threshold (dashed), or, where it was never computed but samples were scored,
+/// CLIP-I.
 /// `stop` is the label of a vertical line at the last step. Values that are not finite are left
 /// out. The size of the document does not grow with the number of points.
 pub fn curve_svg(
