@@ -97,8 +97,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn by_training_loss(points: &[CurvePoint]) -> Result<String, Box<dyn Error>> {
     let mut dvar = Dvar::new(WINDOW, THRESHOLD)?;
     let mut lowest = 1.0_f64;
-    for point in points {
-        if let Control::Stop(reason) = dvar.update(point.loss)? {
+    for loss in points.iter().filter_map(|point| point.loss) {
+        if let Control::Stop(reason) = dvar.update(loss)? {
             return Ok(format!("on the training loss, {reason}"));
         }
         lowest = lowest.min(dvar.ratio());

@@ -8,6 +8,7 @@ use dvar::{
     config::TrainOptions,
     data::decode::decode,
     early_stopping::{Dvar, Plateau, ScorePatience},
+    embedding::EmbeddingFormat,
     pipelines::ModelFolder,
     plot::{CurvePoint, Watched, curve_svg},
     schedulers::SchedulerConfig,
@@ -63,9 +64,14 @@ pub fn configs(bytes: &[u8]) {
     let _ = black_box(ViTConfig::parse(bytes, "dino"));
 }
 
-/// A learned embedding: safetensors, a pickle, or a picture that holds one.
+/// A learned embedding: safetensors, a pickle, or a picture that holds one; and what is written of it.
 pub fn embedding(bytes: &[u8]) {
-    let _ = black_box(dvar::embedding::read(bytes, "embedding"));
+    use EmbeddingFormat::{A1111, Diffusers, Kohya, Onetrainer};
+    let Ok(learned) = dvar::embedding::read(bytes, "embedding") else { return };
+    black_box(dvar::embedding::write(&learned));
+    for format in [A1111, Diffusers, Kohya, Onetrainer] {
+        black_box(format.write(&learned));
+    }
 }
 
 /// What the Hub answers when it is asked for a repository's files, and an index of shards.

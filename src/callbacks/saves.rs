@@ -25,9 +25,9 @@ pub struct Saves {
 }
 
 impl Saves {
-    /// Every `interval` steps, which are at least one, and at the end.
+    /// Every `interval` steps and at the end. 0 is taken as 1.
     pub fn every(interval: usize) -> Self {
-        Self { interval, late: Arc::default() }
+        Self { interval: interval.max(1), late: Arc::default() }
     }
 
     /// Whether the state after so many steps is one to save.
@@ -85,6 +85,12 @@ mod tests {
             clock.on_state(&()).unwrap();
         }
         wanted
+    }
+
+    #[test]
+    fn an_interval_of_0_is_each_step() {
+        assert!(Saves::every(0).wants(7, None));
+        assert!(!Saves::every(2).wants(7, None));
     }
 
     #[test]

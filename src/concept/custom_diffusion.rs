@@ -89,7 +89,7 @@ impl CustomDiffusion {
                 tensors.push((format!("{block}.attn1.processor"), vec![0], &[]));
             }
         }
-        to_safetensors(tensors, ("format", "pt")).map_err(|error| error.to_string())
+        to_safetensors(tensors, ("format", "pt"))
     }
 
     /// The weights, `[in, out]`, and biases, `[1, out]`, that take the place of the denoiser's own.

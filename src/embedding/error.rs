@@ -36,6 +36,15 @@ pub enum EmbeddingError {
         /// The width that was stated.
         dim: usize,
     },
+    /// Files could not tell its text encoders apart.
+    #[error(
+        "the embedding of `{token}` needs a name of its own for each text encoder, such as `clip_l` and \
+         `clip_g`, and none may be `__metadata__`"
+    )]
+    Keys {
+        /// The placeholder token.
+        token: String,
+    },
     /// A value is NaN or infinite.
     #[error(
         "vector {vector} of the embedding of `{token}` holds a value that is not finite, train it \

@@ -1,7 +1,12 @@
 //! A placeholder token and its vectors.
 
+use std::collections::BTreeSet;
+
 use super::EmbeddingError;
 use crate::pipelines::{EmbeddingWidths, ModelFolder};
+
+/// The safetensors header keeps this one name for itself.
+const RESERVED: &str = "__metadata__";
 
 /// A placeholder token and its vectors, checked: at least one vector, every value finite.
 ///
@@ -38,6 +43,15 @@ impl EncoderVectors {
     }
 }
 
+/// Whether files can tell the text encoders apart. One alone needs no key.
+fn have_keys(encoders: &[EncoderVectors]) -> bool {
+    let mut keys = BTreeSet::new();
+    encoders.iter().all(|encoder| match encoder.key.as_deref() {
+        None => encoders.len() == 1,
+        Some(key) => key != RESERVED && keys.insert(key),
+    })
+}
+
 impl LearnedEmbedding {
     /// Makes an embedding of `num_vectors` vectors of width `dim` from row-major `vectors`, for a
     /// model with one text encoder.
@@ -57,21 +71,23 @@ impl LearnedEmbedding {
     /// Makes an embedding of `num_vectors` vectors for each text encoder.
     ///
     /// # Errors
-    /// If the token cannot be a key of an embedding file, if there is no text encoder, if one has
-    /// no value or another number of values than `num_vectors * dim`, or if a value is NaN or
-    /// infinite.
+    /// If the token cannot be a key of an embedding file, if there is no text encoder, if several do not
+    /// have a key of their own each, if one has no value or another number of values than
+    /// `num_vectors * dim`, or if a value is NaN or infinite.
     pub fn for_encoders(
         placeholder_token: impl Into<String>,
         encoders: Vec<EncoderVectors>,
         num_vectors: usize,
     ) -> Result<Self, EmbeddingError> {
         let token = placeholder_token.into();
-        // The safetensors header keeps this one key for itself.
-        if token.trim().is_empty() || token == "__metadata__" {
+        if token.trim().is_empty() || token == RESERVED {
             return Err(EmbeddingError::Token { token });
         }
         if encoders.is_empty() {
             return Err(EmbeddingError::Size { token, values: 0, num_vectors, dim: 0 });
+        }
+        if !have_keys(&encoders) {
+            return Err(EmbeddingError::Keys { token });
         }
         for EncoderVectors { values: vectors, dim, .. } in &encoders {
             let (values, dim) = (vectors.len(), *dim);
@@ -180,6 +196,29 @@ mod tests {
         assert_eq!(embedding.widths().to_string(), "one 3 and two 2");
         for wrong in [vec![], vec![vectors("one", 6, 3), vectors("two", 6, 2)]] {
             assert!(matches!(new(wrong), Err(EmbeddingError::Size { .. })));
+        }
+    }
+
+    #[test]
+    fn text_encoders_that_files_could_not_tell_apart_are_refused() {
+        let new = |keys: &[Option<&str>]| {
+            let vectors = |key: &Option<&str>| EncoderVectors {
+                key: key.map(str::to_owned),
+                values: vec![0.5; 2],
+                dim: 2,
+            };
+            LearnedEmbedding::for_encoders("<a>", keys.iter().map(vectors).collect(), 1)
+        };
+        for keys in [&[None][..], &[Some("clip_l")], &[Some("clip_l"), Some("clip_g")]] {
+            assert!(new(keys).is_ok(), "{keys:?}");
+        }
+        for keys in [
+            &[Some("clip_l"), Some("clip_l")][..],
+            &[None, None],
+            &[Some("clip_l"), None],
+            &[Some("__metadata__")],
+        ] {
+            assert!(matches!(new(keys), Err(EmbeddingError::Keys { .. })), "{keys:?}");
         }
     }
 

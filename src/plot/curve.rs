@@ -14,8 +14,9 @@ use super::svg::{
 pub struct CurvePoint {
     /// The training step's index, from 0.
     pub step: usize,
-    /// The loss of the training batch.
-    pub loss: f64,
+    /// The loss of the training batch; burn's `Learner` records it only where it is asked to, and it may be
+    /// no finite number there.
+    pub loss: Option<f64>,
     /// The deterministic loss of the fixed evaluation batch, at steps that computed it.
     pub eval_loss: Option<f64>,
     /// The variance of the last window of deterministic losses over that of all of them (DVAR,
@@ -32,7 +33,7 @@ impl CurvePoint {
     /// A figure by the name that it has in `metrics.jsonl`.
     pub fn figure(&self, name: &str) -> Option<f64> {
         match name {
-            "loss" => Some(self.loss),
+            "loss" => self.loss,
             "eval_loss" => self.eval_loss,
             "ratio" => self.ratio,
             "clip_i" => self.clip_i,
@@ -80,8 +81,9 @@ const RED: &str = "#b3261e";
 /// Draws `points`, which are in the order of their steps, as an SVG document of 900 x 520 pixels.
 ///
 /// The upper panel holds the deterministic loss (blue, left axis) and the training loss (grey, an
-/// axis of its own on the right), the lower one the `watched` figure (orange) and its threshold
-/// (dashed), or, where it was never computed but samples were scored, CLIP-I.
+/// axis of its own on the right), as far as they were recorded, the lower one the `watched` figure
+/// (orange) and its threshold (dashed), or, where it was never computed but samples were scored,
+/// CLIP-I.
 /// `stop` is the label of a vertical line at the last step. Values that are not finite are left
 /// out. The size of the document does not grow with the number of points.
 pub fn curve_svg(
@@ -105,6 +107,7 @@ pub fn curve_svg(
     } else {
         (figure, watched.label, Some(watched.threshold).filter(|t| t.is_finite()))
     };
+    let name = escape(name);
     let loss_scale = TOP_PANEL.scale(&loss, &[0.0]);
     let eval_loss_scale = TOP_PANEL.scale(&eval_loss, &[]);
     let mut anchors = threshold.map_or(Vec::new(), |threshold| vec![0.0, threshold]);
@@ -113,11 +116,16 @@ pub fn curve_svg(
     }
     let watched_scale = BOTTOM_PANEL.scale(&watched, &anchors);
 
-    let mut legend =
-        vec![("training loss (right axis)".to_owned(), PALE_GREY, ""), (name.into(), ORANGE, "")];
+    // an empty panel has the axis of the training loss
+    let shows_loss = !loss.is_empty() || eval_loss.is_empty();
+    let mut legend = Vec::new();
     if !eval_loss.is_empty() {
-        legend.insert(0, ("deterministic loss".into(), BLUE, ""));
+        legend.push(("deterministic loss".to_owned(), BLUE, ""));
     }
+    if shows_loss {
+        legend.push(("training loss (right axis)".into(), PALE_GREY, ""));
+    }
+    legend.push((name.clone(), ORANGE, ""));
     if let Some(threshold) = threshold {
         legend.push((format!("threshold {threshold}"), INK, "6 4"));
     }
@@ -129,8 +137,10 @@ pub fn curve_svg(
     if !eval_loss.is_empty() {
         svg += &left_axis(&eval_loss_scale, "deterministic loss", BLUE);
     }
-    svg += &right_axis(&loss_scale, "training loss");
-    svg += &left_axis(&watched_scale, name, ORANGE);
+    if shows_loss {
+        svg += &right_axis(&loss_scale, "training loss");
+    }
+    svg += &left_axis(&watched_scale, &name, ORANGE);
     svg += &step_axis(&steps);
 
     svg += &curve(&loss, &steps, &loss_scale, PALE_GREY, 0.7);
@@ -240,7 +250,7 @@ mod tests {
     fn run(steps: usize) -> Vec<CurvePoint> {
         let point = |step: usize| CurvePoint {
             step,
-            loss: 0.1 + 0.05 * (step as f64 * 1.7).sin(),
+            loss: Some(0.1 + 0.05 * (step as f64 * 1.7).sin()),
             eval_loss: Some(0.36 + 0.01 / (1.0 + step as f64)),
             ratio: (step >= 150).then(|| 150.0 / step as f64),
             clip_i: None,
@@ -294,10 +304,24 @@ mod tests {
         assert_eq!(fourth.split(',').nth(1).unwrap(), dashed);
     }
 
+    /// As of burn's `Learner` without `with_loss`, or where a loss was no number.
+    #[test]
+    fn steps_without_a_training_loss_are_read_and_drawn_without_its_axis() {
+        let read = |line: &str| serde_json::from_str::<CurvePoint>(line).unwrap();
+        let points = [
+            read(r#"{"step":0,"eval_loss":0.5,"ratio":1.0}"#),
+            read(r#"{"step":1,"loss":null,"eval_loss":0.4,"ratio":0.9}"#),
+        ];
+        assert_eq!(points.each_ref().map(|point| point.figure("loss")), [None, None]);
+        let svg = curve_svg(&points, &Watched::dvar(0.39), None, "a run");
+        assert!(svg.contains(">deterministic loss</text>") && !svg.contains("training loss"));
+        assert!(curve_svg(&run(2), &Watched::dvar(0.39), None, "a run").contains("training loss"));
+    }
+
     #[test]
     fn a_long_run_stays_a_small_file_and_keeps_its_extremes() {
         let mut points = run(6100);
-        points[3000].loss = 9.0;
+        points[3000].loss = Some(9.0);
         let svg = curve_svg(&points, &Watched::dvar(0.39), Some("stopped"), "a run");
         assert!(svg.len() < 80_000, "{} bytes", svg.len());
         let curve = &svg[svg.find("<polyline").unwrap()..];
@@ -312,7 +336,7 @@ mod tests {
     #[test]
     fn values_that_are_not_finite_and_empty_or_flat_runs_leave_no_broken_number() {
         let mut broken = run(200);
-        broken[7].loss = f64::NAN;
+        broken[7].loss = Some(f64::NAN);
         broken[8].eval_loss = Some(f64::INFINITY);
         broken[160].ratio = Some(f64::NEG_INFINITY);
         let flat = vec![CurvePoint { eval_loss: Some(0.0), ..run(1)[0].clone() }; 3];
@@ -327,7 +351,9 @@ mod tests {
 
     #[test]
     fn titles_and_labels_are_escaped() {
-        let svg = curve_svg(&run(2), &Watched::dvar(0.39), Some("a & b"), "<cat-toy>\u{1}");
+        let watched = Watched { label: "b < a", ..Watched::dvar(0.39) };
+        let svg = curve_svg(&run(2), &watched, Some("a & b"), "<cat-toy>\u{1}");
         assert!(svg.contains(">&lt;cat-toy&gt; </text>") && svg.contains(">a &amp; b</text>"));
+        assert_eq!(svg.matches(">b &lt; a</text>").count(), 2, "legend and axis");
     }
 }

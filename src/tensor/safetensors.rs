@@ -1,6 +1,6 @@
 //! Host tensors in safetensors files.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use burn::tensor::DType;
 use half::{bf16, f16};
@@ -13,24 +13,34 @@ use super::HostTensor;
 ///
 /// # Errors
 ///
-/// [`SafeTensorError`] if a tensor's values are not as many as its shape says.
+/// If two tensors have one name or a tensor's values are not as many as its shape says, in words that fit
+/// after the file's name.
 pub(crate) fn to_safetensors<'a>(
     tensors: impl IntoIterator<Item = (String, Vec<usize>, &'a [f32])>,
     (key, value): (&str, &str),
-) -> Result<Vec<u8>, SafeTensorError> {
+) -> Result<Vec<u8>, String> {
     let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
         .into_iter()
         .map(|(name, shape, values)| {
             (name, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
         })
         .collect();
+    let mut names = BTreeSet::new();
+    for (name, _, _) in &tensors {
+        // `serialize` would panic
+        if !names.insert(name) {
+            return Err(format!("two of its tensors would be called `{name}`"));
+        }
+    }
     let views = tensors
         .iter()
         .map(|(name, shape, bytes)| {
             Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?))
         })
-        .collect::<Result<Vec<_>, SafeTensorError>>()?;
-    safetensors::serialize(views, Some(HashMap::from([(key.into(), value.into())])))
+        .collect::<Result<Vec<_>, SafeTensorError>>()
+        .map_err(|error| error.to_string())?;
+    let metadata = HashMap::from([(key.into(), value.into())]);
+    safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())
 }
 
 /// Stored numbers as f32, nearest where they are doubles; none for a type that is no float of 16, 32
@@ -75,6 +85,15 @@ impl HostTensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_tensors_of_one_name_are_refused() {
+        let values = [0.5_f32];
+        let tensor = |name: &str| (name.to_owned(), vec![1], &values[..]);
+        let write = |names: [&str; 2]| to_safetensors(names.map(tensor), ("format", "pt"));
+        assert!(write(["a", "b"]).is_ok());
+        assert_eq!(write(["a", "a"]).unwrap_err(), "two of its tensors would be called `a`");
+    }
 
     #[test]
     fn half_and_double_values_become_the_nearest_f32() {

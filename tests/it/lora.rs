@@ -222,6 +222,25 @@ fn what_is_written_for_diffusers_has_one_rank_in_each_network() {
     assert!(lora(&thick.bytes()).to_peft().unwrap_err().contains("its ranks differ so much"));
 }
 
+/// sd-scripts' names have no dots.
+#[test]
+fn layers_that_would_have_one_name_in_the_written_file_are_refused() {
+    let file = ["down.to_k", "down_to.k"].iter().fold(File::default(), |file, layer| {
+        file.with(&format!("unet.{layer}.lora_A.weight"), &[1, 2], &[0.5; 2]).with(
+            &format!("unet.{layer}.lora_B.weight"),
+            &[2, 1],
+            &[0.5; 2],
+        )
+    });
+    let read = lora(&file.bytes());
+    assert!(read.to_peft().is_ok());
+    let refused = read.to_kohya(None).unwrap_err();
+    assert!(
+        refused.contains("two of its tensors would be called `lora_unet_down_to_k."),
+        "{refused}"
+    );
+}
+
 #[test]
 fn a_file_for_sd_scripts_tells_its_base_model_as_a1111_asks_for_it() {
     let told = |layer: &str, inputs: usize| {

@@ -245,8 +245,9 @@ impl<'a, M: LearnerModel> Run<'a, M> {
         outcome.set_steps(self.step);
         if self.stop.is_none() && interrupter.error().is_none() {
             let stop = if self.stopped_early {
-                // this crate's says why, burn's own does not
-                let said = interrupter.get_message();
+                // this crate's says why, burn's own does not; `get_message` may still hold what ended an
+                // earlier training
+                let said = interrupter.interruption().and_then(|interruption| interruption.reason);
                 StopReason::Other {
                     criterion: "early stopping between epochs".into(),
                     step: self.step.saturating_sub(1),

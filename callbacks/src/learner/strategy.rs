@@ -27,6 +27,7 @@ use crate::Callback;
 /// - A callback's error or panic ends the run as `LearningResult::error`, which burn words as the
 ///   failure of a worker, and as [`Outcome::error`], which has the error itself.
 /// - With gradient accumulation a step is an update, not a batch.
+/// - A strategy is for one training: its callbacks keep what they have seen.
 /// - Gradient checkpointing is asked of the device that is given to [`new`](Self::new), because
 ///   burn does not tell a strategy of its builder's setting.
 pub struct StepwiseLearningStrategy<M: LearnerModel> {
@@ -75,7 +76,8 @@ impl<M: LearnerModel> StepwiseLearningStrategy<M> {
     /// Keeps what the callbacks must know to go on in `folder/callbacks-EPOCH.json`, beside burn's
     /// checkpoints, and takes it back when the training goes on from one. Without it the callbacks
     /// of a resumed training, and the count of its steps, begin anew. A file is some kilobytes, for
-    /// each epoch one; they stay when burn deletes a checkpoint, of which it does not tell.
+    /// each epoch one; they stay when burn deletes a checkpoint, of which it does not tell. It holds a
+    /// [`RunState`](crate::RunState), whose `step` is where a log of the steps goes on.
     #[must_use]
     pub fn with_state_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.settings.state_folder = Some(folder.into());

@@ -61,7 +61,7 @@ fn fits<'a>(runs: &'a [Finished<'a>]) -> Result<Vec<Fit<'a>>, CliError> {
         let mut points = Vec::new();
         if run.done().is_some() {
             points = read_metrics(&RunFolder::open(&run.folder)?)?;
-            let training: Vec<f64> = points.iter().map(|point| point.loss).collect();
+            let training: Vec<f64> = points.iter().filter_map(|point| point.loss).collect();
             let (other, first) =
                 trainings.entry(&run.cell.concept).or_insert_with(|| (run, training.clone()));
             if *first != training {

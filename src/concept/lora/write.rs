@@ -68,8 +68,8 @@ impl Lora {
     ///
     /// # Errors
     ///
-    /// If it has whole differences, which PEFT has no names for, if its ranks differ by far, or if a
-    /// tensor's values and shape disagree, in words that fit after the file's name.
+    /// If it has whole differences, which PEFT has no names for, if its ranks differ by far, or if two
+    /// layers have one name there, in words that fit after the file's name.
     pub fn to_peft(&self) -> Result<Vec<u8>, String> {
         let originals = UNetNames::of_layers(PUBLISHED_LAYERS);
         let ranks = self.largest_ranks()?;
@@ -119,7 +119,7 @@ impl Lora {
     /// # Errors
     ///
     /// If it changes more than two text encoders, if it is of a denoiser with more residual blocks in a level
-    /// than SDXL, or if a tensor's values and shape disagree, in words that fit after the file's name.
+    /// than SDXL, or if two layers have one name there, in words that fit after the file's name.
     pub fn to_kohya(&self, bundled: Option<&LearnedEmbedding>) -> Result<Vec<u8>, String> {
         self.to_kohya_of_layers(PUBLISHED_LAYERS, bundled)
     }
@@ -265,5 +265,5 @@ fn with_columns(up: &Factor, columns: usize) -> Factor {
 fn file(tensors: &[Named<'_>], metadata: (&str, &str)) -> Result<Vec<u8>, String> {
     let tensors =
         tensors.iter().map(|(name, shape, values)| (name.clone(), shape.clone(), &values[..]));
-    to_safetensors(tensors, metadata).map_err(|error| error.to_string())
+    to_safetensors(tensors, metadata)
 }

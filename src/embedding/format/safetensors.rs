@@ -79,9 +79,9 @@ pub(super) fn write_as(
         let name = encoder.key.as_deref().unwrap_or(nameless).to_owned();
         (name, vec![embedding.num_vectors(), encoder.dim], &encoder.values[..])
     });
-    // The only failure is a shape that does not match the data, and the shape of a
-    // `LearnedEmbedding` is computed from its number of values.
-    to_safetensors(tensors, metadata).expect("the sizes of a learned embedding agree")
+    // It fails where a shape does not match the data or two tensors have one name, and of a
+    // `LearnedEmbedding` both are checked.
+    to_safetensors(tensors, metadata).expect("a learned embedding is checked")
 }
 
 #[cfg(test)]
@@ -99,5 +99,18 @@ mod tests {
         let mut want = (padded.len() as u64).to_le_bytes().to_vec();
         want.extend(padded.bytes().chain([0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0]));
         assert_eq!(write(&embedding), want);
+    }
+
+    #[test]
+    fn a_file_that_names_a_text_encoder_twice_is_refused() {
+        let described = r#"{"token":"<a>","encoders":["clip_l","clip_l"]}"#;
+        let values = [1.0_f32, -2.0];
+        let tensor = ("clip_l".to_owned(), vec![1, 2], &values[..]);
+        let file = to_safetensors([tensor], (METADATA, described)).unwrap();
+        let error = super::super::read(&file, "a.safetensors").unwrap_err().to_string();
+        assert!(
+            error.contains("`a.safetensors`") && error.contains("a name of its own"),
+            "{error}"
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::{cell::Cell, rc::Rc};
 use burn::{
     tensor::Tensor,
     train::{
-        MetricEarlyStoppingStrategy, StoppingCondition,
+        Interrupter, MetricEarlyStoppingStrategy, StoppingCondition,
         metric::{
             LossMetric,
             store::{Aggregate, Direction, Split},
@@ -163,24 +163,29 @@ fn an_interruption_from_outside_ends_the_run_and_is_no_error() {
     assert_eq!(outcome.stop(), Some(StopReason::Interrupted { steps: 10 }));
 }
 
+/// The loss falls: after the second epoch it has not risen.
+fn after_the_second_epoch() -> MetricEarlyStoppingStrategy {
+    MetricEarlyStoppingStrategy::new(
+        &LossMetric::new(),
+        Aggregate::Mean,
+        Direction::Highest,
+        Split::Valid,
+        StoppingCondition::NoImprovementSince { n_epochs: 1 },
+    )
+}
+
 /// An epoch has 13 batches.
 #[test]
 fn what_burn_s_early_stopping_ends_is_told_neither_as_all_steps_nor_as_an_interruption() {
     let folder = tempfile::tempdir().unwrap();
     let training = || training(folder.path(), None).metric_valid_numeric(LossMetric::new());
     let loss = LossMetric::new();
-    // the loss falls: after the second epoch it has not risen
-    let burns = MetricEarlyStoppingStrategy::new(
-        &loss,
-        Aggregate::Mean,
-        Direction::Highest,
-        Split::Valid,
-        StoppingCondition::NoImprovementSince { n_epochs: 1 },
-    );
     let stepwise = strategy().with_callback(deterministic(0.0));
     let outcome = stepwise.outcome();
-    let result =
-        training().early_stopping(burns).with_training_strategy(stepwise.into()).launch(learner());
+    let result = training()
+        .early_stopping(after_the_second_epoch())
+        .with_training_strategy(stepwise.into())
+        .launch(learner());
     assert!(result.interrupted.is_none());
     assert_eq!(outcome.steps(), 26);
     let stop = outcome.stop().unwrap();
@@ -194,4 +199,24 @@ fn what_burn_s_early_stopping_ends_is_told_neither_as_all_steps_nor_as_an_interr
     let words = training.launch(learner()).interrupted.unwrap().reason.unwrap();
     let stop = outcome.stop().unwrap();
     assert!(matches!(&stop, StopReason::Other { text, .. } if *text == words), "{stop}");
+}
+
+/// `Interrupter::reset` leaves them.
+#[test]
+fn an_early_stop_is_not_told_in_the_words_of_an_earlier_training() {
+    let interrupter = Interrupter::new();
+    interrupter.stop(Some("the first one was enough"));
+    interrupter.reset();
+    let folder = tempfile::tempdir().unwrap();
+    let strategy = strategy();
+    let outcome = strategy.outcome();
+    training(folder.path(), None)
+        .with_interrupter(interrupter)
+        .metric_valid_numeric(LossMetric::new())
+        .early_stopping(after_the_second_epoch())
+        .with_training_strategy(strategy.into())
+        .launch(learner());
+    let stop = outcome.stop().unwrap();
+    let StopReason::Other { text, .. } = &stop else { panic!("{stop}") };
+    assert_eq!(text, "a metric met its condition");
 }
