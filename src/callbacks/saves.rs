@@ -93,7 +93,7 @@ mod tests {
         let saves = Saves::every(50);
         let (mut clock, clone) = (saves.clock(Instant::now()), saves.clone());
         // not into the past: no clock need reach back before this test
-        let pass = |clock: &mut SaveClock, time| clock.due -= time;
+        let pass = |clock: &mut SaveClock, time: Duration| clock.due -= time;
         assert!(!wanted(&mut clock, &clone, 1));
         pass(&mut clock, AT_LATEST);
         assert!(wanted(&mut clock, &clone, 2));
