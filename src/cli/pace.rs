@@ -21,22 +21,23 @@ pub(super) struct Pace {
 impl Pace {
     /// The work begins now, of which so many parts were made before.
     pub(super) fn new(before: usize) -> Self {
-        Self::since(Instant::now(), before)
-    }
-
-    fn since(begun: Instant, before: usize) -> Self {
+        let begun = Instant::now();
         Self { begun, before, said: begun }
     }
 
     /// Seconds of a part, in the mean; none before the first one.
-    fn seconds(&self, made: usize) -> Option<f64> {
+    fn seconds(&self, made: usize, now: Instant) -> Option<f64> {
         let made = made.saturating_sub(self.before);
-        (made > 0).then(|| self.begun.elapsed().as_secs_f64() / made as f64)
+        (made > 0).then(|| (now - self.begun).as_secs_f64() / made as f64)
     }
 
     /// Steps in a second, or seconds of a step where one takes long.
     pub(super) fn speed(&self, made: usize) -> String {
-        match self.seconds(made) {
+        self.speed_at(made, Instant::now())
+    }
+
+    fn speed_at(&self, made: usize, now: Instant) -> String {
+        match self.seconds(made, now) {
             None => String::new(),
             Some(seconds) if seconds < 1.0 => format!("{:.2} steps/s", 1.0 / seconds),
             Some(seconds) if seconds < 10.0 => format!("{seconds:.1} s a step"),
@@ -46,15 +47,23 @@ impl Pace {
 
     /// How long the rest takes at this pace.
     pub(super) fn left(&self, made: usize, of: usize) -> Option<HumanDuration> {
-        let seconds = self.seconds(made)? * of.saturating_sub(made) as f64;
+        self.left_at(made, of, Instant::now())
+    }
+
+    fn left_at(&self, made: usize, of: usize, now: Instant) -> Option<HumanDuration> {
+        let seconds = self.seconds(made, now)? * of.saturating_sub(made) as f64;
         Duration::try_from_secs_f64(seconds).ok().map(HumanDuration)
     }
 
     /// Whether it is time to say something again where there is no terminal. If so, it counts as said.
     pub(super) fn is_due(&mut self) -> bool {
-        let due = self.said.elapsed() >= SILENCE;
+        self.is_due_at(Instant::now())
+    }
+
+    fn is_due_at(&mut self, now: Instant) -> bool {
+        let due = now - self.said >= SILENCE;
         if due {
-            self.said = Instant::now();
+            self.said = now;
         }
         due
     }
@@ -64,35 +73,36 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn begun(seconds_ago: u64, before: usize) -> Pace {
-        let begun = Instant::now().checked_sub(Duration::from_secs(seconds_ago)).unwrap();
-        Pace::since(begun, before)
+    /// The pace of work of which so many parts were made before, and the time so many seconds after it began.
+    fn after(seconds: u64, before: usize) -> (Pace, Instant) {
+        let pace = Pace::new(before);
+        (pace, pace.begun + Duration::from_secs(seconds))
     }
 
     #[test]
     fn the_first_part_tells_its_own_pace_and_nothing_is_told_before_it() {
-        let pace = begun(2, 10);
-        assert_eq!(pace.speed(10), "");
-        assert!(pace.left(10, 30).is_none());
-        assert_eq!(pace.speed(11), "2.0 s a step");
-        assert_eq!(format!("{:#}", pace.left(11, 30).unwrap()), "38s");
-        assert_eq!(pace.speed(20), "5.00 steps/s");
+        let (pace, now) = after(2, 10);
+        assert_eq!(pace.speed_at(10, now), "");
+        assert!(pace.left_at(10, 30, now).is_none());
+        assert_eq!(pace.speed_at(11, now), "2.0 s a step");
+        assert_eq!(format!("{:#}", pace.left_at(11, 30, now).unwrap()), "38s");
+        assert_eq!(pace.speed_at(20, now), "5.00 steps/s");
     }
 
     #[test]
     fn a_step_of_minutes_is_no_step_in_0_seconds() {
-        let pace = begun(2 * 150, 0);
-        assert_eq!(pace.speed(2), "150 s a step");
-        assert_eq!(format!("{:#}", pace.left(2, 4002).unwrap()), "7d");
+        let (pace, now) = after(2 * 150, 0);
+        assert_eq!(pace.speed_at(2, now), "150 s a step");
+        assert_eq!(format!("{:#}", pace.left_at(2, 4002, now).unwrap()), "7d");
     }
 
     #[test]
     fn what_takes_long_is_told_every_few_minutes() {
-        let mut pace = begun(299, 0);
-        assert!(!pace.is_due());
-        let mut pace =
-            Pace { said: pace.said.checked_sub(Duration::from_secs(1)).unwrap(), ..pace };
-        assert!(pace.is_due());
-        assert!(!pace.is_due());
+        let (mut pace, now) = after(299, 0);
+        let second = Duration::from_secs(1);
+        assert!(!pace.is_due_at(now));
+        assert!(pace.is_due_at(now + second));
+        assert!(!pace.is_due_at(now + SILENCE));
+        assert!(pace.is_due_at(now + second + SILENCE));
     }
 }

@@ -155,6 +155,26 @@ mod tests {
     }
 
     #[test]
+    fn each_setting_is_that_of_the_option_of_its_name() {
+        let options = OptimizerOptions {
+            adam_beta1: Some(0.1),
+            adam_beta2: Some(0.2),
+            adam_epsilon: Some(0.3),
+            adam_weight_decay: Some(0.4),
+            sam_rho: Some(0.5),
+            sam_adaptive: Some(true),
+            sam_momentum: Some(0.6),
+            ..OptimizerOptions::default()
+        };
+        let adamw = AdamWConfig { beta1: 0.1, beta2: 0.2, epsilon: 0.3, weight_decay: 0.4 };
+        let sam = SamConfig { rho: 0.5, adaptive: true, momentum: 0.6 };
+        for (name, wanted) in [("adamw", format!("{adamw:?}")), ("sam", format!("{sam:?}"))] {
+            let kind: OptimizerKind = name.parse().unwrap();
+            assert_eq!(format!("{:?}", kind.settings(&options).unwrap()), wanted);
+        }
+    }
+
+    #[test]
     fn an_unknown_name_is_told_the_known_ones() {
         assert_eq!(
             "adam".parse::<OptimizerKind>().unwrap_err().to_string(),

@@ -65,3 +65,47 @@ fn pieces(
     }
     Ok(Some(ScaledPieces { pieces, scale }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{concept::Method, config::TrainConfig};
+
+    fn trainer(method: Method, change: impl FnOnce(&mut TrainOptions)) -> TrainerConfig {
+        let mut options = TrainOptions::default();
+        options.data.train_data_dir = Some("my-cat".into());
+        options.data.placeholder_token = Some("<my-cat>".into());
+        options.start.initializer_token = Some("cat".into());
+        options.method.method = Some(method);
+        options.method.class_prompt = Some("cat".into());
+        change(&mut options);
+        TrainConfig::new(&options).unwrap().trainer
+    }
+
+    #[test]
+    fn a_scaled_rate_counts_every_input_of_an_update_and_those_of_the_class() {
+        let rates = |method, pieces: Option<&str>| {
+            let config = trainer(method, |options| {
+                options.training.train_batch_size = Some(3);
+                options.training.gradient_accumulation_steps = Some(2);
+                options.optimizer.learning_rate = Some(0.5);
+                options.optimizer.lr_schedule = pieces.map(|pieces| pieces.parse().unwrap());
+                options.optimizer.scale_lr = Some(true);
+            });
+            [0, 1].map(|update| config.lr_schedule.at(update))
+        };
+        assert_eq!(rates(Method::TextualInversion, None), [3.0; 2]);
+        assert_eq!(rates(Method::CustomDiffusion, None), [6.0; 2]);
+        assert_eq!(rates(Method::TextualInversion, Some("0.5:1, 0.25")), [3.0, 1.5]);
+    }
+
+    #[test]
+    fn custom_diffusion_alone_cuts_its_gradient_where_no_length_is_named() {
+        let most = |method, named| {
+            trainer(method, |options| options.training.max_grad_norm = named).max_grad_norm
+        };
+        assert_eq!(most(Method::CustomDiffusion, None), Some(1.0));
+        assert_eq!(most(Method::CustomDiffusion, Some(2.0)), Some(2.0));
+        assert_eq!(most(Method::DreamboothLora, None), None);
+    }
+}

@@ -246,6 +246,18 @@ fn karras_sigmas_end_where_the_file_says() {
 }
 
 #[test]
+fn ddim_clips_the_clean_sample_unless_the_file_says_otherwise() {
+    // at the last call, where the clean sample is some 30 and no noise is left
+    let stepped = |keys: Value| {
+        let mut ddim = config("DDIMScheduler", keys).build(kind("ddim"), 10, 0.0).unwrap();
+        ddim.step(scalar(0.0), 9, scalar(30.0), None).into_scalar::<f32>()
+    };
+    assert_eq!(stepped(json!({ "clip_sample": null })), 1.0);
+    assert_eq!(stepped(json!({ "clip_sample": true, "clip_sample_range": 2.0 })), 2.0);
+    assert!(stepped(json!({ "clip_sample": false })) > 29.0);
+}
+
+#[test]
 fn a_scheduler_runs_twice_alike() {
     for kind in SchedulerKind::all() {
         let config = config("PNDMScheduler", json!({ "skip_prk_steps": true }));

@@ -109,7 +109,8 @@ const NOWHERE: &str = "http://127.0.0.1:1";
 /// A command that asks the server at `endpoint` and keeps its cache in the folder `hub`.
 fn asking(cli: &Cli, endpoint: &str, args: &[&str]) -> Command {
     let mut command = cli.command(args);
-    for other in ["HF_TOKEN", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE"] {
+    let caches = ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"];
+    for other in caches.into_iter().chain(["HF_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE"]) {
         command.env_remove(other);
     }
     command.env("HF_ENDPOINT", endpoint).env("HF_HOME", cli.path("hub"));
@@ -150,6 +151,14 @@ fn the_variables_of_the_hubs_own_tools_count() {
     let cached = train("cached", "1");
     assert!(cached.stderr.contains("`HF_HUB_OFFLINE` is set"), "{cached:?}");
     cached.ok();
+    // a token in a file: in one that is named, and where `hf auth login` leaves it
+    fs::write(cli.path("secret"), "secret\n").unwrap();
+    let mut named = asking(&cli, &endpoint, &short("someone/gated", "named"));
+    named.env("HF_TOKEN_PATH", cli.path("secret")).env("HF_HUB_CACHE", cli.path("third"));
+    cli.ran(named.output().unwrap()).ok();
+    fs::create_dir_all(cli.path("hub")).unwrap();
+    fs::rename(cli.path("secret"), cli.path("hub/token")).unwrap();
+    ask(&cli, &endpoint, &short("someone/gated", "logged-in")).ok();
 }
 
 #[test]

@@ -89,7 +89,9 @@ fn the_baseline_keeps_the_best_of_its_scored_checkpoints() {
         let score = |step: usize| metrics[step - 1]["clip_i"].as_f64().unwrap();
         let best = if score(4) > score(2) { 4 } else { 2 };
         assert_eq!(result["kept_steps"], best);
-        assert!(run.has("samples_unscaled.png"));
+        let [guided, unscaled] = ["samples_after.png", "samples_unscaled.png"]
+            .map(|sheet| run.cli.read(&format!("run/{sheet}")));
+        assert!(guided != unscaled, "these are drawn without guidance");
     }
 }
 

@@ -48,6 +48,9 @@ fn several_embeddings_serve_prompts_and_the_negative_prompt_in_any_case() {
     };
     let one = alone("a <cat>", "one");
     assert_eq!(alone("a <CAT>", "upper"), one);
+    let both = ["-e", "hands.pt", "-e", "cat.safetensors", "-p", "a <cat>", "-p", "badhandv4"];
+    generate(&cli, &[&both[..], &["-o", "both"]].concat()).ok();
+    assert_eq!(cli.read("both/0000.png"), one, "each word has its own vectors");
     assert_ne!(cli.read("drawn/0000.png"), one, "the word of the negative prompt counts");
 }
 

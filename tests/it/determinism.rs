@@ -156,6 +156,20 @@ pub fn prepared_on(model: ModelFolder, options: TrainOptions) -> PreparedRun {
     PreparedRun { begun_with: String::new(), draws_before: false, ..run }
 }
 
+/// A run on the golden model and four pictures of three sizes.
+pub fn of_several_sizes(mut options: TrainOptions) -> PreparedRun {
+    options.data.crop = Some(CropMode::None);
+    let run = prepared(options);
+    let pictures = [(90_usize, 160_usize), (160, 90), (100, 100), (64, 64)].map(|(w, h)| {
+        let pixels: Vec<u8> = (0..w * h * 3).map(|i| (i * 7 % 251) as u8).collect();
+        (format!("{w}x{h}.png"), encode_png(w, h, &pixels).unwrap())
+    });
+    let (size, reading) = (run.checked.size(), run.checked.config.reading);
+    let dataset = Dataset::from_bytes(pictures.to_vec(), size, reading).unwrap();
+    assert_eq!(dataset.sizes(), [([48, 88], 1), ([88, 48], 1), ([64, 64], 2)]);
+    PreparedRun { dataset, ..run }
+}
+
 /// A run of a method with an optimiser in f32, from its start or from a saved state: its state after
 /// three steps and at its end.
 fn states_of(
@@ -208,18 +222,7 @@ fn two_runs_with_one_seed_end_in_the_same_bytes() {
 #[test]
 fn a_run_on_pictures_of_several_sizes_ends_in_the_same_bytes_whole_or_resumed() {
     for kind in [(Method::TextualInversion, "sam"), (Method::DreamboothLora, "adamw")] {
-        let mut options = options(MixedPrecision::No, kind, 5, 2);
-        options.data.crop = Some(CropMode::None);
-        let run = prepared(options);
-        let pictures = [(90_usize, 160_usize), (160, 90), (100, 100), (64, 64)].map(|(w, h)| {
-            let pixels: Vec<u8> = (0..w * h * 3).map(|i| (i * 7 % 251) as u8).collect();
-            (format!("{w}x{h}.png"), encode_png(w, h, &pixels).unwrap())
-        });
-        let (size, reading) = (run.checked.size(), run.checked.config.reading);
-        let dataset = Dataset::from_bytes(pictures.to_vec(), size, reading).unwrap();
-        let sizes = [([48, 88], 1), ([88, 48], 1), ([64, 64], 2)];
-        assert_eq!(dataset.sizes(), sizes);
-        let run = PreparedRun { dataset, ..run };
+        let run = of_several_sizes(options(MixedPrecision::No, kind, 5, 2));
         let whole = states(&run, None, 3);
         assert_eq!(bytes(&whole), bytes(&states(&run, Some(&whole[0]), 3)), "{kind:?}");
     }

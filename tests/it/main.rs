@@ -34,6 +34,7 @@ mod schedulers;
 mod scores;
 mod sdxl;
 mod seams;
+mod session;
 mod single_files;
 mod support;
 mod tokenizer;

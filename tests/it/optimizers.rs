@@ -4,8 +4,9 @@ use std::{cell::RefCell, sync::Arc};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dvar::{
-    concept::Method,
+    concept::{Concept, Method},
     config::MixedPrecision,
+    objective::DrawSource,
     optim::{AdamWConfig, LrSchedule, LrShape, Optimizer, OptimizerConfig, SamConfig},
     session::{Cause, run},
     trainer::{TrainError, TrainState},
@@ -13,7 +14,7 @@ use dvar::{
 use serde_json::Value;
 
 use crate::{
-    determinism::{States, options, prepared, session_of, states},
+    determinism::{KINDS, States, options, prepared, session, session_of, states},
     golden::{self, Tensors, assert_close, assert_relative, number, numbers},
     replicas::Sharing,
     support::{tensor, values},
@@ -159,6 +160,62 @@ fn a_gradient_is_cut_to_its_greatest_length_over_all_parameters_together() {
     assert_eq!(moved(Some(2.0 * length)), whole);
     let half: Vec<f64> = whole.iter().map(|value| value / 2.0).collect();
     assert_relative("cut to half", &moved(Some(length / 2.0)), &half, 1e-4);
+}
+
+/// Descent by the gradient that is taken where every value has the other sign.
+#[derive(Debug)]
+struct Opposite;
+
+impl OptimizerConfig for Opposite {
+    fn init(&self, _parameters: &[Tensor<2>]) -> Box<dyn Optimizer> {
+        Box::new(Self)
+    }
+}
+
+impl Optimizer for Opposite {
+    fn ascend(&self, parameters: &[Tensor<2>], _gradients: &[Tensor<2>]) -> Option<Vec<Tensor<2>>> {
+        Some(parameters.iter().map(|parameter| parameter.clone().neg()).collect())
+    }
+
+    fn update(
+        &mut self,
+        parameters: Vec<Tensor<2>>,
+        gradients: Vec<Tensor<2>>,
+        learning_rate: f64,
+    ) -> Vec<Tensor<2>> {
+        Descent.update(parameters, gradients, learning_rate)
+    }
+}
+
+#[test]
+fn a_second_gradient_is_taken_where_the_optimizer_leads_and_followed_from_the_start() {
+    const RATE: f64 = 1024.0;
+    let (mut config, session) = session(KINDS[0], 1, 1);
+    config.trainer.optimizer = Arc::new(Opposite);
+    config.trainer.lr_schedule = LrSchedule::new(LrShape::Constant, RATE, 0, 1);
+    let start = session.concept(&config);
+    let mut opposite = start.clone();
+    opposite.set(start.values().into_iter().map(Tensor::neg).collect());
+    let batch = session.objective.batch(&session.draws.draw(0));
+    let gradient = |concept: &Concept| -> Vec<f64> {
+        let loss = session.objective.loss(&concept.tracked(), &batch);
+        concept.gradient(&loss, None).into_iter().flat_map(values).collect()
+    };
+    let second = gradient(&opposite);
+    assert_ne!(gradient(&start), second);
+
+    let mut moved = |most: Option<f64>| -> Vec<f64> {
+        config.trainer.max_grad_norm = most;
+        let mut trainer = session.trainer(&config);
+        pollster::block_on(trainer.train(&mut [])).unwrap();
+        let pairs = start.values().into_iter().zip(trainer.concept().values());
+        pairs.flat_map(|(start, end)| values((start - end).div_scalar(RATE))).collect()
+    };
+    assert_relative("second gradient", &moved(None), &second, 1e-4);
+    // it is the second one that is cut, by its own length
+    let length = second.iter().map(|value| value * value).sum::<f64>().sqrt();
+    let half: Vec<f64> = second.iter().map(|value| value / 2.0).collect();
+    assert_relative("second gradient, cut", &moved(Some(length / 2.0)), &half, 1e-4);
 }
 
 /// An optimiser from outside of the crate; `remembers` says whether it has momentum.

@@ -74,21 +74,28 @@ pub fn first_step(session: &Session, config: &dvar::config::TrainConfig) -> (Vec
     let mut scaler = LossScaler::default();
     loop {
         let loss = session.objective.loss(&concept.tracked(), &batch);
-        let scale = scaler.scale();
-        let gradients = loss.clone().mul_scalar(scale).backward();
-        let gradient = concept.parameters().iter().flat_map(|parameter| {
-            let tracked = parameter.tracked();
-            assert_eq!(tracked.dtype(), DType::F32);
-            let gradient = tracked.grad(&gradients);
-            values(gradient.unwrap_or_else(|| tracked.clone().inner().zeros_like()))
-        });
-        let gradient: Vec<f64> = gradient.map(|value| value / scale).collect();
+        let gradient = concept.gradient(&loss, Some(scaler.scale()));
+        assert!(gradient.iter().all(|gradient| gradient.dtype() == DType::F32));
+        let gradient: Vec<f64> = gradient.into_iter().flat_map(values).collect();
         if gradient.iter().all(|value| value.is_finite()) {
             return (values(loss.inner()), gradient);
         }
         assert!(scaler.may_overflow(), "the gradient itself is not finite");
         scaler.update(false);
     }
+}
+
+/// AdamW, which trains with such a scale, does not see how long a gradient is.
+#[test]
+fn the_factor_on_a_loss_is_taken_off_its_gradient_again() {
+    let (config, session) = session_in(MixedPrecision::No, KINDS[2], 1, 1);
+    let concept = session.concept(&config);
+    let batch = session.objective.batch(&session.draws.draw(0));
+    let gradient = |scale| -> Vec<f64> {
+        let loss = session.objective.loss(&concept.tracked(), &batch);
+        concept.gradient(&loss, scale).into_iter().flat_map(values).collect()
+    };
+    assert_relative("scaled gradient", &gradient(Some(1024.0)), &gradient(None), 1e-6);
 }
 
 #[test]

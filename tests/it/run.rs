@@ -35,14 +35,18 @@ enum Failing {
 struct Observing {
     failing: Failing,
     earlier: Option<Best>,
+    /// Whether a step is to be tried, and again after the first.
+    tries: bool,
+    /// What came before the training, in order.
+    before: RefCell<Vec<&'static str>>,
     scores: RefCell<Vec<(usize, f64)>>,
     kept: RefCell<Option<usize>>,
 }
 
 impl Observing {
     fn new(failing: Failing) -> Self {
-        let (scores, kept) = (RefCell::default(), RefCell::default());
-        Self { failing, earlier: None, scores, kept }
+        let (before, scores, kept) = Default::default();
+        Self { failing, earlier: None, tries: false, before, scores, kept }
     }
 
     fn fail_if(&self, failing: Failing) -> Result<(), Failing> {
@@ -64,8 +68,21 @@ impl Observer for Observing {
                 self.fail_if(Failing::SamplesAfter(steps))
             }
             Moment::After { .. } => self.fail_if(Failing::TheEnd),
-            Moment::Before | Moment::Unscaled => Ok(()),
+            Moment::Before => {
+                self.before.borrow_mut().push("the first samples");
+                Ok(())
+            }
+            Moment::Unscaled => Ok(()),
         }
+    }
+
+    fn tries_step<'a>(&'a self, _: &'a PreparedRun) -> Option<Box<dyn FnMut() -> bool + 'a>> {
+        let tried = move || {
+            let mut before = self.before.borrow_mut();
+            before.push("a step");
+            before.len() == 1
+        };
+        self.tries.then(|| Box::new(tried) as Box<dyn FnMut() -> bool + 'a>)
     }
 
     fn callbacks<'a>(
@@ -134,46 +151,14 @@ fn a_run_that_nobody_watches_gives_its_outcome() {
     assert_eq!(outcome.kept(), &outcome.last);
 }
 
-/// Wants a step tried, and keeps the order of what comes.
-#[derive(Default)]
-struct Trying {
-    seen: RefCell<Vec<&'static str>>,
-}
-
-impl Observer for Trying {
-    type Error = Infallible;
-
-    async fn class_pictures(
-        &self,
-        _: &PreparedRun,
-    ) -> Result<Option<Dataset>, RunError<Infallible>> {
-        Ok(None)
-    }
-
-    fn tries_step<'a>(&'a self, _: &'a PreparedRun) -> Option<Box<dyn FnMut() -> bool + 'a>> {
-        Some(Box::new(move || {
-            let mut seen = self.seen.borrow_mut();
-            seen.push("a step");
-            seen.len() == 1
-        }))
-    }
-
-    async fn samples(&self, Shown { moment, .. }: Shown<'_>) -> Result<(), Infallible> {
-        if matches!(moment, Moment::Before) {
-            self.seen.borrow_mut().push("the first samples");
-        }
-        Ok(())
-    }
-}
-
 #[test]
 fn a_step_that_is_tried_comes_before_the_samples_and_changes_nothing() {
     let mut options = small();
     options.stopping.stopping = Some(Stopping::Dvar); // which evaluates
-    let trying = Trying::default();
+    let trying = Observing { tries: true, ..Observing::new(Failing::Nothing) };
     let draws_before = PreparedRun { draws_before: true, ..prepared(options.clone()) };
     let tried = pollster::block_on(run(&draws_before, &trying)).unwrap();
-    assert_eq!(trying.seen.take(), ["a step", "a step", "the first samples"]);
+    assert_eq!(trying.before.take(), ["a step", "a step", "the first samples"]);
     let untried = pollster::block_on(run(&prepared(options), &Nobody)).unwrap();
     assert_eq!(tried.last, untried.last);
 }
@@ -221,7 +206,7 @@ fn baseline(observer: &Observing, state: Option<TrainState>) -> Outcome {
 }
 
 #[test]
-fn the_baseline_keeps_the_earliest_of_the_best_scores() {
+fn the_baseline_keeps_the_best_of_its_scores() {
     let observer = Observing::new(Failing::Nothing);
     let outcome = baseline(&observer, None);
     let scores = observer.scores.take();
@@ -236,17 +221,21 @@ fn the_baseline_keeps_the_earliest_of_the_best_scores() {
 }
 
 #[test]
-fn a_resumed_baseline_keeps_a_better_concept_of_before() {
+fn a_resumed_baseline_keeps_a_concept_of_before_that_is_better_or_as_good() {
     let mut unscored = small();
     unscored.stopping.sample_frequency = None;
     let state = states(&prepared(unscored), None, 3);
-    let concept = baseline(&Observing::new(Failing::Nothing), None).last;
-    let earlier = Best { steps: 1, score: 2.0, concept };
-    let observer = Observing { earlier: Some(earlier), ..Observing::new(Failing::Nothing) };
-    let outcome = baseline(&observer, Some(state[0].clone()));
-    assert_eq!(outcome.best.unwrap().steps, 1);
-    assert_eq!(observer.kept.take(), Some(1));
-    assert_eq!(observer.scores.take().len(), 1, "only the second half was made");
+    let whole = Observing::new(Failing::Nothing);
+    let concept = baseline(&whole, None).last;
+    let (_, last) = whole.scores.take()[1];
+    for (score, kept) in [(2.0, 1), (last, 1), (last - 1e-6, 4)] {
+        let earlier = Some(Best { steps: 1, score, concept: concept.clone() });
+        let observer = Observing { earlier, ..Observing::new(Failing::Nothing) };
+        let outcome = baseline(&observer, Some(state[0].clone()));
+        assert_eq!(outcome.best.unwrap().steps, kept, "{score}");
+        assert_eq!(observer.kept.take(), Some(kept), "{score}");
+        assert_eq!(observer.scores.take(), [(4, last)], "only the second half was made");
+    }
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Whole sampling runs against diffusers 0.35.2: StableDiffusionPipeline with PNDM and
 //! LDMTextToImagePipeline with DDIM.
 
+use std::collections::BTreeSet;
+
 use burn::tensor::{Device, Tensor};
 use dvar::{
-    pipelines::{Conditioning, Guidance, ModelFolder, denoise},
+    pipelines::{Conditioning, Guidance, ModelFolder, SamplingOptions, denoise},
     schedulers::SchedulerKind,
+    session::Generator,
 };
 use dvar_models::{unet::UNet2DConditionModel, vae::AutoencoderKl};
 use serde_json::Value;
@@ -132,6 +135,35 @@ fn ddim_draws_what_diffusers_draws_with_ldm_at_every_guidance_and_eta() {
         let image = sampling.image(sampling.sample(guidance, eta, Some(&steps)));
         let want = &sampling.golden.get(&format!("{name}.image_01_nchw")).values;
         assert_close(&format!("{name} image"), &values(image), want, 2e-4, 0.0);
+    }
+}
+
+#[test]
+fn a_picture_depends_on_its_number_and_not_on_those_that_are_drawn_beside_it() {
+    let model = tiny("sd");
+    let generator = Generator::load(&model, &[], None, &Device::flex()).unwrap();
+    let side = model.native_resolution();
+    let options = SamplingOptions {
+        scheduler: "ddim".parse().unwrap(),
+        num_inference_steps: 2,
+        guidance_scale: 1.0,
+        eta: 1.0, // with fresh noise in each step
+        height: side,
+        width: side,
+        seed: 3,
+    };
+    let draw = |first, count| {
+        let prompts = vec!["a cat".to_string(); count];
+        pollster::block_on(generator.draw(first, &prompts, None, &options, None)).unwrap()
+    };
+    // more than are drawn at once
+    let six = draw(0, 6);
+    let different: BTreeSet<&[u8]> = six.iter().map(|picture| picture.pixels()).collect();
+    assert_eq!(different.len(), 6);
+    let alone = [draw(1, 1), draw(4, 2)].concat();
+    for (alone, beside) in alone.iter().zip([&six[1], &six[4], &six[5]]) {
+        let mut values = alone.pixels().iter().zip(beside.pixels());
+        assert!(values.all(|(one, other)| one.abs_diff(*other) <= 1));
     }
 }
 

@@ -3,7 +3,10 @@
 
 use std::{fs, sync::LazyLock};
 
-use dvar::data::templates::{LearnableProperty, fill};
+use dvar::{
+    data::templates::{LearnableProperty, fill},
+    pipelines::{LongPrompts, PromptIds},
+};
 use dvar_models::tokenizer::{PromptTokenizer, TokenizerError, openai_clip};
 use proptest::prelude::*;
 
@@ -238,6 +241,34 @@ fn several_vectors_take_the_place_of_the_placeholder_in_every_prompt() {
             assert_eq!(three.token_ids(prompt), want, "{kind} {prompt:?}");
         }
     }
+}
+
+#[test]
+fn a_long_prompt_is_read_in_parts_that_take_no_learned_word_apart() {
+    let tokenizers = tiny("sd").tokenizers().unwrap();
+    let mut tokenizers = tokenizers.with_long_prompts(LongPrompts::Chunk);
+    tokenizers.add_placeholder("<new>", 2).unwrap();
+    let learned = tokenizers.placeholder_ids()[0].clone();
+    let tokenizer = &tokenizers.each()[0];
+    let word = tokenizers.words().remove(0);
+    let id = tokenizer.word_id(&word).unwrap();
+    let room = tokenizer.positions() - 2;
+    let parts = |words: usize, end: &str| -> Vec<Vec<u32>> {
+        let prompt = format!("{}{end}", format!("{word} ").repeat(words));
+        let parts = tokenizers.encode_parts(&prompt).into_iter();
+        parts.map(|PromptIds(mut each)| each.remove(0)).collect()
+    };
+    let part = |words: usize, end: &[u32]| {
+        let (begin, words) = ([tokenizer.bos_id()], vec![id; words]);
+        let mut ids = [&begin[..], &words, end, &[tokenizer.eos_id()]].concat();
+        ids.resize(room + 2, tokenizer.pad_id());
+        ids
+    };
+    assert_eq!(parts(room - 2, "<new>"), [part(room - 2, &learned)]);
+    assert_eq!(parts(room - 1, "<new>"), [part(room - 1, &[]), part(0, &learned)]);
+    assert_eq!(parts(room, ""), [part(room, &[])]);
+    assert_eq!(parts(room + 1, ""), [part(room, &[]), part(1, &[])]);
+    assert_eq!(parts(0, ""), [part(0, &[])]);
 }
 
 static SHARED: LazyLock<[PromptTokenizer; 2]> = LazyLock::new(|| KINDS.map(tokenizer));

@@ -141,7 +141,31 @@ fn named_after(pictures: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: TrainArgs,
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_the_preset() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("my-cat.toml");
+        std::fs::write(&file, "seed = 2\nwindow = 9\nmax_train_steps = 5\n").unwrap();
+        let file = file.to_str().unwrap();
+        let line = ["train", "My Cat", "--preset", "quick", "--config", file, "--seed", "3"];
+        let (chosen, _) = options(&Line::parse_from(line).args).unwrap();
+        assert_eq!(chosen.data.seed, Some(3), "the flag's");
+        let of_file = (chosen.stopping.window, chosen.training.max_train_steps);
+        assert_eq!(of_file, (Some(9), Some(5)));
+        let of_preset = Preset::Quick.options().samples.num_samples;
+        assert!(of_preset.is_some() && chosen.samples.num_samples == of_preset);
+        assert_eq!(chosen.data.placeholder_token.as_deref(), Some("<my-cat>"));
+    }
 
     #[test]
     fn a_run_with_another_end_obeys_its_criterion_unless_that_has_stopped_it() {

@@ -3,7 +3,7 @@
 use burn::{
     module::Module,
     optim::{GradientsAccumulator, GradientsParams},
-    tensor::Device,
+    tensor::{Device, Tensor},
     train::ExecutionStrategy,
 };
 use dvar::{
@@ -171,13 +171,30 @@ fn of_several_callbacks_the_first_stop_counts() {
 }
 
 #[test]
-fn an_interval_spreads_the_evaluations() {
+fn an_interval_spreads_the_evaluations_and_each_is_told_its_number() {
     let records = Records::default();
-    let eval = DeterministicEval::new(fixed_batch(), Line::loss).every(3);
+    let number = |_: &Line, evaluation: usize| vec![scalar(evaluation as f32)];
+    let eval = DeterministicEval::from_losses(number).every(3);
     let strategy = strategy().with_callback(eval).with_callback(Recorder(records.clone()));
     launch(strategy, None);
     for record in records.borrow().iter() {
-        assert_eq!(record.get("eval_loss").is_some(), record.step % 3 == 0);
+        let number = record.step.is_multiple_of(3).then_some((record.step / 3) as f64);
+        assert_eq!(record.get("eval_loss"), number, "{}", record.step);
         assert_eq!(record.get("ratio"), None);
     }
+}
+
+#[test]
+fn a_stop_counts_the_steps_of_the_run_and_not_the_evaluations() {
+    let constant = |_: &Line, _: usize| vec![scalar(0.5)];
+    let eval = DeterministicEval::from_losses(constant).every(3);
+    let strategy = strategy().with_callback(eval.stop_when(Dvar::new(2, 0.5).unwrap()));
+    let outcome = strategy.outcome();
+    launch(strategy, None);
+    assert_eq!(outcome.stop(), Some(StopReason::ConstantObjective { step: 3 }));
+    assert_eq!(outcome.steps(), 4);
+}
+
+fn scalar(value: f32) -> Tensor<1> {
+    Tensor::from_floats([value], &Device::flex())
 }
