@@ -115,7 +115,7 @@ fn concepts_compared_side_by_side_have_their_losses_on_pictures_of_several_sizes
     let own = session.concept(&run.checked.config).plain();
     let double = own.vectors.iter().map(|vectors| vectors.clone() * 2.0).collect();
     let concepts = [own, ConceptWeights::new(double)];
-    let alone = |concept| values(fixed.losses(objective, concept, 0).remove(0));
+    let alone = |concept| values(fixed.losses(objective, concept, 0).0.remove(0));
     let wanted = concepts.each_ref().map(alone).concat();
     let together = values(fixed.losses_side_by_side(objective, &concepts));
     assert_close("side by side", &together, &wanted, 0.0, 1e-5);
