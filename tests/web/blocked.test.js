@@ -84,6 +84,21 @@ test("a run that is kept nowhere is not left without a question, until it is sav
   await page.context().close();
 });
 
+test("a LoRA that is kept nowhere is not left without a question either when its embedding alone is saved", async () => {
+  const page = await openWithPrefix(it, ALL, "?model=tiny/", { everywhere: true });
+  await settled(page);
+  await set(page, { ...tiny, method: "dreambooth-lora" });
+  await train(page);
+  await finished(page);
+  const asks = () => page.evaluate(() => !dispatchEvent(new Event("beforeunload", { cancelable: true })));
+  await downloaded(page, "learned_embeds.safetensors");
+  await downloaded(page, "metrics.jsonl");
+  assert.ok(await asks());
+  await downloaded(page, "pytorch_lora_weights.safetensors");
+  assert.ok(!(await asks()));
+  await page.context().close();
+});
+
 test("what is kept nowhere can still be saved when what the visitor does next fails", async () => {
   const page = await openWithPrefix(it, ALL, "?model=tiny/", { everywhere: true });
   await settled(page);
