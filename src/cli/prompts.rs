@@ -7,7 +7,10 @@ use dvar_models::tokenizer::composed;
 use super::{CliError, distinct::distinct, learned::split};
 use crate::{
     embedding::LearnedEmbedding,
-    pipelines::{CutPrompt, LongPrompts, ModelFolder, PromptTokenizers},
+    pipelines::{
+        CutPrompt, LongPrompts, ModelFolder, PromptTokenizers,
+        signs::{network, weighted},
+    },
     session::tokenizers_with,
 };
 
@@ -153,43 +156,9 @@ pub(super) fn say_cut<'a>(tokenizers: &PromptTokenizers, prompts: impl Iterator<
     }
 }
 
-/// The first `(words:1.2)` of a prompt.
-fn weighted(prompt: &str) -> Option<&str> {
-    prompt.match_indices(')').find_map(|(end, _)| {
-        let (words, number) = prompt[..end].rsplit_once(':')?;
-        number.trim().parse::<f64>().ok()?;
-        let start = words.rfind('(')?;
-        (!words[start..].contains(')')).then_some(&prompt[start..=end])
-    })
-}
-
-/// The first `<lora:name:0.8>` of a prompt.
-fn network(prompt: &str) -> Option<&str> {
-    let kinds = ["<lora:", "<lyco:", "<hypernet:"];
-    let start = kinds.iter().filter_map(|kind| prompt.find(kind)).min()?;
-    let length = prompt[start..].find('>')?;
-    Some(&prompt[start..=start + length])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn weights_and_networks_are_told_from_plain_brackets() {
-        for (prompt, want) in [
-            ("a (red cat:1.2) on it", Some("(red cat:1.2)")),
-            ("((cat:.8))", Some("(cat:.8)")),
-            ("a cat (a photo: old) at 10:30)", None),
-            ("a cat at (10:30)", Some("(10:30)")),
-            ("a (cat)", None),
-            (r"\(cat:1\)", None),
-        ] {
-            assert_eq!(weighted(prompt), want, "{prompt}");
-        }
-        assert_eq!(network("a cat <lora:ink:0.8> big"), Some("<lora:ink:0.8>"));
-        assert_eq!(network("a <lora-cat>"), None);
-    }
 
     #[test]
     fn words_in_angle_brackets_are_told_from_comparisons() {

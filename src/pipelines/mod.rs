@@ -4,6 +4,7 @@ mod error;
 mod family;
 mod model_folder;
 mod prompt;
+pub mod signs;
 pub mod text_encoder;
 mod text_to_image;
 mod tokens;

@@ -204,6 +204,28 @@ test("in the system's own few colours it shows which example and which device ar
   await page.context().close();
 });
 
+for (const colorScheme of ["light", "dark"]) {
+  test(`${colorScheme}: the numbers of the chart, which axe does not see, stand out from the card`, async () => {
+    const page = await it.open({ colorScheme });
+    const contrasts = await page.evaluate(() => {
+      const probe = document.createElement("span");
+      document.body.append(probe);
+      const luminance = (name) => {
+        probe.style.color = `var(--${name})`;
+        const shares = getComputedStyle(probe).color.match(/\d+/g).map((value) => value / 255);
+        const [red, green, blue] = shares.map((share) => (share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05;
+      };
+      return ["muted", "evaluated", "ratio"].map((name) => {
+        const both = [luminance(name), luminance("card")];
+        return [name, Math.max(...both) / Math.min(...both)];
+      });
+    });
+    assert.deepEqual(contrasts.filter(([, contrast]) => !(contrast >= 4.5)), []);
+    await page.context().close();
+  });
+}
+
 const focused = (page) => page.evaluate(() => document.activeElement.id);
 
 async function tabTo(page, id, key) {

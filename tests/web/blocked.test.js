@@ -57,6 +57,25 @@ test("where the browser cannot read any more what it kept of the model, the page
   await page.context().close();
 });
 
+test("where the model is not kept, it is shown how much of it has come each time that it comes", async () => {
+  const page = await openWithPrefix(it, ALL, "?model=tiny/", { everywhere: true });
+  await settled(page);
+  await page.evaluate(() => {
+    const load = document.querySelector("#load");
+    new MutationObserver(() => (globalThis.shown ||= !load.hidden)).observe(load, { attributes: true });
+  });
+  const [worker] = page.workers();
+  const gone = worker.waitForEvent("close");
+  await worker.evaluate(() => void setTimeout(() => { throw new Error("a crash"); }));
+  await gone;
+  await set(page, tiny);
+  await train(page);
+  await finished(page);
+  assert.ok(await page.evaluate(() => globalThis.shown));
+  assert.ok(await page.locator("#load").isHidden());
+  await page.context().close();
+});
+
 test("a run that is kept nowhere is not left without a question, until it is saved", async () => {
   const page = await openWithPrefix(it, ALL, "?model=tiny/", { everywhere: true });
   await settled(page);
@@ -81,6 +100,21 @@ test("a run that is kept nowhere is not left without a question, until it is sav
   await again();
   await page.locator("#start").waitFor();
   assert.deepEqual(asked, []);
+  await page.context().close();
+});
+
+test("a LoRA that is kept nowhere is not left without a question either when its embedding alone is saved", async () => {
+  const page = await openWithPrefix(it, ALL, "?model=tiny/", { everywhere: true });
+  await settled(page);
+  await set(page, { ...tiny, method: "dreambooth-lora" });
+  await train(page);
+  await finished(page);
+  const asks = () => page.evaluate(() => !dispatchEvent(new Event("beforeunload", { cancelable: true })));
+  await downloaded(page, "learned_embeds.safetensors");
+  await downloaded(page, "metrics.jsonl");
+  assert.ok(await asks());
+  await downloaded(page, "pytorch_lora_weights.safetensors");
+  assert.ok(!(await asks()));
   await page.context().close();
 });
 

@@ -47,6 +47,25 @@ for (const [method, { file, more }] of Object.entries(METHODS)) {
   });
 }
 
+test("pictures of the kind, which are drawn first, are not called pictures to compare with", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  await onePicture(page);
+  await page.evaluate(() => {
+    globalThis.said = [];
+    const status = document.querySelector("#status");
+    new MutationObserver(() => globalThis.said.push(status.textContent)).observe(status, { childList: true });
+  });
+  await set(page, { ...options, method: "custom-diffusion", ...METHODS["custom-diffusion"].more });
+  await train(page);
+  await finished(page);
+  const drawn = (await page.evaluate(() => globalThis.said)).filter((text) => text.startsWith("Drawing"));
+  const samples = "Drawing pictures to compare with";
+  assert.deepEqual(drawn, ["Drawing pictures of the kind", samples, samples]);
+  await page.context().close();
+});
+
 test("a method brings its own settings", async () => {
   const page = await it.open();
   await ready(page);

@@ -72,6 +72,22 @@ test("an embedding that names no token is drawn by its file's name, and with a L
   assert.notEqual(changed, plain, "the LoRA changes the picture");
 });
 
+test("an embedding whose file's name no prompt can hold is drawn by another word", async () => {
+  for (const name of ["cat.safetensors", "my cat (1).safetensors"]) {
+    const page = await it.open();
+    await ready(page);
+    // as wide as the page's own model
+    await page.locator("#embedding-files").setInputFiles(tensors(name, { emb_params: [1, 128] }));
+    await page.locator("#draw").waitFor({ state: "visible" });
+    assert.equal(await page.locator("#prompt").inputValue(), "a photo of a <my-thing>");
+    await page.locator("#draw-count").fill("1");
+    await page.locator("#draw-num_inference_steps").fill("1");
+    await page.getByRole("button", { name: "Draw", exact: true }).click();
+    await page.locator("#drawn img").waitFor();
+    await page.context().close();
+  }
+});
+
 test("while a file is read to draw with, no training can begin", async () => {
   const page = await openWithPrefix(it, HOLD_FILES);
   await page.locator("#pictures img").first().waitFor();

@@ -241,6 +241,7 @@ await refuses("window is 1", { window: 1 }, "window");
 await refuses("`eval_batch_size`", { eval_batch_size: 0 }, "eval_batch_size");
 await refuses("<my cat>", { placeholder_token: "<my cat>" }, "placeholder_token");
 await refuses("`logger`", { logger: "wandb" }, "logger");
+await refuses("has 32 tokens", { validation_prompt: ["a {}", `${"very ".repeat(31)}{}`] }, "validation_prompt");
 await fails("InputError", "no pictures were given", () => studio.check(options, []), "train_data_dir");
 await fails("InputError", "are not those that the run began with", () =>
   studio.train({ ...run, options: { ...options, seed: 1 }, state, skip_before: true }, host()));
@@ -271,8 +272,15 @@ const drawn = await studio.generate(new Uint8Array(native.learned), request, {
 });
 assert.equal(drawn.length, 2);
 assert.deepEqual(progress, [[1, 4], [2, 4], [3, 4], [4, 4]]);
-await fails("InputError", "<blue-umbrella>", () =>
-  studio.generate(new Uint8Array(native.learned), { ...request, prompt: "a cat" }, {}));
+const drawing = (prompt) => studio.generate(new Uint8Array(native.learned), { ...request, prompt }, {});
+// as a phone's keyboard writes it
+assert.deepEqual(await drawing("A photo of a <Blue-Umbrella>"), drawn);
+await fails("InputError", "<blue-umbrella>", () => drawing("a cat"));
+// a prompt of 31 words and the concept
+const long = `${"very ".repeat(31)}{}`;
+await fails("InputError", "has 32 tokens, of which this model reads only 30, without `<blue-umbrella>`", () => drawing(long));
+await fails("InputError", "`(<blue-umbrella>:1.2)` weighs words", () => drawing("a ({}:1.2)"));
+await fails("InputError", "`<lora:ink:1>` in a prompt loads nothing", () => drawing("a {} <lora:ink:1>"));
 
 // A model that its advice, and not its scheduler's file, calls one of the velocity is drawn with as such.
 const text = (file) => readFileSync(join(model, file), "utf8");

@@ -72,3 +72,51 @@ test("how many pictures there are is said when some are added or removed", async
   assert.equal(await status(page).textContent(), "1 picture to learn from");
   await page.context().close();
 });
+
+test("of a style the pictures are drawn as of one, and prompts that the visitor has written stay", async () => {
+  const page = await open();
+  await onePicture(page);
+  const prompts = page.locator("#option-validation_prompt");
+  assert.match(await prompts.inputValue(), /^a photo of a \{\}\n/);
+  await set(page, { learnable_property: "style" });
+  assert.match(await prompts.inputValue(), /^a cat in the style of \{\}\n/);
+  await set(page, { ...tiny, validation_prompt: "a house in the style of {}" });
+  await page.getByRole("button", { name: "koala" }).click();
+  await page.getByRole("button", { name: "koala", pressed: true }).waitFor();
+  await onePicture(page);
+  assert.equal(await prompts.inputValue(), "a house in the style of {}");
+  await set(page, { initializer_token: "a" });
+  await train(page);
+  await finished(page);
+  assert.equal(await page.locator("#prompt").inputValue(), "a house in the style of <my-thing>");
+  await page.context().close();
+});
+
+test("a text that is dropped on a field or pasted there is the field's, also with a picture beside it", async () => {
+  const page = await open();
+  await onePicture(page);
+  const taken = await page.evaluate(() => {
+    const given = (target, type, picture) => {
+      const data = new DataTransfer();
+      data.setData("text/plain", "cat");
+      if (picture) data.items.add(new File(["a picture"], "cell.png", { type: "image/png" }));
+      const options = { bubbles: true, cancelable: true };
+      const event = type === "paste" ? new ClipboardEvent(type, { ...options, clipboardData: data }) : new DragEvent(type, { ...options, dataTransfer: data });
+      document.querySelector(target).dispatchEvent(event);
+      return event.defaultPrevented;
+    };
+    return [
+      given("#option-initializer_token", "dragover", false),
+      given("#option-initializer_token", "drop", false),
+      given("#option-initializer_token", "paste", true),
+      // what no field takes must not lead the browser to another page
+      given("main", "drop", false),
+    ];
+  });
+  assert.deepEqual(taken, [false, false, false, true]);
+  // a picture that is given now would be read after one that was given before
+  await page.locator("#files").setInputFiles({ name: "last.png", mimeType: "image/png", buffer: Buffer.from(blackPng(64)) });
+  await page.getByRole("img", { name: "last.png" }).waitFor();
+  assert.equal(await page.locator("#pictures li").count(), 2);
+  await page.context().close();
+});

@@ -77,6 +77,17 @@ test("a stop while the last pictures are drawn promises no other step", async ()
   await page.context().close();
 });
 
+test("a run that is being stopped shows how far its last pictures are", async () => {
+  // pictures that take longer than to look at them
+  const page = await training(it, { ...tiny, max_train_steps: 20_000, threshold: 0, sample_frequency: 0, num_inference_steps: 500 });
+  await reached(page, 2);
+  await page.getByRole("button", { name: "Stop", exact: true }).click();
+  await page.locator("#status").getByText("Drawing pictures to compare with").waitFor();
+  assert.ok(await page.locator("#training-bar").isVisible());
+  await finished(page);
+  await page.context().close();
+});
+
 test("a run whose bounds were left to the model is shown with them later", async () => {
   const page = await training(it, { ...tiny, max_train_steps: "", threshold: "" });
   await reached(page, 2);
@@ -304,6 +315,21 @@ test("a result whose place in the storage another tab has taken is not left with
   await page.waitForFunction(() => !dispatchEvent(new Event("beforeunload", { cancelable: true })));
   await page.getByRole("button", { name: "Learn something else" }).click();
   await page.getByRole("button", { name: "Save what it had learned" }).waitFor();
+  await page.context().close();
+});
+
+test("a result that a tab still offers, and that another tab has replaced, is not left without a question", async () => {
+  const page = await trained(it, tiny);
+  const other = await visit(page.context(), page.url());
+  const show = other.getByRole("button", { name: "Show it" });
+  await show.waitFor();
+  await page.getByRole("button", { name: "Learn something else" }).click();
+  await set(page, { ...tiny, seed: 1 });
+  await train(page);
+  await finished(page);
+  await show.click();
+  await finished(other);
+  await other.waitForFunction(() => !dispatchEvent(new Event("beforeunload", { cancelable: true })));
   await page.context().close();
 });
 

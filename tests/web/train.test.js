@@ -101,6 +101,7 @@ test("without a word to start from the best one is found, and three others are o
   assert.match(await page.locator("#why").textContent(), /It began from the word “umbrella”/);
   const others = page.getByRole("button", { name: /Start again from/ });
   assert.equal(await others.count(), 3);
+  await page.locator("#more").getByText("A new start takes the place of this result: save it first.").waitFor();
   await page.getByRole("button", { name: "Go on to 2 steps" }).click();
   await page.locator("#result").waitFor({ state: "hidden" });
   await finished(page);
@@ -111,6 +112,7 @@ test("without a word to start from the best one is found, and three others are o
   assert.match(await page.locator("#why").textContent(), /^It made its one step before the rule/);
   assert.doesNotMatch(await page.locator("#why").textContent(), /It began from the word/);
   assert.equal(await others.count(), 0);
+  assert.doesNotMatch(await page.locator("#more").textContent(), /save it first/);
 });
 
 test("what a high threshold stops is not said to have brought next to nothing", async () => {

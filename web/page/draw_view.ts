@@ -43,13 +43,13 @@ export class DrawView {
     };
   }
 
-  /** Offers to draw with `learned`. */
-  offer(learned: Learned, defaults: Options): void {
+  /** Offers to draw with `learned`, first a prompt of its training where one is known. */
+  offer(learned: Learned, defaults: Options, prompt = "a photo of a {}"): void {
     this.learned = learned;
     byId("draw").hidden = false;
     showPictures(byId("drawn"), [], [], () => "");
     byId("draw-status").textContent = this.drawing ? "What was asked for before is still being drawn" : "";
-    byId<HTMLInputElement>("prompt").value = `a photo of a ${learned.token}`;
+    byId<HTMLInputElement>("prompt").value = prompt.replaceAll("{}", () => learned.token);
     byId("prompt-note").replaceChildren(...withToken("", learned.token, " (or {}) is what was learned"));
     this.set("count", 4);
     this.set("seed", defaults.sampling_seed ?? 37);

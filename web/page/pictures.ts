@@ -15,6 +15,12 @@ function names(files: File[]): string {
   return files.map(({ name }) => `\`${name}\``).join(", ");
 }
 
+/** Whether what is pasted or dropped is a text that the field under it takes by itself. */
+function isForField(target: EventTarget | null, data: DataTransfer | null): boolean {
+  const field = target instanceof Element && target.matches("textarea, input:not([type=file], [type=radio])");
+  return field && data?.types.includes("text/plain") === true;
+}
+
 /** The chosen pictures and how they look. */
 export class Pictures {
   chosen: Picture[] = [];
@@ -37,15 +43,18 @@ export class Pictures {
       files.value = "";
     };
     document.addEventListener("paste", (event) => {
-      if (!byId("start").hidden) this.give(event.clipboardData?.files);
+      const { target, clipboardData } = event;
+      if (!byId("start").hidden && !isForField(target, clipboardData)) this.give(clipboardData?.files);
     });
     const drop = byId("drop");
     document.addEventListener("dragover", (event) => {
+      if (isForField(event.target, event.dataTransfer)) return;
       event.preventDefault();
       drop.classList.toggle("over", !byId("start").hidden);
     });
     document.addEventListener("dragleave", () => drop.classList.remove("over"));
     document.addEventListener("drop", (event) => {
+      if (isForField(event.target, event.dataTransfer)) return;
       event.preventDefault();
       drop.classList.remove("over");
       if (!byId("start").hidden) this.give(event.dataTransfer?.files);

@@ -134,7 +134,8 @@ export interface DrawRequest {
   adapter?: Uint8Array<ArrayBuffer>;
 }
 
-export type Phase = "loading" | "encoding" | "searching" | "drawing" | "training";
+/** `class`: pictures of the class are drawn, for methods that want some. */
+export type Phase = "loading" | "class" | "encoding" | "searching" | "drawing" | "training";
 
 /** What the page asks for; each is answered once, by `Answer`. */
 export interface Requests {

@@ -12,7 +12,7 @@ export class ResultView {
       goOn: (stop: StopReason, steps: number) => void;
       /** Trains anew from another word. */
       startFrom: (word: string) => void;
-      /** What was learned is saved. */
+      /** All that was learned is saved. */
       saved: () => void;
     },
   ) {}
@@ -37,10 +37,9 @@ export class ResultView {
     const interrupted = stop.reason === "interrupted";
     const longer = interrupted || stop.reason === "max_steps" || fall?.goes_on;
     const label = interrupted ? "Go on learning" : `Go on to ${2 * steps} steps`;
-    return [
-      ...(longer ? [button(label, () => goOn(stop, steps))] : []),
-      ...words.slice(1).map((word) => button(`Start again from “${word}”`, () => startFrom(word))),
-    ];
+    const others = words.slice(1).map((word) => button(`Start again from “${word}”`, () => startFrom(word)));
+    const lost = element("span", { className: "small", textContent: "A new start takes the place of this result: save it first." });
+    return [...(longer ? [button(label, () => goOn(stop, steps))] : []), ...others, ...(others.length > 0 ? [lost] : [])];
   }
 
   private grid(name: "before" | "after", samples: Samples | undefined): void {
@@ -59,16 +58,16 @@ function button(text: string, act: () => void): HTMLElement {
 }
 
 function buttons(token: string, finished: Finished, records: StepRecord[], saved: () => void): HTMLElement[] {
-  const files: [name: string, content: () => BlobPart][] = [
-    ["learned_embeds.safetensors", () => finished.learned],
-    ["metrics.jsonl", () => records.map((record) => `${JSON.stringify(record)}\n`).join("")],
-  ];
-  const { adapter } = finished;
-  if (adapter) files.splice(1, 0, [adapter.file, () => adapter.bytes]);
-  return files.map(([name, content], i) => {
+  const { learned, adapter } = finished;
+  const files = new Map<string, () => BlobPart>([["learned_embeds.safetensors", () => learned]]);
+  if (adapter) files.set(adapter.file, () => adapter.bytes);
+  const unsaved = new Set(files.keys());
+  files.set("metrics.jsonl", () => records.map((record) => `${JSON.stringify(record)}\n`).join(""));
+  return [...files].map(([name, content], i) => {
     const save = button(name, () => {
       download(name, content());
-      if (i === 0) saved();
+      unsaved.delete(name);
+      if (unsaved.size === 0) saved();
     });
     if (i === 0) save.className = "primary";
     save.title = `Save ${name} of ${token}`;

@@ -112,11 +112,12 @@ export class RunControl {
   async show(run: Omit<Run, "keep">, finished: Finished, options: Options): Promise<void> {
     if (this.busy) return;
     this.run = { ...run, keep: true };
-    this.unstored = false;
+    this.unstored = this.downloaded = false;
     showOnly("training", "result");
     this.training.begin(options, run);
     this.end(options, finished, run.records, run.samples);
     byId("result-title").focus();
+    void this.look();
     try {
       const { opened } = await this.studio.open();
       // only the model that learned it draws it and goes on with it
@@ -169,7 +170,9 @@ export class RunControl {
   phase(name: Phase): void {
     this.at = name;
     if (name === "loading") this.stepped = false;
-    if (this.state === "running") this.training.phase(name);
+    // the last pictures of a run that is being stopped take as long as any
+    const last = this.state === "stopping" && this.stepped && name === "drawing";
+    if (this.state === "running" || last) this.training.phase(name);
   }
 
   progress({ done, total }: Events["progress"]): void {
@@ -252,7 +255,8 @@ export class RunControl {
 
   private offer(shown: Options, { learned, adapter }: Finished, defaults: Options): void {
     const token = String(shown.placeholder_token);
-    this.draw.offer({ token, bytes: learned, ...(adapter && { adapter: adapter.bytes }) }, defaults);
+    const [prompt] = (shown.validation_prompt ?? []) as string[];
+    this.draw.offer({ token, bytes: learned, ...(adapter && { adapter: adapter.bytes }) }, defaults, prompt);
     byId("draw").hidden = false;
   }
 

@@ -8,12 +8,18 @@ import type { Options, Picture, Refusal } from "./protocol";
 import { Settings } from "./settings";
 import { ADVANCED } from "./settings_fields";
 
-/** Prompts and name for the visitor's own pictures. */
+/** Prompts for the visitor's own pictures, by what these share. */
+const PROMPTS: Record<string, string[]> = {
+  object: ["a photo of a {}", "two {}", "a {} on a blue background", "a small {}"],
+  style: ["a cat in the style of {}", "a car in the style of {} on a blue background", "a sunflower in the style of {}", "a small robot in the style of {}"],
+};
+
+/** Name and prompts for the visitor's own pictures. */
 const OWN: Options = {
   placeholder_token: "<my-thing>",
   initializer_token: "",
   learnable_property: "object",
-  validation_prompt: ["a photo of a {}", "two {}", "a {} on a blue background", "a small {}"],
+  validation_prompt: PROMPTS.object,
 };
 
 /** What suits a page, where drawing is slow and a tab is closed at any time. */
@@ -39,8 +45,9 @@ export class StartView {
     });
     const form = byId("form");
     form.addEventListener("input", (event) => {
-      const id = (event.target as HTMLElement).id;
+      const { id, value } = event.target as HTMLInputElement;
       if (id.startsWith("option-")) this.touched.add(id.slice("option-".length));
+      if (id === "option-learnable_property") this.suggest({ validation_prompt: PROMPTS[value] });
       this.settings.clearErrors();
     });
     form.onsubmit = (event) => {
@@ -55,7 +62,7 @@ export class StartView {
       });
     };
     void showConcepts((concept, pictures) => {
-      this.settings.show(conceptOptions(concept));
+      this.suggest(conceptOptions(concept));
       this.pictures.take(pictures);
       this.status("");
     }).catch(() => notify("The examples did not arrive. Your own pictures can still be used."));
@@ -123,6 +130,11 @@ export class StartView {
     // an example has its name already
     if (own) byId("chosen").append(byId("naming"));
     else byId("settings").before(byId("naming"));
-    if (own) this.settings.show(OWN);
+    if (own) this.suggest(OWN);
+  }
+
+  /** Shows what suits the pictures; prompts that the visitor has written stay. */
+  private suggest(options: Options): void {
+    this.settings.show(this.touched.has("validation_prompt") ? { ...options, validation_prompt: undefined } : options);
   }
 }

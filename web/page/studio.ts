@@ -17,8 +17,8 @@ export interface Open {
 export class Studio {
   private engine: Engine | undefined;
   private opening: Promise<Open> | undefined;
-  /** Whether the model has been opened once on this page, so that no bar is needed. */
-  private seen = false;
+  /** Whether the browser has kept what was opened, so that no bar is needed for it again. */
+  private kept = false;
 
   constructor(
     private readonly device: DeviceChoice,
@@ -44,7 +44,7 @@ export class Studio {
     const { kind } = this.device;
     try {
       const opened = await engine.ask("open", { device: kind, model: this.model.asked });
-      this.seen = true;
+      this.kept = !opened.uncached;
       document.body.dataset.model = "open";
       return { engine, opened };
     } catch (error) {
@@ -77,7 +77,7 @@ export class Studio {
   }
 
   private progress({ loaded, total }: Events["loading"]): void {
-    byId("load").hidden = this.seen || total === 0;
+    byId("load").hidden = this.kept || total === 0;
     byId<HTMLProgressElement>("load-bar").value = loaded / Math.max(total, 1);
     const megabytes = (bytes: number) => (bytes / 1e6).toFixed(0);
     byId("load-text").textContent = `Getting the model: ${megabytes(loaded)} of ${megabytes(total)} MB`;

@@ -16,6 +16,7 @@ const FIGURES = {
 
 const PHASES: Record<Phase, string> = {
   loading: "Reading the model",
+  class: "Drawing pictures of the kind",
   encoding: "Looking at the pictures",
   searching: "Finding the word to start from",
   drawing: "Drawing pictures to compare with",
@@ -69,7 +70,7 @@ export class TrainingView {
 
   phase(name: Phase): void {
     this.status(PHASES[name]);
-    this.bar.hidden = name !== "drawing" && name !== "searching";
+    this.bar.hidden = !["class", "drawing", "searching"].includes(name);
     this.bar.value = 0;
   }
 

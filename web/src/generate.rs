@@ -6,7 +6,7 @@ use dvar::{
     data::templates::fill,
     embedding,
     pipelines::{DrawProgress, ModelFolder, PipelineError, SamplingOptions},
-    session::{Generator, RunError, advice, check_sampling},
+    session::{Generator, RunError, advice, check_sampling, tokenizers_with},
     trainer::LocalBoxFuture,
 };
 use js_sys::Array;
@@ -17,6 +17,7 @@ use crate::{
     host::{Page, png},
     learned::file,
     pictures::{bytes, property},
+    prompts,
     studio::Studio,
 };
 
@@ -31,18 +32,19 @@ pub async fn generate(
     host: JsValue,
 ) -> Result<JsValue, PageError> {
     let embedding = embedding::read(learned, embedding::FILE_NAME)?;
-    embedding.check_fit(&studio.model)?;
     let adapter = bytes(&property(request, "adapter"), "`adapter`")?
         .map(|adapter| LearnedAdapter::from_bytes(&adapter, "the adapter"))
         .transpose()?;
     let token = embedding.placeholder_token().to_owned();
     let prompt = property(request, "prompt").as_string().unwrap_or_default();
     let prompt = fill(&prompt, &token);
-    if !prompt.contains(&token) {
+    let tokenizers = tokenizers_with(&studio.model, std::slice::from_ref(&embedding))?;
+    if tokenizers.words_in(&prompt).is_empty() {
         return Err(PageError::input(format!(
             "the prompt does not contain `{token}`, the token of this concept; write it, or `{{}}` in its place"
         )));
     }
+    prompts::check(&tokenizers, &prompt).map_err(PageError::input)?;
     let advised = advice(&studio.model, &TrainOptions::default())?;
     // as a run takes them
     let model = studio.model.clone().with_beta_schedule(advised.training.beta_schedule)?;
@@ -58,7 +60,8 @@ pub async fn generate(
     let first = whole(request, "first")?.map_or(0, |first| first as usize);
     let end = whole(request, "end")?.map_or(count, |end| count.min(end as usize));
 
-    let generator = Generator::load(&model, &[embedding], adapter.as_ref(), &studio.device)?;
+    let (adapter, device) = (adapter.as_ref(), &studio.device);
+    let generator = Generator::with_tokenizers(&model, tokenizers, &[embedding], adapter, device)?;
     let page = Page::new(host);
     let files = Array::new();
     for number in first..end {

@@ -17,6 +17,7 @@ mod options;
 mod panic;
 mod part;
 mod pictures;
+mod prompts;
 mod replica;
 mod shared;
 mod single_file;

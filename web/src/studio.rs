@@ -16,7 +16,7 @@ use crate::{
     error::PageError,
     generate, held, options,
     pictures::{self, LookedAt},
-    single_file,
+    prompts, single_file,
     source::{ModelSource, PageFiles},
     train,
 };
@@ -97,7 +97,7 @@ impl Studio {
         options::write(&advice(&self.model, &chosen)?.with_defaults()?)
     }
 
-    /// The CLI's checks, before any slow work: the pictures that cannot be used, with why, and how many
+    /// The CLI's checks and those of the prompts, before any slow work: the pictures that cannot be used, with why, and how many
     /// are transparent in parts.
     ///
     /// # Errors
@@ -109,7 +109,8 @@ impl Studio {
         #[wasm_bindgen(unchecked_param_type = "Options")] options: JsValue,
         #[wasm_bindgen(unchecked_param_type = "Picture[]")] pictures: JsValue,
     ) -> Result<JsValue, PageError> {
-        let (checked, _) = self.checked(&options)?;
+        let (checked, start) = self.checked(&options)?;
+        prompts::check_samples(&checked, &start)?;
         let LookedAt { refused, transparent } =
             pictures::look_at(&pictures, checked.size(), checked.config.reading)?;
         let refused = refused.into_iter();

@@ -162,7 +162,7 @@ fn finished(outcome: &Outcome, words: &[String], window: usize) -> Result<JsValu
 async fn class_dataset(page: &Page, run: &PreparedRun) -> Result<Option<Dataset>, PageError> {
     let CheckedOptions { config, model, .. } = &run.checked;
     let Some((_, count)) = class_pictures(config) else { return Ok(None) };
-    page.phase(Phase::Drawing).await?;
+    page.tell_phase("class").await?;
     let numbers: Vec<usize> = (0..count).collect();
     let mut files = Vec::new();
     let keep = |number: usize, picture: &Picture| -> Result<(), RunError<PageError>> {

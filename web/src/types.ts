@@ -32,7 +32,8 @@ export interface Helpers {
 export interface Host extends Partial<Watcher> {
     /** Who computes with the worker that trains; it trains the same alone. */
     helpers?: Helpers;
-    phase(name: "loading" | "encoding" | "searching" | "drawing" | "training"): void | Promise<void>;
+    /** `class`: pictures of the class are drawn, for methods that want some. */
+    phase(name: "loading" | "class" | "encoding" | "searching" | "drawing" | "training"): void | Promise<void>;
     /** `clip_i` is null where the model brings no scorer. */
     samples(kind: "before" | "during" | "after", step: number, pngs: Uint8Array[],
             prompts: string[], clip_i: number | null): void | Promise<void>;
