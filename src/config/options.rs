@@ -24,6 +24,11 @@ const DEFAULTS: &str = include_str!("defaults.toml");
 /// still that brings a third of its fall in each window.
 const PLATEAU_THRESHOLD: f64 = 0.05;
 
+/// The rates of the official README of November 2023, before its `scale_lr`, for methods that train weights
+/// of the denoiser too: at the vectors' rate these would no longer be a published model's after a few steps.
+const LORA_RATE: f64 = 5e-4;
+const CUSTOM_DIFFUSION_RATE: f64 = 1e-5;
+
 /// Options that say where files of the user's lie or are written to, which is none of a model's to say.
 const PLACES: [&str; 5] =
     ["model", "train_data_dir", "output_dir", "class_data_dir", "initializer_file"];
@@ -203,6 +208,13 @@ impl TrainOptions {
         let mut defaults = Self::defaults();
         if self.stopping.stopping == Some(Stopping::Plateau) {
             defaults.stopping.threshold = Some(PLATEAU_THRESHOLD);
+        }
+        match self.method.method {
+            Some(Method::DreamboothLora) => defaults.optimizer.learning_rate = Some(LORA_RATE),
+            Some(Method::CustomDiffusion) => {
+                defaults.optimizer.learning_rate = Some(CUSTOM_DIFFUSION_RATE);
+            }
+            Some(Method::TextualInversion) | None => {}
         }
         self.merged(&defaults)
     }
