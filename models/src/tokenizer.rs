@@ -256,7 +256,7 @@ impl PromptTokenizer {
     }
 
     /// The words that are one token each, and their ids, in the ids' order. Pieces of words and
-    /// special tokens are none: no text reads as them.
+    /// special tokens are none: no text reads as them. Neither are control characters.
     pub fn words(&self) -> Vec<(u32, String)> {
         let special = [self.bos_id, self.eos_id, self.pad_id, self.unk_id];
         (0..self.vocab_size as u32)
@@ -264,7 +264,8 @@ impl PromptTokenizer {
             .filter_map(|id| {
                 let text = self.tokenizer.decode(&[id], false).ok()?;
                 let word = text.trim().trim_end_matches(WORD_END).to_string();
-                (!word.is_empty() && self.token_ids(&word) == [id]).then_some((id, word))
+                let is_text = !word.is_empty() && !word.contains(char::is_control);
+                (is_text && self.token_ids(&word) == [id]).then_some((id, word))
             })
             .collect()
     }

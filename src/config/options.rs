@@ -24,6 +24,11 @@ const DEFAULTS: &str = include_str!("defaults.toml");
 /// still that brings a third of its fall in each window.
 const PLATEAU_THRESHOLD: f64 = 0.05;
 
+/// The rates of the official README of November 2023, before its `scale_lr`, for methods that train weights
+/// of the denoiser too: at the vectors' rate these would no longer be a published model's after a few steps.
+const LORA_RATE: f64 = 5e-4;
+const CUSTOM_DIFFUSION_RATE: f64 = 1e-5;
+
 /// Options of `dvar train`, each of which may be left open.
 ///
 /// The same names serve as flags (`--train-batch-size`), as keys of a configuration file
@@ -205,6 +210,13 @@ impl TrainOptions {
         let mut defaults = Self::defaults();
         if self.stopping.stopping == Some(Stopping::Plateau) {
             defaults.stopping.threshold = Some(PLATEAU_THRESHOLD);
+        }
+        match self.method.method {
+            Some(Method::DreamboothLora) => defaults.optimizer.learning_rate = Some(LORA_RATE),
+            Some(Method::CustomDiffusion) => {
+                defaults.optimizer.learning_rate = Some(CUSTOM_DIFFUSION_RATE);
+            }
+            Some(Method::TextualInversion) | None => {}
         }
         self.merged(&defaults)
     }

@@ -118,8 +118,8 @@ pub async fn run<O: Observer>(
     Ok(outcome)
 }
 
-/// Where the vectors start, after the vocabulary was searched where it must be, and the word that
-/// was found: of a run that goes on, the one that it had found.
+/// Where the vectors start, after the vocabulary was searched where it must be, and the word that a
+/// search or chance found: of a run that goes on, the one that it had found.
 async fn initial<O: Observer>(
     prepared: &PreparedRun,
     scorer: Option<&ClipScorer>,
@@ -130,8 +130,9 @@ async fn initial<O: Observer>(
         let ids = model.tokenizers()?.initializer_ids(&found.word).map_err(SessionError::from)?;
         Ok((InitialVectors::Tokens(ids), Some(found)))
     };
-    let searches = matches!(prepared.start, Start::Searched(_) | Start::Tried(_));
-    if let Some(state) = prepared.state.as_ref().filter(|_| searches)
+    // also by chance: another version may know other words to choose from
+    let finds = !matches!(prepared.start, Start::Known(_));
+    if let Some(state) = prepared.state.as_ref().filter(|_| finds)
         && let Some(found) = FoundWord::saved(state)?
     {
         return from(found);

@@ -21,7 +21,7 @@ use dvar::{
 use dvar_models::weights::{Folder, ModelSource};
 
 use crate::{
-    determinism::{States, bytes, options, prepared, session_of},
+    determinism::{States, bytes, options, prepared, session_of, states},
     golden,
     replicas::Sharing,
 };
@@ -175,4 +175,22 @@ fn a_run_that_goes_on_starts_from_the_word_that_it_found_and_looks_for_none() {
         assert!(resumed.looked.get() && again == word, "{start:?}");
         assert!(ended(&resumed) == ended(&whole), "{start:?}");
     }
+}
+
+#[test]
+fn a_run_that_goes_on_keeps_the_word_that_chance_chose() {
+    let mut options = options(MixedPrecision::No, (Method::TextualInversion, "adamw"), 4, 1);
+    // each step then depends on the vectors' start
+    options.training.preserve_embedding_norm = Some(true);
+    let begun = prepared(options);
+    let tokenizers = begun.checked.model.tokenizers().unwrap();
+    let words = tokenizers.words();
+    let made = |word: &String, from: Option<&TrainState>| {
+        let start = Start::Drawn(tokenizers.initializer_ids(word).unwrap(), word.clone());
+        states(&PreparedRun { start, ..begun.clone() }, from, 2)
+    };
+    let whole = made(&words[0], None);
+    // as where another version knows other words
+    assert!(bytes(&made(&words[1], Some(&whole[0]))) == bytes(&whole));
+    assert!(bytes(&made(&words[1], None)) != bytes(&whole));
 }

@@ -77,6 +77,18 @@ test("a method brings its own settings", async () => {
   await shown("0.005");
 });
 
+test("where the model says no rate, a method that trains weights has a lower one", async () => {
+  const page = await it.open();
+  await page.goto(`${it.url}?model=tiny/`);
+  await ready(page);
+  const rates = { "textual-inversion": "0.005", "dreambooth-lora": "0.0005", "custom-diffusion": "0.00001" };
+  for (const [method, rate] of Object.entries(rates)) {
+    await set(page, { method });
+    await page.waitForFunction((rate) => document.querySelector("#option-learning_rate").value === rate, rate);
+  }
+  await page.context().close();
+});
+
 test("a run is shown with what the model says for its method, where that was left to it", async () => {
   const [model, served] = ["model", "served"].map((name) => join(it.folder, `bounded-${name}`));
   cpSync(it.model, model, { recursive: true });

@@ -82,8 +82,8 @@ impl Studio {
         }))
     }
 
-    /// Every option that a page can set and that has a value, after the model's advice for the method
-    /// and the criterion that `options` name, and the defaults.
+    /// Every option that a page can set and that has a value: those of `options`, then the model's advice
+    /// for the method and the criterion that these name, and the defaults for them.
     ///
     /// # Errors
     ///
@@ -94,7 +94,9 @@ impl Studio {
         #[wasm_bindgen(unchecked_param_type = "Options")] options: JsValue,
     ) -> Result<JsValue, PageError> {
         let chosen = options::read(&options)?;
-        options::write(&advice(&self.model, &chosen)?.with_defaults()?)
+        let advised = advice(&self.model, &chosen)?;
+        // over them, as the defaults too depend on what is chosen
+        options::write(&chosen.over(&advised)?.with_defaults()?)
     }
 
     /// The CLI's checks and those of the prompts, before any slow work: the pictures that cannot be used, with why, and how many

@@ -106,6 +106,8 @@ fn pipeline(bpe: BPE) -> tokenizers::Result<Tokenizer> {
     let mut tokenizer = Tokenizer::new(bpe);
     tokenizer.with_normalizer(Some(Normalizers::new(normalizers)))?;
     tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(pre_tokenizers)));
+    // the vocabulary writes bytes as characters: only so is a word with an accent given as it is typed
+    tokenizer.with_decoder(Some(ByteLevel::default()));
     Ok(tokenizer)
 }
 

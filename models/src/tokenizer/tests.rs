@@ -157,6 +157,22 @@ fn an_entry_that_texts_have_only_inside_of_words_is_an_initializer_and_no_word()
 }
 
 #[test]
+fn a_word_in_other_letters_than_ascii_s_is_a_word_and_a_byte_of_a_letter_is_none() {
+    // an e with an accent is these two bytes
+    let mut tokens = vocab();
+    tokens.extend(["\u{c3}", "\u{a9}</w>", "\u{c3}\u{a9}</w>"].map(String::from));
+    // the byte 1, a control character
+    tokens.push("\u{101}</w>".into());
+    let merges = format!("{MERGES}\u{c3} \u{a9}</w>\n");
+    let tokenizer = PromptTokenizer::clip(&vocab_json(&tokens), merges.as_bytes(), None, None);
+    let words = tokenizer.unwrap().words();
+    let (first, whole) = (vocab().len() as u32, vocab().len() as u32 + 2);
+    let found: Vec<_> = words.iter().filter(|(id, _)| *id >= first).collect();
+    assert_eq!(found, [&(whole, "\u{e9}".to_string())]);
+    assert!(words.contains(&(id("cat</w>"), "cat".to_string())), "{words:?}");
+}
+
+#[test]
 fn tokens_saved_with_the_tokenizer_keep_their_ids() {
     let first = vocab().len();
     let saved = json!({ (first + 1).to_string(): { "content": "<b>" }, first.to_string(): { "content": "<a>" } });

@@ -11,7 +11,7 @@ use crate::optim::{LrPieces, LrShape};
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
 pub struct OptimizerOptions {
-    /// Learning rate
+    /// Learning rate; for dreambooth-lora the default is 0.0005, for custom-diffusion 0.00001
     #[cfg_attr(feature = "cli", arg(long, value_name = "RATE"))]
     pub learning_rate: Option<f64>,
     /// Multiply the learning rate by batch size and accumulation steps

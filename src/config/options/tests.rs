@@ -79,6 +79,32 @@ fn a_plateau_has_a_threshold_of_its_own_where_none_is_given() {
     assert_eq!(threshold(""), TrainOptions::defaults().stopping.threshold);
 }
 
+#[test]
+fn a_method_that_trains_weights_has_a_rate_of_its_own_where_none_is_given() {
+    let rate = |text: &str| {
+        let options = TrainOptions::from_toml(text, "config.toml").unwrap();
+        options.with_defaults().unwrap().optimizer.learning_rate
+    };
+    assert_eq!(rate("method = 'dreambooth-lora'"), Some(5e-4));
+    assert_eq!(rate("method = 'custom-diffusion'"), Some(1e-5));
+    assert_eq!(rate("method = 'custom-diffusion'\nlearning_rate = 0.1"), Some(0.1));
+    for vectors_alone in ["", "method = 'textual-inversion'"] {
+        assert_eq!(rate(vectors_alone), TrainOptions::defaults().optimizer.learning_rate);
+    }
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn the_help_tells_the_rates_of_methods_that_train_weights() {
+    let command = <TrainOptions as clap::Args>::augment_args(clap::Command::new("train"));
+    let mut args = command.get_arguments();
+    let help = args.find(|arg| arg.get_id() == "learning_rate").unwrap().get_help().unwrap();
+    let said = format!(
+        "for dreambooth-lora the default is {LORA_RATE}, for custom-diffusion {CUSTOM_DIFFUSION_RATE}"
+    );
+    assert!(help.to_string().ends_with(&said), "{help}");
+}
+
 #[cfg(feature = "cli")]
 #[test]
 fn the_help_tells_the_plateau_s_threshold() {
