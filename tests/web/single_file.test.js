@@ -126,8 +126,8 @@ test("what is no model is called what it is", async () => {
   const gguf = join(folder, "model.gguf");
   writeFileSync(gguf, "GGUF\x03\0\0\0 and more");
   for (const [path, said] of [
-    [sparse("learned_embeds.safetensors", { "<cat>": [1, 768] }), "it is a learned embedding and no model; choose it by “Draw with it”"],
-    [sparse("lora.safetensors", { "lora_unet_mid_block.lora_up.weight": [4, 4] }), "it is a LoRA, which changes a model and is none; choose it by “Draw with it”, with its embedding"],
+    [sparse("learned_embeds.safetensors", { "<cat>": [1, 768] }), "it is a learned embedding and no model; give the model that it is for, or choose this file by “Draw with it”"],
+    [sparse("lora.safetensors", { "lora_unet_mid_block.lora_up.weight": [4, 4] }), "it is a LoRA, which changes a model and is none; give the model itself, or choose this file by “Draw with it”"],
     [sparse("flux.safetensors", { "double_blocks.0.img_attn.qkv.weight": [4, 4, 1, 1] }, "F8_E4M3", 1), "it is a Flux model"],
     [gguf, "it is a GGUF file"],
   ]) {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use dvar::pipelines::ModelFolder;
 use dvar_models::{
-    single_file::SingleFile,
-    weights::{FileSource, Pieces},
+    ModelError,
+    single_file::{IS_LORA, SingleFile},
+    weights::{FileSource, Pieces, torch::IS_EMBEDDING},
 };
 
 use crate::{error::PageError, source::PageFiles};
@@ -34,7 +35,7 @@ pub fn open(files: PageFiles, file: &str, on_cpu: bool) -> Result<ModelFolder, P
             gigabytes(size)
         )));
     }
-    let model = SingleFile::open(&Pieces(Arc::new(files)), file)?;
+    let model = SingleFile::open(&Pieces(Arc::new(files)), file).map_err(refused)?;
     let kind = model.kind().name();
     let weights = F32.saturating_mul(model.values());
     if on_cpu && weights > ADDRESSABLE - RESERVED {
@@ -47,4 +48,16 @@ pub fn open(files: PageFiles, file: &str, on_cpu: bool) -> Result<ModelFolder, P
     // the page shows the name of the model that it took
     let doubt = model.doubt().map(|doubt| format!("; {doubt}")).unwrap_or_default();
     Ok(ModelFolder::new(model, format!("{file} ({kind}{doubt})"))?)
+}
+
+/// What was learned for a model has another place on the page.
+fn refused(error: ModelError) -> PageError {
+    match &error {
+        ModelError::Invalid { reason, .. }
+            if [IS_EMBEDDING, IS_LORA].contains(&reason.as_str()) =>
+        {
+            PageError::input(format!("{error}, or choose this file by “Draw with it”"))
+        }
+        _ => error.into(),
+    }
 }

@@ -99,8 +99,8 @@ impl Studio {
         options::write(&chosen.over(&advised)?.with_defaults()?)
     }
 
-    /// The CLI's checks and those of the prompts, before any slow work: the pictures that cannot be used, with why, and how many
-    /// are transparent in parts.
+    /// The CLI's checks and those of the prompts, before any slow work: the pictures that cannot be used, with why,
+    /// and how many are transparent in parts.
     ///
     /// # Errors
     ///

@@ -257,12 +257,8 @@ const OTHERS: [Other; 20] = [
     ),
 ];
 
-/// What is said of a LoRA; a page has a place for it too.
-#[cfg(not(target_arch = "wasm32"))]
+/// What is said of a LoRA.
 pub const IS_LORA: &str = "it is a LoRA, which changes a model and is none; give the model itself";
-#[cfg(target_arch = "wasm32")]
-pub const IS_LORA: &str = "it is a LoRA, which changes a model and is none; choose it by “Draw with it”, \
-                           with its embedding";
 
 fn has(shapes: &Shapes, prefix: &str) -> bool {
     let next = shapes.range(prefix.to_string()..).next();

@@ -1,12 +1,8 @@
 //! What can be wrong with a PyTorch file.
 
-/// What is said of a learned embedding where a model was asked for; a page has a place for it too.
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) const IS_EMBEDDING: &str =
+/// What is said of a learned embedding where a model was asked for.
+pub const IS_EMBEDDING: &str =
     "it is a learned embedding and no model; give the model that it is for";
-#[cfg(target_arch = "wasm32")]
-pub(crate) const IS_EMBEDDING: &str =
-    "it is a learned embedding and no model; choose it by “Draw with it”";
 
 /// Why a PyTorch file was refused. Each message continues "`file` is not usable: ".
 #[derive(Debug, thiserror::Error)]

@@ -20,7 +20,8 @@ use std::{
 };
 
 pub(in crate::weights) use self::container::MAGIC;
-pub(crate) use self::error::IS_EMBEDDING;
+#[doc(hidden)] // shared with the page
+pub use self::error::IS_EMBEDDING;
 use self::{
     container::Places,
     objects::{Foreign, Index, Object},
