@@ -225,6 +225,12 @@ fn karras_sigmas_end_where_the_file_says() {
             assert!((found - want).abs() < 1e-3, "{name}: {found} for {want}");
         }
     }
+    let mut deis = file.build(kind("deis"), 5, 0.0).unwrap();
+    let ends =
+        (0..5).fold(scalar(1.0), |sample, index| deis.step(scalar(0.0), index, sample, None));
+    // the level of the signal at sigma 0.1 over that at 10
+    let want = (101.0_f64 / 1.01).sqrt();
+    assert!((f64::from(ends.into_scalar::<f32>()) / want - 1.0).abs() < 1e-5, "deis");
     let mut euler = file.build(kind("euler"), 5, 0.0).unwrap();
     assert!((euler.init_noise_sigma() - 10.0).abs() < 1e-6);
     let mut sample = scalar(0.0);

@@ -2,7 +2,7 @@
 //! the line in that logarithm through the last two slopes, integrated over the step.
 //!
 //! The last step goes to the sigma of the first training timestep, as in diffusers: at 0 there is no
-//! logarithm.
+//! logarithm. By Karras' sigmas it goes nowhere, because the last of them is that sigma, or what the file asks for.
 
 use burn::tensor::Tensor;
 
@@ -55,10 +55,12 @@ impl DeisScheduler {
     fn new(run: &SamplingRun) -> Result<Self, SchedulerError> {
         let lower_order_final = run.flag("lower_order_final").unwrap_or(true);
         let ends_in_first_order = lower_order_final && run.num_inference_steps() < MANY_STEPS;
-        let first_sigma = run.noise_schedule().sigma(0.0);
+        let (first_sigma, by_karras) =
+            (run.noise_schedule().sigma(0.0), run.flag(KARRAS) == Some(true));
         let mut run = SolverRun::new(run)?;
         run.sigmas.pop();
-        run.sigmas.push(first_sigma);
+        let end = run.sigmas.last().copied().filter(|_| by_karras).unwrap_or(first_sigma);
+        run.sigmas.push(end);
         Ok(Self { run, ends_in_first_order, previous_epsilon: None })
     }
 }
