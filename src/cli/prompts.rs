@@ -9,7 +9,7 @@ use crate::{
     embedding::LearnedEmbedding,
     pipelines::{
         CutPrompt, LongPrompts, ModelFolder, PromptTokenizers,
-        signs::{network, weighted},
+        signs::{EMBEDDING, network, weighted},
     },
     session::tokenizers_with,
 };
@@ -62,10 +62,9 @@ impl Words {
                  `--lora FILE:0.8`, or give `--literal-prompts` to draw from the text as it stands"
             )));
         }
-        const MARK: &str = "embedding:";
         let mut understood = String::new();
         let mut rest = prompt;
-        while let Some((before, after)) = rest.split_once(MARK) {
+        while let Some((before, after)) = rest.split_once(EMBEDDING) {
             let ends = |c: char| c.is_whitespace() || [',', ')', '('].contains(&c);
             let (name, after) = after.split_at(after.find(ends).unwrap_or(after.len()));
             understood += before;

@@ -18,6 +18,14 @@ pub fn network(prompt: &str) -> Option<&str> {
     Some(&prompt[start..=start + length])
 }
 
+/// What stands before the name of an embedding's file in ComfyUI's prompts.
+pub const EMBEDDING: &str = "embedding:";
+
+/// Whether a prompt has any such sign.
+pub fn has_signs(prompt: &str) -> bool {
+    weighted(prompt).is_some() || network(prompt).is_some() || prompt.contains(EMBEDDING)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ use crate::{
     data::templates::fill,
     early_stopping::StopReason,
     optim::LrSchedule,
-    pipelines::LATENT_DIFFUSION,
+    pipelines::{LATENT_DIFFUSION, signs::has_signs},
     plot::{CurvePoint, Watched, curve_svg},
     session::{CheckedOptions, Fall},
 };
@@ -133,6 +133,10 @@ fn draw_with(folder: &RunFolder, config: &TrainConfig, options: &TrainOptions) -
     words.extend(folder.adapter().map(|file| format!("--adapter {}", typed(&file))));
     let prompt = config.validation_prompts.first().map_or("{}", String::as_str);
     words.push(format!("--prompt {}", quoted(&fill(prompt, &config.placeholder_token))));
+    if has_signs(prompt) {
+        // the samples were drawn from the text as it stands
+        words.push("--literal-prompts".into());
+    }
     words.join(" ")
 }
 
@@ -178,5 +182,10 @@ mod tests {
         if cfg!(unix) {
             assert!(quoted.ends_with(" --prompt 'a \"<my-cat>\" for $5'"), "{quoted}");
         }
+
+        options.samples.validation_prompt = Some(vec!["a ({}:1.2)".into()]);
+        let config = TrainConfig::new(&options).unwrap();
+        let literal = draw_with(&folder, &config, &options);
+        assert!(literal.ends_with(" --prompt \"a (<my-cat>:1.2)\" --literal-prompts"), "{literal}");
     }
 }
