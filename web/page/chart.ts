@@ -3,6 +3,7 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 
+import { rarely } from "./dom";
 import type { StepRecord } from "./protocol";
 
 /** Distances between the numbers of steps on the axis. */
@@ -10,7 +11,7 @@ const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
 
 type Column = (number | null)[];
 
-/** Draws at most once a frame, whatever arrives. */
+/** Draws rarely, whatever arrives. */
 export class Chart {
   private steps: number[] = [];
   private trained: Column = [];
@@ -18,8 +19,6 @@ export class Chart {
   private ratio: Column = [];
   private stop: number | undefined;
   private plots: uPlot[] = [];
-  private frame = 0;
-
   private threshold: number | null = null;
 
   constructor(private readonly host: HTMLElement) {
@@ -57,14 +56,11 @@ export class Chart {
     this.ratio.push(record.ratio ?? null);
   }
 
-  private later(): void {
-    this.frame ||= requestAnimationFrame(() => {
-      this.frame = 0;
-      const [losses, ratio] = this.plots;
-      losses?.setData([this.steps, this.trained, this.evaluated]);
-      ratio?.setData([this.steps, this.ratio, this.steps.map(() => this.threshold)]);
-    });
-  }
+  private readonly later = rarely(() => {
+    const [losses, ratio] = this.plots;
+    losses?.setData([this.steps, this.trained, this.evaluated]);
+    ratio?.setData([this.steps, this.ratio, this.steps.map(() => this.threshold)]);
+  });
 
   private resize(): void {
     if (this.plots.length === 0) return this.build();

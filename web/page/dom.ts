@@ -31,6 +31,24 @@ export function download(name: string, content: BlobPart, type = "application/oc
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
+/** Calls `draw` soon after it is asked to, but rarely: drawing takes time from the workers that compute. */
+export function rarely(draw: () => void): () => void {
+  const apart = 500;
+  let last = -apart;
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    const frame = () =>
+      requestAnimationFrame((now) => {
+        asked = false;
+        last = now;
+        draw();
+      });
+    setTimeout(frame, last + apart - performance.now());
+  };
+}
+
 /** Pictures as elements, each with a link that saves it. The former ones are let go. */
 export function showPictures(
   list: HTMLElement,

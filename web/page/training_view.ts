@@ -1,7 +1,7 @@
 // What the visitor sees while the model learns.
 
 import { Chart } from "./chart";
-import { byId, duration, element, figure, pace, showPictures, withToken } from "./dom";
+import { byId, duration, element, figure, pace, rarely, showPictures, withToken } from "./dom";
 import type { Options, Phase, Run, Samples, StepRecord } from "./protocol";
 
 const FIGURES = {
@@ -33,7 +33,6 @@ export class TrainingView {
   /** Both are unknown where they were left to a model that is not open. */
   private most: unknown;
   private threshold: number | null = null;
-  private frame = 0;
   private shown: StepRecord | undefined;
 
   constructor() {
@@ -85,10 +84,7 @@ export class TrainingView {
     if (this.recent.length > 10) this.recent.shift();
     this.chart.add(record);
     this.shown = record;
-    this.frame ||= requestAnimationFrame(() => {
-      this.frame = 0;
-      if (this.shown) this.figures(this.shown);
-    });
+    this.later();
   }
 
   /** So many workers make the steps from now on. */
@@ -120,6 +116,10 @@ export class TrainingView {
   stopped(steps: number): void {
     this.chart.mark(steps);
   }
+
+  private readonly later = rarely(() => {
+    if (this.shown) this.figures(this.shown);
+  });
 
   private figures(record: StepRecord): void {
     const step = (record.step ?? 0) + 1;
