@@ -228,12 +228,12 @@ fn a_clip_of_its_own_scores_in_place_of_the_default() {
     cli.concept("koala", "references");
     cli.concept("koala", "drawn");
     let args = ["drawn", "--references", "references", "--prompt", "a koala", "--json"];
-    let clip = golden().join("models/tiny-clip");
-    let own = json(evaluate(&cli, &[&args[..], &["--clip", clip.to_str().unwrap()]].concat()));
+    cli.copy_folder(&golden().join("models/tiny-clip"), "clip");
+    let own = json(evaluate(&cli, &[&args[..], &["--clip", "clip"]].concat()));
     let default = json(evaluate(&cli, &args));
     assert_eq!(own["counts"], default["counts"]);
     assert_ne!(own["clip_t"], default["clip_t"]);
-    assert_eq!(own["clip"], clip.to_str().unwrap());
+    assert_eq!(own["clip"], "clip");
     assert_eq!(default["clip"], "the CLIP of dvar-tiny-emoji (embedded)");
     let table = evaluate(&cli, &args[..5]).ok();
     assert!(table.ends_with("\nCLIP-I and CLIP-T by the CLIP of dvar-tiny-emoji (embedded)\n"));

@@ -6,8 +6,9 @@ use dvar::embedding::{LearnedEmbedding, write};
 
 use crate::harness::{Cli, Ran, golden, initializer};
 
+/// A model's folder, by slashes as `Ran` tells of it.
 fn model(name: &str) -> String {
-    golden().join("models").join(name).to_str().unwrap().into()
+    golden().join("models").join(name).to_str().unwrap().replace('\\', "/")
 }
 
 /// Width of LDM's learned vectors.

@@ -4,9 +4,10 @@ use std::{fs, io::Cursor};
 
 use image::{DynamicImage, ImageFormat};
 
-use crate::harness::{Cli, train_args};
+use crate::harness::Cli;
 
 /// A sound WebP picture whose EXIF chunk claims to be 4 GiB long.
+#[cfg(target_os = "linux")]
 fn webp_with_endless_exif() -> Vec<u8> {
     let mut plain = Cursor::new(Vec::new());
     DynamicImage::new_rgb8(96, 96).write_to(&mut plain, ImageFormat::WebP).unwrap();
@@ -24,7 +25,7 @@ fn a_picture_that_claims_4_gib_of_exif_data_takes_no_such_memory() {
     fs::create_dir(cli.path("pictures")).unwrap();
     fs::write(cli.path("pictures/a.webp"), webp_with_endless_exif()).unwrap();
     let steps = ["-o", "run", "--max-train-steps", "1", "--num-samples", "1"];
-    let program = cli.command(&train_args(&steps));
+    let program = cli.command(&crate::harness::train_args(&steps));
     let mut limited = std::process::Command::new("sh");
     // 4,000,000 KiB of address space, of which a plain run takes a fraction
     limited.args(["-c", "ulimit -v 4000000 && exec \"$0\" \"$@\""]).arg(program.get_program());

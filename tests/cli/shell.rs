@@ -1,6 +1,6 @@
 //! What the program writes for shells and `man`.
 
-use crate::harness::{Cli, train_args};
+use crate::harness::Cli;
 
 #[cfg(unix)]
 #[test]
@@ -35,7 +35,7 @@ fn a_stdout_that_is_full_is_an_error_and_no_panic() {
 fn a_stderr_that_is_full_ends_no_command_and_changes_no_exit_code() {
     let cli = Cli::with_pictures_of("koala");
     let run = ["-o", "run", "--max-train-steps", "2", "--num-samples", "1", "--lora-rank", "8"];
-    for (args, code) in [(train_args(&run), 0), (vec!["info", "none"], 2)] {
+    for (args, code) in [(crate::harness::train_args(&run), 0), (vec!["info", "none"], 2)] {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let ran = cli.ran(cli.command(&args).stderr(full).output().unwrap());
         assert_eq!(ran.code, Some(code), "{args:?} {ran:?}");
