@@ -174,6 +174,14 @@ fn is_of_path(error: &io::Error) -> bool {
     of_path.contains(&error.kind())
 }
 
+/// Whether Windows may have refused it since another program has the file open, as Excel has a table.
+fn is_in_use(error: &io::Error) -> bool {
+    const SHARING_VIOLATION: i32 = 32;
+    cfg!(windows)
+        && (error.kind() == io::ErrorKind::PermissionDenied
+            || error.raw_os_error() == Some(SHARING_VIOLATION))
+}
+
 impl<E: Error + Send + Sync + 'static> From<E> for CliError {
     fn from(error: E) -> Self {
         Self::Part(Box::new(error))
@@ -192,9 +200,13 @@ impl fmt::Display for CliError {
                 write!(f, "cannot read `{}`: {source}{remedy}", path.display())
             }
             Self::Write { path, source } => {
-                let space = if is_of_path(source) { "" } else { "free some space or " };
+                let remedy = match source {
+                    error if is_in_use(error) => "close the program that may have it open, or ",
+                    error if is_of_path(error) => "",
+                    _ => "free some space or ",
+                };
                 let path = path.display();
-                write!(f, "cannot write `{path}`: {source}; {space}choose another folder")
+                write!(f, "cannot write `{path}`: {source}; {remedy}choose another folder")
             }
             Self::Kept { error, file } => {
                 write!(f, "{error}; the last good vectors are in `{}`", file.display())
@@ -288,6 +300,24 @@ mod tests {
         assert_eq!(code(DataError::Unreadable { path, source: missing() }), 2);
         assert_eq!(code(TrainError::callback("checkpoint", full())), 1);
         assert_eq!(CliError::Interrupted.exit_code(), 130);
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_file_that_another_program_has_open_is_told_to_be_closed_there() {
+        use std::os::windows::fs::OpenOptionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("table1.csv");
+        let _held = std::fs::File::options()
+            .create(true)
+            .write(true)
+            .share_mode(0)
+            .open(&file)
+            .unwrap();
+        let refused = crate::files::write_atomic(&file, b"variant").unwrap_err();
+        let refused = CliError::write(&file, refused).to_string();
+        assert!(refused.contains("; close the program that may have it open, or "), "{refused}");
     }
 
     #[test]

@@ -82,8 +82,10 @@ fn checkpoint_in(folder: &Path) -> Option<PathBuf> {
         return None;
     }
     let files = folder.read_dir().ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    // a name that begins with a dot is what macOS leaves beside a file on other disks
     let is_checkpoint = |file: &PathBuf| {
-        file.extension().is_some_and(|ending| ending == "safetensors" || ending == "ckpt")
+        let is_hidden = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        !is_hidden && file.extension().is_some_and(|e| e == "safetensors" || e == "ckpt")
     };
     files.filter(is_checkpoint).min()
 }

@@ -12,13 +12,22 @@ pub(super) fn typed(path: &Path) -> String {
     // a POSIX shell takes a backslash away
     let plain =
         |c: char| c.is_alphanumeric() || "-_./:".contains(c) || (cfg!(windows) && c == '\\');
-    if path.chars().all(plain) { path } else { quoted(&path) }
+    if path.chars().all(plain) {
+        return path;
+    }
+    // Windows would take the last backslash and the quote behind it for a quote in the path
+    let end = if cfg!(windows) { path.trim_end_matches('\\') } else { &path };
+    quoted(end)
 }
 
 /// A text as it is typed, in quotes.
 pub(super) fn quoted(text: &str) -> String {
+    if cfg!(windows) {
+        // cmd and programs read a doubled quote as one of the text
+        return format!("\"{}\"", text.replace('"', "\"\""));
+    }
     // these mean something to a POSIX shell between double quotes; the last one only to bash and zsh
-    let has_meaning = !cfg!(windows) && text.contains(['"', '$', '`', '\\', '!']);
+    let has_meaning = text.contains(['"', '$', '`', '\\', '!']);
     if has_meaning { single_quoted(text) } else { format!("\"{text}\"") }
 }
 
@@ -27,10 +36,19 @@ pub(super) fn single_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
+    #[cfg(windows)]
+    #[test]
+    fn quotes_and_backslashes_end_no_argument_on_windows() {
+        assert_eq!(typed(Path::new(r"C:\cats\")), r"C:\cats\");
+        assert_eq!(typed(Path::new(r"C:\my cats\")), r#""C:\my cats""#);
+        assert_eq!(quoted(r#"a "big" <cat>"#), r#""a ""big"" <cat>""#);
+    }
+
+    #[cfg(unix)]
     #[test]
     fn a_shell_gives_back_what_is_typed() {
         for text in

@@ -28,6 +28,10 @@ pub(super) fn open(index: usize) -> Result<Device, Unusable> {
         Ok(Err(error)) => {
             return Err(Unusable::Broken(format!("NVIDIA's driver answers {error}")));
         }
+        // elsewhere the library is all that there is to see of a driver
+        Err(_) if !cfg!(target_os = "linux") => {
+            return Err(Unusable::Absent("no NVIDIA driver is installed".into()));
+        }
         Err(_) => {
             return Err(Unusable::Broken(
                 "NVIDIA's driver is loaded, but its library libcuda is not found; install it too, \
@@ -61,10 +65,15 @@ fn cache() -> PathBuf {
 /// What a user can do about a failure of the first kernels, if it is one of those.
 pub(super) fn advice(reason: &str) -> Option<String> {
     if reason.contains("UNSUPPORTED_PTX_VERSION") {
+        // the packages for Windows are not looked for
+        let how = if cfg!(unix) {
+            format!("such as `{}`", toolkit::install(&toolkit::PACKAGES))
+        } else {
+            format!("by the CUDA toolkit; {FIRST}")
+        };
         return Some(format!(
             "NVIDIA's compiler NVRTC is newer than the driver; update the driver, or install a compiler \
-             of the CUDA version that `nvidia-smi` shows or of an older one, such as `{}`",
-            toolkit::install(&toolkit::PACKAGES)
+             of the CUDA version that `nvidia-smi` shows or of an older one, {how}"
         ));
     }
     if !reason.contains(UNKNOWN_CHIP) {
@@ -73,10 +82,16 @@ pub(super) fn advice(reason: &str) -> Option<String> {
     let (major, minor) = versions::of_compiler()?;
     Some(format!(
         "NVIDIA's compiler NVRTC {major}.{minor} does not know this GPU: RTX 50 and B200 need CUDA 12.8 or newer, \
-         and what is older than RTX 20 and T4 needs CUDA 12; install another toolkit, let `CUDA_PATH` \
-         name its folder, and put the folder of its libraries first in `LD_LIBRARY_PATH`"
+         and what is older than RTX 20 and T4 needs CUDA 12; install another toolkit, {FIRST}"
     ))
 }
+
+/// How a toolkit is chosen among several.
+const FIRST: &str = if cfg!(windows) {
+    "let `CUDA_PATH` name its folder, and put the folder of its libraries first in `PATH`"
+} else {
+    "let `CUDA_PATH` name its folder, and put the folder of its libraries first in `LD_LIBRARY_PATH`"
+};
 
 /// What NVRTC answers where it is older than a GPU, or has dropped it.
 const UNKNOWN_CHIP: &str = "invalid value for --gpu-architecture";
@@ -89,7 +104,8 @@ mod tests {
     fn what_a_user_can_do_is_told_where_it_is_known() {
         let newer =
             "Unable to load the PTX: DriverError(CUDA_ERROR_UNSUPPORTED_PTX_VERSION, \"..\")";
-        assert!(advice(newer).unwrap().contains("pip install"));
+        let how = if cfg!(unix) { "pip install" } else { "first in `PATH`" };
+        assert!(advice(newer).unwrap().contains(how));
         assert_eq!(advice("it does not answer"), None);
     }
 }

@@ -250,7 +250,7 @@ fn bad_single_files() {
 fn a_folder_of_checkpoints_is_told_to_give_one() {
     let cli = Cli::new();
     fs::create_dir(cli.path("models")).unwrap();
-    for name in ["b.ckpt", "a.safetensors", "Put checkpoints here.txt"] {
+    for name in ["b.ckpt", "a.safetensors", "._a.safetensors", "Put checkpoints here.txt"] {
         fs::write(cli.path("models").join(name), "").unwrap();
     }
     let refused = cli.run(&["info", "models"]);
