@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, Read},
+    io::BufReader,
     path::Path,
 };
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The largest adapter that is read: a LoRA of rank 1024 of a full-size model.
-const MAX_ADAPTER_BYTES: usize = 2 << 30;
+const MAX_ADAPTER_BYTES: u64 = 2 << 30;
 
 /// Reads the embedding that `FILE` or `FILE=TOKEN` names; the latter gives it another token.
 pub(super) fn read_named(given: &str) -> Result<LearnedEmbedding, CliError> {
@@ -64,28 +64,41 @@ pub(super) fn read_embedding(path: &Path) -> Result<LearnedEmbedding, CliError> 
 }
 
 fn read_one(path: &Path) -> Result<LearnedEmbedding, CliError> {
-    if path.is_dir() {
+    let (mut file, _) = open(path, "embedding", embedding::FILE_NAME)?;
+    Ok(embedding::read_from(&mut file, &path.display().to_string())?)
+}
+
+/// A file that is read here and there, and its length. `kind` is what it should hold, and `usual` the name
+/// that such a file has in a run's folder.
+fn open(path: &Path, kind: &str, usual: &str) -> Result<(BufReader<File>, u64), CliError> {
+    let cannot_read = |error| CliError::read(path, error);
+    let found = fs::metadata(path).map_err(cannot_read)?;
+    let given = path.display();
+    if found.is_dir() {
         return Err(CliError::Input(format!(
-            "`{0}` is a folder; give the embedding in it, such as `{0}/learned_embeds.safetensors`",
-            path.display()
+            "`{given}` is a folder; give the {kind} in it, such as `{given}/{usual}`"
         )));
     }
-    let file = File::open(path).map_err(|error| CliError::read(path, error))?;
-    Ok(embedding::read_from(&mut BufReader::new(file), &path.display().to_string())?)
+    // whoever opens a pipe waits for what may never come, and a device has no end
+    if !found.is_file() {
+        return Err(CliError::Input(format!(
+            "`{given}` is a pipe or a device; save what comes of it to a file, and give that"
+        )));
+    }
+    Ok((BufReader::new(File::open(path).map_err(cannot_read)?), found.len()))
 }
 
 /// Reads an adapter: a LoRA of any tool, or Custom Diffusion's weights.
 pub(super) fn read_adapter(path: &Path) -> Result<LearnedAdapter, CliError> {
-    let length = fs::metadata(path).map_err(|error| CliError::read(path, error))?.len();
-    if length > MAX_ADAPTER_BYTES as u64 {
+    let [usual, _] = LearnedAdapter::FILE_NAMES;
+    let (mut file, length) = open(path, "adapter", usual)?;
+    if length > MAX_ADAPTER_BYTES {
         return Err(CliError::Input(format!(
             "`{}` has {:.1} GB, more than any LoRA; a whole model is given with `--model`",
             path.display(),
             length as f64 / 1e9
         )));
     }
-    let bytes = read_limited(path, MAX_ADAPTER_BYTES);
-    let bytes = bytes.map_err(|error| CliError::read(path, error))?;
     // PEFT's own files say nothing of alpha
     let is_peft = path.file_stem().is_some_and(|stem| stem == "adapter_model");
     let config = path.with_file_name("adapter_config.json");
@@ -93,8 +106,8 @@ pub(super) fn read_adapter(path: &Path) -> Result<LearnedAdapter, CliError> {
         true => Some(input::text(&config)?),
         false => None,
     };
-    let file = path.display().to_string();
-    Ok(LearnedAdapter::with_peft_config(&bytes, &file, config.as_deref())?)
+    let name = path.display().to_string();
+    Ok(LearnedAdapter::read_from(&mut file, &name, config.as_deref())?)
 }
 
 /// Whether it is about an adapter, such as a LoRA, that was read as an embedding.
@@ -134,14 +147,6 @@ fn split_scale(given: &str) -> Result<(&Path, f64), CliError> {
         ))),
         _ => Ok((whole, 1.0)),
     }
-}
-
-/// Reads a file, but at most `limit + 1` bytes of it: more than `limit` bytes say that it is longer,
-/// and a wrong file of any size costs no more.
-fn read_limited(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take((limit as u64).saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -191,14 +196,5 @@ mod tests {
             let given = format!("{}:{wrong}", path.display());
             assert!(split_scale(&given).unwrap_err().to_string().contains("is no number"));
         }
-    }
-
-    #[test]
-    fn a_long_file_is_read_one_byte_past_the_limit() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("long");
-        std::fs::write(&path, [7; 100]).unwrap();
-        assert_eq!(read_limited(&path, 10).unwrap(), [7; 11]);
-        assert_eq!(read_limited(&path, 100).unwrap(), [7; 100]);
     }
 }

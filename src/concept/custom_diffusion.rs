@@ -32,9 +32,9 @@ impl CustomDiffusion {
         Self { layers: layers.collect() }
     }
 
-    /// Whether a file's tensors are such.
-    pub(super) fn is_in(stored: &Stored) -> bool {
-        stored.tensors.keys().any(|name| NAMES.iter().any(|(theirs, _)| name.ends_with(*theirs)))
+    /// Whether a file's tensors are such, by their names.
+    pub(super) fn is_in(names: &[&str]) -> bool {
+        names.iter().any(|name| NAMES.iter().any(|(theirs, _)| name.ends_with(*theirs)))
     }
 
     /// Takes a file's tensors.

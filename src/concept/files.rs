@@ -1,6 +1,9 @@
 //! A learned concept on the host, and the adapter files that diffusers loads.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{Cursor, Read, Seek},
+};
 
 use burn::tensor::{Device, Tensor};
 use dvar_models::unet::UNet2DConditionModel;
@@ -141,9 +144,27 @@ impl LearnedAdapter {
         file: &str,
         config: Option<&str>,
     ) -> Result<Self, AdapterError> {
-        let read = || {
-            let stored = Stored::read(bytes)?;
-            if CustomDiffusion::is_in(&stored) {
+        Self::read_from(&mut Cursor::new(bytes), file, config)
+    }
+
+    /// The same from a file, of which no value is read where the names of its tensors say that it is
+    /// something else.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`with_peft_config`](Self::with_peft_config).
+    pub fn read_from(
+        reader: &mut (impl Read + Seek),
+        file: &str,
+        config: Option<&str>,
+    ) -> Result<Self, AdapterError> {
+        let mut read = || {
+            let mut is_custom_diffusion = false;
+            let stored = Stored::read(reader, &mut |names| {
+                is_custom_diffusion = CustomDiffusion::is_in(names);
+                if is_custom_diffusion { Ok(()) } else { Lora::check_names(names) }
+            })?;
+            if is_custom_diffusion {
                 return Ok(Self::CustomDiffusion(CustomDiffusion::read(stored)?));
             }
             Ok(Self::Lora(Lora::read(file, stored, config)?))

@@ -2,7 +2,9 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, metadata::Orientation};
+use image::{
+    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, metadata::Orientation,
+};
 
 use super::{
     error::DataError,
@@ -62,13 +64,18 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<Picture, DataError> {
         name: name.into(),
         reason: reason.replace('\n', " "),
     };
+    let undecodable = |error: ImageError| match error {
+        ImageError::Unsupported(_) => {
+            DataError::Unsupported { name: name.into(), reason: error.to_string() }
+        }
+        _ => damaged(error.to_string()),
+    };
     // The decoder makes room for all of them before it reads the first.
     if format == ImageFormat::Tiff && !tiff_is_whole(bytes) {
         return Err(damaged("its directory claims more values than the file has bytes".into()));
     }
-    let mut decoder = ImageReader::with_format(Cursor::new(bytes), format)
-        .into_decoder()
-        .map_err(|error| damaged(error.to_string()))?;
+    let mut decoder =
+        ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(undecodable)?;
     check_size(decoder.dimensions(), name)?;
     if decoder.total_bytes() > LEAST_PIXEL_BYTES + PIXEL_BYTES_EACH * bytes.len() as u64 {
         let ((width, height), length) = (decoder.dimensions(), bytes.len());
@@ -91,8 +98,7 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<Picture, DataError> {
         _ => decoder.orientation().ok(),
     };
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
-    let mut decoded =
-        DynamicImage::from_decoder(decoder).map_err(|error| damaged(error.to_string()))?;
+    let mut decoded = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
     decoded.apply_orientation(orientation);
     Ok(to_picture(decoded, PngHeader::read(bytes, format)))
 }
@@ -230,6 +236,21 @@ mod tests {
         assert_eq!(picture.opacity().unwrap().pixels()[127..129], [0, 255]);
         assert_eq!(picture.clone().over([255; 3]).pixels()[..3], [255; 3]);
         assert_eq!(picture.into_rgb().pixels()[..6], [0, 9, 7, 1, 9, 7]);
+    }
+
+    #[test]
+    fn a_sound_picture_of_a_kind_that_is_not_read_is_not_called_damaged() {
+        let mut file = Cursor::new(Vec::new());
+        let picture = DynamicImage::new_rgb8(16, 16);
+        picture.write_to(&mut file, ImageFormat::Tiff).unwrap();
+        let sound = file.into_inner();
+        assert!(decode(&sound, "a.tif").is_ok());
+        // the tag of its colours, one number of 16 bits: RGB, and CIE L*a*b*
+        let (rgb, lab) = (b"\x06\x01\x03\0\x01\0\0\0\x02", b"\x06\x01\x03\0\x01\0\0\0\x08");
+        let at = sound.windows(rgb.len()).position(|bytes| bytes == rgb).unwrap();
+        let lab = [&sound[..at], lab, &sound[at + rgb.len()..]].concat();
+        let error = decode(&lab, "a.tif").unwrap_err().to_string();
+        assert!(error.contains("save it as an RGB PNG"), "{error}");
     }
 
     #[test]

@@ -73,6 +73,14 @@ pub enum DataError {
         /// The file.
         name: String,
     },
+    /// A text beside a picture that is longer than any caption.
+    #[error("`{name}` has over {limit} bytes, which no caption has: shorten it or remove it")]
+    LongCaption {
+        /// The file.
+        name: String,
+        /// How many bytes a caption may have.
+        limit: u64,
+    },
     /// Masks were asked for and no picture has one.
     #[error(
         "no picture has a mask: `cat.png` takes `cat.mask.png` beside it, or its own transparent \
@@ -114,6 +122,16 @@ pub enum DataError {
     NotAPicture {
         /// The picture's name.
         name: String,
+    },
+    /// A picture in a variant of its format that is not read.
+    #[error(
+        "`{name}` is a picture of a kind that is not read ({reason}): save it as an RGB PNG or remove it"
+    )]
+    Unsupported {
+        /// The picture's name.
+        name: String,
+        /// The decoder's reason.
+        reason: String,
     },
     /// The content starts as a picture but cannot be decoded.
     #[error("`{name}` is damaged or cut short ({reason}): copy it again or remove it")]

@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashSet,
-    io,
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -27,6 +28,10 @@ const MOST_REPEATED: usize = 100_000;
 
 /// The endings of captions, the first that is there counts.
 const CAPTIONS: [&str; 2] = ["txt", "caption"];
+
+/// The most bytes of a caption, of which a text encoder reads some hundreds: a text of megabytes, as a log or a
+/// list may lie beside a picture, takes minutes and gigabytes to split into tokens.
+const LONGEST_CAPTION: u64 = 20_000;
 
 impl Dataset {
     /// Prepares the pictures of a folder as [`Dataset::from_bytes`] does; see
@@ -63,8 +68,8 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// Those of [`Dataset::from_bytes`], [`DataError::Unreadable`], and [`DataError::NoCaption`] and
-    /// [`DataError::NotUtf8`] where captions are read.
+    /// Those of [`Dataset::from_bytes`], [`DataError::Unreadable`], and [`DataError::NoCaption`],
+    /// [`DataError::LongCaption`] and [`DataError::NotUtf8`] where captions are read.
     pub fn from_files(
         files: &[PathBuf],
         resolution: usize,
@@ -243,9 +248,15 @@ fn caption(picture: &Path) -> Result<String, DataError> {
         let (name, caption) = (picture.display().to_string(), files[0].display().to_string());
         return Err(DataError::NoCaption { name, caption });
     };
-    let bytes = std::fs::read(file).map_err(|source| unreadable(file, source))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| DataError::NotUtf8 { name: file.display().to_string() })?;
+    let mut bytes = Vec::new();
+    let read =
+        File::open(file).and_then(|file| file.take(LONGEST_CAPTION + 1).read_to_end(&mut bytes));
+    let length = read.map_err(|source| unreadable(file, source))? as u64;
+    let name = file.display().to_string();
+    if length > LONGEST_CAPTION {
+        return Err(DataError::LongCaption { name, limit: LONGEST_CAPTION });
+    }
+    let text = String::from_utf8(bytes).map_err(|_| DataError::NotUtf8 { name })?;
     // some editors put a byte-order mark before it
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok(text.split_whitespace().collect::<Vec<_>>().join(" "))

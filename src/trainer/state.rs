@@ -1,6 +1,6 @@
 //! A run's state between two steps, as one file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
@@ -109,6 +109,12 @@ impl TrainState {
         };
         let Metadata { step, fingerprint, stop, callbacks, parameters, optimizer, loss_scaler } =
             metadata;
+        for names in [&parameters, &optimizer] {
+            let mut seen = BTreeSet::new();
+            if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
+                return Err(broken(&format!("`{twice}` is there twice")));
+            }
+        }
         let parameters = parameters.into_iter().map(|name| read(name.clone(), name));
         let optimizer =
             optimizer.into_iter().map(|name| read(name.clone(), format!("{OPTIMIZER}{name}")));
@@ -152,5 +158,16 @@ mod tests {
         for length in [0, 7, 8, 20, bytes.len() - 1] {
             assert!(matches!(TrainState::from_bytes(&bytes[..length]), Err(TrainError::State(_))));
         }
+    }
+
+    /// A short file would name one large tensor so often that its copies fill the memory.
+    #[test]
+    fn a_state_that_names_a_tensor_twice_is_an_error() {
+        let mut bytes = state().to_bytes().unwrap();
+        let (names, twice) = (br#"[\"vectors\",\"a\"]"#, br#"[\"a\",    \"a\"  ]"#);
+        let at = bytes.windows(names.len()).position(|found| found == names).unwrap();
+        bytes[at..][..names.len()].copy_from_slice(twice);
+        let error = TrainState::from_bytes(&bytes).unwrap_err();
+        assert!(error.to_string().contains("`a` is there twice"), "{error}");
     }
 }

@@ -119,6 +119,16 @@ impl Cli {
         self.ran(self.command(args).output().expect("the program starts"))
     }
 
+    /// The same with so many KiB of address space.
+    #[cfg(target_os = "linux")]
+    pub fn run_within(&self, kib: u32, args: &[&str]) -> Ran {
+        let program = self.command(args);
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -v {kib} && exec \"$0\" \"$@\"")]);
+        limited.arg(program.get_program()).args(program.get_args()).current_dir(self.dir.path());
+        self.ran(limited.output().expect("the program starts"))
+    }
+
     pub fn ran(&self, output: Output) -> Ran {
         let text = |bytes: &[u8]| {
             let said = String::from_utf8_lossy(bytes);

@@ -41,7 +41,8 @@ fn etag(path: &str) -> String {
 /// Answers one request: the list of files, or a file or the range of it that was asked for. The
 /// repositories `{anyone}/{name}` are the folders `{models}/{name}`, of the commit that the file
 /// `{models}/commit` names. `gated` gives its files for the token `secret` alone. While there is a file
-/// `{models}/cut`, the connection breaks in the middle of each weight file.
+/// `{models}/cut`, the connection breaks in the middle of each weight file; of `{models}/silent`, it ends there
+/// as if that were all; of `{models}/nowhere`, each file is said to be elsewhere, and not where.
 fn answer(mut stream: TcpStream, models: &Path) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().unwrap_or(Ok(String::new()))?;
@@ -68,6 +69,7 @@ fn answer(mut stream: TcpStream, models: &Path) -> std::io::Result<()> {
         let may = name(repository) != "gated"
             || headers.iter().any(|line| line == "authorization: bearer secret");
         match fs::read(models.join(name(repository)).join(file)) {
+            Ok(_) if models.join("nowhere").exists() => ("304 Not Modified", Vec::new()),
             Ok(bytes) if may => ("200 OK", bytes),
             Ok(_) => ("401 Unauthorized", Vec::new()),
             Err(_) => ("404 Not Found", Vec::new()),
@@ -78,14 +80,21 @@ fn answer(mut stream: TcpStream, models: &Path) -> std::io::Result<()> {
     let from: usize = from.parse().unwrap_or(0);
     let end = to.parse().map_or(body.len(), |to: usize| body.len().min(to + 1));
     let content_range = format!("bytes {from}-{}/{}", end.saturating_sub(1), body.len());
+    let status = if from > 0 && from >= body.len() { "416 Range Not Satisfiable" } else { status };
     let body = body.get(from..end).unwrap_or_default();
+    let is_half =
+        |name: &str| body.len() > 1 && path.ends_with(".safetensors") && models.join(name).exists();
+    if !is_half("silent") {
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n", body.len())?;
+    } else {
+        write!(stream, "HTTP/1.1 {status}\r\n")?;
+    }
     write!(
         stream,
-        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nContent-Range: {content_range}\r\nETag: \"{}\"\r\nx-repo-commit: {commit}\r\nConnection: close\r\n\r\n",
-        body.len(),
+        "Content-Range: {content_range}\r\nETag: \"{}\"\r\nx-repo-commit: {commit}\r\nConnection: close\r\n\r\n",
         etag(&path),
     )?;
-    let breaks = body.len() > 1 && path.ends_with(".safetensors") && models.join("cut").exists();
+    let breaks = is_half("cut") || is_half("silent");
     stream.write_all(if breaks { &body[..body.len() / 2] } else { body })
 }
 
@@ -193,6 +202,50 @@ fn a_download_that_breaks_off_is_no_missing_file_and_goes_on() {
     assert!(blobs.iter().any(|file| file.ends_with(".part")), "{blobs:?}");
     fs::remove_file(cli.path("models/cut")).unwrap();
     train("whole").ok();
+}
+
+#[test]
+fn what_ends_before_its_end_without_an_error_is_not_kept() {
+    let cli = Cli::new();
+    cli.copy_model("models/tiny-emoji");
+    cli.concept("koala", "pictures");
+    let endpoint = serve(&cli);
+    fs::write(cli.path("models/silent"), "").unwrap();
+    let train = |output: &str| ask(&cli, &endpoint, &short("someone/tiny-emoji", output));
+    let half = train("half");
+    assert_eq!(half.code, Some(1), "{half:?}");
+    assert!(half.stderr.contains("bytes have come in place of"), "{half:?}");
+    assert!(!half.stderr.contains("in the cache"), "{half:?}");
+    fs::remove_file(cli.path("models/silent")).unwrap();
+    train("whole").ok();
+}
+
+#[test]
+fn a_download_that_was_ended_at_its_last_byte_begins_anew() {
+    let cli = Cli::new();
+    let words = fs::read(cli.copy_model("models/tiny-emoji").join("words.txt")).unwrap();
+    cli.concept("koala", "pictures");
+    let endpoint = serve(&cli);
+    let blobs = cli.path("hub/hub/models--someone--tiny-emoji/blobs");
+    fs::create_dir_all(&blobs).unwrap();
+    let left = blobs.join(etag("/someone/tiny-emoji/resolve/main/words.txt"));
+    for (output, words) in [("whole", words.clone()), ("longer", [&words[..], b"!"].concat())] {
+        let _ = fs::remove_dir_all(cli.path("hub/hub/models--someone--tiny-emoji/snapshots"));
+        fs::write(left.with_extension("part"), words).unwrap();
+        ask(&cli, &endpoint, &short("someone/tiny-emoji", output)).ok();
+    }
+}
+
+#[test]
+fn an_answer_that_the_hub_never_gives_is_an_error() {
+    let cli = Cli::new();
+    cli.copy_model("models/tiny-emoji");
+    cli.concept("koala", "pictures");
+    let endpoint = serve(&cli);
+    fs::write(cli.path("models/nowhere"), "").unwrap();
+    let ran = ask(&cli, &endpoint, &short("someone/tiny-emoji", "run"));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("cannot download `someone/tiny-emoji/"), "{ran:?}");
 }
 
 #[cfg(unix)]

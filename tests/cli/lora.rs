@@ -244,3 +244,21 @@ fn a_lora_in_a_wrong_place_and_a_wrong_lora_are_told_so() {
         ],
     );
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_model_that_is_given_as_a_lora_is_told_by_its_names_and_takes_no_memory() {
+    let cli = Cli::new();
+    let header = r#"{"model.diffusion_model.out.2.weight":
+        {"dtype":"F16","shape":[1000000000],"data_offsets":[0,2000000000]}}"#;
+    let length = header.len() as u64;
+    fs::write(cli.path("a.safetensors"), [&length.to_le_bytes(), header.as_bytes()].concat())
+        .unwrap();
+    // its values are zeros, and take no room on the disk
+    let file = fs::File::options().write(true).open(cli.path("a.safetensors")).unwrap();
+    file.set_len(8 + length + 2_000_000_000).unwrap();
+    let args = ["generate", "-p", "a cat", "--lora", "a.safetensors"];
+    let ran = cli.run_within(3_000_000, &args);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("out.2.weight` is no tensor of a LoRA"), "{ran:?}");
+}

@@ -25,12 +25,8 @@ fn a_picture_that_claims_4_gib_of_exif_data_takes_no_such_memory() {
     fs::create_dir(cli.path("pictures")).unwrap();
     fs::write(cli.path("pictures/a.webp"), webp_with_endless_exif()).unwrap();
     let steps = ["-o", "run", "--max-train-steps", "1", "--num-samples", "1"];
-    let program = cli.command(&crate::harness::train_args(&steps));
-    let mut limited = std::process::Command::new("sh");
-    // 4,000,000 KiB of address space, of which a plain run takes a fraction
-    limited.args(["-c", "ulimit -v 4000000 && exec \"$0\" \"$@\""]).arg(program.get_program());
-    limited.args(program.get_args()).current_dir(cli.path(""));
-    cli.ran(limited.output().unwrap()).ok();
+    // of which a plain run takes a fraction
+    cli.run_within(4_000_000, &crate::harness::train_args(&steps)).ok();
 }
 
 /// A picture of one colour, half of which is transparent.
@@ -70,6 +66,9 @@ fn captions_beside_the_pictures_are_trained_on_and_fixed_for_the_evaluation() {
     fs::write(pictures.join("0.txt"), b"a {} in a caf\xe9").unwrap();
     let said = refused(&cli, &["--captions"]);
     assert!(said.contains("0.txt` is no text in UTF-8: save it again in that encoding"), "{said}");
+    fs::write(pictures.join("0.txt"), "{} ".repeat(7000)).unwrap();
+    let said = refused(&cli, &["--captions"]);
+    assert!(said.contains("0.txt` has over 20000 bytes, which no caption has"), "{said}");
     for (number, text) in
         ["a {} on grass, grey", "<umb>, grey", "a {}", "{}", "{}"].iter().enumerate()
     {

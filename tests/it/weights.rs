@@ -110,6 +110,13 @@ fn shards_are_put_together_and_a_lost_one_is_an_error() {
     fs::remove_file(folder.path().join("part-1.safetensors")).unwrap();
     let error = open(&folder).unwrap_err().to_string();
     assert!(error.contains("part-1.safetensors"), "{error}");
+    // opening a pipe would have no end
+    if cfg!(unix) {
+        let pipe = folder.path().join("part-1.safetensors");
+        assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+        let error = open(&folder).unwrap_err().to_string();
+        assert!(error.contains("part-1.safetensors`: it is no file"), "{error}");
+    }
 }
 
 #[test]

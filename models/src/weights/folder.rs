@@ -2,8 +2,8 @@
 
 use std::{
     borrow::Cow,
-    fs::{self, File},
-    io::ErrorKind,
+    fs::File,
+    io::{self, ErrorKind, Read},
     path::PathBuf,
 };
 
@@ -17,6 +17,18 @@ use crate::ModelError;
 #[derive(Clone, Debug)]
 pub struct Folder(pub PathBuf);
 
+impl Folder {
+    /// Opens a file; a pipe would be waited for, and a device has no end.
+    fn open(&self, file: &str) -> io::Result<File> {
+        let path = self.0.join(file);
+        if path.metadata()?.is_file() {
+            File::open(path)
+        } else {
+            Err(io::Error::other("it is no file"))
+        }
+    }
+}
+
 impl ModelSource for Folder {
     fn display(&self, file: &str) -> String {
         // the components leave `.` out, by which a model's own folder is named
@@ -28,8 +40,9 @@ impl ModelSource for Folder {
     }
 
     fn read(&self, file: &str) -> Result<Cow<'_, [u8]>, ModelError> {
-        match fs::read(self.0.join(file)) {
-            Ok(bytes) => Ok(Cow::Owned(bytes)),
+        let mut bytes = Vec::new();
+        match self.open(file).and_then(|mut file| file.read_to_end(&mut bytes)) {
+            Ok(_) => Ok(Cow::Owned(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Err(missing(self.display(file))),
             Err(error) => Err(unreadable(self.display(file), &error)),
         }
@@ -37,7 +50,7 @@ impl ModelSource for Folder {
 
     fn weights(&self, part: &str) -> Result<Weights, ModelError> {
         layout::weights(self, part, |file| {
-            File::open(self.0.join(file)).map_err(|error| unreadable(self.display(file), &error))
+            self.open(file).map_err(|error| unreadable(self.display(file), &error))
         })
     }
 }

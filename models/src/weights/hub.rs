@@ -3,7 +3,6 @@
 use std::{
     fs::{self, File},
     io,
-    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -17,7 +16,7 @@ use hf_hub::{
     CacheRepo,
     api::{
         Progress, RepoInfo,
-        sync::{ApiBuilder, ApiError, ApiRepo},
+        sync::{Api, ApiBuilder, ApiError, ApiRepo},
     },
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -71,6 +70,7 @@ impl Folder {
 /// A repository and the names of its files.
 struct Repository {
     name: String,
+    api: Api,
     repo: Arc<ApiRepo>,
     cached: CacheRepo,
     files: HubFiles,
@@ -91,11 +91,12 @@ impl Repository {
             asks = asks.with_endpoint(endpoint);
         }
         let unlisted = |error| failed(name, "", error);
-        let repo = asks.build().map_err(unlisted)?.model(name.to_string());
+        let api = asks.build().map_err(unlisted)?;
+        let repo = api.model(name.to_string());
         let listed = list(&repo, PATIENCE).map_err(unlisted)?.siblings;
         let files = HubFiles::new(name, listed.into_iter().map(|file| file.rfilename))?;
         let cached = cache.model(name.to_string());
-        Ok(Self { name: name.to_string(), repo: Arc::new(repo), cached, files })
+        Ok(Self { name: name.to_string(), api, repo: Arc::new(repo), cached, files })
     }
 
     fn get(&self, file: &str) -> Result<PathBuf, ModelError> {
@@ -104,11 +105,38 @@ impl Repository {
                 return Ok(path);
             }
             match download(&self.repo, file, STALL) {
+                Ok((path, size)) => return self.whole(file, path, size),
                 // another process downloads it; after that it is in the cache
                 Err(ApiError::LockAcquisition(lock)) if is_released(&lock, file) => {}
-                ended => return ended.map_err(|error| failed(&self.name, file, error)),
+                Err(error) if nothing_is_left(&error) && self.begins_anew(file) => {}
+                Err(error) => return Err(failed(&self.name, file, error)),
             }
         }
+    }
+
+    /// A file that has come, unless it is cut off or longer than the Hub says: hf-hub takes what comes, and in
+    /// the cache it would be found for ever.
+    fn whole(&self, file: &str, path: PathBuf, size: u64) -> Result<PathBuf, ModelError> {
+        let unreadable = |error| unreadable(path.display().to_string(), &error);
+        let come = fs::metadata(&path).map_err(unreadable)?.len();
+        if come == size {
+            return Ok(path);
+        }
+        path.canonicalize().and_then(fs::remove_file).map_err(unreadable)?;
+        // mostly it was a link to that
+        let _ = fs::remove_file(&path);
+        Err(ModelError::Download {
+            file: format!("{}/{file}", self.name),
+            reason: format!("{come} bytes have come in place of {size}"),
+            remedy: "check the connection, and run the command again",
+        })
+    }
+
+    /// Removes what an earlier attempt left of a file; whether there was anything.
+    fn begins_anew(&self, file: &str) -> bool {
+        let Ok(found) = self.api.metadata(&self.repo.url(file)) else { return false };
+        let left = self.cached.blob_path(found.etag()).with_extension("part");
+        fs::metadata(&left).is_ok_and(|left| left.len() > 0) && fs::remove_file(left).is_ok()
     }
 
     fn read(&self, file: &str) -> Result<Vec<u8>, ModelError> {
@@ -138,23 +166,30 @@ fn list(repo: &ApiRepo, patience: Duration) -> Result<RepoInfo, ApiError> {
     Ok(response.body_mut().read_json().map_err(Box::new)?)
 }
 
-/// Downloads a file, and gives up when nothing has come of it for so long. The thread that waits is then
-/// left behind, until the program ends.
-fn download(repo: &Arc<ApiRepo>, file: &str, patience: Duration) -> Result<PathBuf, ApiError> {
+/// Downloads a file, and gives up when nothing has come of it for so long; also gives how long the Hub says
+/// that it is. The thread that waits is then left behind, until the program ends.
+fn download(
+    repo: &Arc<ApiRepo>,
+    file: &str,
+    patience: Duration,
+) -> Result<(PathBuf, u64), ApiError> {
     let (came, coming) = mpsc::channel();
-    let shown = Shown { bar: bar(file), came };
+    let shown = Shown { bar: bar(file), size: 0, came };
     let (repo, file) = (Arc::clone(repo), file.to_string());
     let download = thread::spawn(move || repo.download_with_progress(&file, shown));
+    let mut size = 0;
     loop {
         match coming.recv_timeout(patience) {
-            Ok(()) => {}
+            Ok(told) => size = told,
             Err(RecvTimeoutError::Timeout) => {
                 let reason = format!("nothing has come for {patience:?}");
                 return Err(io::Error::new(io::ErrorKind::TimedOut, reason).into());
             }
             // all has come, or nothing more will
             Err(RecvTimeoutError::Disconnected) => {
-                return download.join().unwrap_or_else(|panic| resume_unwind(panic));
+                // hf-hub panics at answers that the Hub itself never gives
+                let answer = || io::Error::other("its answer is none of the Hub's").into();
+                return download.join().unwrap_or_else(|_| Err(answer())).map(|path| (path, size));
             }
         }
     }
@@ -163,18 +198,20 @@ fn download(repo: &Arc<ApiRepo>, file: &str, patience: Duration) -> Result<PathB
 /// A download's line in the terminal, and who is told that it goes on.
 struct Shown {
     bar: ProgressBar,
-    came: Sender<()>,
+    size: u64,
+    came: Sender<u64>,
 }
 
 impl Progress for Shown {
     fn init(&mut self, size: usize, _: &str) {
-        self.bar.set_length(size as u64);
+        self.size = size as u64;
+        self.bar.set_length(self.size);
     }
 
     fn update(&mut self, size: usize) {
         self.bar.inc(size as u64);
         // whoever has given up does not listen
-        let _ = self.came.send(());
+        let _ = self.came.send(self.size);
     }
 
     fn finish(&mut self) {
@@ -198,6 +235,16 @@ fn is_released(lock: &Path, file: &str) -> bool {
     let released = File::open(lock).is_ok_and(|lock| lock.lock().is_ok());
     line.finish_and_clear();
     released
+}
+
+/// Whether the Hub was asked for the rest of a file of which as much lies here as it has, or more: hf-hub was
+/// ended before it gave the file its name, and would ask so each time.
+fn nothing_is_left(error: &ApiError) -> bool {
+    match error {
+        ApiError::InvalidResume => true,
+        ApiError::RequestError(error) => matches!(**error, ureq::Error::StatusCode(416)),
+        _ => false,
+    }
 }
 
 /// Tells what the Hub refuses from what may succeed another time.

@@ -31,6 +31,32 @@ struct Pieces {
 }
 
 impl Lora {
+    /// Refuses a file of tensors with other names than those of LoRAs of the models that are known here.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in words that fit after the file's name.
+    pub(in crate::concept) fn check_names(names: &[&str]) -> Result<(), String> {
+        if let Some(method) = names.iter().find_map(|name| other_method(name)) {
+            return Err(format!(
+                "it is {method}, which changes weights in another way than LoRA and is not known \
+                 here; give a LoRA or a LoCon"
+            ));
+        }
+        if names.iter().any(|name| is_of_transformer(name)) {
+            return Err(
+                "it is a LoRA of another kind of model, such as Flux or Stable Diffusion 3; \
+                 give one of Stable Diffusion 1.x, 2.x or XL"
+                    .into(),
+            );
+        }
+        if names.iter().any(|name| is_numbered(name)) {
+            return Err(NUMBERED.into());
+        }
+        let mut of_lora = names.iter().filter(|name| !name.starts_with(BUNDLE));
+        of_lora.try_for_each(|name| key(name).map(|_| ()))
+    }
+
     /// Sorts a file's tensors into layers. `config` is PEFT's `adapter_config.json`, where one lies
     /// beside the file.
     ///
@@ -42,7 +68,6 @@ impl Lora {
         stored: Stored,
         config: Option<&str>,
     ) -> Result<Self, String> {
-        check_kind(&stored)?;
         let config = Config::read(stored.metadata.get(PEFT_CONFIG).map(String::as_str), config)?;
         let (mut pieces, mut names) = (BTreeMap::<_, Pieces>::new(), None);
         let holds_embedding = stored.tensors.keys().any(|name| name.starts_with(BUNDLE));
@@ -50,11 +75,7 @@ impl Lora {
             if name.starts_with(BUNDLE) {
                 continue;
             }
-            let key = Key::read(&name).ok_or_else(|| {
-                format!(
-                    "`{name}` is no tensor of a LoRA that is known here; give a LoRA or a LoCon"
-                )
-            })?;
+            let key = key(&name)?;
             if values.iter().any(|value| !value.is_finite()) {
                 return Err(format!("`{name}` holds a value that is not finite"));
             }
@@ -79,23 +100,10 @@ impl Lora {
     }
 }
 
-/// Refuses a file that holds something other than LoRAs of the models that are known here.
-fn check_kind(stored: &Stored) -> Result<(), String> {
-    if let Some(method) = stored.tensors.keys().find_map(|name| other_method(name)) {
-        return Err(format!(
-            "it is {method}, which changes weights in another way than LoRA and is not known \
-             here; give a LoRA or a LoCon"
-        ));
-    }
-    if stored.tensors.keys().any(|name| is_of_transformer(name)) {
-        return Err("it is a LoRA of another kind of model, such as Flux or Stable Diffusion 3; \
-                    give one of Stable Diffusion 1.x, 2.x or XL"
-            .into());
-    }
-    if stored.tensors.keys().any(|name| is_numbered(name)) {
-        return Err(NUMBERED.into());
-    }
-    Ok(())
+fn key(name: &str) -> Result<Key<'_>, String> {
+    Key::read(name).ok_or_else(|| {
+        format!("`{name}` is no tensor of a LoRA that is known here; give a LoRA or a LoCon")
+    })
 }
 
 /// Some files of SDXL hold layers under the original code's names and diffusers': diffusers and ComfyUI
@@ -221,12 +229,13 @@ impl Config {
 
     fn alpha(&self, part: Part, layer: &str) -> Option<f64> {
         let pattern = self.get(part, "alpha_pattern").and_then(Value::as_object);
-        let own = pattern.into_iter().flatten().find(|(name, _)| match name.strip_prefix('^') {
-            // the whole name, as diffusers writes what it read of another file
-            Some(name) => layer == name,
-            None => layer
-                .strip_suffix(name.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
+        // the whole name, as diffusers writes what it read of another file, or what it ends in
+        let whole = format!("^{layer}");
+        let ends = layer.match_indices('.').map(|(dot, _)| &layer[dot + 1..]);
+        let names = [&*whole, layer].into_iter().chain(ends);
+        // of several the first in the order of the configuration
+        let own = pattern.and_then(|pattern| {
+            names.filter_map(|name| pattern.get_key_value(name)).min_by_key(|(name, _)| *name)
         });
         own.map(|(_, alpha)| alpha).or_else(|| self.get(part, "lora_alpha"))?.as_f64()
     }
@@ -234,5 +243,19 @@ impl Config {
     /// Whether alpha counts by the root of the rank (rsLoRA, Kalajdzievski 2023).
     fn by_root(&self, part: Part) -> bool {
         self.get(part, "use_rslora").and_then(Value::as_bool).unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_patterns_the_first_in_their_order_counts() {
+        let patterns = serde_json::json!({ "b.c": 1, "^a.b.c": 2, "c": 3, "a.b": 4 });
+        let config = Config(serde_json::json!({ "alpha_pattern": patterns, "lora_alpha": 5 }));
+        let alpha = |layer| config.alpha(Part::Denoiser, layer);
+        let layers = ["a.b.c", "b.c", "x.c", "a.b", "a.bb"];
+        assert_eq!(layers.map(alpha), [2.0, 1.0, 3.0, 4.0, 5.0].map(Some));
     }
 }

@@ -48,6 +48,19 @@ fn bad_embeddings() {
     insta::assert_snapshot!(messages.0);
 }
 
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_refused_where_a_file_is_read_here_and_there() {
+    let cli = Cli::new();
+    let made = std::process::Command::new("mkfifo").arg(cli.path("pipe")).status();
+    assert!(made.expect("mkfifo runs").success());
+    for (flag, file) in [("--embedding", "pipe"), ("--lora", "pipe"), ("--lora", "/dev/zero")] {
+        let ran = cli.run(&["generate", "--prompt", "a cat", flag, file]);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains(&format!("`{file}` is a pipe or a device")), "{ran:?}");
+    }
+}
+
 #[test]
 fn bad_scorings() {
     let mut messages = Messages::default();
