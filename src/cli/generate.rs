@@ -135,6 +135,9 @@ pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     say_embeddings(&loras, &args.lora, &args.embedding);
     let advice = DrawingAdvice::new(&advice)?;
     let options = sampling_options(args, advice, &model)?;
+    if args.scheduler.or(advice.scheduler).is_none() {
+        model::say_sampler(&model);
+    }
     say_of_flags(args, &options, &model);
     let (device, device_name) = device::open(&args.device)?;
     device::check_precision(&model, &device, &device_name)?;
@@ -249,7 +252,7 @@ fn sampling_options(
     let size = model.native_resolution();
     let scheduler = args.scheduler.or(advice.scheduler);
     let options = SamplingOptions {
-        scheduler: scheduler.map_or_else(|| model.scheduler().kind(), Ok)?,
+        scheduler: scheduler.unwrap_or(model.scheduler().kind()),
         num_inference_steps: args.num_inference_steps.unwrap_or(advice.num_inference_steps),
         guidance_scale: args.guidance_scale.unwrap_or(advice.guidance_scale),
         eta: args.eta,

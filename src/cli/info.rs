@@ -173,10 +173,9 @@ fn model_folder(model: &ModelFolder) -> Result<(), CliError> {
             tokenizer.positions()
         );
     }
-    match model.scheduler().kind() {
-        Ok(kind) => println!("scheduler  {kind}"),
-        Err(error) => println!("scheduler  none that dvar draws by: {error}"),
-    }
+    let of_file = model.scheduler().missing_sampler();
+    let of_file = of_file.map(|missing| format!(", in place of {missing}")).unwrap_or_default();
+    println!("scheduler  {}{of_file}", model.scheduler().kind());
     println!("predicts   {}", model.scheduler().noise_schedule().prediction_type());
     println!("scorer     {}", if model.has_clip() { "clip/" } else { "none" });
     let advice = |chosen: &TrainOptions| {

@@ -10,7 +10,10 @@ use std::{
 use burn::tensor::Device;
 #[cfg(feature = "hub")]
 use dvar_models::ModelError;
-use dvar_models::{single_file::SingleFile, weights::Folder};
+use dvar_models::{
+    single_file::{SingleFile, doubt_of_name},
+    weights::Folder,
+};
 
 use super::{CliError, run_folder::is_run};
 #[cfg(feature = "hub")]
@@ -84,7 +87,8 @@ fn checkpoint_in(folder: &Path) -> Option<PathBuf> {
     let files = folder.read_dir().ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     // a name that begins with a dot is what macOS leaves beside a file on other disks
     let is_checkpoint = |file: &PathBuf| {
-        let is_hidden = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let is_hidden =
+            file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         !is_hidden && file.extension().is_some_and(|e| e == "safetensors" || e == "ckpt")
     };
     files.filter(is_checkpoint).min()
@@ -121,6 +125,27 @@ fn full_name(model: &Path) -> &Path {
 pub(super) fn of_run(options: &TrainOptions) -> Result<CheckedOptions, CliError> {
     let model = open(options.data.model.as_deref(), options.data.ema.unwrap_or(false))?;
     Ok(CheckedOptions::new(options, model)?)
+}
+
+/// Says which sampler draws in place of a model's own, where dvar does not have that.
+pub(super) fn say_sampler(model: &ModelFolder) {
+    let sampler = model.scheduler();
+    if let Some(missing) = sampler.missing_sampler() {
+        eprintln!(
+            "note: dvar does not have the model's own sampler, {missing}; `{}` draws in its place, and \
+             `--scheduler` takes another",
+            sampler.kind()
+        );
+    }
+}
+
+/// Says of a model to train on whose folder or name on the Hub tells of another loss; of a file, [`open`] says it.
+pub(super) fn say_name(model: Option<&Path>) {
+    let Some(model) = model.filter(|model| !model.is_file()) else { return };
+    let name = model.file_name().unwrap_or_default().to_string_lossy();
+    if let Some(doubt) = doubt_of_name(&name) {
+        eprintln!("note: `{}`: {doubt}", model.display());
+    }
 }
 
 /// Where the files of a model lie that [`open`] has opened; none for the embedded model.

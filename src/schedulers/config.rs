@@ -1,9 +1,16 @@
 //! diffusers' `scheduler_config.json`, and the schedulers made from it.
 
 use super::{
-    beta_schedule::BetaSchedule, error::SchedulerError, keys::Keys, kind::SchedulerKind,
-    noise_schedule::NoiseSchedule, prediction::PredictionType, run::SamplingRun,
+    beta_schedule::BetaSchedule,
+    error::SchedulerError,
+    keys::Keys,
+    kind::SchedulerKind,
+    noise_schedule::NoiseSchedule,
+    prediction::PredictionType,
+    run::SamplingRun,
+    samplers::STAND_INS,
     scheduler::Scheduler,
+    spec::{SchedulerSpec, Variant},
 };
 
 /// A model's scheduler configuration, checked.
@@ -23,14 +30,18 @@ impl SchedulerConfig {
     /// Reads the text of a `scheduler_config.json`.
     ///
     /// # Errors
-    /// When it is no JSON, its class is unknown and names no betas, its beta schedule is unknown, its
-    /// numbers make no noise schedule, or a key that one of the samplers reads has the wrong type.
+    /// When it is no JSON, its class is for models with another loss, or unknown with no betas named, its
+    /// beta schedule is unknown, its numbers make no noise schedule, or a key that one of the samplers reads
+    /// has the wrong type.
     pub fn from_json(text: &str) -> Result<Self, SchedulerError> {
         let keys = Keys::from_json(text)?;
+        if let Some(models) = other_loss(&keys.class_name) {
+            return Err(SchedulerError::OtherLoss { class_name: keys.class_name, models });
+        }
         let kind = match SchedulerKind::from_class_name(&keys.class_name) {
             Ok(kind) => Some(kind),
             // training needs the noise schedule alone
-            Err(_) if keys.names_betas() && !draws_in_few_steps(&keys.class_name) => None,
+            Err(_) if keys.names_betas() => None,
             Err(error) => return Err(error),
         };
         let noise_schedule = keys.noise_schedule()?;
@@ -66,15 +77,21 @@ impl SchedulerConfig {
         Self { keys: self.keys.corrected(), ..self.clone() }
     }
 
-    /// The kind of the class that the configuration names.
-    ///
-    /// # Errors
-    /// When there is no sampler of this class: whoever draws must name another.
-    pub fn kind(&self) -> Result<SchedulerKind, SchedulerError> {
-        match self.kind {
-            Some(kind) => Ok(kind),
-            None => SchedulerKind::from_class_name(&self.keys.class_name),
-        }
+    /// What draws where nobody names a sampler: the one that the configuration names or, where it is
+    /// [not here](Self::missing_sampler), another.
+    pub fn kind(&self) -> SchedulerKind {
+        let here = |spec: &SchedulerSpec| spec.missing_variant(&self.keys).is_none();
+        let [first, second] = STAND_INS;
+        let stand_in = SchedulerKind::new(if here(first) { first } else { second });
+        self.kind.filter(|kind| here(kind.spec())).unwrap_or(stand_in)
+    }
+
+    /// The sampler that the configuration names, in words, where there is none of its class, or not in the
+    /// variant that it asks for.
+    pub fn missing_sampler(&self) -> Option<String> {
+        let Some(kind) = self.kind else { return Some(format!("`{}`", self.keys.class_name)) };
+        let Variant { key, value, .. } = kind.spec().missing_variant(&self.keys)?;
+        Some(format!("`{kind}` with the `{key}` `{value}`"))
     }
 
     /// The noise of training.
@@ -117,9 +134,19 @@ impl SchedulerConfig {
     }
 }
 
-/// Whether a class is that of models that were distilled: their loss is another.
-fn draws_in_few_steps(class_name: &str) -> bool {
-    ["LCMScheduler", "TCDScheduler"].contains(&class_name)
+/// What the models of a class are, whatever betas a file names, and what to do, where their loss is another.
+fn other_loss(class_name: &str) -> Option<&'static str> {
+    if ["LCMScheduler", "TCDScheduler"].contains(&class_name) {
+        return Some(
+            "were made to draw in a few steps, which cannot be trained by their base model's loss; give the \
+             base model",
+        );
+    }
+    let other_noise = ["EDM", "FlowMatch"].iter().any(|begin| class_name.starts_with(begin));
+    other_noise.then_some(
+        "were trained with another noise (EDM or flow matching), which dvar does not know; give the model that \
+         they were made from",
+    )
 }
 
 #[cfg(test)]
@@ -144,14 +171,34 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_only_draws_otherwise_is_trained_with_and_drawn_by_another() {
-        let config = read("HeunDiscreteScheduler", json!({})).unwrap();
-        assert!(config.kind().unwrap_err().to_string().contains("`HeunDiscreteScheduler`"));
-        assert!(config.build(kind("ddim"), 10, 0.0).is_ok());
-        for class_name in ["LCMScheduler", "TCDScheduler"] {
-            assert!(refusal(class_name, json!({})).contains(class_name));
+    fn a_model_whose_own_sampler_is_not_here_is_drawn_by_another() {
+        let drawn = |class_name: &str, keys: Value| {
+            let config = read(class_name, keys).unwrap();
+            assert!(config.build(config.kind(), 10, 0.0).is_ok(), "{class_name}");
+            (config.kind().name(), config.missing_sampler())
+        };
+        let missing = |words: &str| Some(words.to_string());
+        let heun = missing("`HeunDiscreteScheduler`");
+        assert_eq!(drawn("HeunDiscreteScheduler", json!({})), ("euler", heun.clone()));
+        let karras = json!({ "use_karras_sigmas": true, "prediction_type": "v_prediction" });
+        assert_eq!(drawn("HeunDiscreteScheduler", karras), ("euler", heun.clone()));
+        let betas = json!({ "use_beta_sigmas": true });
+        assert_eq!(drawn("HeunDiscreteScheduler", betas), ("euler-a", heun));
+        let sde = json!({ "algorithm_type": "sde-dpmsolver++" });
+        let told = missing("`dpm++` with the `algorithm_type` `sde-dpmsolver++`");
+        assert_eq!(drawn("DPMSolverMultistepScheduler", sde), ("euler", told));
+        assert_eq!(drawn("DDIMScheduler", json!({})), ("ddim", None));
+        // also with betas, which diffusers keeps of the sampler that one was made from
+        for (class_name, told) in [
+            ("LCMScheduler", "a few steps"),
+            ("TCDScheduler", "a few steps"),
+            ("EDMEulerScheduler", "another noise"),
+            ("FlowMatchEulerDiscreteScheduler", "another noise"),
+        ] {
+            let refused = refusal(class_name, json!({}));
+            assert!(refused.contains(class_name) && refused.contains(told), "{refused}");
         }
-        let no_betas = r#"{"_class_name": "EDMEulerScheduler", "sigma_min": 0.002}"#;
+        let no_betas = r#"{"_class_name": "HeunDiscreteScheduler"}"#;
         assert!(SchedulerConfig::from_json(no_betas).is_err());
     }
 
@@ -243,7 +290,7 @@ mod tests {
             ("unipc", "final_sigmas_type", json!("sigma_min"), "zero"),
         ] {
             let config = read(kind(name).spec().class_name, json!({ key: value })).unwrap();
-            let refused = config.build(config.kind().unwrap(), 10, 0.0).unwrap_err().to_string();
+            let refused = config.build(kind(name), 10, 0.0).unwrap_err().to_string();
             let wanted = format!("but `{name}` supports only `{supported}`");
             assert!(refused.contains(key) && refused.contains(&wanted), "{refused}");
         }

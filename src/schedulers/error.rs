@@ -40,6 +40,14 @@ pub enum SchedulerError {
         /// The classes in the list, each in backticks.
         known: String,
     },
+    /// `_class_name` is that of a sampler for models with another loss.
+    #[error("`{class_name}` is for models that {models}")]
+    OtherLoss {
+        /// The class that the configuration names.
+        class_name: String,
+        /// What these models are, and what to do.
+        models: &'static str,
+    },
     /// The name is none of a prediction type.
     #[error("the prediction type `{name}` is not known; use `epsilon` or `v_prediction`")]
     UnknownPredictionType {

@@ -58,21 +58,35 @@ impl SchedulerSpec {
 
     /// Whether the configuration asks for nothing that is not implemented.
     pub(super) fn check_variants(&self, keys: &Keys) -> Result<(), SchedulerError> {
-        for key in self.keys {
+        let scheduler = self.name;
+        self.missing_variant(keys).map_or(Ok(()), |Variant { key, value, supported }| {
+            Err(SchedulerError::Unsupported { key, value, scheduler, supported })
+        })
+    }
+
+    /// The first variant that the configuration asks for and that is not implemented.
+    pub(super) fn missing_variant(&self, keys: &Keys) -> Option<Variant> {
+        self.keys.iter().find_map(|key| {
             let (key, supported, of_others) = match *key {
                 Key::Only(key, supported) => (key, supported, &[][..]),
                 Key::OnlyLike(key, supported, of_others) => (key, supported, of_others),
-                Key::Flag(_) | Key::Positive(_) => continue,
+                Key::Flag(_) | Key::Positive(_) => return None,
             };
-            let Some(found) = keys.get(key) else { continue };
-            let value = bare(found);
-            if value != supported && !of_others.contains(&&*value) {
-                let scheduler = self.name;
-                return Err(SchedulerError::Unsupported { key, value, scheduler, supported });
-            }
-        }
-        Ok(())
+            let value = bare(keys.get(key)?);
+            let is_other = value != supported && !of_others.contains(&&*value);
+            is_other.then_some(Variant { key, value, supported })
+        })
     }
+}
+
+/// A variant of a method that is not implemented.
+pub(super) struct Variant {
+    /// The key that asks for it.
+    pub key: &'static str,
+    /// What the key holds.
+    pub value: String,
+    /// The one value that is implemented.
+    pub supported: &'static str,
 }
 
 /// A value as it is written, a text without its quotes.

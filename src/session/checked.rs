@@ -105,8 +105,7 @@ impl CheckedOptions {
         read: impl FnOnce(&Path) -> Result<LearnedEmbedding, E>,
     ) -> Result<Start, E> {
         let Self { config, model, .. } = self;
-        let drawing = sampling_options(config, model).map_err(SessionError::from)?;
-        check_sampling(&drawing, model)?;
+        check_sampling(&sampling_options(config, model), model)?;
         let start = Start::new(config, model, read)?;
         // chance and a search of the vocabulary end in one token
         let initial = match &start {

@@ -40,7 +40,7 @@ pub async fn draw_class<E: From<SessionError>>(
         seed: config.seed,
         height: model.native_resolution(),
         width: model.native_resolution(),
-        ..super::sampling_options(config, model).map_err(SessionError::from)?
+        ..super::sampling_options(config, model)
     };
     for numbers in numbers.chunk_by(|a, b| a + 1 == *b).flat_map(|run| run.chunks(BATCH)) {
         let prompts = vec![prompt.to_string(); numbers.len()];

@@ -183,7 +183,6 @@ fn pipeline_option(error: &PipelineError) -> Option<&'static str> {
             _ => None,
         },
         PipelineError::Scheduler(SchedulerError::Steps { .. }) => Some("num_inference_steps"),
-        PipelineError::Scheduler(SchedulerError::UnknownClass { .. }) => Some("scheduler"),
         PipelineError::Precision { .. } => Some("mixed_precision"),
         _ => None,
     }

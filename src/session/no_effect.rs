@@ -135,7 +135,7 @@ impl CheckedOptions {
 
     fn of_samples_and_logs(&self) -> [Rule; 6] {
         let Self { options, config, model } = self;
-        let sampler = config.scheduler.or(model.scheduler().kind().ok()).map(|kind| kind.name());
+        let sampler = config.scheduler.unwrap_or(model.scheduler().kind()).name();
         let most = config.trainer.max_train_steps;
         let on_the_way = config.sample_frequency.is_some_and(|every| every <= most);
         [
@@ -145,7 +145,7 @@ impl CheckedOptions {
                 !self.has_prompts() || options.samples.n_images_per_val_prompt.is_none(),
                 "`n_images_per_val_prompt` takes its place",
             ),
-            (&["eta"], sampler == Some("ddim"), "it is for the `scheduler` `ddim`"),
+            (&["eta"], sampler == "ddim", "it is for the `scheduler` `ddim`"),
             (&["sample_frequency"], on_the_way, "the run has fewer steps"),
             (&["clip_t"], on_the_way && self.has_scorer(), "no samples are scored on the way"),
             (

@@ -134,7 +134,7 @@ impl Samples<'_> {
             scheduler: self.model.scheduler(),
             watch,
         };
-        let options = sampling_options(config, self.model)?;
+        let options = sampling_options(config, self.model);
         let options = SamplingOptions { guidance_scale: guidance, ..options };
         pipeline.generate(first, prompts, None, &weights.vectors, &options).await
     }
@@ -147,22 +147,15 @@ impl Samples<'_> {
 }
 
 /// How a run draws.
-///
-/// # Errors
-///
-/// [`PipelineError::Scheduler`] if neither options nor model name a sampler that there is.
-pub fn sampling_options(
-    config: &TrainConfig,
-    model: &ModelFolder,
-) -> Result<SamplingOptions, PipelineError> {
+pub fn sampling_options(config: &TrainConfig, model: &ModelFolder) -> SamplingOptions {
     let size = config.resolution.unwrap_or(model.native_resolution());
-    Ok(SamplingOptions {
-        scheduler: config.scheduler.map_or_else(|| model.scheduler().kind(), Ok)?,
+    SamplingOptions {
+        scheduler: config.scheduler.unwrap_or(model.scheduler().kind()),
         num_inference_steps: config.num_inference_steps,
         guidance_scale: config.guidance_scale,
         eta: config.eta,
         height: size,
         width: size,
         seed: config.sampling_seed,
-    })
+    }
 }

@@ -264,3 +264,34 @@ fn a_flag_that_does_nothing_in_a_drawing_is_told_with_the_reason() {
     assert!(heard.stderr.is_empty(), "{heard:?}");
     heard.ok();
 }
+
+#[test]
+fn a_model_whose_own_sampler_is_not_here_is_drawn_by_another_which_is_told() {
+    let cli = Cli::with_pictures_of("koala");
+    let model = cli.copy_model("some-xl-turbo");
+    // it advises a sampler
+    fs::remove_file(model.join("dvar.toml")).unwrap();
+    let file = "some-xl-turbo/scheduler/scheduler_config.json";
+    let mut keys = cli.json(file);
+    keys["_class_name"] = "HeunDiscreteScheduler".into();
+    fs::write(cli.path(file), keys.to_string()).unwrap();
+    let told =
+        "note: dvar does not have the model's own sampler, `HeunDiscreteScheduler`; `euler` draws";
+    let trained = cli.train(&["--model", "some-xl-turbo", "-o", "run", "--max-train-steps", "1"]);
+    assert!(trained.stderr.contains(told), "{trained:?}");
+    let called = "note: `some-xl-turbo`: by its name, it may have been made to draw in a few steps";
+    assert!(trained.stderr.contains(called), "{trained:?}");
+    trained.ok();
+    let draw = |more: &[&str]| {
+        let drawing = ["generate", "-m", "some-xl-turbo", "-p", "a cat", "-n", "1", "--steps", "1"];
+        cli.run(&[&drawing[..], &["--device", "cpu"], more].concat())
+    };
+    let drawn = draw(&[]);
+    assert!(drawn.stderr.contains(told), "{drawn:?}");
+    drawn.ok();
+    let chosen = draw(&["--scheduler", "ddim"]);
+    assert!(chosen.stderr.is_empty(), "{chosen:?}");
+    chosen.ok();
+    let info = cli.run(&["info", "some-xl-turbo"]).ok();
+    assert!(info.contains("scheduler  euler, in place of `HeunDiscreteScheduler`"), "{info}");
+}

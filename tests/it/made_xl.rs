@@ -9,7 +9,7 @@ use dvar::{
     config::{MixedPrecision, TextEncoders, TrainOptions},
     embedding,
     pipelines::{ModelFolder, PromptIds, TimeIds},
-    session::{CheckedOptions, Generator, SessionError},
+    session::Generator,
     trainer::TrainState,
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -184,11 +184,12 @@ fn a_folder_as_todays_libraries_write_it_is_the_same_model() {
 
     let scheduler = today.scheduler();
     assert_eq!(scheduler.noise_schedule(), plain.scheduler().noise_schedule());
-    let mut options = run_options(MixedPrecision::No, Method::TextualInversion, 2);
-    let refused = CheckedOptions::new(&options, today.clone()).unwrap();
-    let refused = refused.start(|_| Err(SessionError::NoWords)).unwrap_err();
-    assert_eq!(refused.option(), Some("scheduler"), "{refused}");
-    options.samples.scheduler = Some("euler".parse().unwrap());
+    assert_eq!(
+        (scheduler.kind(), plain.scheduler().missing_sampler()),
+        (plain.scheduler().kind(), None)
+    );
+    assert_eq!(scheduler.missing_sampler().as_deref(), Some("`HeunDiscreteScheduler`"));
+    let options = run_options(MixedPrecision::No, Method::TextualInversion, 2);
     states(&prepared_on(today, options), None, 1);
 }
 
@@ -278,7 +279,7 @@ fn what_was_learned_is_saved_for_both_text_encoders_and_drawn_again() {
 
     let generator =
         Generator::load(&model, std::slice::from_ref(&learned), None, &Device::flex()).unwrap();
-    let options = dvar::session::sampling_options(&run.checked.config, &model).unwrap();
+    let options = dvar::session::sampling_options(&run.checked.config, &model);
     let options = dvar::pipelines::SamplingOptions { num_inference_steps: 2, ..options };
     let prompt = [format!("a photo of {}", run.checked.config.placeholder_token)];
     let draw = |negative| {

@@ -171,7 +171,7 @@ fn a_run_trains_saves_resumes_and_draws_vectors_for_each_text_encoder() {
 
     let (model, device) = (&prepared.checked.model, Device::flex());
     let generator = Generator::load(model, &[read], None, &device).unwrap();
-    let drawing = sampling_options(config, model).unwrap();
+    let drawing = sampling_options(config, model);
     let drawing = dvar::pipelines::SamplingOptions { num_inference_steps: 2, ..drawing };
     let prompts = [format!("a photo of {}", config.placeholder_token)];
     let drawn = pollster::block_on(generator.draw(0, &prompts, None, &drawing, None)).unwrap();

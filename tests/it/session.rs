@@ -99,7 +99,7 @@ fn samples_are_drawn_as_the_options_say() {
         width: side,
         seed: 6,
     };
-    assert_eq!(sampling_options(&run.checked.config, &run.checked.model).unwrap(), wanted);
+    assert_eq!(sampling_options(&run.checked.config, &run.checked.model), wanted);
 }
 
 #[test]

@@ -196,6 +196,22 @@ fn an_autoencoders_attention_may_have_diffusers_names_in_a_single_file() {
     assert_eq!(open_with(["query", "key", "value", "proj_attn"]), want);
 }
 
+#[test]
+fn what_an_autoencoders_own_training_left_in_a_single_file_is_not_read() {
+    let bytes = fs::read(golden::more().join("files/single/sd1.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    // as with a published autoencoder that was put into a model with all that its file has
+    let left = ["loss.logvar", "model_ema.decay", "model_ema.num_updates"].map(|name| {
+        let view = TensorView::new(Dtype::F32, Vec::new(), &[0; 4]).unwrap();
+        (format!("first_stage_model.{name}"), view)
+    });
+    let tensors = file.tensors().into_iter().chain(left);
+    let single = of_bytes(safetensors::serialize(tensors, None).unwrap());
+    let model = open(single.with_files(files_of(&folder("tiny-sd1").0)));
+    let vae = |model: &ModelFolder| weights(&model.load_vae(&Device::flex()).unwrap());
+    assert_eq!(vae(&model), vae(&open(folder("tiny-sd1"))));
+}
+
 /// By the set's list: the file itself is larger than what the repository holds.
 #[test]
 fn every_tensor_of_a_single_file_of_sdxl_gets_its_name_in_diffusers() {

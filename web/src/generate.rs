@@ -90,10 +90,7 @@ fn sampling_options(
     let steps = whole(request, "num_inference_steps")?.map(|steps| steps as usize);
     let guidance_scale = property(request, "guidance_scale").as_f64();
     Ok(SamplingOptions {
-        scheduler: advice
-            .scheduler
-            .map_or_else(|| model.scheduler().kind(), Ok)
-            .map_err(PipelineError::from)?,
+        scheduler: advice.scheduler.unwrap_or(model.scheduler().kind()),
         num_inference_steps: steps.unwrap_or(advice.num_inference_steps),
         guidance_scale: guidance_scale.unwrap_or(advice.guidance_scale),
         eta: 0.0,

@@ -83,7 +83,7 @@ impl SharedSamples<'_> {
             let watch = OneOf { page: self.page, number, count };
             Ok(samples.picture(number, weights, guidance, Some(&watch)).await?)
         };
-        let size = sampling_options(samples.config, samples.model)?;
+        let size = sampling_options(samples.config, samples.model);
         let read = |pixels: &JsValue| {
             let pixels = Uint8Array::new(pixels).to_vec();
             Ok(vec![Picture::from_rgb(size.width, size.height, pixels)?])

@@ -20,8 +20,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-#[doc(hidden)] // shared with the package `dvar`
-pub use self::kind::IS_LORA;
 pub use self::kind::Kind;
 pub use self::unet::UNetNames;
 use self::{
@@ -31,6 +29,8 @@ use self::{
     open_clip::{OpenClipNames, PROJECTION},
     vae::VaeNames,
 };
+#[doc(hidden)] // shared with the package `dvar`
+pub use self::{fast::doubt_of_name, kind::IS_LORA};
 use crate::{
     ModelError,
     clip::ClipTextConfig,
@@ -86,7 +86,8 @@ impl SingleFile {
         let untold = predicts_noise && kind::predicts_velocity(&shapes, &metadata).is_none();
         let doubt = match metadata.get("modelspec.title") {
             Some(title) if is_fast(title) => Some(TITLED_FAST),
-            _ => (untold && is_called_velocity(file)).then_some(CALLED_VELOCITY),
+            _ if untold && is_called_velocity(file) => Some(CALLED_VELOCITY),
+            _ => doubt_of_name(file),
         };
         let names = shapes.into_keys().collect();
         Ok(Self { tensors, kind, files: kind.files(), names, ema: false, doubt })
@@ -181,8 +182,10 @@ impl ModelSource for SingleFile {
             "vae" => {
                 let names = VaeNames::read(self.names(VAE));
                 tensors.renamed(|name| {
-                    // `loss` is the discriminator of the autoencoder's training
-                    let name = name.strip_prefix(VAE).filter(|name| !name.starts_with("loss."));
+                    // of the autoencoder's own training: its discriminator, and what it was averaged by
+                    let left =
+                        |name: &&str| ["loss.", "model_ema."].iter().any(|of| name.starts_with(of));
+                    let name = name.strip_prefix(VAE).filter(|name| !left(name));
                     let name =
                         name.map(|name| names.translate(name).unwrap_or_else(|| name.into()));
                     name.into_iter().collect()

@@ -19,7 +19,7 @@ const NAMES: [(&str, &str); 4] = [
     ("pytorch_model", "bin"),
 ];
 /// Full weights are preferred to rounded ones, and those to the ones before averaging.
-const VARIANTS: [&str; 3] = ["", ".fp16", ".non_ema"];
+const VARIANTS: [&str; 5] = ["", ".fp32", ".fp16", ".bf16", ".non_ema"];
 
 /// The weights of `part`: those in `{part}/*.safetensors` or `*.bin` (f64, f32, f16 or bf16; one
 /// file, an fp16 variant, or shards with an index), or `part` itself where it is a file.
@@ -94,9 +94,12 @@ mod tests {
     #[test]
     fn full_weights_come_before_rounded_ones_and_safetensors_before_pickles() {
         let mut files = vec![
+            "unet/diffusion_pytorch_model.non_ema.safetensors",
+            "unet/diffusion_pytorch_model.bf16.safetensors",
             "unet/diffusion_pytorch_model.fp16.bin",
             "unet/model.safetensors.index.fp16.json",
             "unet/diffusion_pytorch_model.fp16.safetensors",
+            "unet/diffusion_pytorch_model.fp32.safetensors",
             "unet/pytorch_model.bin.index.json",
             "unet/diffusion_pytorch_model.bin",
             "unet/diffusion_pytorch_model.safetensors.index.json",

@@ -45,7 +45,7 @@ impl Drawing {
         allow_tf32(config.tf32);
         let adapter = run.read_adapter()?;
         let generator = Generator::load(model, &words.embeddings, adapter.as_ref(), device)?;
-        let options = sampling_options(config, model)?;
+        let options = sampling_options(config, model);
 
         eprintln!("drawing {}", counted(prompts.len(), "picture"));
         let filled: Vec<String> = prompts.iter().map(|prompt| fill(prompt, token)).collect();

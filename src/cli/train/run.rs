@@ -17,6 +17,7 @@ use crate::{
         convert::{write_formats, write_lora_formats},
         device,
         end_request::on_end_request,
+        model::{say_name, say_sampler},
         report::write_own,
         run_folder::RunFolder,
     },
@@ -29,6 +30,10 @@ pub(in crate::cli) fn run(args: TrainArgs) -> Result<(), CliError> {
     let (prepared, folder, devices) = plan::prepare(&args)?;
     let interrupt = interrupt_on_ctrl_c()?;
     announce(&prepared, &folder, &devices);
+    say_name(prepared.checked.options.data.model.as_deref());
+    if prepared.checked.config.scheduler.is_none() {
+        say_sampler(&prepared.checked.model);
+    }
     say_of_flags(&prepared, &args.options)?;
     say_of_formats(&prepared);
     say_of_prompts(&prepared)?;

@@ -16,6 +16,9 @@ const OUTPUTS: [&str; 3] = ["emp_params_out", "clip_l_out", "clip_g_out"];
 /// SDXL's text encoders, in the model's order.
 pub(super) const SDXL: [&str; 2] = ["clip_l", "clip_g"];
 
+/// The same in `embeddings.pti`, as Replicate's trainer of SDXL wrote them.
+const NUMBERED_ENCODERS: [&str; 2] = ["text_encoders_0", "text_encoders_1"];
+
 /// An embedding that lies in a LoRA: `bundle_emb.TOKEN.ENCODER`, or `bundle_emb.TOKEN` and
 /// [`AUTOMATIC1111`] behind it.
 pub(crate) const BUNDLE: &str = "bundle_emb.";
@@ -81,6 +84,11 @@ pub(super) fn meaning(mut names: Vec<&str>) -> Result<Meaning, FileProblem> {
     }
     if names.first().is_some_and(|name| SDXL.contains(name)) {
         let tensors = names.into_iter().map(|name| (Some(name.into()), name.into())).collect();
+        return Ok(Meaning { token: None, tensors });
+    }
+    if names == NUMBERED_ENCODERS {
+        let tensors = SDXL.into_iter().zip(names);
+        let tensors = tensors.map(|(key, name)| (Some(key.into()), name.into())).collect();
         return Ok(Meaning { token: None, tensors });
     }
     // cloneofsimo's files have the embeddings among a LoRA's layers
@@ -197,6 +205,14 @@ mod tests {
         }
         let two = meaning(vec!["bundle_emb.a.clip_l", "bundle_emb.b.clip_l"]);
         assert!(matches!(two, Err(FileProblem::SeveralTokens { count: 2, .. })));
+    }
+
+    #[test]
+    fn text_encoders_that_are_numbered_are_those_of_sdxl() {
+        let got = meaning(vec!["text_encoders_1", "text_encoders_0"]).unwrap();
+        let want =
+            tensors(&[(Some("clip_l"), "text_encoders_0"), (Some("clip_g"), "text_encoders_1")]);
+        assert_eq!(got, Meaning { token: None, tensors: want });
     }
 
     #[test]

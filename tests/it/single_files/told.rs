@@ -60,7 +60,7 @@ fn a_file_of_stable_diffusion_1_with_both_marks_has_no_signal_at_its_end_and_is_
     let schedule = scheduler.noise_schedule();
     assert_eq!(schedule.prediction_type(), PredictionType::VPrediction);
     assert_eq!(schedule.alpha_prod(999), 0.0);
-    let drawn = scheduler.build(scheduler.kind().unwrap(), 8, 0.0).unwrap();
+    let drawn = scheduler.build(scheduler.kind(), 8, 0.0).unwrap();
     assert_eq!(drawn.timesteps()[..2], [999.0, 874.0]);
 }
 
