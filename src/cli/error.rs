@@ -309,8 +309,12 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("table1.csv");
-        let _held =
-            std::fs::File::options().create(true).write(true).share_mode(0).open(&file).unwrap();
+        let _held = std::fs::File::options()
+            .create_new(true)
+            .write(true)
+            .share_mode(0)
+            .open(&file)
+            .unwrap();
         let refused = crate::files::write_atomic(&file, b"variant").unwrap_err();
         let refused = CliError::write(&file, refused).to_string();
         assert!(refused.contains("; close the program that may have it open, or "), "{refused}");

@@ -129,8 +129,12 @@ enum Merge {
 fn read_merges(bytes: &[u8], vocab: &Vocab) -> Result<Merges, TokenizerError> {
     let text = str::from_utf8(bytes)
         .map_err(|error| TokenizerError::Merges(format!("`merges.txt`: {error}")))?;
+    if text.trim().is_empty() {
+        // what a download leaves that did not begin: every word would be read letter by letter
+        return Err(TokenizerError::Merges("`merges.txt` is empty".into()));
+    }
     let lines = text.trim().lines().enumerate().skip(1).take(MERGES);
-    let merges: Merges = lines
+    lines
         .map(|(line, rule)| {
             let mut tokens = rule.split_whitespace();
             let pair = match (tokens.next(), tokens.next(), tokens.next()) {
@@ -142,12 +146,7 @@ fn read_merges(bytes: &[u8], vocab: &Vocab) -> Result<Merges, TokenizerError> {
                 TokenizerError::Merges(format!("line {line} of `merges.txt`, `{rule}`: {reason}"))
             })
         })
-        .collect::<Result<_, _>>()?;
-    // what a download leaves that did not begin: every word would be read letter by letter
-    if merges.is_empty() {
-        return Err(TokenizerError::Merges("`merges.txt` has none".into()));
-    }
-    Ok(merges)
+        .collect()
 }
 
 /// Every rule is checked: `BpeBuilder::build` panics on a pair whose result is no token.

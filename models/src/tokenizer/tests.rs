@@ -226,16 +226,9 @@ fn vocabularies_that_are_not_rows_of_a_table_are_refused() {
 #[test]
 fn merges_that_do_not_fit_the_vocabulary_are_refused() {
     let long = format!("#version\n{} {}\n", "<|startoftext|>", "<|startoftext|>");
-    for merges in [
-        &b"\xff"[..],
-        b"",
-        b"#v\n",
-        b"#v\nc\n",
-        b"#v\nc a t\n",
-        b"#v\nc z\n",
-        b"#v\nC a",
-        long.as_bytes(),
-    ] {
+    for merges in
+        [&b"\xff"[..], b"", b"#v\nc\n", b"#v\nc a t\n", b"#v\nc z\n", b"#v\nC a", long.as_bytes()]
+    {
         let refused = PromptTokenizer::clip(&vocab_json(&vocab()), merges, None, None);
         assert!(matches!(refused, Err(TokenizerError::Merges(_))), "{refused:?}");
     }
